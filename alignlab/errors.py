@@ -1,0 +1,33 @@
+"""Errors a user can act on: every message says what, where, and the way out."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AlignlabError(Exception):
+    """Base of every error that alignlab raises on purpose."""
+
+
+class ConfigError(AlignlabError):
+    """A choice that cannot work; found before anything is loaded."""
+
+
+class DataError(AlignlabError):
+    """Preference data that cannot be used; names the file, the row and the column."""
+
+
+class RunError(AlignlabError):
+    """A run that must stop: a failed rail, a non-finite loss, a folder that cannot be written."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The hint that ends a message about a wrong name: the nearest valid one, or all of them.
+
+    >>> nearest("chosen_logp", ["chosen_logps", "labels"])
+    "did you mean 'chosen_logps'?"
+    """
+    options = sorted(valid)
+    close = get_close_matches(name, options, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"valid names: {', '.join(options)}" if options else "there is none to choose from"

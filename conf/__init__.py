@@ -1,0 +1,1 @@
+"""Every choice a user can make, one yaml a choice; shipped as `alignlab.conf`."""
