@@ -68,11 +68,12 @@ class Batch:
 
     @property
     def is_response(self) -> Bool[Tensor, "T"]:
+        """True on response tokens."""
         return self.row >= 0
 
     def to(self, device: torch.device | str, **_: Any) -> "Batch":
         """The same micro-batch on another device."""
-        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
 
@@ -105,7 +106,10 @@ class Part:
         return self.over(self.count)
 
     def over(self, count: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """This share of a mean over `count` elements, of which this part may hold only some."""
+        """This share of a mean over `count` elements, of which this part may hold only some.
+
+        A count of 0 divides by 1: nothing was counted, or a plain sum is wanted.
+        """
         return self.sum / torch.where(count > 0, count, torch.ones_like(count))
 
 

@@ -1,0 +1,1 @@
+"""Data: source -> pipeline steps -> tokens -> micro-batches."""

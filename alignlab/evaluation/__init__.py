@@ -1,0 +1,1 @@
+"""Evaluation of a trained policy on its own samples."""

@@ -1,0 +1,1 @@
+"""The lab: an embedded world with an exact reward, and a tiny model that has read about it."""

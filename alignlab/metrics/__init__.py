@@ -1,0 +1,1 @@
+"""Metrics: plain functions of signals, never inside a loss."""

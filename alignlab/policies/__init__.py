@@ -1,0 +1,1 @@
+"""Policies: how responses get their log-likelihood."""

@@ -1,0 +1,1 @@
+"""Recipes: how stages follow one another."""

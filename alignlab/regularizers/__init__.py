@@ -1,0 +1,1 @@
+"""Regularizers: functions of signals that compose with any objective. One file each."""

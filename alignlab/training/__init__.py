@@ -1,0 +1,1 @@
+"""Training: the Lightning module, its callbacks, and what a run leaves behind."""

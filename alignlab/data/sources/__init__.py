@@ -1,0 +1,1 @@
+"""Sources: one file a dataset, one function from its row to an `Example`."""

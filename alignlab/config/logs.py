@@ -1,0 +1,34 @@
+"""Logging: plain lines on standard error, and the same in the run folder's train.log."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+QUIET = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "transformers",
+    "datasets",
+    "httpx",
+    "filelock",
+    "fsspec",
+    "matplotlib",
+)
+
+
+def log_to(file: Path) -> None:
+    """Send alignlab's log to the console and to `file`, and nowhere else; others only where they warn."""
+    root = logging.getLogger()
+    for handler in [*root.handlers]:
+        root.removeHandler(handler)
+        handler.close()
+    form = logging.Formatter("[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(file, encoding="utf-8")):
+        handler.setFormatter(form)
+        root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)

@@ -1,0 +1,84 @@
+"""What a person sees: progress bars on a terminal, plain lines elsewhere, and tables."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 2.0
+"""Work shorter than this needs no line of its own in a log file."""
+
+
+def bar() -> Progress:
+    """The look of every progress bar."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def tracked(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, and else one line when it took long; yields `advance(n)`."""
+    began = time.perf_counter()
+    if sys.stderr.isatty():
+        with bar() as progress:
+            task = progress.add_task(what, total=total, figures="")
+            yield lambda n: progress.advance(task, n)
+            progress.update(task, completed=total)
+        return
+    yield lambda _: None
+    if (seconds := time.perf_counter() - began) > SILENT_SECONDS:
+        log.info("%s: %d rows in %.1f s", what, total, seconds)
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output; columns after the first are right-aligned."""
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width).print(table)
+
+
+SHOWN = {
+    "gold/reward": "gold reward of samples",
+    "gold/kl": "KL to the start on samples, nats",
+    "gold/length": "length of samples, tokens",
+    "val/loss": "loss",
+    "val/rewards/accuracy": "implicit accuracy",
+    "val/ranking_accuracy": "ranking accuracy",
+    "val/rewards/margin": "implicit reward margin, nats",
+    "val/logps/chosen": "log-prob of chosen, nats",
+    "val/logps/rejected": "log-prob of rejected, nats",
+    "val/lengths/chosen": "length of chosen, tokens",
+    "val/lengths/rejected": "length of rejected, tokens",
+    "val/kl": "KL on the data, nats",
+}
+
+
+def before_and_after(initial: Mapping[str, float], final: Mapping[str, float]) -> list[list[str]]:
+    """Rows (what, before, after) of the metrics that a run is judged by."""
+    rows = []
+    for name, text in SHOWN.items():
+        if name in initial and name in final:
+            rows.append([text, *(_figure(values, name) for values in (initial, final))])
+    return rows
+
+
+def _figure(values: Mapping[str, float], name: str) -> str:
+    margin = values.get(f"{name}_ci")
+    return f"{values[name]:.3f}" + (f" ± {margin:.3f}" if margin else "")

@@ -1,0 +1,102 @@
+"""Rows of a source, checked one by one and sent through the pipeline, with an account of every row."""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from alignlab.data.files import Raw
+from alignlab.data.rows import Convert, Drop, Origin, RowError, located, validate
+from alignlab.errors import DataError
+from alignlab.types import Example
+
+Step = Callable[[Example], Iterable[Example]]
+
+
+@dataclass
+class Report:
+    """Rows in, out and dropped of each step, and which rows were dropped why."""
+
+    steps: dict[str, Counter[str]] = field(default_factory=dict)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+
+    def count(self, step: str, what: str, rows: int = 1) -> None:
+        """Add rows to a step's account."""
+        self.steps.setdefault(step, Counter())[what] += rows
+
+    def drop(self, step: str, reason: str, row_id: str, origin: Origin | None = None) -> None:
+        """Put a dropped row on record."""
+        self.count(step, f"dropped: {reason}")
+        place = {"file": origin.file, "row": origin.row} if origin else {}
+        self.dropped.append({"step": step, "reason": reason, "id": row_id, **place})
+
+    def lines(self) -> Iterator[str]:
+        """One readable line a step."""
+        for step, counts in self.steps.items():
+            reasons = ", ".join(f"{n} {what}" for what, n in counts.items() if what not in ("in", "out"))
+            yield f"{step}: {counts['in']} rows in, {counts['out']} out" + (
+                f" ({reasons})" if reasons else ""
+            )
+
+
+def converted(rows: Iterable[Raw], convert: Convert, report: Report, *, skip_bad: bool) -> Iterator[Example]:
+    """Raw rows as validated examples. Bad rows raise DataError, or are counted where `skip_bad`."""
+    for origin, row in rows:
+        report.count("source", "in")
+        row_id = str(row.get("id") or row.get("prompt_id") or "") if isinstance(row, Mapping) else ""
+        try:
+            if isinstance(row, RowError):
+                raise row
+            example = validate(convert(row))
+        except Drop as reason:
+            report.drop("source", str(reason), row_id, origin)
+        except RowError as error:
+            if not skip_bad:
+                raise located(error, origin, row_id) from error
+            report.drop("source", f"bad row: {error}", row_id, origin)
+        else:
+            report.count("source", "out")
+            name = example.id or f"{origin.file.rsplit('/', 1)[-1]}:{origin.row}"
+            yield replace(example, id=name)
+
+
+def generated(examples: Iterable[Example], report: Report) -> Iterator[Example]:
+    """Examples of a source that makes its own rows."""
+    for example in examples:
+        report.count("source", "in")
+        report.count("source", "out")
+        yield validate(example)
+
+
+def transformed(examples: Iterable[Example], name: str, step: Step, report: Report) -> Iterator[Example]:
+    """Examples after one pipeline step."""
+    for example in examples:
+        report.count(name, "in")
+        try:
+            for result in step(example):
+                report.count(name, "out")
+                yield validate(result)
+        except Drop as reason:
+            report.drop(name, str(reason), example.id)
+        except RowError as error:
+            raise DataError(f"pipeline step '{name}' made an unsound row of {example.id}: {error}") from error
+
+
+def informative(examples: Iterable[Example], report: Report) -> Iterator[Example]:
+    """Leave out lists in which no response is better than another; they carry no preference."""
+    for example in examples:
+        report.count("preference", "in")
+        if len(example.labels) > 1 and len(set(example.labels)) == 1:
+            report.drop("preference", "all responses have the same label", example.id)
+        else:
+            report.count("preference", "out")
+            yield example
+
+
+def takes_rows(source: Callable[..., Any]) -> bool:
+    """Whether a source converts raw rows (it has a positional parameter) or makes its own examples."""
+    kinds = [p.kind for p in inspect.signature(source).parameters.values()]
+    return any(
+        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
+    )

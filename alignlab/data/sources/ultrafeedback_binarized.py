@@ -1,0 +1,30 @@
+"""UltraFeedback as pairs, schema of HuggingFaceH4/ultrafeedback_binarized.
+
+prompt_id                        str
+chosen, rejected                 list of {role, content}: the dialogue, the reply last
+score_chosen, score_rejected     float, 1 to 10
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from alignlab.data.rows import Drop, RowError, column, messages, number
+from alignlab.types import Example
+
+
+def convert(row: Mapping[str, Any]) -> Example:
+    """Chosen is better by the dataset's word, also where its score is not higher."""
+    chosen = messages(column(row, "chosen", list), "chosen")
+    rejected = messages(column(row, "rejected", list), "rejected")
+    if chosen[:-1] != rejected[:-1]:
+        raise RowError("rejected", "does not share its prompt with 'chosen'")
+    if chosen[-1] == rejected[-1]:
+        raise Drop("chosen and rejected are identical")
+    return Example(
+        prompt=chosen[:-1],
+        responses=[chosen[-1:], rejected[-1:]],
+        labels=[1.0, 0.0],
+        rewards=[number(row, "score_chosen"), number(row, "score_rejected")],
+        id=str(row.get("prompt_id") or ""),
+        meta={"source": row.get("source", "")},
+    )

@@ -1,0 +1,141 @@
+"""Tokenized lists as flat arrays in an Arrow file: what batches are cut from."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignlab.data.tokenize import Tokens
+from alignlab.types import Example, Message
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Ragged lists as values and offsets: list i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: Array
+    offsets: Array
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Array:
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def lengths(self) -> Array:
+        """Elements of each list."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Tokenized preference lists. `members` holds, per list, the numbers of its responses."""
+
+    dataset: Any
+    prompts: Lists
+    responses: Lists
+    members: Lists
+    labels: Lists
+    rewards: Lists | None
+    weights: Array
+    ref_logps: Array | None = None
+    """One value a response, in nats, in the order of `responses`."""
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Row ids in order."""
+        return list(self.dataset["id"])
+
+    @cached_property
+    def costs(self) -> Array:
+        """Padded tokens of each list: responses times the longest prompt-and-response."""
+        totals = np.repeat(self.prompts.lengths, self.members.lengths) + self.responses.lengths
+        longest = np.maximum.reduceat(totals, self.members.offsets[:-1]) if len(self) else totals
+        return longest * self.members.lengths
+
+    def messages(self, index: int) -> list[Message]:
+        """The prompt of a row, as text."""
+        return json.loads(self.dataset[index]["prompt"])
+
+    def with_reference(self, ref_logps: Array) -> "TokenRows":
+        """The same rows with the reference's log-probabilities attached."""
+        return replace(self, ref_logps=ref_logps)
+
+
+def write(folder: Path, examples: Sequence[Example], tokens: Iterable[Tokens]) -> None:
+    """Save tokenized examples as an Arrow dataset."""
+    from datasets import Dataset, Features, List, Value
+
+    ids = List(Value("int32"))
+    features = Features(
+        {
+            "id": Value("string"),
+            "prompt": Value("string"),
+            "responses": Value("string"),
+            "meta": Value("string"),
+            "weight": Value("float64"),
+            "labels": List(Value("float64")),
+            "rewards": List(Value("float64")),
+            "prompt_ids": ids,
+            "response_ids": List(ids),
+        }
+    )
+    rows = [_row(example, made) for example, made in zip(examples, tokens, strict=True)]
+    columns = {name: [row[name] for row in rows] for name in features}
+    Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
+
+
+def open_rows(folder: Path) -> TokenRows:
+    """Tokenized rows of a folder that `write` made."""
+    from datasets import load_from_disk
+
+    dataset = load_from_disk(str(folder))
+    table = dataset.data.table.combine_chunks()
+    responses = _lists(table["response_ids"])
+    members = np.arange(len(responses.values))
+    rewards = _lists(table["rewards"])
+    rated = len(rewards.values) == len(members) and len(members) > 0
+    return TokenRows(
+        dataset=dataset,
+        prompts=_numpy(_lists(table["prompt_ids"])),
+        responses=_numpy(_lists(responses.values)),
+        members=Lists(members, responses.offsets),
+        labels=_numpy(_lists(table["labels"])),
+        rewards=_numpy(rewards) if rated else None,
+        weights=table["weight"].to_numpy(),
+    )
+
+
+def _row(example: Example, tokens: Tokens) -> dict[str, Any]:
+    return {
+        "id": example.id,
+        "prompt": json.dumps(example.prompt, ensure_ascii=False),
+        "responses": json.dumps(example.responses, ensure_ascii=False),
+        "meta": json.dumps(example.meta, ensure_ascii=False, default=str),
+        "weight": example.weight,
+        "labels": example.labels,
+        "rewards": example.rewards,
+        "prompt_ids": tokens.prompt,
+        "response_ids": tokens.responses,
+    }
+
+
+def _lists(column: Any) -> Lists:
+    array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    offsets = array.offsets.to_numpy()
+    return Lists(array.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def _numpy(lists: Lists) -> Lists:
+    values: Any = lists.values
+    return Lists(values.to_numpy(zero_copy_only=False), lists.offsets)

@@ -1,0 +1,106 @@
+"""Text to token ids: chat template, exactly one BOS and one end of turn, and the one truncation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alignlab.data.rows import Drop
+from alignlab.errors import DataError
+from alignlab.types import Example, Message
+
+Ids = list[int]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Lengths in tokens; `max_prompt_length=None` keeps every prompt whole."""
+
+    max_length: int
+    max_prompt_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenized list: the prompt, and each response with its end-of-turn token."""
+
+    prompt: Ids
+    responses: list[Ids]
+
+
+class Encoder:
+    """A tokenizer with its chat template, as a function from examples to token ids.
+
+    A response starts where the prompt's generation mark ends and stops with the first token that
+    ends a turn (`stops`, else the tokenizer's EOS is appended).
+    """
+
+    def __init__(self, tokenizer: Any, stops: Sequence[int] = ()) -> None:
+        self.tokenizer = tokenizer
+        self.stops = {*stops, tokenizer.eos_token_id}
+        probe = tokenizer("a")["input_ids"]
+        bos = tokenizer.bos_token_id
+        self._bos = [bos] if bos is not None and probe[:1] == [bos] else []
+
+    def __call__(self, examples: Sequence[Example]) -> list[Tokens]:
+        """Tokens of several examples, encoded in one batch, not yet truncated."""
+        texts = [self.texts(example) for example in examples]
+        flat = [text for prompt, responses in texts for text in (prompt, *responses)]
+        encoded = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"] if flat else [])
+        tokens = []
+        for _, responses in texts:
+            prompt = next(encoded)
+            start = [] if prompt[:1] == self._bos else self._bos
+            tokens.append(Tokens([*start, *prompt], [self._ended(next(encoded)) for _ in responses]))
+        return tokens
+
+    def prompt_ids(self, prompt: list[Message]) -> Ids:
+        """A prompt up to and with the mark after which the model answers."""
+        return self([Example(prompt=prompt, responses=[], labels=[])])[0].prompt
+
+    def texts(self, example: Example) -> tuple[str, list[str]]:
+        """The prompt with its generation mark, and what the template adds for each response."""
+        prompt = self._template(example.prompt, example, add_generation_prompt=True)
+        responses = []
+        for response in example.responses:
+            turns = [{"role": "assistant", "content": response}] if isinstance(response, str) else response
+            whole = self._template([*example.prompt, *turns], example)
+            if not whole.startswith(prompt):
+                raise DataError(
+                    f"row {example.id}: the chat template rewrites the prompt once a response follows, so the "
+                    "response cannot be told apart; set another template (tokenizer.chat_template in model.path)"
+                )
+            responses.append(whole[len(prompt) :])
+        return prompt, responses
+
+    def _template(self, turns: list[Message], example: Example, **options: Any) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self.tokenizer.apply_chat_template(turns, tokenize=False, **options)
+        except TemplateError as error:
+            raise DataError(f"row {example.id}: the chat template refuses it: {error}") from error
+
+    def _ended(self, ids: Ids) -> Ids:
+        last = max((i for i, token in enumerate(ids) if token in self.stops), default=None)
+        return [*ids, self.tokenizer.eos_token_id] if last is None else ids[: last + 1]
+
+
+def truncate(tokens: Tokens, limits: Limits) -> Tokens:
+    """The one truncation of all objectives.
+
+    A prompt above `max_prompt_length` loses its beginning (BOS apart); responses lose their end
+    where prompt and response exceed `max_length`. Raises Drop where a response would be empty, or
+    where the responses no longer differ.
+    """
+    prompt, most = tokens.prompt, limits.max_prompt_length
+    if most is not None and len(prompt) > most:
+        prompt = [*prompt[:1], *prompt[len(prompt) - most + 1 :]]
+    room = limits.max_length - len(prompt)
+    if room < 1:
+        raise Drop("the prompt fills max_length and leaves no room for a response")
+    responses = [ids[:room] for ids in tokens.responses]
+    if not all(responses):
+        raise Drop("a response has no tokens")
+    if len(responses) > 1 and all(ids == responses[0] for ids in responses):
+        raise Drop("the responses do not differ within max_length")
+    return Tokens(prompt, responses)

@@ -1,0 +1,33 @@
+"""Is the model and data hub within reach? Asked before anything waits for it."""
+
+import os
+import socket
+from urllib.parse import urlparse
+
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def endpoint() -> str:
+    """Address of the hub: `HF_ENDPOINT`, or the public one."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+
+
+def connects(url: str, timeout: float = 3.0) -> bool:
+    """Whether a connection to the host of `url` opens within `timeout` seconds.
+
+    Behind a proxy this cannot be told beforehand, and the answer is yes.
+    """
+    if any(os.environ.get(name) for name in PROXIES):
+        return True
+    parts = urlparse(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def reachable() -> bool:
+    """Whether the hub can be asked; no where `HF_HUB_OFFLINE` is set."""
+    return os.environ.get("HF_HUB_OFFLINE", "0") in ("0", "") and connects(endpoint())

@@ -1,0 +1,173 @@
+"""The tiny model: a small Llama that learns the lab's world in seconds, once, and is then cached."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from jaxtyping import Int
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from alignlab.lab import grammar, vocabulary, world
+
+IGNORE = -100
+FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json")
+
+
+def load(
+    *,
+    cache_dir: str,
+    seed: int = 0,
+    steps: int = 450,
+    batch_size: int = 32,
+    learning_rate: float = 3e-3,
+    hidden_size: int = 96,
+    layers: int = 2,
+    heads: int = 4,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and its tokenizer, pre-trained on `steps` batches of the world's corpus.
+
+    The first call trains it (about 25 s) and leaves a plain Hugging Face folder in
+    `<cache_dir>/models`; later calls, and other processes, load that. Draws no random numbers
+    from the caller's generator.
+    """
+    recipe: dict[str, Any] = {
+        "seed": seed,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "hidden_size": hidden_size,
+        "layers": layers,
+        "heads": heads,
+    }
+    folder = Path(cache_dir).expanduser() / "models" / f"tiny-{fingerprint(recipe)}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        with FileLock(f"{folder}.lock"):
+            if not all((folder / name).is_file() for name in FILES):
+                with _one_thread():
+                    _build(folder, **recipe)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+        return model, AutoTokenizer.from_pretrained(folder)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So that the weights do not depend on how many cores there are, or how busy they are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def fingerprint(recipe: dict[str, Any]) -> str:
+    """A hash of everything that decides the weights: arguments, the lab's code, torch's version."""
+    text = json.dumps({**recipe, "torch": torch.__version__}, sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for path in sorted((grammar.__file__, vocabulary.__file__, world.__file__, __file__)):
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _build(folder: Path, *, seed: int, hidden_size: int, layers: int, heads: int, **training: Any) -> None:
+    """Pre-train into a folder beside the final one, which then appears in a single step."""
+    torch.manual_seed(seed)
+    tokenizer = vocabulary.build()
+    model = _new_model(tokenizer, hidden_size=hidden_size, layers=layers, heads=heads)
+    pretrain(model, tokenizer, seed=seed, **training)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+
+
+def _new_model(
+    tokenizer: PreTrainedTokenizerBase, *, hidden_size: int, layers: int, heads: int
+) -> LlamaForCausalLM:
+    special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=3 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=512,
+        initializer_range=hidden_size**-0.5,
+        attention_dropout=0.0,
+        **special,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(do_sample=True, top_k=0, **special)  # type: ignore[no-untyped-call]
+    return model
+
+
+def pretrain(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+) -> None:
+    """Next-token training on the corpus: each text once, the loss on the responses alone."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, max(2, steps), pct_start=0.1)
+    batches = _batches(tokenizer, seed=seed, steps=steps, batch_size=batch_size)
+    model.train()
+    for tokens, targets in track(
+        batches, "pre-training the tiny model", steps, console=Console(stderr=True), transient=True
+    ):
+        logits = model(input_ids=tokens[:, :-1]).logits
+        loss = F.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=IGNORE)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    model.train(False)
+
+
+def _batches(
+    tokenizer: PreTrainedTokenizerBase, *, seed: int, steps: int, batch_size: int
+) -> Iterator[tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]]:
+    """Right-padded token ids, and the targets with everything but the responses ignored."""
+    texts = world.corpus(steps * batch_size, seed)
+    for _ in range(steps):
+        rows = [_tokens(tokenizer, *next(texts)) for _ in range(batch_size)]
+        length = max(len(prompt) + len(response) for prompt, response in rows)
+        tokens = torch.full((batch_size, length), tokenizer.pad_token_id)
+        targets = torch.full((batch_size, length), IGNORE)
+        for i, (prompt, response) in enumerate(rows):
+            end = len(prompt) + len(response)
+            tokens[i, :end] = torch.tensor(prompt + response)
+            targets[i, len(prompt) : end] = torch.tensor(response)
+        yield tokens, targets
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str) -> tuple[list[int], list[int]]:
+    turns = [{"role": "user", "content": prompt}]
+    before = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer([before, response + tokenizer.eos_token], add_special_tokens=False)["input_ids"]
+    return ids[0], ids[1]

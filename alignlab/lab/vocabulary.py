@@ -1,0 +1,38 @@
+"""The tiny model's tokenizer: one token a word, as many words as the lab's world has."""
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from alignlab.lab.grammar import sentences
+
+SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""A turn is its role's token and its text; the assistant's ends with the end-of-sequence token."""
+
+
+def build() -> PreTrainedTokenizerFast:
+    """The tokenizer. Texts of the world come back from their tokens to the letter."""
+    words = Tokenizer(models.WordLevel({}, unk_token=SPECIAL["unk_token"]))
+    words.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
+    words.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Punctuation()]
+    )
+    words.decoder = decoders.Metaspace(prepend_scheme="always")
+    known = {piece for text in sentences() for piece, _ in words.pre_tokenizer.pre_tokenize_str(text)}
+    vocabulary = [*SPECIAL.values(), *ROLES, *sorted(known)]
+    words.model = models.WordLevel(
+        {word: i for i, word in enumerate(vocabulary)}, unk_token=SPECIAL["unk_token"]
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=words,
+        additional_special_tokens=list(ROLES),
+        chat_template=CHAT_TEMPLATE,
+        **SPECIAL,
+    )

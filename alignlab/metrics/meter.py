@@ -1,0 +1,27 @@
+"""Adds up parts of micro-batches and tells what they come to."""
+
+from collections.abc import Mapping
+
+from alignlab.types import Part
+
+
+class Meter:
+    """Sums and counts by name; every value is over all elements added, however they were batched."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, float] = {}
+
+    def add(self, parts: Mapping[str, Part]) -> None:
+        """Add the parts of one micro-batch."""
+        for name, part in parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + part.sum.item()
+            self._counts[name] = self._counts.get(name, 0.0) + part.count.item()
+
+    def values(self) -> dict[str, float]:
+        """The mean of every name that counted something; the sum of parts that reduce by it (count 0)."""
+        return {
+            name: self._sums[name] / (count or 1.0)
+            for name, count in self._counts.items()
+            if count or self._sums[name]
+        }

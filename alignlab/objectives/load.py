@@ -1,0 +1,76 @@
+"""Build an objective from its yaml: by name in anyone's own loop, or from a composed config."""
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.objectives.objective import Objective
+from alignlab.objectives.term import Term, make_term
+from alignlab.targets import locate
+
+Node = Mapping[str, Any]
+
+
+def load_objective(
+    name: str,
+    *,
+    regularizers: Mapping[str, float | Node] | Iterable[str] = (),
+    pairs: str | None = None,
+    reduction: str | None = None,
+    **hyper: Any,
+) -> Objective:
+    """The objective of that name (the stem of its file in conf/objective), without Hydra.
+
+    `hyper` overrides hyper-parameters of the loss; `regularizers` maps names to weights (or to
+    settings), or lists names at their default weights. Call the result on `[B, K]` tensors by
+    keyword: `objective(logps=..., ref_logps=..., lengths=..., labels=...)`.
+
+    Raises ConfigError, naming the nearest valid name, on anything misspelt.
+    """
+    node = read_choice("objective", name)
+    settings = {"pairs": pairs, "reduction": reduction}
+    node = {**node, "loss": {**node["loss"], **hyper}} | {k: v for k, v in settings.items() if v is not None}
+    chosen = regularizers if isinstance(regularizers, Mapping) else dict.fromkeys(regularizers, {})
+    nodes = {}
+    for term, change in chosen.items():
+        change = change if isinstance(change, Mapping) else {"weight": change}
+        nodes[term] = {**read_choice("regularizers", term)[term], **change}
+    return build_objective(node, nodes)
+
+
+def build_objective(node: Node, regularizers: Mapping[str, Node]) -> Objective:
+    """An objective from plain mappings: conf/objective/*.yaml and the composed regularizers."""
+    loss = build_term(node["name"], node["loss"], "objective.loss")
+    terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
+    settings = {key: node[key] for key in ("pairs", "reduction") if key in node}
+    return Objective(node["name"], loss, terms, **settings)
+
+
+def build_term(name: str, node: Node, path: str) -> Term:
+    """One loss or regularizer from its node: `_target_`, `weight`, `kind`, and hyper-parameters."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        group = path.split(".")[0]
+        raise ConfigError(
+            f"{path} is set, but no {group} '{name}' is chosen: add it ('{group}=[{name}]') or drop the setting"
+        )
+    hyper = dict(node)
+    target = locate(hyper.pop("_target_"), f"{path}._target_")
+    weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
+    return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
+
+
+def choices(group: str) -> list[str]:
+    """The names in a config group: the stems of its yaml files."""
+    folder = files("alignlab.conf") / group
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def read_choice(group: str, name: str) -> dict[str, Any]:
+    """One yaml file of a config group; ConfigError with the nearest name where there is none."""
+    if name not in choices(group):
+        raise ConfigError(f"no {group} '{name}': {nearest(name, choices(group))}")
+    text = (files("alignlab.conf") / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)

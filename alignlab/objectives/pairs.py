@@ -1,0 +1,66 @@
+"""Which pairs of a list a pairwise loss sees. Equal labels never make a pair."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.signals import Pairs
+
+Labels = Float[Tensor, "B K"]
+Where = Bool[Tensor, "B K"]
+
+
+def _better(labels: Labels, where: Where) -> Bool[Tensor, "B K K"]:
+    """[b, i, j]: response i is strictly better than response j."""
+    both = where[:, :, None] & where[:, None, :]
+    return both & (labels[:, :, None] > labels[:, None, :])
+
+
+def all_pairs(labels: Labels, where: Where) -> Pairs:
+    """Every strictly ordered pair."""
+    index_P, chosen_P, rejected_P = _better(labels, where).nonzero(as_tuple=True)
+    return Pairs(index_P, chosen_P, rejected_P)
+
+
+def best_rest(labels: Labels, where: Where) -> Pairs:
+    """The best response (the first of equals) against each strictly worse one."""
+    best_B = labels.masked_fill(~where, -torch.inf).argmax(dim=1)
+    better_BKK = _better(labels, where)
+    lists = torch.arange(len(labels), device=labels.device)
+    index_P, rejected_P = better_BKK[lists, best_B].nonzero(as_tuple=True)
+    return Pairs(index_P, best_B[index_P], rejected_P)
+
+
+def best_worst(labels: Labels, where: Where) -> Pairs:
+    """One pair a list: the best against the worst (the first of equals)."""
+    best_B = labels.masked_fill(~where, -torch.inf).argmax(dim=1)
+    worst_B = labels.masked_fill(~where, torch.inf).argmin(dim=1)
+    lists = torch.arange(len(labels), device=labels.device)
+    keep_P = lists[where.any(dim=1) & (labels[lists, best_B] > labels[lists, worst_B])]
+    return Pairs(keep_P, best_B[keep_P], worst_B[keep_P])
+
+
+def adjacent(labels: Labels, where: Where) -> Pairs:
+    """Each response against the next lower label: pairs with no third label in between."""
+    better_BKK = _better(labels, where)
+    between_BKK = (better_BKK[:, :, :, None] & better_BKK[:, None, :, :]).any(dim=2)
+    index_P, chosen_P, rejected_P = (better_BKK & ~between_BKK).nonzero(as_tuple=True)
+    return Pairs(index_P, chosen_P, rejected_P)
+
+
+CHOICES: dict[str, Callable[[Labels, Where], Pairs]] = {
+    "best_worst": best_worst,
+    "best_rest": best_rest,
+    "adjacent": adjacent,
+    "all": all_pairs,
+}
+
+
+def select(choice: str) -> Callable[[Labels, Where], Pairs]:
+    """The pair selection of that name; ConfigError with the nearest name otherwise."""
+    if choice not in CHOICES:
+        raise ConfigError(f"objective.pairs={choice}: {nearest(choice, CHOICES)}")
+    return CHOICES[choice]

@@ -1,0 +1,85 @@
+"""Load a causal LM and its tokenizer from a local folder or the hub."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alignlab import hub
+from alignlab.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant: {% endif %}"
+)
+"""Stands in where a tokenizer brings no chat template (base models)."""
+
+
+def load(
+    *,
+    path: str | None,
+    local_copy: str | None = None,
+    dtype: str = "float32",
+    attn_implementation: str = "sdpa",
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> tuple[Any, Any]:
+    """(model, tokenizer) of a Hugging Face folder or hub id; `local_copy` stands in for a hub id where it exists.
+
+    Raises ConfigError where the folder is incomplete or the hub cannot be reached.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = resolve(path, local_copy)
+    offline = not Path(source).is_dir() and not hub.reachable()
+    shared = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **shared)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, **shared
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(_failure(source, offline, error)) from error
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(
+            f"model.path={source}: its tokenizer has no end-of-sequence token; set eos_token there"
+        )
+    if tokenizer.chat_template is None:
+        log.warning("%s has no chat template: turns are written as 'User: ...' and 'Assistant: ...'", source)
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return model, tokenizer
+
+
+def resolve(path: str | None, local_copy: str | None = None) -> str:
+    """Where to load from; ConfigError for a path that is missing or a folder that is no model."""
+    if not path:
+        raise ConfigError("model.path is not set: give a local folder or a hub id (model.path=/my/model)")
+    folder = Path(path)
+    looks_local = path.startswith((".", "/", "~")) or folder.exists()
+    if not looks_local:
+        has_copy = local_copy is not None and (Path(local_copy) / "config.json").is_file()
+        return local_copy if has_copy and local_copy else path
+    if not folder.is_dir():
+        raise ConfigError(f"model.path={path}: no such folder")
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"model.path={path}: no config.json there, so this is no Hugging Face model folder")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ConfigError(
+            f"model.path={path}: the folder has no tokenizer (none of {', '.join(TOKENIZER_FILES)}); "
+            "save it there with tokenizer.save_pretrained(folder)"
+        )
+    return str(folder)
+
+
+def _failure(source: str, offline: bool, error: Exception) -> str:
+    if offline:
+        return (
+            f"model '{source}' is neither a local folder nor in the local hub cache, and {hub.endpoint()} cannot "
+            "be reached: pass model=local model.path=/my/model (or, for smollm2_135m, run 'make smollm2')"
+        )
+    return f"model '{source}' cannot be loaded: {str(error).splitlines()[0]}"

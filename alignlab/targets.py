@@ -1,0 +1,25 @@
+"""From a dotted path in a yaml to the Python object it names."""
+
+from importlib import import_module
+from typing import Any
+
+from alignlab.errors import ConfigError, nearest
+
+
+def locate(target: str, path: str = "_target_") -> Any:
+    """Import `package.module.name`; `path` is the config key that the error names.
+
+    >>> locate("math.sqrt")(9.0)
+    3.0
+    """
+    module_name, _, attribute = target.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"{path}: '{target}' is no dotted path (package.module.name)")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{path}: cannot import '{module_name}': {error}") from error
+    if not hasattr(module, attribute):
+        public = [name for name in dir(module) if not name.startswith("_")]
+        raise ConfigError(f"{path}: '{module_name}' has no '{attribute}': {nearest(attribute, public)}")
+    return getattr(module, attribute)

@@ -1,0 +1,34 @@
+"""The exact reward of samples, before and after training."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alignlab.data.tokenize import Encoder
+from alignlab.evaluation.gold import GoldReport, evaluate
+from alignlab.training.spec import GoldSpec
+from alignlab.types import Message
+
+
+def measure(
+    spec: GoldSpec, model: Any, reference: Any | None, encoder: Encoder, prompts: Sequence[list[Message]]
+) -> GoldReport:
+    """Sample answers to the first validation prompts and score them exactly."""
+    return evaluate(
+        model,
+        reference,
+        encoder.tokenizer,
+        prompts[: spec.prompts],
+        reward=lambda prompt, response: spec.reward(prompt, response).reward,
+        seed=spec.seed,
+        samples_per_prompt=spec.samples_per_prompt,
+        max_new_tokens=spec.max_new_tokens,
+    )
+
+
+def side_by_side(before: GoldReport, after: GoldReport) -> list[Mapping[str, Any]]:
+    """Samples of the same prompts before and after training."""
+    return [
+        {"prompt": old.prompt, "before": old.response, "reward_before": old.reward}
+        | {"after": new.response, "reward_after": new.reward}
+        for old, new in zip(before.samples, after.samples, strict=True)
+    ]

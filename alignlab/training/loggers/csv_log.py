@@ -1,0 +1,63 @@
+"""metrics.csv: a row a report, kept over resumes (Lightning's own logger starts the file anew)."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from alignlab.training.run_folder import write_text
+
+
+class CsvLog(Logger):
+    """Appends each report as a row; a new metric widens the file. `rewind` forgets what came later."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+        self.fields = self._read()[0] or ["step"]
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """One run, one file."""
+        return ""
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Settings are in config.yaml."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add one row."""
+        row = {"step": step, **metrics}
+        new = [name for name in row if name not in self.fields]
+        if new or not self.file.is_file():
+            self.fields += new
+            self._write([*self._read()[1], row])
+            return
+        with self.file.open("a", newline="", encoding="utf-8") as stream:
+            csv.DictWriter(stream, self.fields).writerow(row)
+
+    def rewind(self, step: int) -> None:
+        """Drop rows after `step`: they will be made again."""
+        rows = self._read()[1]
+        self._write([row for row in rows if int(row["step"]) <= step])
+
+    def _read(self) -> tuple[list[str], list[dict[str, Any]]]:
+        if not self.file.is_file():
+            return [], []
+        with self.file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            return list(reader.fieldnames or []), [row for row in reader if (row["step"] or "").isdigit()]
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.fields)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.file, text.getvalue())

@@ -1,0 +1,76 @@
+"""Weights & Biases: online where it can be, offline by itself where it cannot."""
+
+import logging
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alignlab import hub
+from alignlab.errors import ConfigError, RunError
+from alignlab.objectives.checks import one_of
+from alignlab.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+MODES = ("auto", "online", "offline")
+ID_FILE = "wandb_run_id.txt"
+
+
+def make_wandb(
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    *,
+    mode: str,
+    project: str,
+    entity: str | None,
+    group: str | None,
+    tags: Sequence[str],
+    name: str,
+) -> Any:
+    """A Lightning logger; the run id is kept in the run folder, so a resumed run goes on in it.
+
+    Raises ConfigError without the wandb package, RunError for `mode=online` that cannot be.
+    """
+    try:
+        import wandb
+        from lightning.pytorch.loggers import WandbLogger
+    except ImportError as error:
+        raise ConfigError("logger=wandb needs the wandb package: pip install 'alignlab[wandb]'") from error
+    offline = chosen_mode(mode, wandb.api.api_key is not None) == "offline"
+    id_file = folder.path / ID_FILE
+    run_id = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
+    folder.write_text(ID_FILE, run_id)
+    logger = WandbLogger(
+        save_dir=str(folder.path),
+        project=project,
+        entity=entity,
+        group=group,
+        tags=list(tags),
+        name=name,
+        id=run_id,
+        resume="allow",
+        offline=offline,
+    )
+    logger.experiment.config.update(dict(config), allow_val_change=True)
+    return logger
+
+
+def chosen_mode(mode: str, has_key: bool) -> str:
+    """online or offline; `auto` goes offline, and says so, where a key or the network is missing."""
+    one_of("logger.wandb.mode", mode, MODES)
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE") or "auto"
+    if mode not in ("auto", "online"):
+        return "offline"
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    problem = None if has_key else "there is no API key (wandb login)"
+    problem = problem or (None if hub.connects(server) else f"{server} cannot be reached")
+    if problem is None:
+        return "online"
+    if mode == "online":
+        raise RunError(
+            f"logger.wandb.mode=online, but {problem}; logger.wandb.mode=offline keeps the run locally"
+        )
+    log.info("wandb: offline, since %s; `wandb sync` sends the run later", problem)
+    return "offline"

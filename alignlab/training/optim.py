@@ -1,0 +1,30 @@
+"""Optimizer settings that depend on the model and the length of the run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+def auto_lr(parameters: int) -> float:
+    """A learning rate for full fine-tuning of a model of that many parameters.
+
+    5e-7 at 7 billion (the usual choice for preference training), growing as size ** (-2/3):
+    1e-6 at 2.5 billion, 7e-6 at 135 million, 4.5e-4 at 260 thousand.
+    """
+    return 5e-7 * (7e9 / max(parameters, 1)) ** (2 / 3)
+
+
+def trainable(model: nn.Module) -> Iterable[nn.Parameter]:
+    """Parameters that learn."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def schedule(optimizer: Optimizer, *, name: str, warmup_ratio: float, steps: int) -> Any:
+    """A transformers schedule (linear, cosine, constant_with_warmup, ...) over `steps` steps."""
+    from transformers import get_scheduler
+
+    return get_scheduler(
+        name, optimizer, num_warmup_steps=round(warmup_ratio * steps), num_training_steps=steps
+    )

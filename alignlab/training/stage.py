@@ -1,0 +1,163 @@
+"""Run one stage: rows, reference, training, evaluation."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+
+from alignlab.data.batches import StepLoader
+from alignlab.data.load import load_examples
+from alignlab.data.tokenize import Encoder
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.training.callbacks.checkpoint import Checkpoint
+from alignlab.training.callbacks.progress import TrainingProgress
+from alignlab.training.callbacks.validation import Validation
+from alignlab.training.datamodule import PreferenceData
+from alignlab.training.gold import measure, side_by_side
+from alignlab.training.module import PreferenceModule
+from alignlab.training.rows import attach_reference, check_lists, first_ids, tokenize
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import Result, Stage
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = {"32-true": 1e-3, "64-true": 1e-6}
+"""How far the first loss may be from its value at zero log-ratios; 0.05 in lower precision."""
+
+VALIDATIONS = 10
+"""Validations of a run where no interval is set."""
+
+
+def run_stage(stage: Stage, folder: RunFolder) -> Result:
+    """Train one stage; goes on from the folder's last checkpoint if there is one."""
+    seconds: dict[str, float] = {}
+    L.seed_everything(stage.seed, verbose=False)
+    with _timed(seconds, "data"):
+        examples = load_examples(stage.data)
+        check_lists(stage.objective, examples, stage.data)
+    with _timed(seconds, "model"):
+        model, tokenizer = stage.load_model()
+        policy, encoder = CausalLM(model), Encoder(tokenizer, stop_ids(model))
+    with _timed(seconds, "tokenize"):
+        splits = tokenize(stage, examples, encoder, model)
+        folder.write_lines("dropped_rows.jsonl", examples.report.dropped)
+
+    order = _order(stage)
+    steps = stage.trainer.max_steps or stage.trainer.max_epochs * len(StepLoader(splits.train, **order))
+    trainer = _trainer(stage, folder, steps)
+    trainer.precision_plugin.convert_module(policy).to(trainer.strategy.root_device)
+    with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
+        mode, reference, splits = attach_reference(stage, policy, splits)
+
+    prompts = [splits.validation.messages(i) for i in range(min(_prompts(stage), len(splits.validation)))]
+    with _timed(seconds, "evaluation"):
+        before = measure(stage.gold, model, None, encoder, prompts) if stage.gold else None
+
+    module = PreferenceModule(
+        policy,
+        stage.objective,
+        lambda policy: stage.make_optimizer(policy, steps),
+        reference=reference,
+        gradient_clip_val=stage.trainer.gradient_clip_val,
+        start_tolerance=_start_tolerance(stage),
+    )
+    validation = Validation(
+        StepLoader(splits.validation, **{**order, "shuffle": False}),
+        stage.trainer.validate_every_n_steps or max(1, steps // VALIDATIONS),
+    )
+    checkpoint = Checkpoint(
+        folder.last_checkpoint, stage.checkpoint_every, lambda step: folder.update_summary(steps=step)
+    )
+    trainer.callbacks.extend([validation, checkpoint, TrainingProgress(stage.progress_every)])  # type: ignore[attr-defined]
+    data = PreferenceData(splits.train, steps=steps, **order)
+    resume = folder.last_checkpoint if folder.last_checkpoint.is_file() else None
+    log.info(
+        "training: %d lists, %d steps%s", len(splits.train), steps, f", resuming {resume}" if resume else ""
+    )
+    with _timed(seconds, "train"):
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+
+    finished = checkpoint.stopped_by is None or trainer.global_step >= steps
+    after = None
+    if finished and stage.gold:
+        with _timed(seconds, "evaluation"):
+            start = stage.load_model()[0].to(model.device)
+            after = measure(stage.gold, model, start, encoder, prompts)
+    return Result(
+        status="finished" if finished else "interrupted",
+        steps=trainer.global_step,
+        model=model,
+        tokenizer=tokenizer,
+        initial={**_named("val", validation.initial), **_named("gold", before.metrics if before else {})},
+        final={**_named("val", validation.final), **_named("gold", after.metrics if after else {})},
+        best=_named("val", validation.best),
+        timings={name: round(value, 3) for name, value in seconds.items()},
+        tokens_per_second=module.tokens_per_second,
+        facts={
+            "rows": {name: dict(counts) for name, counts in examples.report.steps.items()},
+            "data_fingerprints": splits.fingerprints,
+            "reference": {"mode": mode, "model": None if mode == "none" else stage.reference.name},
+            "first_ids_sha256": first_ids(StepLoader(splits.train, **order)),
+        },
+        samples=side_by_side(before, after) if before and after else (),
+        stopped_by=None if finished else checkpoint.stopped_by,
+    )
+
+
+def stop_ids(model: Any) -> list[int]:
+    """Tokens with which the model ends a turn, by its generation config."""
+    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+
+
+def _trainer(stage: Stage, folder: RunFolder, steps: int) -> L.Trainer:
+    spec = stage.trainer
+    return L.Trainer(
+        accelerator=spec.accelerator,
+        devices=spec.devices,
+        num_nodes=spec.num_nodes,
+        precision=spec.precision,  # type: ignore[arg-type]
+        max_steps=steps,
+        max_epochs=-1,
+        logger=list(stage.make_loggers()),
+        limit_val_batches=0,
+        default_root_dir=folder.path,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _order(stage: Stage) -> dict[str, Any]:
+    data = stage.data
+    return {
+        "lists_per_step": data.lists_per_step,
+        "microbatch_tokens": data.microbatch_tokens,
+        "shuffle": data.shuffle,
+        "seed": stage.seed,
+    }
+
+
+def _start_tolerance(stage: Stage) -> float | None:
+    spec = stage.reference
+    checks = spec.is_start and spec.check_start and stage.objective.needs_reference
+    return TOLERANCE.get(stage.trainer.precision, 0.05) if checks else None
+
+
+def _prompts(stage: Stage) -> int:
+    return stage.gold.prompts if stage.gold else 0
+
+
+def _named(split: str, metrics: dict[str, float]) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began

@@ -1,0 +1,17 @@
+"""Train: `python train.py objective=dpo data=lab key=value ...` (see README.md)."""
+
+import hydra
+from omegaconf import DictConfig
+
+from alignlab.config.cli import launch
+from alignlab.config.run import run
+
+
+@hydra.main(version_base=None, config_path="pkg://alignlab.conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """One run."""
+    return run(cfg)
+
+
+if __name__ == "__main__":
+    launch(main)
