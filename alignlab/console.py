@@ -81,4 +81,5 @@ def before_and_after(initial: Mapping[str, float], final: Mapping[str, float]) -
 
 def _figure(values: Mapping[str, float], name: str) -> str:
     margin = values.get(f"{name}_ci")
-    return f"{values[name]:.3f}" + (f" ± {margin:.3f}" if margin else "")
+    value = round(values[name], 3) + 0.0  # no -0.000
+    return f"{value:.3f}" + (f" ± {margin:.3f}" if margin else "")

@@ -86,6 +86,8 @@ class Scores:
     logps: Float[Tensor, "B K"]
     lengths: Float[Tensor, "B K"]
     """Response tokens, the end-of-sequence token included."""
+    ref_logps: Float[Tensor, "B K"] | None = None
+    """`logps` under the live reference that was given."""
     kl_reverse: Float[Tensor, "B K"] | None = None
     """KL(policy || reference) over the full vocabulary, summed over the response's positions."""
     kl_forward: Float[Tensor, "B K"] | None = None

@@ -5,6 +5,9 @@ import sys
 import warnings
 from pathlib import Path
 
+import datasets
+import transformers
+
 QUIET = (
     "lightning.pytorch",
     "lightning.fabric",
@@ -15,6 +18,9 @@ QUIET = (
     "fsspec",
     "matplotlib",
 )
+
+NOISE = (".*LeafSpec.*", ".*module.s. in eval mode at the start of training.*")
+"""Warnings of libraries about things that are as they should be."""
 
 
 def log_to(file: Path) -> None:
@@ -31,4 +37,7 @@ def log_to(file: Path) -> None:
     logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

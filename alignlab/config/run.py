@@ -29,7 +29,7 @@ from alignlab.training.spec import Result
 log = logging.getLogger(__name__)
 
 
-class Interrupted(AlignlabError):  # noqa: N818 (no error: the run was asked to stop)
+class Interrupted(AlignlabError):
     """The run was stopped by a signal after a checkpoint; `resume=auto` goes on."""
 
     def __init__(self, folder: RunFolder, number: int) -> None:

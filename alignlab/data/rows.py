@@ -27,7 +27,7 @@ class RowError(Exception):
         self.column, self.problem = column, problem
 
 
-class Drop(Exception):  # noqa: N818 (a decision, not an error)
+class Drop(Exception):
     """A sound row that cannot teach anything here; counted and listed under its reason."""
 
 

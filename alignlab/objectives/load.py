@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
+import torch
 import yaml
 
 from alignlab.errors import ConfigError, nearest
@@ -31,6 +32,8 @@ def load_objective(
     Raises ConfigError, naming the nearest valid name, on anything misspelt.
     """
     node = read_choice("objective", name)
+    if pairs is not None and "pairs" not in node:
+        raise ConfigError(f"objective '{name}' sees whole lists: pairs={pairs} has no meaning for it")
     settings = {"pairs": pairs, "reduction": reduction}
     node = {**node, "loss": {**node["loss"], **hyper}} | {k: v for k, v in settings.items() if v is not None}
     chosen = regularizers if isinstance(regularizers, Mapping) else dict.fromkeys(regularizers, {})
@@ -46,7 +49,19 @@ def build_objective(node: Node, regularizers: Mapping[str, Node]) -> Objective:
     loss = build_term(node["name"], node["loss"], "objective.loss")
     terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
     settings = {key: node[key] for key in ("pairs", "reduction") if key in node}
-    return Objective(node["name"], loss, terms, **settings)
+    objective = Objective(node["name"], loss, terms, **settings)
+    _probe(objective)
+    return objective
+
+
+def _probe(objective: Objective) -> None:
+    """Run once on a blank pair, so that a misspelt option fails here and not in the first step."""
+    blank = torch.tensor([[1.0, 0.0]])
+    given = dict.fromkeys(objective.signals | {"lengths"}, torch.ones_like(blank)) | {"labels": blank}
+    try:
+        objective.counts(**given)
+    except ConfigError as error:
+        raise ConfigError(f"objective '{objective.name}': {error}") from error
 
 
 def build_term(name: str, node: Node, path: str) -> Term:
@@ -59,6 +74,8 @@ def build_term(name: str, node: Node, path: str) -> Term:
     hyper = dict(node)
     target = locate(hyper.pop("_target_"), f"{path}._target_")
     weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+        raise ConfigError(f"{path}.weight={weight}: expected a number")
     return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
 
 

@@ -51,6 +51,19 @@ class Term:
         return weights * where.any(dim=1)
 
 
+def check_type(path: str, value: Any, default: Any) -> None:
+    """ConfigError where a value is no number (or no truth value) and its default is one."""
+    if isinstance(default, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(default, (int, float)):
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    else:
+        return
+    if not fits:
+        wanted = "true or false" if isinstance(default, bool) else "a number"
+        raise ConfigError(f"{path}={value}: expected {wanted}")
+
+
 def make_term(
     name: str,
     target: Callable[..., Any],
@@ -74,6 +87,7 @@ def make_term(
     for key in hyper:
         if key not in accepted.hyper:
             raise ConfigError(f"{where} has no hyper-parameter '{key}': {nearest(key, accepted.hyper)}")
+        check_type(f"{where}.{key}", hyper[key], accepted.hyper[key])
     missing = [
         k for k, default in accepted.hyper.items() if default is inspect.Parameter.empty and k not in hyper
     ]

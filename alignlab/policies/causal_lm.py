@@ -43,9 +43,9 @@ class CausalLM(nn.Module):
     def forward(
         self, batch: Batch, *, reference: "CausalLM | None" = None, divergences: Collection[str] = ()
     ) -> Scores:
-        """Log-probabilities of every response, and divergences from `reference` where asked for."""
+        """Log-probabilities of every response, also under a live `reference`, and divergences from it."""
         against = None
-        if divergences and reference is not None:
+        if reference is not None:
             with torch.no_grad():
                 against = (reference.hidden(batch), head_of(reference.model))
         tokens = token_scores(
@@ -57,13 +57,8 @@ class CausalLM(nn.Module):
             divergences=divergences,
         )
         sums = {name: per_response(values, batch) for name, values in tokens.items()}
-        ones = torch.ones_like(tokens["token_logps"], requires_grad=False)
-        return Scores(
-            token_logps=tokens["token_logps"],
-            logps=sums.pop("token_logps"),
-            lengths=per_response(ones, batch),
-            **sums,
-        )
+        ones = torch.ones_like(tokens["logps"], requires_grad=False)
+        return Scores(token_logps=tokens["logps"], lengths=per_response(ones, batch), **sums)
 
 
 def per_response(values: Float[Tensor, "R"], batch: Batch) -> Float[Tensor, "B K"]:

@@ -40,10 +40,9 @@ def token_scores(
     reference: tuple[Tensor, Head] | None = None,
     divergences: Collection[str] = (),
 ) -> dict[str, Float[Tensor, "R"]]:
-    """`token_logps` of the targets, and the divergences asked for, in nats per token.
+    """`logps` of the targets, in nats per token; with a reference also `ref_logps` and divergences.
 
-    `reference` holds the reference's hidden states at the same positions and its head; divergences
-    need it. Each chunk is computed again in the backward, so memory holds one chunk of logits.
+    `reference` holds the reference's hidden states at the same positions and its head. Each chunk is computed again in the backward, so memory holds one chunk of logits.
     Float32 or better throughout, whatever the dtype of the model.
     """
     size = max(1, CHUNK_ELEMENTS // vocabulary)
@@ -51,14 +50,16 @@ def token_scores(
 
     def chunk(hidden: Tensor, targets: Tensor, ref_hidden: Tensor | None) -> tuple[Tensor, ...]:
         logits = _exact(head(hidden))
-        picked = logits.gather(-1, targets[:, None]).squeeze(-1)
-        token_logps = picked - logits.logsumexp(-1)
+        logps = _picked(logits, targets) - logits.logsumexp(-1)
         if ref_hidden is None or ref_head is None:
-            return (token_logps,)
-        logp = logits.log_softmax(-1)
+            return (logps,)
         with torch.no_grad():
-            ref_logp = _exact(ref_head(ref_hidden)).log_softmax(-1)
-        return (token_logps, *(DIVERGENCES[name](logp, ref_logp) for name in sorted(divergences)))
+            ref_logits = _exact(ref_head(ref_hidden))
+            ref_logps = _picked(ref_logits, targets) - ref_logits.logsumexp(-1)
+        if not divergences:
+            return (logps, ref_logps)
+        whole, ref_whole = logits.log_softmax(-1), ref_logits.log_softmax(-1)
+        return (logps, ref_logps, *(DIVERGENCES[name](whole, ref_whole) for name in sorted(divergences)))
 
     columns = []
     for start in range(0, len(targets), size):
@@ -68,8 +69,12 @@ def token_scores(
             columns.append(checkpoint(chunk, *inputs, use_reentrant=False, preserve_rng_state=False))
         else:
             columns.append(chunk(*inputs))
-    names = ["token_logps", *(sorted(divergences) if reference else ())]
+    names = ["logps", *(["ref_logps", *sorted(divergences)] if reference else [])]
     return {name: torch.cat(parts) for name, parts in zip(names, zip(*columns, strict=True), strict=True)}
+
+
+def _picked(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.gather(-1, targets[:, None]).squeeze(-1)
 
 
 def _reverse(logp: Tensor, ref_logp: Tensor) -> Tensor:

@@ -71,11 +71,9 @@ class PreferenceModule(L.LightningModule):
         scores = self.policy(batch, reference=self.reference, divergences=divergences)
         signals = {**data_signals(batch, scores.logps.dtype), "logps": scores.logps}
         signals |= {name: getattr(scores, name) for name in divergences}
-        if self.reference is not None:
-            with torch.no_grad():
-                signals["ref_logps"] = self.reference(batch).logps
-        elif batch.ref_logps is not None:
-            signals["ref_logps"] = batch.ref_logps.to(scores.logps.dtype)
+        ref_logps = batch.ref_logps if scores.ref_logps is None else scores.ref_logps
+        if ref_logps is not None:
+            signals["ref_logps"] = ref_logps.to(scores.logps.dtype)
         return signals
 
     def training_step(self, step: Step, _: int) -> None:
@@ -138,7 +136,7 @@ class PreferenceModule(L.LightningModule):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
-        scheduler.step()  # type: ignore[union-attr, call-arg]
+        scheduler.step()
 
 
 def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 TOLERANCE = {"32-true": 1e-3, "64-true": 1e-6}
 """How far the first loss may be from its value at zero log-ratios; 0.05 in lower precision."""
 
-VALIDATIONS = 10
+VALIDATIONS = 4
 """Validations of a run where no interval is set."""
 
 
@@ -128,6 +128,7 @@ def _trainer(stage: Stage, folder: RunFolder, steps: int) -> L.Trainer:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        log_every_n_steps=1,
         use_distributed_sampler=False,
     )
 
