@@ -8,7 +8,7 @@ everything else is derived here, lazily, so nothing is computed that nobody aske
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,9 @@ class Contract:
     hyper: Mapping[str, Any]
     """Hyper-parameters with their defaults; `inspect.Parameter.empty` where there is none."""
 
-    def needs(self, names: Iterable[str]) -> bool:
-        return any(list_name(signal) in names for signal in self.signals)
-
     @property
     def is_pairwise(self) -> bool:
+        """Whether it asks for any pair signal."""
         return any(signal in PAIR_SIGNALS for signal in self.signals)
 
 
@@ -110,6 +108,7 @@ class Signals:
 
     @property
     def pairs(self) -> Pairs:
+        """The selected pairs, chosen when first asked for."""
         if self._pairs is None:
             self._pairs = self._select()
         return self._pairs

@@ -47,8 +47,6 @@ def test_contract_reads_a_signature():
     assert read.signals == ("chosen_logps", "rejected_logps", "where")
     assert read.hyper == {"beta": inspect.Parameter.empty, "tau": 0.5}
     assert read.is_pairwise
-    assert read.needs({"logps"})
-    assert not read.needs({"ref_logps", "labels"})
 
 
 @pytest.mark.parametrize(

@@ -148,9 +148,9 @@ def _model(config: Config) -> Iterator[str]:
             f"model=tiny knows only the words of data=lab, not data={data}: use model=smollm2_135m, or "
             "model=local model.path=/my/model"
         )
-    if model["name"] != "tiny" and model.get("path"):
-        if failure := _failure(pretrained.resolve, model["path"], model["loader"].get("local_copy")):
-            yield failure
+    path, local_copy = model.get("path"), model["loader"].get("local_copy")
+    if path and (failure := _failure(pretrained.resolve, path, local_copy)):
+        yield failure
     if (path := config["reference"]["path"]) and (failure := _failure(pretrained.resolve, path)):
         yield failure.replace("model.path", "reference.path")
     if config["evaluation"]["reward"] and data != "lab":

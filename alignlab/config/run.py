@@ -121,8 +121,12 @@ def _train(config: Mapping[str, Any], folder: RunFolder, hydra: Any) -> Result:
         tokens_per_second=round(result.tokens_per_second, 1),
     )
     if result.status == "finished":
-        title = f"{config['objective']['name']} on {config['data']['name']}, {result.steps} steps, {seconds['total']:.0f} s"
-        print_table(title, ["", "before", "after"], before_and_after(result.initial, result.final))
+        what = f"{config['objective']['name']} on {config['data']['name']}"
+        print_table(
+            f"{what}, {result.steps} steps, {seconds['total']:.0f} s",
+            ["", "before", "after"],
+            before_and_after(result.initial, result.final),
+        )
         print(f"run folder: {folder.path}")
     return result
 

@@ -36,7 +36,7 @@ def load_objective(
         raise ConfigError(f"objective '{name}' sees whole lists: pairs={pairs} has no meaning for it")
     settings = {"pairs": pairs, "reduction": reduction}
     node = {**node, "loss": {**node["loss"], **hyper}} | {k: v for k, v in settings.items() if v is not None}
-    chosen = regularizers if isinstance(regularizers, Mapping) else dict.fromkeys(regularizers, {})
+    chosen = regularizers if isinstance(regularizers, Mapping) else {term: {} for term in regularizers}
     nodes = {}
     for term, change in chosen.items():
         change = change if isinstance(change, Mapping) else {"weight": change}

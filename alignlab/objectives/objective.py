@@ -49,6 +49,7 @@ class Objective:
 
     @property
     def terms(self) -> tuple[Term, ...]:
+        """The loss and its regularizers."""
         return (self.loss, *self.regularizers)
 
     @property
@@ -65,6 +66,7 @@ class Objective:
 
     @property
     def needs_reference(self) -> bool:
+        """Whether any term asks for the reference."""
         return bool(self.signals & REFERENCE_SIGNALS)
 
     @property
@@ -74,6 +76,7 @@ class Objective:
 
     @property
     def is_pairwise(self) -> bool:
+        """Whether the loss sees pairs; it sees whole lists otherwise."""
         return self.loss.contract.is_pairwise
 
     @property

@@ -31,6 +31,7 @@ class Term:
     kind: str = "additive"
 
     def __call__(self, signals: Signals) -> Any:
+        """What the function returns for these signals."""
         return self.function(*(signals[name] for name in self.contract.signals))
 
     def part(self, signals: Signals, weights: Tensor) -> tuple[Part, Tensor]:

@@ -42,8 +42,9 @@ def token_scores(
 ) -> dict[str, Float[Tensor, "R"]]:
     """`logps` of the targets, in nats per token; with a reference also `ref_logps` and divergences.
 
-    `reference` holds the reference's hidden states at the same positions and its head. Each chunk is computed again in the backward, so memory holds one chunk of logits.
-    Float32 or better throughout, whatever the dtype of the model.
+    `reference` holds the reference's hidden states at the same positions and its head. Each chunk is
+    computed again in the backward, so memory holds one chunk of logits. Float32 or better
+    throughout, whatever the dtype of the model.
     """
     size = max(1, CHUNK_ELEMENTS // vocabulary)
     ref_hidden, ref_head = reference or (None, None)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from alignlab.data.batches import collate, within_budget
 from alignlab.data.token_rows import TokenRows
@@ -26,7 +27,7 @@ CHUNK_ROWS = 256
 VERSION = "1"
 """Part of every key; raise it when scoring changes its numbers."""
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 Track = Callable[[int], None]
 
 

@@ -130,13 +130,13 @@ class PreferenceModule(L.LightningModule):
         names = ("logps", "ref_logps", "lengths", "labels", "where", "kl_reverse")
         known = {name: signals[name] for name in names if name in signals}
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
-        return {**parts, **preference_metrics(**known, beta=self.objective.beta)}  # type: ignore[arg-type]
+        return {**parts, **preference_metrics(**known, beta=self.objective.beta)}
 
     def _update(self) -> None:
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
-        scheduler.step()
+        scheduler.step()  # type: ignore[union-attr]
 
 
 def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:

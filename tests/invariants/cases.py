@@ -12,7 +12,7 @@ from alignlab import load_objective
 from alignlab.objectives.load import build_term, choices, read_choice
 from alignlab.objectives.objective import Objective
 from alignlab.objectives.pairs import CHOICES
-from alignlab.signals import POLICY_SIGNALS, REFERENCE_SIGNALS
+from alignlab.signals import POLICY_SIGNALS, REFERENCE_SIGNALS, list_name
 
 OBJECTIVES = choices("objective")
 REGULARIZERS = choices("regularizers")
@@ -65,11 +65,11 @@ def random_signals(
 
 
 # Losses that see the policy through log-ratios only.
-ANCHORED = [
-    c
-    for c in CASES
-    if build(c).loss.contract.needs({"logratios"}) and not build(c).loss.contract.needs({"logps"})
-]
+def _sees(case: str) -> set[str]:
+    return {list_name(signal) for signal in build(case).loss.contract.signals}
+
+
+ANCHORED = [c for c in CASES if "logratios" in _sees(c) and "logps" not in _sees(c)]
 
 
 def base_only(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,9 +4,9 @@ chosen    str   "\\n\\nHuman: ...\\n\\nAssistant: ..." up to and with the prefer
 rejected  str   the same dialogue with the other last reply
 """
 
-import os
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from alignlab.data.rows import Drop, RowError, column
@@ -21,7 +21,8 @@ def convert(row: Mapping[str, Any]) -> Example:
     chosen, rejected = column(row, "chosen", str), column(row, "rejected", str)
     if chosen == rejected:
         raise Drop("chosen and rejected are identical")
-    cut = os.path.commonprefix([chosen, rejected]).rfind(REPLY)
+    same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False)))
+    cut = chosen.rfind(REPLY, 0, same)
     if cut < 0:
         raise RowError("chosen", f"shares no dialogue up to an '{REPLY.strip()}' mark with 'rejected'")
     replies = [text[cut + len(REPLY) :].strip() for text in (chosen, rejected)]
