@@ -31,3 +31,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"valid names: {', '.join(options)}" if options else "there is none to choose from"
+
+
+def one_of(key: str, value: str, valid: Iterable[str]) -> str:
+    """`value`, if it is one of the valid names; ConfigError with the nearest one otherwise."""
+    if value not in (options := tuple(valid)):
+        raise ConfigError(f"{key}={value}: {nearest(value, options)}")
+    return value

@@ -106,6 +106,11 @@ class StepLoader:
         first = within * self.lists_per_step
         return self._order(epoch)[first : first + self.lists_per_step].tolist()
 
+    def visited(self) -> Any:
+        """Rows that these steps will see, in stored order."""
+        seen = self.steps * self.lists_per_step
+        return np.arange(len(self.rows)) if seen >= len(self.rows) else np.sort(self._order(0)[:seen])
+
     def _order(self, epoch: int) -> Any:
         if not self.shuffle:
             return np.arange(len(self.rows))

@@ -35,10 +35,10 @@ class DataSpec:
     on_bad_row: str = "raise"
     validation_fraction: float = 0.05
     limit: int | None = None
-    limit_validation: int | None = 512
+    limit_validation: int | None = 256
     max_length: int = 1024
     max_prompt_length: int | None = None
-    lists_per_step: int = 32
+    lists_per_step: int = 16
     microbatch_tokens: int = 16384
     shuffle: bool = True
 
@@ -111,6 +111,7 @@ def _read_splits(spec: DataSpec, report: Report) -> dict[str, Iterator[Example]]
         found = files.data_files(spec.path)
         names = spec.hub["splits"] if spec.hub else {}
         chosen = {split: files.split_files(found, split, names.get(split)) for split in SPLITS}
+        chosen["validation"] = [file for file in chosen["validation"] if file not in chosen["train"]]
         raw = {split: files.read(group) for split, group in chosen.items() if group}
         raw = raw if "train" in raw else {"train": files.read(found)}
     if "validation" in raw:

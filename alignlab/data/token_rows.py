@@ -68,6 +68,21 @@ class TokenRows:
         """The prompt of a row, as text."""
         return json.loads(self.dataset[index]["prompt"])
 
+    def take(self, indices: Sequence[int]) -> "TokenRows":
+        """The rows at these places, in this order."""
+        members = [self.members[index] for index in indices]
+        kept = np.concatenate(members) if members else np.zeros(0, dtype=np.int64)
+        return TokenRows(
+            dataset=self.dataset.select(indices),
+            prompts=_gather(self.prompts, indices),
+            responses=_gather(self.responses, kept),
+            members=Lists(np.arange(len(kept)), _offsets([len(group) for group in members])),
+            labels=_gather(self.labels, indices),
+            rewards=None if self.rewards is None else _gather(self.rewards, indices),
+            weights=self.weights[list(indices)],
+            ref_logps=None if self.ref_logps is None else self.ref_logps[kept],
+        )
+
     def with_reference(self, ref_logps: Array) -> "TokenRows":
         """The same rows with the reference's log-probabilities attached."""
         return replace(self, ref_logps=ref_logps)
@@ -122,13 +137,23 @@ def _row(example: Example, tokens: Tokens) -> dict[str, Any]:
         "id": example.id,
         "prompt": json.dumps(example.prompt, ensure_ascii=False),
         "responses": json.dumps(example.responses, ensure_ascii=False),
-        "meta": json.dumps(example.meta, ensure_ascii=False, default=str),
+        "meta": json.dumps(example.meta, default=str),
         "weight": example.weight,
         "labels": example.labels,
         "rewards": example.rewards,
         "prompt_ids": tokens.prompt,
         "response_ids": tokens.responses,
     }
+
+
+def _gather(lists: Lists, indices: Sequence[int]) -> Lists:
+    parts = [lists[index] for index in indices]
+    values = np.concatenate(parts) if parts else lists.values[:0]
+    return Lists(values, _offsets([len(part) for part in parts]))
+
+
+def _offsets(lengths: Sequence[int]) -> Array:
+    return np.concatenate([[0], np.cumsum(np.array(lengths, dtype=np.int64))])
 
 
 def _lists(column: Any) -> Lists:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.objectives.checks import one_of
+from alignlab.errors import one_of
 
 LOWEST = -1e30
 """Stands for minus infinity where `0 * -inf` would be NaN."""

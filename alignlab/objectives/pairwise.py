@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objectives.checks import one_of
+from alignlab.errors import one_of
 
 
 def dpo(

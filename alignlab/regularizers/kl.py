@@ -6,7 +6,7 @@ from functools import partial
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objectives.checks import one_of
+from alignlab.errors import one_of
 from alignlab.regularizers.sft import reduce_tokens
 
 Reduced = tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]

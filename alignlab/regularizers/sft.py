@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.objectives.checks import one_of
+from alignlab.errors import one_of
 
 REDUCTIONS = ("token_mean", "seq_mean", "seq_sum")
 

@@ -5,6 +5,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from alignlab.console import tracked
 from alignlab.data.batches import StepLoader, require_rows
 from alignlab.data.load import DataSpec, Examples
@@ -69,8 +71,19 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     return Splits(made["train"], made["validation"], keys)
 
 
-def attach_reference(stage: Stage, policy: CausalLM, splits: Splits) -> tuple[str, CausalLM | None, Splits]:
-    """(mode, live reference if any, rows with cached log-probabilities if precomputed)."""
+def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
+    """Validation rows of a run: no more lists than it trains on, so that a short run stays short."""
+    most = loader.steps * loader.lists_per_step
+    return validation if len(validation) <= most else validation.take(range(most))
+
+
+def attach_reference(
+    stage: Stage, policy: CausalLM, splits: Splits, loader: StepLoader
+) -> tuple[str, CausalLM | None, Splits]:
+    """(mode, live reference if any, rows with cached log-probabilities if precomputed).
+
+    Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
+    """
     spec = stage.reference
     mode = resolve_mode(spec.mode, stage.objective)
     log.info("reference: %s%s", mode, "" if mode == "none" else f", {spec.name}")
@@ -80,15 +93,20 @@ def attach_reference(stage: Stage, policy: CausalLM, splits: Splits) -> tuple[st
         return mode, CausalLM(spec.load()[0]).eval(), splits
     device = next(policy.parameters()).device
     scorer = policy if spec.is_start else CausalLM(spec.load()[0]).to(device)
-    scored: dict[str, Any] = {}
-    for split in ("train", "validation"):
-        rows: TokenRows = getattr(splits, split)
-        with tracked(f"reference log-probabilities, {split}", len(rows)) as advance:
+
+    def scored(rows: TokenRows, visited: Any, split: str) -> TokenRows:
+        part = rows.take(visited)
+        with tracked(f"reference log-probabilities, {split}", len(part)) as advance:
             logps = cached_logps(
-                scorer, rows, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance
+                scorer, part, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance
             )
-        scored[split] = rows.with_reference(logps)
-    return mode, None, replace(splits, **scored)
+        every = np.full(len(rows.responses), np.nan)
+        every[np.concatenate([rows.members[index] for index in visited])] = logps
+        return rows.with_reference(every)
+
+    train = scored(splits.train, loader.visited(), "train")
+    validation = scored(splits.validation, np.arange(len(splits.validation)), "validation")
+    return mode, None, replace(splits, train=train, validation=validation)
 
 
 def first_ids(loader: StepLoader, count: int = 64) -> str:

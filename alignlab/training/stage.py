@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -18,7 +19,7 @@ from alignlab.training.callbacks.validation import Validation
 from alignlab.training.datamodule import PreferenceData
 from alignlab.training.gold import measure, side_by_side
 from alignlab.training.module import PreferenceModule
-from alignlab.training.rows import attach_reference, check_lists, first_ids, tokenize
+from alignlab.training.rows import affordable, attach_reference, check_lists, first_ids, tokenize
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import Result, Stage
 
@@ -28,7 +29,7 @@ TOLERANCE = {"32-true": 1e-3, "64-true": 1e-6}
 """How far the first loss may be from its value at zero log-ratios; 0.05 in lower precision."""
 
 VALIDATIONS = 4
-"""Validations of a run where no interval is set."""
+"""Validations of a run, the one at the start apart, where no interval is set."""
 
 
 def run_stage(stage: Stage, folder: RunFolder) -> Result:
@@ -47,10 +48,12 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
 
     order = _order(stage)
     steps = stage.trainer.max_steps or stage.trainer.max_epochs * len(StepLoader(splits.train, **order))
+    loader = StepLoader(splits.train, steps=steps, **order)
+    splits = replace(splits, validation=affordable(splits.validation, loader))
     trainer = _trainer(stage, folder, steps)
     trainer.precision_plugin.convert_module(policy).to(trainer.strategy.root_device)
     with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
-        mode, reference, splits = attach_reference(stage, policy, splits)
+        mode, reference, splits = attach_reference(stage, policy, splits, loader)
 
     prompts = [splits.validation.messages(i) for i in range(min(_prompts(stage), len(splits.validation)))]
     with _timed(seconds, "evaluation"):
@@ -66,7 +69,7 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     )
     validation = Validation(
         StepLoader(splits.validation, **{**order, "shuffle": False}),
-        stage.trainer.validate_every_n_steps or max(1, steps // VALIDATIONS),
+        stage.trainer.validate_every_n_steps or _validation_interval(loader, len(splits.validation)),
     )
     checkpoint = Checkpoint(
         folder.last_checkpoint, stage.checkpoint_every, lambda step: folder.update_summary(steps=step)
@@ -100,11 +103,17 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
             "rows": {name: dict(counts) for name, counts in examples.report.steps.items()},
             "data_fingerprints": splits.fingerprints,
             "reference": {"mode": mode, "model": None if mode == "none" else stage.reference.name},
-            "first_ids_sha256": first_ids(StepLoader(splits.train, **order)),
+            "first_ids_sha256": first_ids(loader),
         },
         samples=side_by_side(before, after) if before and after else (),
         stopped_by=None if finished else checkpoint.stopped_by,
     )
+
+
+def _validation_interval(loader: StepLoader, validation: int) -> int:
+    """Steps between validations: four a run, fewer where they would cost more than the training."""
+    times = min(VALIDATIONS, max(1, loader.steps * loader.lists_per_step // validation))
+    return -(-loader.steps // times)
 
 
 def stop_ids(model: Any) -> list[int]:

@@ -5,28 +5,34 @@
     unpaired    prompt, completion, label
 
 Texts may be plain strings or lists of {role, content}. Without `prompt`, it is the part that chosen
-and rejected share.
+and rejected share. In csv files, lists are written as JSON.
 """
 
+import json
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, number, user
+from alignlab.data.rows import Drop, RowError, column, finite, number, user
 from alignlab.types import Example, Message
 
 Text = str | list[Message]
+NOT_TEXT = (
+    "responses", "labels", "rewards", "label", "score_chosen", "score_rejected", "weight", "meta"
+)  # fmt: skip
 
 
 def convert(row: Mapping[str, Any]) -> Example:
     """One row of whichever schema its columns tell."""
+    row = {name: _parsed(value) if name in NOT_TEXT else value for name, value in row.items()}
     if "responses" in row:
         return _canonical(row)
     if "chosen" in row or "rejected" in row:
         return _paired(row)
     if "completion" in row:
         label = column(row, "label", (bool, int, float))
-        return _example(row, _text(row, "prompt"), [_text(row, "completion")], [float(label)])
+        value = float(label) if isinstance(label, bool) else finite(label, "label")
+        return _example(row, _text(row, "prompt"), [_text(row, "completion")], [value])
     raise RowError(
         "responses",
         f"missing; expected prompt + responses + labels, or chosen + rejected, found {', '.join(sorted(row))}",
@@ -47,8 +53,9 @@ def _paired(row: Mapping[str, Any]) -> Example:
         prompt = _text(row, "prompt")
     else:
         prompt, chosen, rejected = _shared(chosen, rejected)
-    rewards = [number(row, f"score_{side}") for side in ("chosen", "rejected") if f"score_{side}" in row]
-    return _example(row, prompt, [chosen, rejected], [1.0, 0.0], rewards if len(rewards) == 2 else None)
+    scores = [name for name in ("score_chosen", "score_rejected") if row.get(name) is not None]
+    rewards = [number(row, name) for name in scores] if len(scores) == 2 else None
+    return _example(row, prompt, [chosen, rejected], [1.0, 0.0], rewards)
 
 
 def _example(
@@ -65,7 +72,7 @@ def _example(
         labels=labels,
         rewards=rewards,
         weight=number(row, "weight") if row.get("weight") is not None else 1.0,
-        id=str(row.get("id") or ""),
+        id="" if row.get("id") is None else str(row["id"]),
         meta=dict(meta) if isinstance(meta, Mapping) else {},
     )
 
@@ -79,6 +86,18 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
     if not prompt:
         raise RowError("prompt", "missing, and chosen and rejected share no beginning")
     return prompt, chosen[cut:], rejected[cut:]
+
+
+def _parsed(value: Any) -> Any:
+    """A number, truth value or list that a csv cell holds as text."""
+    try:
+        return (
+            json.loads({"True": "true", "False": "false"}.get(value, value))
+            if isinstance(value, str)
+            else value
+        )
+    except (ValueError, RecursionError):
+        return value
 
 
 def _text(row: Mapping[str, Any], name: str) -> Text:

@@ -13,13 +13,18 @@ from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Chosen is better by the dataset's word, also where its score is not higher."""
+    """Chosen is better by the dataset's word, also where its score is not higher.
+
+    The published set holds a few empty replies; their rows are dropped.
+    """
     chosen = messages(column(row, "chosen", list), "chosen")
     rejected = messages(column(row, "rejected", list), "rejected")
     if chosen[:-1] != rejected[:-1]:
         raise RowError("rejected", "does not share its prompt with 'chosen'")
     if chosen[-1] == rejected[-1]:
         raise Drop("chosen and rejected are identical")
+    if not all(side[-1]["content"].strip() for side in (chosen, rejected)):
+        raise Drop("an empty reply")
     return Example(
         prompt=chosen[:-1],
         responses=[chosen[-1:], rejected[-1:]],
