@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from alignlab.data.tokenize import Encoder
 from alignlab.types import Message
 
 
@@ -117,8 +118,8 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]], device: torch.device
 ) -> tuple[Int[Tensor, "N L"], Int[Tensor, "N L"]]:
     """Prompt tokens, padded on the left, and their attention mask."""
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    encoder = Encoder(tokenizer)
+    rows = [encoder.prompt_ids(prompt) for prompt in prompts]
     length = max(map(len, rows))
     filler = _pad(tokenizer)
     tokens = torch.tensor([[filler] * (length - len(row)) + row for row in rows], device=device)
