@@ -3,14 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
-from alignlab.config.cli import launch
-from alignlab.config.run import run
+from alignlab.config.cli import job, launch
 
 
 @hydra.main(version_base=None, config_path="pkg://alignlab.conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """One run."""
-    return run(cfg)
+    return job(cfg)
 
 
 if __name__ == "__main__":

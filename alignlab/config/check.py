@@ -5,20 +5,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from alignlab.config.schema import GROUPS, Config, at, misfits
+from alignlab.data.examples import takes_rows
 from alignlab.data.files import data_files
-from alignlab.data.load import DataSpec
 from alignlab.errors import AlignlabError, ConfigError, nearest
-from alignlab.objectives.load import build_objective, build_term
+from alignlab.objectives.load import build_objective, build_term, choices
 from alignlab.objectives.objective import Objective
+from alignlab.objectives.term import check_type
 from alignlab.policies import pretrained
 from alignlab.policies.reference import resolve_mode
 from alignlab.targets import locate
 from alignlab.training.rows import lists_wanted
-from alignlab.training.spec import TrainerSpec
 
-Config = Mapping[str, Any]
-
-POSITIVE = (
+ABOVE_0 = (
     "data.lists_per_step",
     "data.microbatch_tokens",
     "data.max_length",
@@ -27,19 +28,18 @@ POSITIVE = (
     "data.limit_validation",
     "trainer.max_steps",
     "trainer.max_epochs",
+    "trainer.gradient_clip_val",
     "trainer.validate_every_n_steps",
     "callbacks.checkpoint.every_n_steps",
     "callbacks.progress.every_n_steps",
     "evaluation.samples_per_prompt",
     "evaluation.max_new_tokens",
 )
-"""Whole numbers above 0; null only where the key's default is null."""
-OPTIONAL = {"data.max_prompt_length", "data.limit", "data.limit_validation", "trainer.max_steps"}
-OPTIONAL |= {"trainer.validate_every_n_steps"}
-GROUPS = {"objective", "regularizers", "data", "pipeline", "model", "reference", "recipe", "strategy"}
-GROUPS |= {"optimizer", "scheduler", "trainer", "logger", "callbacks", "evaluation"}
-SCALARS = {"seed", "resume", "run_name", "output_dir", "cache_dir", "optimized_metric"}
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
+AT_LEAST_0 = ("seed", "evaluation.prompts", "optimizer.lr", "optimizer.weight_decay")
+SHARES = ("data.validation_fraction", "scheduler.warmup_ratio")
+GIVEN = {"make_stage", "folder", "params", "row", "example", "split", "size"}
+"""Parameters of targets that the program fills in."""
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def check(config: Config) -> None:
@@ -51,10 +51,14 @@ def check(config: Config) -> None:
 
 
 def _problems(config: Config) -> Iterator[str]:
-    for key in config:
-        if key not in GROUPS | SCALARS:
-            yield f"'{key}' is no config key: {nearest(key, GROUPS | SCALARS)}"
-    yield from _numbers(config)
+    absent = [group for group in GROUPS if not isinstance(config.get(group), Mapping)]
+    yield from (
+        f"nothing is chosen for '{group}': {group}=..., of {', '.join(choices(group))}" for group in absent
+    )
+    if absent:
+        return
+    yield from misfits(config)
+    yield from _ranges(config)
     yield from _targets(config)
     yield from _objective(config)
     yield from _data(config)
@@ -62,15 +66,17 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _trainer(config)
 
 
-def _numbers(config: Config) -> Iterator[str]:
-    for path in POSITIVE:
-        value = _at(config, path)
-        if value is None and path in OPTIONAL:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            yield f"{path}={value}: expected a whole number above 0"
-    if isinstance(config["seed"], bool) or not isinstance(config["seed"], int) or config["seed"] < 0:
-        yield f"seed={config['seed']}: expected a whole number of at least 0"
+def _ranges(config: Config) -> Iterator[str]:
+    bounds = {
+        "a number above 0": (ABOVE_0, lambda value: value > 0),
+        "a number of at least 0": (AT_LEAST_0, lambda value: value >= 0),
+        "a share between 0 and 1": (SHARES, lambda value: 0 <= value <= 1),
+    }
+    for words, (paths, holds) in bounds.items():
+        for path in paths:
+            value = at(config, path)
+            if isinstance(value, (int, float)) and not holds(value):
+                yield f"{path}={value}: expected {words}"
 
 
 def _targets(config: Config) -> Iterator[str]:
@@ -80,44 +86,54 @@ def _targets(config: Config) -> Iterator[str]:
     for path, node in nodes.items():
         if not isinstance(node, Mapping) or "_target_" not in node:
             group, _, name = path.partition(".")
-            way = (
-                f"add it ('{group}=[{name}]') or drop the setting"
-                if group == "pipeline"
-                else "give its _target_"
-            )
+            choose = f"add it ('{group}=[{name}]') or drop the setting"
+            way = choose if group == "pipeline" else "give its _target_"
             yield f"{path} is set, but nothing is chosen there: {way}"
-            continue
-        try:
-            target = locate(node["_target_"], f"{path}._target_")
-        except ConfigError as error:
-            yield str(error)
+        elif failure := _failure(locate, node["_target_"], f"{path}._target_"):
+            yield failure
         else:
-            yield from _unknown_keys(path, node, target)
+            yield from _arguments(path, node)
 
 
-def _unknown_keys(path: str, node: Config, target: Callable[..., Any]) -> Iterator[str]:
-    parameters = inspect.signature(target).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    for key in node:
-        if key != "_target_" and key not in parameters:
-            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, parameters)}"
+def _arguments(path: str, node: Config) -> Iterator[str]:
+    """Keys that the target does not take, and numbers that are none."""
+    parameters = inspect.signature(locate(node["_target_"])).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key, value in node.items():
+        if key == "_target_" or (path == "optimizer" and key == "lr"):
+            continue
+        if key in parameters:
+            if failure := _failure(check_type, f"{path}.{key}", value, parameters[key].default):
+                yield failure
+        elif not open_ended:
+            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, set(parameters) - GIVEN)}"
 
 
 def _objective(config: Config) -> Iterator[str]:
-    terms = {"objective.loss": (config["objective"].get("name"), config["objective"].get("loss"))}
-    terms |= {f"regularizers.{name}": (name, node) for name, node in config["regularizers"].items()}
-    problems = [p for path, (name, node) in terms.items() if (p := _failure(build_term, name, node, path))]
+    node, regularizers = config["objective"], config["regularizers"]
+    problems = []
+    if failure := _failure(build_term, node.get("name"), node.get("loss"), "objective.loss"):
+        problems = [_placed(failure, "objective.loss")]
+    elif failure := _failure(build_objective, node, {}):
+        problems = [_placed(failure, "objective")]
+    for name, term in regularizers.items():
+        path = f"regularizers.{name}"
+        failure = _failure(build_term, name, term, path)
+        if failure is None and not problems:
+            failure = _failure(build_objective, node, {name: term})
+        if failure:
+            problems.append(_placed(failure, path))
     yield from problems
     if problems:
         return
-    if failure := _failure(build_objective, config["objective"], config["regularizers"]):
-        yield failure
-        return
-    objective = build_objective(config["objective"], config["regularizers"])
+    objective = build_objective(node, regularizers)
     if failure := _failure(resolve_mode, config["reference"]["mode"], objective):
         yield failure
     yield from _lists(config, objective)
+
+
+def _placed(failure: str, path: str) -> str:
+    return failure if path in failure else f"{path}: {failure}"
 
 
 def _lists(config: Config, objective: Objective) -> Iterator[str]:
@@ -128,17 +144,19 @@ def _lists(config: Config, objective: Objective) -> Iterator[str]:
 
 def _data(config: Config) -> Iterator[str]:
     node = config["data"]
-    known = set(DataSpec.__dataclass_fields__) - {"steps"}
-    for key in node:
-        if key not in known:
-            yield f"data.{key}: no such setting: {nearest(key, known)}"
-    if node.get("on_bad_row") not in ("raise", "skip"):
-        yield f"data.on_bad_row={node.get('on_bad_row')}: expected raise or skip"
-    if node.get("path") is not None and (failure := _failure(data_files, node["path"])):
+    if node["on_bad_row"] not in ("raise", "skip"):
+        yield f"data.on_bad_row={node['on_bad_row']}: expected raise or skip"
+    if node["path"] is not None and (failure := _failure(data_files, node["path"])):
         yield failure
-    most, longest = node.get("max_prompt_length"), node.get("max_length")
+    if node["path"] is None and not node.get("hub") and _reads_rows(node["source"]):
+        yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
+    most, longest = node["max_prompt_length"], node["max_length"]
     if isinstance(most, int) and isinstance(longest, int) and most >= longest:
         yield f"data.max_prompt_length={most} leaves no room for a response in data.max_length={longest}"
+
+
+def _reads_rows(source: Config) -> bool:
+    return _failure(locate, source["_target_"]) is None and takes_rows(locate(source["_target_"]))
 
 
 def _model(config: Config) -> Iterator[str]:
@@ -148,9 +166,11 @@ def _model(config: Config) -> Iterator[str]:
             f"model=tiny knows only the words of data=lab, not data={data}: use model=smollm2_135m, or "
             "model=local model.path=/my/model"
         )
-    path, local_copy = model.get("path"), model["loader"].get("local_copy")
-    if path and (failure := _failure(pretrained.resolve, path, local_copy)):
+    path, loader = model.get("path"), model["loader"]
+    if path and (failure := _failure(pretrained.resolve, path, loader.get("local_copy"))):
         yield failure
+    if (dtype := loader.get("dtype", DTYPES[0])) not in DTYPES:
+        yield f"model.loader.dtype={dtype}: {nearest(str(dtype), DTYPES)}"
     if (path := config["reference"]["path"]) and (failure := _failure(pretrained.resolve, path)):
         yield failure.replace("model.path", "reference.path")
     if config["evaluation"]["reward"] and data != "lab":
@@ -158,19 +178,20 @@ def _model(config: Config) -> Iterator[str]:
 
 
 def _trainer(config: Config) -> Iterator[str]:
+    from transformers import SchedulerType
+
     node = config["trainer"]
-    known = set(TrainerSpec.__dataclass_fields__)
-    for key in node:
-        if key not in known:
-            yield f"trainer.{key}: no such setting: {nearest(key, known)}"
     for key in ("devices", "num_nodes"):
-        if node.get(key) != 1:
-            yield f"trainer.{key}={node.get(key)}: strategy=auto trains on one device; set trainer.{key}=1"
-    if node.get("precision") not in PRECISIONS:
-        yield f"trainer.precision={node.get('precision')}: {nearest(str(node.get('precision')), PRECISIONS)}"
+        if node[key] != 1:
+            yield f"trainer.{key}={node[key]}: strategy=auto trains on one device; set trainer.{key}=1"
+    if node["accelerator"] == "gpu" and not torch.cuda.is_available():
+        yield "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer.accelerator=auto"
     lr = config["optimizer"].get("lr")
-    if lr != "auto" and (isinstance(lr, bool) or not isinstance(lr, (int, float)) or lr < 0):
-        yield f"optimizer.lr={lr}: expected auto or a number of at least 0"
+    if lr != "auto" and (isinstance(lr, bool) or not isinstance(lr, (int, float))):
+        yield f"optimizer.lr={lr}: expected auto or a number"
+    schedules = [schedule.value for schedule in SchedulerType]
+    if (name := config["scheduler"]["name"]) not in schedules:
+        yield f"scheduler.name={name}: {nearest(str(name), schedules)}"
     cache = Path(config["cache_dir"])
     if not any(parent.is_dir() for parent in (cache, *cache.parents)) or (
         cache.exists() and not cache.is_dir()
@@ -185,10 +206,3 @@ def _failure(function: Callable[..., Any], *arguments: Any) -> str | None:
     except AlignlabError as error:
         return str(error)
     return None
-
-
-def _at(config: Config, path: str) -> Any:
-    value: Any = config
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

@@ -1,18 +1,21 @@
 """The command line around a Hydra main: clear errors instead of traceback walls, and exit codes."""
 
 import os
-import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.config import resolvers
-from alignlab.config.run import Interrupted
+from alignlab.config.explain import explain
+from alignlab.config.run import Interrupted, run
 from alignlab.config.sweep import SweepTable
-from alignlab.errors import AlignlabError, nearest
+from alignlab.errors import AlignlabError
 
 
 def launch(main: Callable[[], Any]) -> None:
@@ -22,25 +25,35 @@ def launch(main: Callable[[], Any]) -> None:
     resolvers.register()
     try:
         main()
-    except Interrupted as stop:
-        _end(str(stop), stop.exit_code)
     except AlignlabError as error:
         _end(f"error: {error}", 1)
     except (HydraException, OmegaConfBaseException) as error:
         _end(f"error: {explain(error)}", 1)
+    except KeyboardInterrupt:
+        _end("stopped by Ctrl-C; resume=auto goes on from the last checkpoint", 130)
     except OSError as error:
         if not _before_run(error):
             raise
-        _end(
-            f"error: cannot make the run folder: {error}. Choose another with output_dir=... or hydra.run.dir=...",
-            1,
-        )
+        way = "Choose another with output_dir=... or hydra.run.dir=..."
+        _end(f"error: cannot make the run folder: {error}. {way}", 1)
     finally:
         if SweepTable.current is not None:
             SweepTable.current.show()
 
 
-def _end(message: str, code: int) -> None:
+def job(cfg: DictConfig) -> float:
+    """One job. In a sweep an error goes back to Hydra, which starts the next job; a stop ends everything."""
+    try:
+        return run(cfg)
+    except Interrupted as stop:
+        _end(str(stop), stop.exit_code)
+    except AlignlabError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        _end(f"error: {error}", 1)
+
+
+def _end(message: str, code: int) -> NoReturn:
     sys.stdout.flush()
     print(message, file=sys.stderr)
     sys.exit(code)
@@ -54,68 +67,3 @@ def _before_run(error: OSError) -> bool:
             return False
         trace = trace.tb_next
     return True
-
-
-def explain(error: Exception) -> str:
-    """Hydra's complaint, shorter, with the nearest valid name."""
-    text = str(error).strip()
-    if isinstance(error.__cause__, AlignlabError):
-        return str(error.__cause__)
-    if found := re.search(r"Could not override '([^']+)'", text):
-        key = found.group(1)
-        group, _, rest = key.partition(".")
-        name = rest.partition(".")[0]
-        orphan = group in ("regularizers", "pipeline", "logger") and name not in valid_keys(group)
-        way = f"choose it first: {group}=[{name}]" if orphan and name in options(group) else ""
-        way = way or nearest(key, known_keys())
-        return f"there is no config key '{key}': {way}"
-    if found := re.search(r"Could not (?:find|load) '([^']+)'", text):
-        group, _, name = found.group(1).rpartition("/")
-        return (
-            f"there is no {group}={name}: {nearest(name, options(group))} (of: {', '.join(options(group))})"
-        )
-    return text.split("\n\nConfig search path")[0]
-
-
-def options(group: str) -> list[str]:
-    """Choices of a config group."""
-    from alignlab.objectives.load import choices
-
-    try:
-        return choices(group)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def valid_keys(group: str) -> set[str]:
-    """Keys chosen in a multi-select group on this command line."""
-    for argument in sys.argv[1:]:
-        if argument.startswith(f"{group}="):
-            return set(re.findall(r"\w+", argument.partition("=")[2]))
-    return set()
-
-
-def known_keys() -> list[str]:
-    """Every dotted key that the groups chosen on this command line bring, as far as they compose."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import DictConfig
-
-    def walk(node: Any, path: str) -> list[str]:
-        if not isinstance(node, DictConfig):
-            return [path]
-        below = [
-            key
-            for name in map(str, node)
-            for key in walk(node._get_node(name), f"{path}.{name}" if path else name)
-        ]
-        return [path, *below] if path else below
-
-    GlobalHydra.instance().clear()
-    with initialize_config_module("alignlab.conf", version_base=None):
-        for chosen in ([a for a in sys.argv[1:] if re.fullmatch(r"\w+=.*", a)], []):
-            try:
-                return walk(compose("train", overrides=chosen), "")
-            except (HydraException, OmegaConfBaseException):
-                continue
-    return []

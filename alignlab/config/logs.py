@@ -30,7 +30,9 @@ def log_to(file: Path) -> None:
         root.removeHandler(handler)
         handler.close()
     form = logging.Formatter("[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
-    for handler in (logging.StreamHandler(sys.stderr), logging.FileHandler(file, encoding="utf-8")):
+    console = logging.StreamHandler(sys.stderr)
+    console.addFilter(lambda record: not getattr(record, "file_only", False))
+    for handler in (console, logging.FileHandler(file, encoding="utf-8")):
         handler.setFormatter(form)
         root.addHandler(handler)
     root.setLevel(logging.INFO)

@@ -15,11 +15,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.config.build import build_stage
 from alignlab.config.check import check
+from alignlab.config.explain import explain
 from alignlab.config.logs import log_to
 from alignlab.console import before_and_after, print_table
-from alignlab.errors import AlignlabError, ConfigError, RunError
+from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
 from alignlab.targets import locate
 from alignlab.training.export import export, model_card
+from alignlab.training.loggers.wandb_log import finish_wandb
 from alignlab.training.manifest import environment
 from alignlab.training.plots import plot_run
 from alignlab.training.rails import NonFiniteError
@@ -44,60 +46,73 @@ def run(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
+    if (done := finished_before(cfg, folder)) is not None:
+        return done
+    failed = True
     try:
-        if (done := finished_before(cfg, folder)) is not None:
-            return done
+        folder.update_summary(status="interrupted", **{"steps": 0, **folder.read_json("summary.json")})
+        folder.write_text("overrides.txt", "".join(f"{o}\n" for o in hydra.overrides.task))
         config = resolved(cfg)
         folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-        folder.write_text("overrides.txt", "".join(f"{o}\n" for o in hydra.overrides.task))
-        names = {"objective": config["objective"]["name"], "data": config["data"]["name"]}
-        folder.update_summary(
-            status="interrupted", **{"steps": 0, **folder.read_json("summary.json"), **names}
-        )
         check(config)
         result = _train(config, folder, hydra)
+        failed = result.status != "finished"
     except Exception as error:
-        _record_failure(folder, error)
+        _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise RunError(
                 f"the disk is full: {error}. What was written whole is kept in {folder.path}"
             ) from error
         raise
+    finally:
+        finish_wandb(failed=failed)
     if result.stopped_by is not None:
         raise Interrupted(folder, result.stopped_by)
-    return float(result.final.get(config["optimized_metric"], math.nan))
+    return optimized(config["optimized_metric"], result.final)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The config as plain dicts; ConfigError on values left open or interpolations that lead nowhere."""
-    missing = OmegaConf.missing_keys(cfg)
-    if missing:
-        wanted = ", ".join(f"{key}=..." for key in sorted(missing))
-        raise ConfigError(f"this choice leaves values open: set {wanted}")
     try:
-        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(explain(error)) from error
 
 
 def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
     """The metric of a run that this folder already holds whole; RunError for one not asked to go on."""
-    summary = folder.read_json("summary.json")
     if not folder.last_checkpoint.is_file():
         return None
     if cfg.resume is None:
         raise RunError(
             f"{folder.path} already holds a run: add resume=auto to go on with it, or choose another folder"
         )
-    longer = cfg.trainer.max_steps is not None and cfg.trainer.max_steps > summary.get("steps", 0)
-    if summary.get("status") != "finished" or longer:
+    summary = folder.read_json("summary.json")
+    if summary.get("status") != "finished" or _wants_more(cfg.trainer, folder, summary["steps"]):
         return None
     log.info("%s is finished already", folder.path)
-    return float(summary["final"].get(cfg.optimized_metric, math.nan))
+    return optimized(cfg.optimized_metric, summary["final"])
+
+
+def _wants_more(trainer: DictConfig, folder: RunFolder, done: int) -> bool:
+    """Whether a finished run is now asked for more steps than it did."""
+    if trainer.max_steps is not None:
+        return bool(trainer.max_steps > done)
+    before = OmegaConf.load(folder.path / "config.yaml").trainer
+    return before.max_steps is not None or bool(trainer.max_epochs > before.max_epochs)
+
+
+def optimized(metric: str, final: Mapping[str, float]) -> float:
+    """The value that a sweeper minimizes; NaN, with a warning, where the run has no such metric."""
+    if metric not in final:
+        log.warning("optimized_metric=%s is no final metric: %s", metric, nearest(metric, final))
+    return float(final.get(metric, math.nan))
 
 
 def _train(config: Mapping[str, Any], folder: RunFolder, hydra: Any) -> Result:
     began = time.perf_counter()
+    names = {"objective": config["objective"]["name"], "data": config["data"]["name"]}
+    folder.update_summary(**names)
     log.info("run folder: %s", folder.path)
     sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else ""
     name = "/".join(folder.path.parts[-2:])
@@ -146,13 +161,13 @@ def _keep(config: Mapping[str, Any], folder: RunFolder, result: Result, command:
     plot_run(folder.metrics, folder.plots)
 
 
-def _record_failure(folder: RunFolder, error: Exception) -> None:
-    """Put on record why a run failed, as far as the disk lets us."""
-    log.error("%s", error)
+def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:
+    """Put on record why a run failed, as far as the disk lets us. A sweep shows it at once, too."""
+    trace = None if isinstance(error, AlignlabError) else error
+    log.error("%s", error, exc_info=trace, extra={"file_only": alone})
     try:
         if isinstance(error, NonFiniteError):
             folder.write_json("nonfinite_batch.json", error.details)
-        if not isinstance(error, RunError) or not folder.read_json("summary.json").get("final"):
-            folder.update_summary(status="failed", error=f"{type(error).__name__}: {error}")
+        folder.update_summary(status="failed", error=f"{type(error).__name__}: {error}")
     except OSError as failure:
         log.error("the failure could not be recorded: %s", failure)

@@ -44,7 +44,7 @@ def converted(rows: Iterable[Raw], convert: Convert, report: Report, *, skip_bad
     """Raw rows as validated examples. Bad rows raise DataError, or are counted where `skip_bad`."""
     for origin, row in rows:
         report.count("source", "in")
-        row_id = str(row.get("id") or row.get("prompt_id") or "") if isinstance(row, Mapping) else ""
+        row_id = _id(row) if isinstance(row, Mapping) else ""
         try:
             if isinstance(row, RowError):
                 raise row
@@ -66,7 +66,10 @@ def generated(examples: Iterable[Example], report: Report) -> Iterator[Example]:
     for example in examples:
         report.count("source", "in")
         report.count("source", "out")
-        yield validate(example)
+        try:
+            yield validate(example)
+        except RowError as error:
+            raise DataError(f"the source made an unsound row {example.id}: {error}") from error
 
 
 def transformed(examples: Iterable[Example], name: str, step: Step, report: Report) -> Iterator[Example]:
@@ -92,6 +95,11 @@ def informative(examples: Iterable[Example], report: Report) -> Iterator[Example
         else:
             report.count("preference", "out")
             yield example
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    names = [row[name] for name in ("id", "prompt_id") if row.get(name) is not None]
+    return str(names[0]) if names else ""
 
 
 def takes_rows(source: Callable[..., Any]) -> bool:

@@ -4,27 +4,37 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignlab.data.rows import Origin, RowError, located
+from alignlab.data.rows import Origin, RowError
 from alignlab.errors import DataError
 
 Raw = tuple[Origin, dict[str, Any] | RowError]
 """A row, or what is wrong with it (a broken line does not end the file)."""
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
-SPLIT_WORDS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev", "eval", "test")}
+SPLIT_WORDS: dict[str, list[tuple[str, ...]]] = {
+    "train": [("train",)],
+    "validation": [("validation", "valid", "val", "dev"), ("eval",), ("test",)],
+}
+"""Words for a split in the names of files, the first choice first."""
+BOOKKEEPING = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
+"""What `datasets` writes beside its data."""
 
 
 def data_files(path: str) -> list[Path]:
-    """The data files of a file or folder (searched deeply), in sorted order."""
-    root = Path(path)
+    """The data files of a file or folder (searched deeply, hidden folders apart), in sorted order."""
+    root = Path(path).expanduser()
     if not root.exists():
         raise DataError(f"data.path={path}: no such file or folder")
-    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    found = (
+        [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and _is_data(p, root))
+    )
     files = [p for p in found if _format(p) in FORMATS]
     if not files:
         raise DataError(f"data.path={path}: no data files there (looked for {', '.join(FORMATS)}, also .gz)")
@@ -32,18 +42,27 @@ def data_files(path: str) -> list[Path]:
 
 
 def split_files(files: Sequence[Path], split: str, named: str | None = None) -> list[Path]:
-    """Files of a split: those whose name has the split's own name in it, or a common word for it."""
-    for words in ([named] if named else [], SPLIT_WORDS[split]):
-        chosen = [p for p in files if any(_has_word(p.name, word) for word in words)]
+    """Files of a split: those whose name has the split's own name in it, or a common word for it.
+
+    The name is the path below the folder that all the files share. Test files serve as validation
+    where there are no others.
+    """
+    shared = Path(os.path.commonpath([p.parent for p in files]))
+    own = [(named,)] if named else []
+    for words in [*own, *SPLIT_WORDS[split]]:
+        chosen = [p for p in files if any(_has_word(str(p.relative_to(shared)), word) for word in words)]
         if chosen:
             return chosen
     return []
 
 
 def read(files: Iterable[Path]) -> Iterator[Raw]:
-    """All rows of the files in order."""
+    """All rows of the files in order; DataError for a file that cannot be read at all."""
     for file in files:
-        yield from _READERS[_format(file)](file)
+        try:
+            yield from _READERS[_format(file)](file)
+        except (OSError, EOFError, zlib.error) as error:  # unreadable, or a damaged gzip
+            raise DataError(f"data.path: {file} cannot be read: {error}") from error
 
 
 def _jsonl(file: Path) -> Iterator[Raw]:
@@ -53,11 +72,11 @@ def _jsonl(file: Path) -> Iterator[Raw]:
                 continue
             origin = Origin(str(file), number)
             try:
-                row = json.loads(line.decode("utf-8"))
-            except json.JSONDecodeError as error:
-                yield origin, RowError("(the whole line)", f"broken JSON: {error}")
+                row = json.loads(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
                 yield origin, RowError("(the whole line)", f"not UTF-8: {error}")
+            except (ValueError, RecursionError) as error:  # also numbers of too many digits, lists too deep
+                yield origin, RowError("(the whole line)", f"broken JSON: {error}")
             else:
                 yield origin, _mapping(row)
 
@@ -65,10 +84,11 @@ def _jsonl(file: Path) -> Iterator[Raw]:
 def _json(file: Path) -> Iterator[Raw]:
     with _open(file) as stream:
         try:
-            rows = json.loads(stream.read().decode("utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise located(
-                RowError("(the whole file)", f"broken JSON: {error}"), Origin(str(file), 1), ""
+            rows = json.loads(stream.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{file}: broken JSON: {error}. Mend the file, or write one row a line and name it .jsonl: "
+                "there data.on_bad_row=skip can leave a broken row out"
             ) from error
     if not isinstance(rows, list):
         raise DataError(
@@ -79,27 +99,56 @@ def _json(file: Path) -> Iterator[Raw]:
 
 
 def _csv(file: Path) -> Iterator[Raw]:
+    """Empty cells count as missing."""
     with _open(file) as stream:
+        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         try:
-            for number, row in enumerate(
-                csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline="")), start=1
-            ):
-                yield Origin(str(file), number), dict(row)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{file}: no readable UTF-8 csv: {error}") from error
+            for number, row in enumerate(csv.DictReader(text), start=1):
+                yield Origin(str(file), number), _cells(row)
+        except csv.Error as error:
+            raise DataError(f"{file}: no readable csv: {error}") from error
+
+
+def _cells(row: dict[Any, Any]) -> dict[str, Any] | RowError:
+    if None in row:
+        return RowError("(the whole row)", f"more values than columns; left over: {row[None]!r:.60}")
+    if broken := [name for name, text in row.items() if text and not text.isascii() and _is_escaped(text)]:
+        return RowError(broken[0], "not UTF-8")
+    return {name: text or None for name, text in row.items()}
+
+
+def _is_escaped(text: str) -> bool:
+    """Whether a text holds bytes that were no UTF-8."""
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def _table(file: Path) -> Iterator[Raw]:
-    import datasets
     import pyarrow as pa
 
-    kind = {".parquet": datasets.Dataset.from_parquet, ".arrow": datasets.Dataset.from_file}[_format(file)]
+    number = 0
     try:
-        rows = kind(str(file))
-    except (pa.ArrowInvalid, OSError, datasets.exceptions.DatasetGenerationError) as error:
+        with _open(file) as stream:
+            for batch in _record_batches(stream, _format(file)):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield Origin(str(file), number), row
+    except pa.ArrowException as error:
         raise DataError(f"{file}: no readable {_format(file)} file: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        yield Origin(str(file), number), row
+
+
+def _record_batches(stream: Any, kind: str) -> Iterable[Any]:
+    """Record batches of a parquet file, or of an Arrow file or stream (what `datasets` writes)."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    if kind == ".parquet":
+        return pa.parquet.ParquetFile(stream).iter_batches(batch_size=1024)
+    magic = stream.read(6)
+    stream.seek(0)
+    if magic != b"ARROW1":
+        return pa.ipc.open_stream(stream)
+    table = pa.ipc.open_file(stream)
+    return (table.get_batch(i) for i in range(table.num_record_batches))
 
 
 _READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _table, ".arrow": _table}
@@ -111,6 +160,11 @@ def _format(file: Path) -> str:
 
 def _open(file: Path) -> Any:
     return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
+
+
+def _is_data(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return not hidden and file.name not in BOOKKEEPING
 
 
 def _has_word(name: str, word: str) -> bool:

@@ -19,7 +19,7 @@ def rows(where: Mapping[str, Any], split: str) -> Iterator[Raw]:
     try:
         table = datasets.load_dataset(where["path"], revision=where["revision"], split=name)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = f"{hub.endpoint()} cannot be reached" if not online else str(error).splitlines()[0]
+        reason = f"{hub.endpoint()} cannot be reached" if not online else str(error).partition("\n")[0]
         raise DataError(
             f"dataset '{where['path']}' (split {name}) is not to be had: {reason}. Pass a local copy of the same "
             "schema: data.path=/my/folder"

@@ -44,8 +44,10 @@ def column(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> 
     """`row[name]`, checked to be of that type; RowError otherwise."""
     if name not in row or row[name] is None:
         raise RowError(name, f"missing; the row has {', '.join(sorted(row)) or 'no columns'}")
-    if not isinstance(row[name], kind) or (isinstance(row[name], bool) and kind is not bool):
-        raise RowError(name, f"expected {_type_name(kind)}, found {_shown(row[name])}")
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(row[name], kinds) or (isinstance(row[name], bool) and bool not in kinds):
+        expected = " or ".join(k.__name__ for k in kinds)
+        raise RowError(name, f"expected {expected}, found {_shown(row[name])}")
     return row[name]
 
 
@@ -56,9 +58,22 @@ def number(row: Mapping[str, Any], name: str) -> float:
 
 def finite(value: Any, name: str) -> float:
     """A finite float; RowError that names the column otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        result = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer beyond all floats
+        result = math.inf
+    if not math.isfinite(result):
         raise RowError(name, f"expected a finite number, found {_shown(value)}")
-    return float(value)
+    return result
+
+
+def unicode(text: str, name: str) -> str:
+    """The text, if it can be written as UTF-8; RowError for half a surrogate pair (cut emoji)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowError(name, f"no valid Unicode: {error}") from error
+    return text
 
 
 def user(text: str) -> list[Message]:
@@ -74,6 +89,7 @@ def validate(example: Example) -> Example:
     if not example.responses:
         raise RowError("responses", "the list is empty")
     responses: list[list[Message] | str] = [_response(r, i) for i, r in enumerate(example.responses)]
+    unicode(example.id, "id")
     labels = _numbers(example.labels, "labels", len(responses))
     rewards = None if example.rewards is None else _numbers(example.rewards, "rewards", len(responses))
     if finite(example.weight, "weight") < 0:
@@ -94,6 +110,7 @@ def messages(value: Any, name: str) -> list[Message]:
             raise RowError(name, f"turn {turn}: a system turn may only come first")
         if not isinstance(message["content"], str):
             raise RowError(name, f"turn {turn}: expected text, found {_shown(message['content'])}")
+        unicode(message["content"], name)
     if not any(message["content"].strip() for message in value):
         raise RowError(name, "all turns are empty")
     return [{"role": m["role"], "content": m["content"]} for m in value]
@@ -121,11 +138,6 @@ def _numbers(values: Any, name: str, count: int) -> list[float]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
-
-
-def _type_name(kind: type | tuple[type, ...]) -> str:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(k.__name__ for k in kinds)
 
 
 Convert = Callable[[Mapping[str, Any]], Example]

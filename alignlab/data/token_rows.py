@@ -14,6 +14,7 @@ from alignlab.data.tokenize import Tokens
 from alignlab.types import Example, Message
 
 Array = NDArray[Any]
+Indices = Sequence[int] | Array
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Lists:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index: int) -> Array:
+    def __getitem__(self, index: int | np.integer) -> Array:
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     @property
@@ -68,7 +69,7 @@ class TokenRows:
         """The prompt of a row, as text."""
         return json.loads(self.dataset[index]["prompt"])
 
-    def take(self, indices: Sequence[int]) -> "TokenRows":
+    def take(self, indices: Indices) -> "TokenRows":
         """The rows at these places, in this order."""
         members = [self.members[index] for index in indices]
         kept = np.concatenate(members) if members else np.zeros(0, dtype=np.int64)
@@ -146,7 +147,7 @@ def _row(example: Example, tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _gather(lists: Lists, indices: Sequence[int]) -> Lists:
+def _gather(lists: Lists, indices: Indices) -> Lists:
     parts = [lists[index] for index in indices]
     values = np.concatenate(parts) if parts else lists.values[:0]
     return Lists(values, _offsets([len(part) for part in parts]))

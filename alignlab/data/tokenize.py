@@ -30,8 +30,8 @@ class Tokens:
 class Encoder:
     """A tokenizer with its chat template, as a function from examples to token ids.
 
-    A response starts where the prompt's generation mark ends and stops with the first token that
-    ends a turn (`stops`, else the tokenizer's EOS is appended).
+    A response starts where the prompt's generation mark ends, and stops with the first token of
+    those that end its last turn (`stops`, else the tokenizer's EOS is appended).
     """
 
     def __init__(self, tokenizer: Any, stops: Sequence[int] = ()) -> None:
@@ -67,7 +67,7 @@ class Encoder:
             if not whole.startswith(prompt):
                 raise DataError(
                     f"row {example.id}: the chat template rewrites the prompt once a response follows, so the "
-                    "response cannot be told apart; set another template (tokenizer.chat_template in model.path)"
+                    "response cannot be told apart; set another template (chat_template in the tokenizer of model.path)"
                 )
             responses.append(whole[len(prompt) :])
         return prompt, responses
@@ -78,11 +78,19 @@ class Encoder:
         try:
             return self.tokenizer.apply_chat_template(turns, tokenize=False, **options)
         except TemplateError as error:
-            raise DataError(f"row {example.id}: the chat template refuses it: {error}") from error
+            raise DataError(
+                f"row {example.id}: the chat template refuses it: {error}. Leave such rows out of the data, or set "
+                "another template (chat_template in the tokenizer of model.path)"
+            ) from error
 
     def _ended(self, ids: Ids) -> Ids:
-        last = max((i for i, token in enumerate(ids) if token in self.stops), default=None)
-        return [*ids, self.tokenizer.eos_token_id] if last is None else ids[: last + 1]
+        """Up to the first of the end-of-turn tokens at the end (blanks apart); EOS where there is none."""
+        end, begin = None, len(ids)
+        for i in reversed([i for i, token in enumerate(ids) if token in self.stops]):
+            if self.tokenizer.decode(ids[i + 1 : begin]).strip():
+                break
+            end = begin = i
+        return [*ids, self.tokenizer.eos_token_id] if end is None else ids[: end + 1]
 
 
 def truncate(tokens: Tokens, limits: Limits) -> Tokens:

@@ -74,7 +74,7 @@ def disable_dropout(model: nn.Module) -> None:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         for name, value in vars(module).items():
-            if "dropout" in name and isinstance(value, float):
+            if "drop" in name and isinstance(value, float):  # layerdrop too
                 setattr(module, name, 0.0)
 
 

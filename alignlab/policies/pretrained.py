@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from alignlab import hub
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, one_of
 
 log = logging.getLogger(__name__)
 
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
@@ -33,18 +34,26 @@ def load(
 
     Raises ConfigError where the folder is incomplete or the hub cannot be reached.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    kind = getattr(torch, one_of("model.loader.dtype", dtype, DTYPES))
     source = resolve(path, local_copy)
     offline = not Path(source).is_dir() and not hub.reachable()
     shared = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **shared)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, **shared
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype=kind, attn_implementation=attn_implementation, output_loading_info=True, **shared
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise ConfigError(_failure(source, offline, error)) from error
+    model, told = loaded
+    if missing := sorted(told["missing_keys"]):
+        raise ConfigError(
+            f"model '{source}' lacks {len(missing)} of its weights (first: {missing[0]}); they would start at random: "
+            "complete the folder"
+        )
     if tokenizer.eos_token_id is None:
         raise ConfigError(
             f"model.path={source}: its tokenizer has no end-of-sequence token; set eos_token there"
@@ -59,7 +68,7 @@ def resolve(path: str | None, local_copy: str | None = None) -> str:
     """Where to load from; ConfigError for a path that is missing or a folder that is no model."""
     if not path:
         raise ConfigError("model.path is not set: give a local folder or a hub id (model.path=/my/model)")
-    folder = Path(path)
+    folder = Path(path).expanduser()
     looks_local = path.startswith((".", "/", "~")) or folder.exists()
     if not looks_local:
         has_copy = local_copy is not None and (Path(local_copy) / "config.json").is_file()
@@ -82,4 +91,4 @@ def _failure(source: str, offline: bool, error: Exception) -> str:
             f"model '{source}' is neither a local folder nor in the local hub cache, and {hub.endpoint()} cannot "
             "be reached: pass model=local model.path=/my/model (or, for smollm2_135m, run 'make smollm2')"
         )
-    return f"model '{source}' cannot be loaded: {str(error).splitlines()[0]}"
+    return f"model '{source}' cannot be loaded: {str(error).partition(chr(10))[0]}"

@@ -1,6 +1,7 @@
 """Log-probabilities of a frozen reference: one pass, kept on disk under the hash of all they depend on."""
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -14,8 +15,7 @@ from numpy.typing import NDArray
 
 from alignlab.data.batches import collate, within_budget
 from alignlab.data.token_rows import TokenRows
-from alignlab.errors import ConfigError, RunError
-from alignlab.objectives.checks import one_of
+from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.objectives.objective import Objective
 from alignlab.policies.causal_lm import CausalLM
 from alignlab.policies.weights import weights_hash
@@ -26,6 +26,8 @@ MODES = ("auto", "precomputed", "live", "none")
 CHUNK_ROWS = 256
 VERSION = "1"
 """Part of every key; raise it when scoring changes its numbers."""
+ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
+"""Of a model config: what says where it came from, and changes no number."""
 
 Array = NDArray[Any]
 Track = Callable[[int], None]
@@ -55,7 +57,7 @@ def cached_logps(
 ) -> Array:
     """Log-probability of every response under `policy`, nats, from the cache or computed now.
 
-    The key covers the weights and the token ids (so tokenizer, template, truncation and data). Jobs
+    The key covers the model and the token ids (so tokenizer, template, truncation and data). Jobs
     that want the same pass wait for the first of them. Raises RunError on a hole.
     """
     key = cache_key(policy, rows)
@@ -66,22 +68,37 @@ def cached_logps(
             log.info(
                 "reference log-probabilities: %d responses from the cache (%s)", len(rows.responses), key[:12]
             )
-            logps = np.load(file)
-        else:
-            logps = score(policy, rows, budget=budget, track=track)
-            partial = file.with_suffix(".partial.npy")
+            return _read(file, len(rows.responses))
+        logps = score(policy, rows, budget=budget, track=track)
+        partial = file.with_suffix(".partial.npy")
+        try:
             np.save(partial, logps)
             os.replace(partial, file)
-    if logps.shape != (len(rows.responses),) or not np.isfinite(logps).all():
+        finally:
+            partial.unlink(missing_ok=True)
+    return logps
+
+
+def _read(file: Path, responses: int) -> Array:
+    """The log-probabilities of a cache file; RunError where it is damaged."""
+    try:
+        logps = np.load(file)
+        whole = logps.shape == (responses,) and bool(np.isfinite(logps).all())
+    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # cut short, or no array of numbers
+        whole = False
+    if not whole:
         raise RunError(
-            f"the reference cache {file} has holes or belongs to other rows: delete that file and start again"
+            f"the reference cache {file} is damaged, has holes or belongs to other rows: "
+            "delete that file and start again"
         )
     return logps
 
 
 def cache_key(policy: CausalLM, rows: TokenRows) -> str:
-    """Content address of a reference pass."""
-    digest = hashlib.sha256(f"{VERSION} {weights_hash(policy.model)}".encode())
+    """Content address of a reference pass: weights, model config (rotary base, scaling, ...) and token ids."""
+    config = {k: v for k, v in policy.model.config.to_dict().items() if k not in ORIGIN}
+    told = json.dumps(config, sort_keys=True, default=str)
+    digest = hashlib.sha256(f"{VERSION} {weights_hash(policy.model)} {told}".encode())
     for lists in (rows.prompts, rows.responses, rows.members):
         digest.update(np.ascontiguousarray(lists.values).tobytes())
         digest.update(np.ascontiguousarray(lists.offsets).tobytes())
@@ -102,7 +119,7 @@ def score(policy: CausalLM, rows: TokenRows, *, budget: int, track: Track = lamb
                 raise RunError(f"row {rows.ids[index]} was scored twice by the reference")
             logps[members] = values[position, : len(members)]
         track(len(indices))
-    if holes := int(np.isnan(logps).sum()):
+    if holes := int((~np.isfinite(logps)).sum()):
         raise RunError(f"the reference gave no finite log-probability for {holes} of {len(logps)} responses")
     return logps
 

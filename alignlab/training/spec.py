@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -23,8 +23,8 @@ class TrainerSpec:
     max_steps: int | None = None
     devices: int = 1
     num_nodes: int = 1
-    accelerator: str = "auto"
-    precision: str = "32-true"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"] = "32-true"
     gradient_clip_val: float | None = 1.0
     validate_every_n_steps: int | None = None
 

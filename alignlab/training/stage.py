@@ -18,6 +18,7 @@ from alignlab.training.callbacks.progress import TrainingProgress
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.datamodule import PreferenceData
 from alignlab.training.gold import measure, side_by_side
+from alignlab.training.loggers.csv_log import Rewind
 from alignlab.training.module import PreferenceModule
 from alignlab.training.rows import affordable, attach_reference, check_lists, first_ids, tokenize
 from alignlab.training.run_folder import RunFolder
@@ -74,7 +75,8 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     checkpoint = Checkpoint(
         folder.last_checkpoint, stage.checkpoint_every, lambda step: folder.update_summary(steps=step)
     )
-    trainer.callbacks.extend([validation, checkpoint, TrainingProgress(stage.progress_every)])  # type: ignore[attr-defined]
+    progress = TrainingProgress(stage.progress_every)
+    trainer.callbacks.extend([Rewind(), validation, checkpoint, progress])  # type: ignore[attr-defined]
     data = PreferenceData(splits.train, steps=steps, **order)
     resume = folder.last_checkpoint if folder.last_checkpoint.is_file() else None
     log.info(

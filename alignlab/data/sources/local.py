@@ -20,6 +20,7 @@ Text = str | list[Message]
 NOT_TEXT = (
     "responses", "labels", "rewards", "label", "score_chosen", "score_rejected", "weight", "meta"
 )  # fmt: skip
+BOOLEANS = {"True": "true", "False": "false"}
 
 
 def convert(row: Mapping[str, Any]) -> Example:
@@ -91,11 +92,7 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
 def _parsed(value: Any) -> Any:
     """A number, truth value or list that a csv cell holds as text."""
     try:
-        return (
-            json.loads({"True": "true", "False": "false"}.get(value, value))
-            if isinstance(value, str)
-            else value
-        )
+        return json.loads(BOOLEANS.get(value, value)) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return value
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from alignlab.data.rows import Drop
-from alignlab.objectives.checks import one_of
+from alignlab.errors import one_of
 from alignlab.types import Example
 
 CHOICES = ("best_worst", "best_random", "best_rest", "adjacent", "all")
@@ -35,7 +35,7 @@ def _chosen(order: list[int], example: Example, choose: str, seed: int) -> list[
     best = order[0]
     below = [j for i, j in ordered if i == best]
     if choose == "best_worst":
-        return [(best, order[-1])]
+        return [(best, min(below, key=lambda j: labels[j]))]
     if choose == "best_random":
         return [(best, random.Random(f"{seed}/{example.id}").choice(below))]
     if choose == "best_rest":

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from alignlab.data.rows import Drop
-from alignlab.errors import ConfigError
-from alignlab.objectives.checks import one_of
+from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example
 
 
@@ -27,6 +26,10 @@ def ranked(
     """
     if k is not None and k < 2:
         raise ConfigError(f"pipeline.ranked.k={k}: a ranked list has at least 2 responses")
+    if min_distinct < 2:
+        raise ConfigError(
+            f"pipeline.ranked.min_distinct={min_distinct}: a list of one label has no order; give 2 or more"
+        )
     draw = random.Random(f"{seed}/{example.id}")
     size = len(example.labels) if k is None else k
     if len(example.labels) < size:

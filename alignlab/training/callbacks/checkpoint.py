@@ -61,10 +61,13 @@ class Checkpoint(L.Callback):
     def _save(self, trainer: L.Trainer) -> None:
         partial = self.file.with_name(self.file.name + ".partial")
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(partial)
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(partial, self.file)
+        try:
+            trainer.save_checkpoint(partial)
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(partial, self.file)
+        finally:
+            partial.unlink(missing_ok=True)  # half a file on a full disk takes room from the rest
 
     def _note(self, number: int, _: Any) -> None:
         if number == signal.SIGINT and self.stopped_by is not None:

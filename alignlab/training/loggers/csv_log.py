@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.loggers.logger import Logger
 
 from alignlab.training.run_folder import write_text
@@ -44,16 +45,17 @@ class CsvLog(Logger):
             csv.DictWriter(stream, self.fields).writerow(row)
 
     def rewind(self, step: int) -> None:
-        """Drop rows after `step`: they will be made again."""
-        rows = self._read()[1]
-        self._write([row for row in rows if int(row["step"]) <= step])
+        """Keep the rows up to `step` alone: later ones will be made again."""
+        if self.file.is_file():
+            self._write([row for row in self._read()[1] if int(row["step"]) <= step])
 
     def _read(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """Fields and rows; a line without its end was torn by a kill, and is left out."""
         if not self.file.is_file():
             return [], []
-        with self.file.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            return list(reader.fieldnames or []), [row for row in reader if (row["step"] or "").isdigit()]
+        whole = self.file.read_bytes().decode("utf-8").rpartition("\n")[0]
+        reader = csv.DictReader(io.StringIO(whole, newline=""))
+        return list(reader.fieldnames or []), list(reader)
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         text = io.StringIO()
@@ -61,3 +63,13 @@ class CsvLog(Logger):
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.file, text.getvalue())
+
+
+class Rewind(L.Callback):
+    """Before the first step: metrics.csv forgets what was reported after the checkpoint, if any."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Runs before the other callbacks report anything."""
+        for logger in trainer.loggers:
+            if isinstance(logger, CsvLog):
+                logger.rewind(trainer.global_step or -1)

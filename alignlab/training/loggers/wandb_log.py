@@ -3,12 +3,12 @@
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignlab import hub
-from alignlab.errors import ConfigError, RunError
-from alignlab.objectives.checks import one_of
+from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,13 @@ def make_wandb(
     )
     logger.experiment.config.update(dict(config), allow_val_change=True)
     return logger
+
+
+def finish_wandb(*, failed: bool) -> None:
+    """End the W&B run of this process, if any: the next job of a sweep must not log into it."""
+    wandb: Any = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish(exit_code=int(failed))
 
 
 def chosen_mode(mode: str, has_key: bool) -> str:
