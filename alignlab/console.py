@@ -66,7 +66,8 @@ SHOWN = {
     "val/logps/rejected": "log-prob of rejected, nats",
     "val/lengths/chosen": "length of chosen, tokens",
     "val/lengths/rejected": "length of rejected, tokens",
-    "val/kl": "KL on the data, nats",
+    "val/kl": "log-ratio to the reference on the data, nats",
+    "val/kl_exact": "exact KL on the data, nats",
 }
 
 

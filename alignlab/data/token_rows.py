@@ -109,7 +109,7 @@ def write(folder: Path, examples: Sequence[Example], tokens: Iterable[Tokens]) -
     )
     rows = [_row(example, made) for example, made in zip(examples, tokens, strict=True)]
     columns = {name: [row[name] for row in rows] for name in features}
-    Dataset.from_dict(columns, features=features).save_to_disk(str(folder))
+    Dataset.from_dict(columns, features=features).save_to_disk(str(folder), num_shards=1)
 
 
 def open_rows(folder: Path) -> TokenRows:
@@ -118,17 +118,17 @@ def open_rows(folder: Path) -> TokenRows:
 
     dataset = load_from_disk(str(folder))
     table = dataset.data.table.combine_chunks()
-    responses = _lists(table["response_ids"])
-    members = np.arange(len(responses.values))
-    rewards = _lists(table["rewards"])
+    responses, offsets = _split(table["response_ids"].combine_chunks())
+    members = np.arange(len(responses))
+    rewards = _lists(table["rewards"].combine_chunks())
     rated = len(rewards.values) == len(members) and len(members) > 0
     return TokenRows(
         dataset=dataset,
-        prompts=_numpy(_lists(table["prompt_ids"])),
-        responses=_numpy(_lists(responses.values)),
-        members=Lists(members, responses.offsets),
-        labels=_numpy(_lists(table["labels"])),
-        rewards=_numpy(rewards) if rated else None,
+        prompts=_lists(table["prompt_ids"].combine_chunks()),
+        responses=_lists(responses),
+        members=Lists(members, offsets),
+        labels=_lists(table["labels"].combine_chunks()),
+        rewards=rewards if rated else None,
         weights=table["weight"].to_numpy(),
     )
 
@@ -157,12 +157,12 @@ def _offsets(lengths: Sequence[int]) -> Array:
     return np.concatenate([[0], np.cumsum(np.array(lengths, dtype=np.int64))])
 
 
-def _lists(column: Any) -> Lists:
-    array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
-    offsets = array.offsets.to_numpy()
-    return Lists(array.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+def _split(array: Any) -> tuple[Any, Array]:
+    """An Arrow array of lists as the Arrow array of their elements, and offsets."""
+    offsets = array.offsets.to_numpy() if len(array) else np.zeros(1, dtype=np.int32)
+    return array.values[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
-def _numpy(lists: Lists) -> Lists:
-    values: Any = lists.values
-    return Lists(values.to_numpy(zero_copy_only=False), lists.offsets)
+def _lists(array: Any) -> Lists:
+    values, offsets = _split(array)
+    return Lists(values.to_numpy(zero_copy_only=False), offsets)

@@ -23,8 +23,9 @@ def preference_metrics(
     Chosen and rejected are the best and the worst response of a list; accuracies are over all
     strictly ordered pairs, a tie counting one half. `rewards` are beta * logratio (beta * logp
     without a reference), in nats. `ranking_accuracy` asks the policy alone (arXiv:2405.19534).
-    `kl` is the exact KL(policy || reference) per response where it is at hand, and otherwise the
-    mean log-ratio on the data's responses, which may be negative.
+    `kl` is the mean log-ratio on the data's responses: the k1 estimate of the KL, on responses that
+    the policy did not draw, so it may be negative. `kl_exact`, where the divergence is at hand, is
+    KL(policy || reference) over the vocabulary, summed over the positions of those responses.
     """
     logratios = logps if ref_logps is None else logps - ref_logps
     rewards = beta * logratios
@@ -37,7 +38,9 @@ def preference_metrics(
     for name, values in {"rewards/accuracy": rewards, "ranking_accuracy": logps}.items():
         metrics[name] = _mean(_wins(every.take(values, "chosen"), every.take(values, "rejected")))
     if ref_logps is not None:
-        metrics["kl"] = _mean((logratios if kl_reverse is None else kl_reverse)[where])
+        metrics["kl"] = _mean(logratios[where])
+    if kl_reverse is not None:
+        metrics["kl_exact"] = _mean(kl_reverse[where])
     return metrics
 
 

@@ -33,11 +33,13 @@ class CausalLM(nn.Module):
         return self.model.get_output_embeddings().weight.shape[0]
 
     def hidden(self, batch: Batch) -> Float[Tensor, "R D"]:
-        """Final hidden states at the positions that predict the response tokens."""
+        """Final hidden states at the positions that predict the response tokens.
+
+        No attention mask: the padding is on the right, where a causal model never looks, and rows
+        that attend to nothing (padding beyond a sliding window) would be undefined.
+        """
         rows = unpack(batch)
-        output = self.model.base_model(
-            input_ids=rows.tokens, attention_mask=rows.mask.long(), use_cache=False
-        )
+        output = self.model.base_model(input_ids=rows.tokens, use_cache=False)
         return output.last_hidden_state.flatten(0, 1)[rows.source]
 
     def forward(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from alignlab.types import Batch
@@ -14,7 +14,6 @@ class Rows:
     """One row a response: its prompt, then the response, padded on the right (S columns)."""
 
     tokens: Int[Tensor, "N S"]
-    mask: Bool[Tensor, "N S"]
     source: Int[Tensor, "R"]
     """Flat index (into N * S) of the position that predicts each response token."""
 
@@ -32,14 +31,15 @@ def unpack(batch: Batch) -> Rows:
 
     width = int(lengths_N.max())
     column = torch.arange(width, device=batch.tokens.device)[None, :]
-    mask = column < lengths_N[:, None]
     from_prompt = _pick(batch.tokens[~inside], prompt_starts[prompt_N][:, None] + column)
     from_row = _pick(batch.tokens[inside], row_starts[:, None] + column - before_N[:, None])
-    tokens = torch.where(column < before_N[:, None], from_prompt, from_row).masked_fill(~mask, 0)
+    tokens = torch.where(column < before_N[:, None], from_prompt, from_row).masked_fill(
+        column >= lengths_N[:, None], 0
+    )
 
     within_R = torch.arange(len(row_R), device=row_R.device) - row_starts[row_R]
     source = row_R * width + before_N[row_R] + within_R - 1
-    return Rows(tokens, mask, source)
+    return Rows(tokens, source)
 
 
 def _runs(index: Tensor, count: int) -> tuple[Tensor, Tensor]:

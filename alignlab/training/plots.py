@@ -10,7 +10,7 @@ PLOTS = {
     "accuracy": ("share of pairs", ["rewards/accuracy", "ranking_accuracy"]),
     "logps": ("log-probability of a response, nats", ["logps/chosen", "logps/rejected"]),
     "lengths": ("response length, tokens", ["lengths/chosen", "lengths/rejected"]),
-    "kl": ("KL on the data's responses, nats", ["kl"]),
+    "kl": ("on the data's responses, nats", ["kl", "kl_exact"]),
 }
 COLOURS = ["#0072B2", "#D55E00"]
 """Told apart by colour-blind eyes too."""

@@ -4,8 +4,8 @@
     paired      [prompt,] chosen, rejected [, score_chosen, score_rejected]
     unpaired    prompt, completion, label
 
-Texts may be plain strings or lists of {role, content}. Without `prompt`, it is the part that chosen
-and rejected share. In csv files, lists are written as JSON.
+Texts may be plain strings or lists of {role, content}. Without `prompt`, or where chosen and rejected
+are whole dialogues, the prompt is the part that they share. In csv files, lists are written as JSON.
 """
 
 import json
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, finite, number, user
-from alignlab.types import Example, Message
+from alignlab.data.rows import Drop, RowError, column, finite, messages, number, user
+from alignlab.types import Example
 
-Text = str | list[Message]
+Text = str | list[Any]
 NOT_TEXT = (
     "responses", "labels", "rewards", "label", "score_chosen", "score_rejected", "weight", "meta"
 )  # fmt: skip
@@ -50,7 +50,7 @@ def _paired(row: Mapping[str, Any]) -> Example:
     chosen, rejected = _text(row, "chosen"), _text(row, "rejected")
     if chosen == rejected:
         raise Drop("chosen and rejected are identical")
-    if row.get("prompt") is not None:
+    if row.get("prompt") is not None and not _opens(chosen):
         prompt = _text(row, "prompt")
     else:
         prompt, chosen, rejected = _shared(chosen, rejected)
@@ -63,15 +63,17 @@ def _example(
     row: Mapping[str, Any],
     prompt: Text,
     responses: list[Any],
-    labels: list[float],
-    rewards: list[float] | None = None,
+    labels: list[Any],
+    rewards: list[Any] | None = None,
 ) -> Example:
     meta = row.get("meta")
     return Example(
-        prompt=user(prompt) if isinstance(prompt, str) else prompt,
-        responses=responses,
-        labels=labels,
-        rewards=rewards,
+        prompt=user(prompt) if isinstance(prompt, str) else messages(prompt, "prompt"),
+        responses=[
+            r if isinstance(r, str) else messages(r, f"responses[{i}]") for i, r in enumerate(responses)
+        ],
+        labels=[finite(value, f"labels[{i}]") for i, value in enumerate(labels)],
+        rewards=None if rewards is None else [finite(v, f"rewards[{i}]") for i, v in enumerate(rewards)],
         weight=number(row, "weight") if row.get("weight") is not None else 1.0,
         id="" if row.get("id") is None else str(row["id"]),
         meta=dict(meta) if isinstance(meta, Mapping) else {},
@@ -87,6 +89,12 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
     if not prompt:
         raise RowError("prompt", "missing, and chosen and rejected share no beginning")
     return prompt, chosen[cut:], rejected[cut:]
+
+
+def _opens(text: Text) -> bool:
+    """Whether a text is a dialogue from its beginning, and not a reply alone."""
+    first = text[0] if isinstance(text, list) and text else None
+    return isinstance(first, Mapping) and first.get("role") in ("system", "user")
 
 
 def _parsed(value: Any) -> Any:

@@ -1,0 +1,196 @@
+"""Both splits of a source, and an account of every row that adds up."""
+
+import json
+from functools import partial
+
+import pytest
+
+from alignlab.data import hub_rows
+from alignlab.data.load import DataSpec, load_examples
+from alignlab.data.rows import Origin
+from alignlab.data.sources import local, ultrafeedback
+from alignlab.data.transforms.pairs import pairs
+from alignlab.data.transforms.ranked import ranked
+from alignlab.errors import ConfigError, DataError
+from alignlab.lab import world
+from tests.data.shared import DATA, needs_data
+
+
+def row(i, **changes):
+    return {
+        "id": f"r{i}",
+        "prompt": f"prompt {i // 2}",
+        "responses": ["a", "b", "c"],
+        "labels": [1, 0, 0.5],
+    } | changes
+
+
+def write(folder, name="data.jsonl", rows=None):
+    file = folder / name
+    file.write_text("\n".join(json.dumps(r) for r in rows or [row(i) for i in range(200)]))
+    return file
+
+
+def loaded(path, **options):
+    return load_examples(DataSpec("mine", local.convert, path=str(path), **options))
+
+
+def ids(examples):
+    return [example.id for example in examples]
+
+
+def prompts(examples):
+    return {example.prompt[0]["content"] for example in examples}
+
+
+def assert_adds_up(report, *steps):
+    """Rows in are rows out and rows dropped, and a step gets what the one before it gave."""
+    for name in steps:
+        counts = report.steps[name]
+        assert counts["in"] == counts["out"] + sum(
+            n for what, n in counts.items() if what.startswith("dropped")
+        )
+    assert len(report.dropped) == sum(
+        n for counts in report.steps.values() for what, n in counts.items() if what.startswith("dropped")
+    )
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.5])
+def test_one_file_is_divided_by_prompt(tmp_path, fraction):
+    examples = loaded(write(tmp_path), validation_fraction=fraction)
+    assert sorted(ids(examples.train) + ids(examples.validation)) == sorted(f"r{i}" for i in range(200))
+    assert not prompts(examples.train) & prompts(examples.validation)
+    share = len(examples.validation) / 200
+    assert fraction / 3 < share < 2 * fraction
+    again = loaded(write(tmp_path), validation_fraction=fraction)
+    assert ids(again.validation) == ids(examples.validation)
+
+
+def test_a_division_does_not_depend_on_the_other_rows(tmp_path):
+    whole = loaded(write(tmp_path), validation_fraction=0.3)
+    half = loaded(write(tmp_path, rows=[row(i) for i in range(100)]), validation_fraction=0.3)
+    assert set(ids(half.validation)) == set(ids(whole.validation)) & {f"r{i}" for i in range(100)}
+
+
+def test_a_small_file_still_has_a_validation_split(tmp_path):
+    examples = loaded(write(tmp_path, rows=[row(i) for i in range(6)]), validation_fraction=0.0)
+    assert ids(examples.train) == ["r0", "r1", "r2", "r3"]
+    assert ids(examples.validation) == ["r4", "r5"]
+
+
+def test_one_prompt_alone_cannot_be_divided(tmp_path):
+    with pytest.raises(DataError, match=r"data 'mine' has no .* rows left after its pipeline"):
+        loaded(write(tmp_path, rows=[row(0), row(1)]))
+
+
+@pytest.mark.parametrize(
+    ("train", "other"), [("train.jsonl", "test.jsonl"), ("train/0.jsonl", "dev/0.jsonl")]
+)
+def test_splits_of_a_folder_are_kept(tmp_path, train, other):
+    for name, rows in {train: [row(i) for i in range(9)], other: [row(i) for i in range(20, 23)]}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path, name, rows)
+    examples = loaded(tmp_path)
+    assert ids(examples.train) == [f"r{i}" for i in range(9)]
+    assert ids(examples.validation) == ["r20", "r21", "r22"]
+
+
+def test_a_file_is_never_on_both_sides(tmp_path):
+    write(tmp_path, "train_test_mix.jsonl")
+    examples = loaded(tmp_path)
+    assert not prompts(examples.train) & prompts(examples.validation)
+    assert len(examples.train) + len(examples.validation) == 200
+
+
+def test_limits(tmp_path):
+    examples = loaded(write(tmp_path), validation_fraction=0.3, limit=7, limit_validation=3)
+    whole = loaded(write(tmp_path), validation_fraction=0.3)
+    assert ids(examples.train) == ids(whole.train)[:7]
+    assert ids(examples.validation) == ids(whole.validation)[:3]
+
+
+def test_the_report_adds_up(tmp_path):
+    rows = [row(i) for i in range(40)]
+    rows[3] = row(3, labels=[1, None, 0])
+    rows[4] = row(4, labels=[1, 1, 1])
+    rows[5] = row(5, responses=["a", "b"], labels=[1, 0])
+    examples = loaded(write(tmp_path, rows=rows), on_bad_row="skip", steps={"ranked": partial(ranked, k=3)})
+    report = examples.report
+    assert report.steps["source"] == {"in": 40, "out": 39, f"dropped: {report.dropped[0]['reason']}": 1}
+    assert report.steps["ranked"]["in"] == 39
+    assert report.steps["preference"]["in"] == report.steps["ranked"]["out"] == 37
+    assert report.steps["preference"]["out"] == len(examples.train) + len(examples.validation)
+    assert_adds_up(report, "source", "ranked", "preference")
+    assert {d["id"]: d["step"] for d in report.dropped} == {"r3": "source", "r4": "ranked", "r5": "ranked"}
+
+
+def test_lists_without_a_preference_are_dropped_and_single_responses_kept(tmp_path):
+    rows = [row(i, responses=["a"], labels=[1]) for i in range(20)] + [row(30, labels=[1, 1, 1])]
+    examples = loaded(write(tmp_path, rows=rows), validation_fraction=0.3)
+    assert len(examples.train) + len(examples.validation) == 20
+    assert examples.largest() == 1
+    assert [(d["step"], d["id"]) for d in examples.report.dropped] == [("preference", "r30")]
+
+
+def test_a_bad_row_stops_unless_it_is_to_be_skipped(tmp_path):
+    rows = [row(i) for i in range(9)] + [row(9, labels="none")]
+    with pytest.raises(
+        DataError, match=r"data.jsonl, row 10 \(id r9\): column 'labels'.*data.on_bad_row=skip"
+    ):
+        loaded(write(tmp_path, rows=rows))
+    assert loaded(write(tmp_path, rows=rows), on_bad_row="skip", validation_fraction=0.3).report.dropped
+
+
+@pytest.mark.parametrize(("limit", "limit_validation"), [(12, 5), (1, 1)])
+def test_a_source_that_makes_its_rows(limit, limit_validation):
+    examples = load_examples(DataSpec("lab", world.examples, limit=limit, limit_validation=limit_validation))
+    assert (len(examples.train), len(examples.validation)) == (limit, limit_validation)
+    assert not prompts(examples.train) & prompts(examples.validation)
+    assert_adds_up(examples.report, "source", "preference")
+
+
+def test_a_source_that_makes_its_rows_must_know_how_many():
+    with pytest.raises(ConfigError, match="say how many"):
+        load_examples(DataSpec("lab", world.examples, limit=None))
+
+
+def test_hub_splits(monkeypatch):
+    asked = []
+
+    def rows(where, split):
+        asked.append(where["splits"][split])
+        return [
+            (Origin(where["path"], i + 1), row(i + (100 if split == "validation" else 0))) for i in range(9)
+        ]
+
+    monkeypatch.setattr(hub_rows, "rows", rows)
+    spec = {"path": "some/data", "revision": "main", "splits": {"train": "t", "validation": "v"}}
+    examples = load_examples(DataSpec("mine", local.convert, hub=spec))
+    assert asked == ["t", "v"]
+    assert ids(examples.validation) == [f"r{i}" for i in range(100, 109)]
+    divided = spec | {"splits": {"train": "t", "validation": None}}
+    examples = load_examples(DataSpec("mine", local.convert, hub=divided, validation_fraction=0.4))
+    assert len(examples.train) + len(examples.validation) == 9
+
+
+def test_an_unreachable_hub_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(hub_rows.hub, "reachable", lambda: False)
+    spec = {"path": "alignlab-tests/none", "revision": "main", "splits": {"train": "t", "validation": None}}
+    with pytest.raises(DataError, match=r"'alignlab-tests/none' \(split t\).*cannot be reached.*data.path="):
+        load_examples(DataSpec("mine", local.convert, hub=spec))
+
+
+def test_without_path_and_hub():
+    with pytest.raises(DataError, match=r"data\.path="):
+        load_examples(DataSpec("mine", local.convert))
+
+
+@needs_data
+def test_a_folder_of_real_lists():
+    spec = DataSpec("ultrafeedback", ultrafeedback.convert, path=str(DATA / "ultrafeedback_like/k4"))
+    examples = load_examples(spec)
+    assert examples.report.steps["source"]["in"] == 477 + 236 + 116 + 73 + 30 + 15
+    assert examples.largest() == 4
+    paired = load_examples(DataSpec(**(vars(spec) | {"steps": {"pairs": pairs}})))
+    assert paired.largest() == 2
+    assert_adds_up(paired.report, "source", "pairs", "preference")

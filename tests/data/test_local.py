@@ -1,0 +1,87 @@
+"""Rows of one's own files: the parts that only some schemas have, and errors that teach."""
+
+import pytest
+
+from alignlab.data.rows import Drop, RowError, validate
+from alignlab.data.sources.local import convert
+
+ASK = {"role": "user", "content": "Which?"}
+RED = {"role": "assistant", "content": "red"}
+PAIR = {"prompt": "Which?", "chosen": "red", "rejected": "blue"}
+LIST = {"prompt": "Which?", "responses": ["red", "blue"], "labels": [1, 0]}
+THUMB = {"prompt": "Which?", "completion": "red", "label": True}
+
+
+@pytest.mark.parametrize(
+    ("label", "value"), [(True, 1.0), (False, 0.0), (1, 1.0), (0.25, 0.25), ("True", 1.0), ("false", 0.0)]
+)
+@pytest.mark.parametrize("texts", [{}, {"prompt": [ASK], "completion": [RED]}])
+def test_unpaired(label, value, texts):
+    example = validate(convert(THUMB | texts | {"label": label}))
+    assert (example.prompt, example.responses, example.labels) == ([ASK], [[RED]], [value])
+
+
+def test_a_plain_prompt_is_found_at_a_word():
+    example = convert({"chosen": "Q: Which? A: red fox", "rejected": "Q: Which? A: rat"})
+    assert example.prompt[0]["content"] == "Q: Which? A: "
+    assert example.responses == ["red fox", "rat"]
+
+
+def test_optional_columns():
+    example = convert(LIST | {"rewards": [3.5, -1], "weight": 0.5, "id": 0, "meta": {"by": "me"}})
+    assert (example.rewards, example.weight, example.id, example.meta) == ([3.5, -1], 0.5, "0", {"by": "me"})
+    bare = convert(LIST | {"rewards": None, "weight": None, "id": None, "meta": None})
+    assert (bare.rewards, bare.weight, bare.id, bare.meta) == (None, 1.0, "", {})
+
+
+def test_scores_of_a_pair_are_its_rewards():
+    assert convert(PAIR | {"score_chosen": 4, "score_rejected": 7.5}).rewards == [4.0, 7.5]
+    assert convert(PAIR | {"score_chosen": "4", "score_rejected": "7.5"}).rewards == [4.0, 7.5]
+    assert convert(PAIR | {"score_chosen": 4, "score_rejected": None}).rewards is None
+    assert convert(PAIR | {"score_chosen": 4}).rewards is None
+
+
+@pytest.mark.parametrize("same", ["red", [ASK, RED]])
+def test_identical_responses_are_dropped(same):
+    with pytest.raises(Drop, match="identical"):
+        convert(PAIR | {"chosen": same, "rejected": same})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "x"}, "expected prompt + responses + labels, or chosen + rejected, found text"),
+        ({}, "column 'responses': missing"),
+        (PAIR | {"rejected": None}, "column 'rejected': missing; the row has chosen, prompt, rejected"),
+        (PAIR | {"prompt": 5}, "column 'prompt': expected str or list, found int 5"),
+        (PAIR | {"prompt": " "}, "column 'prompt': all turns are empty"),
+        (PAIR | {"chosen": ""}, "column 'responses[0]': the response is empty"),
+        (
+            PAIR | {"score_chosen": "high", "score_rejected": 1},
+            "column 'score_chosen': expected int or float",
+        ),
+        (PAIR | {"weight": -1}, "column 'weight': expected a number of at least 0, found -1"),
+        (PAIR | {"id": "\ud800"}, "column 'id': no valid Unicode"),
+        ({"chosen": "red", "rejected": "blue"}, "column 'prompt': missing, and chosen and rejected share no"),
+        ({"chosen": "Ab red", "rejected": "Abc red"}, "column 'prompt': missing"),
+        (THUMB | {"label": None}, "column 'label': missing"),
+        (THUMB | {"label": "good"}, "column 'label': expected bool or int or float, found str 'good'"),
+        (THUMB | {"label": float("nan")}, "column 'label': expected a finite number, found float nan"),
+        (LIST | {"labels": [1]}, "column 'labels': 1 values for 2 responses"),
+        (LIST | {"labels": [1, None]}, "column 'labels[1]': expected a finite number, found NoneType"),
+        (LIST | {"labels": [1, True]}, "column 'labels[1]': expected a finite number, found bool True"),
+        (LIST | {"labels": 1}, "column 'labels': expected list, found int 1"),
+        (LIST | {"rewards": [1, 2, 3]}, "column 'rewards': 3 values for 2 responses"),
+        (LIST | {"responses": [], "labels": []}, "column 'responses': the list is empty"),
+        (LIST | {"responses": ["red", None]}, "column 'responses[1]': expected a list of messages"),
+        (LIST | {"responses": ["red", [ASK, RED]]}, "column 'responses[1]': expected assistant turns"),
+        (LIST | {"responses": ["red", [RED, ASK]]}, "column 'responses[1]': expected assistant turns"),
+        (LIST | {"prompt": [ASK, RED]}, "column 'prompt': ends with an assistant turn"),
+        (LIST | {"prompt": [ASK | {"content": 3}]}, "column 'prompt': turn 0: expected text, found int 3"),
+        (LIST | {"prompt": ["Which?"]}, "column 'prompt': turn 0: expected {role, content}, found str"),
+    ],
+)
+def test_rows_that_are_wrong(row, message):
+    with pytest.raises(RowError) as error:
+        validate(convert(row))
+    assert message in str(error.value)

@@ -1,0 +1,71 @@
+"""The one truncation: what is cut, what is kept, and what is dropped with which reason."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignlab.data.rows import Drop
+from alignlab.data.tokenize import Limits, Tokens, truncate
+
+ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
+PROMPT, LONG = [1, 5, 6, 7], [8, 9, 10, 11, 2]
+
+
+@given(
+    prompt=ids,
+    responses=st.lists(ids, min_size=1, max_size=4),
+    max_length=st.integers(1, 16),
+    most=st.none() | st.integers(1, 14),
+)
+def test_truncation(prompt, responses, max_length, most):
+    kept = min(len(prompt), most or len(prompt))
+    room = max_length - kept
+    same = len(responses) > 1 and len({tuple(r[: max(room, 0)]) for r in responses}) == 1
+    try:
+        cut = truncate(Tokens(prompt, responses), Limits(max_length, most))
+    except Drop as reason:
+        dropped = str(reason)
+    else:
+        dropped = ""
+    assert ("leaves no room" in dropped) == (room < 1)
+    assert ("do not differ" in dropped) == (room >= 1 and same)
+    if dropped:
+        return
+    assert len(cut.prompt) == kept
+    assert cut.prompt[0] == prompt[0]
+    assert cut.prompt[1:] == prompt[len(prompt) - kept + 1 :]
+    for before, after in zip(responses, cut.responses, strict=True):
+        assert after
+        assert after == before[:room]
+        assert len(cut.prompt) + len(after) <= max_length
+
+
+def test_an_exact_fit_is_whole():
+    whole = Tokens(PROMPT, [LONG, LONG[::-1]])
+    assert truncate(whole, Limits(9)) == whole
+    assert truncate(whole, Limits(8)).responses == [LONG[:-1], LONG[::-1][:-1]]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(4, [1, 5, 6, 7]), (3, [1, 6, 7]), (2, [1, 7]), (1, [1])])
+def test_a_long_prompt_keeps_its_first_token_and_its_end(most, expected):
+    assert truncate(Tokens(PROMPT, [LONG]), Limits(100, most)).prompt == expected
+
+
+@pytest.mark.parametrize(
+    ("responses", "limits", "reason"),
+    [
+        ([LONG], Limits(4), "the prompt fills max_length and leaves no room for a response"),
+        ([LONG], Limits(3), "the prompt fills max_length and leaves no room for a response"),
+        ([LONG, []], Limits(20), "a response has no tokens"),
+        ([LONG, [*LONG, 3]], Limits(9), "the responses do not differ within max_length"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_dropped_with_its_reason(responses, limits, reason):
+    with pytest.raises(Drop) as drop:
+        truncate(Tokens(PROMPT, responses), limits)
+    assert str(drop.value) == reason
+
+
+def test_two_of_three_equal_responses_are_kept():
+    cut = truncate(Tokens(PROMPT, [[8, 9], [8, 9], [9]]), Limits(20))
+    assert cut.responses == [[8, 9], [8, 9], [9]]

@@ -1,0 +1,111 @@
+"""Metrics of preference training against hand computation, and in any batching."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignlab.metrics.meter import Meter
+from alignlab.metrics.preference import preference_metrics
+from alignlab.types import Part
+
+# Two lists: three responses (the first two tie for best) and two.
+SIGNALS = {
+    "logps": torch.tensor([[-1.0, -2.0, -4.0], [-3.0, -3.0, 0.0]]),
+    "ref_logps": torch.tensor([[-2.0, -1.0, -3.0], [-5.0, -1.0, 0.0]]),
+    "lengths": torch.tensor([[3.0, 5.0, 7.0], [2.0, 4.0, 0.0]]),
+    "labels": torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.5, 0.0]]),
+    "where": torch.tensor([[True, True, True], [True, True, False]]),
+}
+BETA = 0.5
+# Log-ratios: list 0: 1, -1, -1; list 1: 2, -2. Chosen: (0, 0), (1, 1). Rejected: (0, 2), (1, 0).
+EXPECTED = {
+    "rewards/chosen": BETA * (1 - 2) / 2,
+    "rewards/rejected": BETA * (-1 + 2) / 2,
+    "rewards/margin": BETA * ((1 + 1) + (-2 - 2)) / 2,
+    # ordered pairs: (0>2): 1 > -1 wins; (1>2): -1 ties; list 1 (1>0): -2 < 2 loses
+    "rewards/accuracy": (1 + 0.5 + 0) / 3,
+    # of log-probabilities: -1 > -4, -2 > -4, -3 = -3
+    "ranking_accuracy": (1 + 1 + 0.5) / 3,
+    "logps/chosen": (-1 - 3) / 2,
+    "logps/rejected": (-4 - 3) / 2,
+    "lengths/chosen": (3 + 4) / 2,
+    "lengths/rejected": (7 + 2) / 2,
+    "kl": (1 - 1 - 1 + 2 - 2) / 5,
+}
+
+
+def values(parts):
+    return {name: part.mean.item() for name, part in parts.items()}
+
+
+def test_by_hand():
+    assert values(preference_metrics(**SIGNALS, beta=BETA)) == pytest.approx(EXPECTED)
+
+
+def test_without_a_reference_rewards_are_log_probabilities():
+    free = {name: value for name, value in SIGNALS.items() if name != "ref_logps"}
+    found = values(preference_metrics(**free, beta=BETA))
+    assert "kl" not in found
+    assert found["rewards/chosen"] == pytest.approx(BETA * (-1 - 3) / 2)
+    assert found["rewards/accuracy"] == found["ranking_accuracy"] == pytest.approx(2.5 / 3)
+
+
+def test_the_exact_divergence_is_told_apart():
+    exact = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, math.nan]])
+    assert values(preference_metrics(**SIGNALS, beta=BETA, kl_reverse=exact))["kl_exact"] == pytest.approx(
+        3.0
+    )
+
+
+def test_no_gradient_is_kept():
+    logps = SIGNALS["logps"].clone().requires_grad_()
+    parts = preference_metrics(**(SIGNALS | {"logps": logps}), beta=BETA)
+    assert not any(part.sum.requires_grad for part in parts.values())
+
+
+def test_single_responses_have_no_pairs():
+    single = {name: value[:, :1] for name, value in SIGNALS.items()}
+    meter = Meter()
+    meter.add(preference_metrics(**single, beta=BETA))
+    assert meter.values() == pytest.approx({"kl": 1.5})
+
+
+def random_signals(lists, seed):
+    random = torch.Generator().manual_seed(seed)
+    shape = (lists, 4)
+    where = torch.arange(4) < torch.randint(1, 5, (lists, 1), generator=random)
+    return {
+        "logps": -10 * torch.rand(shape, generator=random, dtype=torch.float64),
+        "ref_logps": -10 * torch.rand(shape, generator=random, dtype=torch.float64),
+        "lengths": torch.randint(1, 9, shape, generator=random).double(),
+        "labels": torch.randint(0, 3, shape, generator=random).double(),
+        "where": where,
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(lists=st.integers(1, 12), seed=st.integers(0, 99), data=st.data())
+def test_any_batching_adds_up(lists, seed, data):
+    signals = random_signals(lists, seed)
+    cuts = sorted(data.draw(st.sets(st.integers(1, lists - 1)))) if lists > 1 else []
+    whole, parts = Meter(), Meter()
+    whole.add(preference_metrics(**signals, beta=BETA))
+    for start, end in zip([0, *cuts], [*cuts, lists], strict=True):
+        parts.add(preference_metrics(**{k: v[start:end] for k, v in signals.items()}, beta=BETA))
+    assert parts.values() == pytest.approx(whole.values(), abs=1e-12)
+    assert "kl" in whole.values()
+
+
+def part(total, count):
+    return Part(torch.tensor(total), torch.tensor(count))
+
+
+def test_meter():
+    meter = Meter()
+    assert meter.values() == {}
+    meter.add({"loss": part(3.0, 2.0), "empty": part(0.0, 0.0), "plain sum": part(2.0, 0.0)})
+    meter.add({"loss": part(6.0, 1.0), "plain sum": part(0.5, 0.0), "late": part(0.0, 4.0)})
+    assert meter.values() == {"loss": 3.0, "plain sum": 2.5, "late": 0.0}

@@ -1,0 +1,50 @@
+"""The identity of a model."""
+
+import hashlib
+
+import pytest
+import torch
+from torch import nn
+
+from alignlab.policies.weights import weights_hash
+
+
+def make(**changes):
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.weight = nn.Parameter(changes.get("weight", torch.arange(6.0).reshape(2, 3)))
+    model.register_buffer("flags", changes.get("flags", torch.tensor([True, False])))
+    model.register_buffer(changes.get("name", "count"), changes.get("count", torch.tensor(3)))
+    return model
+
+
+def test_the_hash_is_over_names_types_shapes_and_bytes():
+    digest = hashlib.sha256()
+    digest.update(b"count torch.int64 ()" + (3).to_bytes(8, "little"))
+    digest.update(b"flags torch.bool (2,)" + bytes([1, 0]))
+    digest.update(b"weight torch.float32 (2, 3)" + torch.arange(6.0).numpy().tobytes())
+    assert weights_hash(make()) == digest.hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weight": torch.arange(6.0).reshape(3, 2)},
+        {"weight": torch.arange(6.0).reshape(2, 3).double()},
+        {"weight": torch.arange(6.0).reshape(2, 3).bfloat16()},
+        {"weight": torch.tensor([[-0.0, 1, 2], [3, 4, 5]])},
+        {"flags": torch.tensor([True, True])},
+        {"count": torch.tensor(4)},
+        {"name": "total"},
+    ],
+)
+def test_any_change_gives_another_hash(change):
+    assert weights_hash(make(**change)) != weights_hash(make())
+
+
+def test_memory_layout_and_training_state_do_not_matter():
+    transposed = torch.arange(6.0).reshape(2, 3).T.contiguous().T
+    assert not transposed.is_contiguous()
+    model = make(weight=transposed).eval()
+    model.weight.requires_grad_(False)
+    assert weights_hash(model) == weights_hash(make())
