@@ -1,19 +1,18 @@
 """Every error of a config at once, with its path and the nearest valid name, before anything is loaded."""
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from alignlab.config.schema import GROUPS, Config, at, misfits
+from alignlab.config.signatures import failure_of, misused_targets
 from alignlab.data.examples import takes_rows
 from alignlab.data.files import data_files
-from alignlab.errors import AlignlabError, ConfigError, nearest
+from alignlab.errors import ConfigError, nearest
 from alignlab.objectives.load import build_objective, build_term, choices
 from alignlab.objectives.objective import Objective
-from alignlab.objectives.term import check_type
 from alignlab.policies import pretrained
 from alignlab.policies.reference import resolve_mode
 from alignlab.targets import locate
@@ -37,8 +36,6 @@ ABOVE_0 = (
 )
 AT_LEAST_0 = ("seed", "evaluation.prompts", "optimizer.lr", "optimizer.weight_decay")
 SHARES = ("data.validation_fraction", "scheduler.warmup_ratio")
-GIVEN = {"make_stage", "folder", "params", "row", "example", "split", "size"}
-"""Parameters of targets that the program fills in."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -59,7 +56,7 @@ def _problems(config: Config) -> Iterator[str]:
         return
     yield from misfits(config)
     yield from _ranges(config)
-    yield from _targets(config)
+    yield from misused_targets(config)
     yield from _objective(config)
     yield from _data(config)
     yield from _model(config)
@@ -68,66 +65,36 @@ def _problems(config: Config) -> Iterator[str]:
 
 def _ranges(config: Config) -> Iterator[str]:
     bounds = {
-        "a number above 0": (ABOVE_0, lambda value: value > 0),
-        "a number of at least 0": (AT_LEAST_0, lambda value: value >= 0),
-        "a share between 0 and 1": (SHARES, lambda value: 0 <= value <= 1),
+        "a number above 0": (ABOVE_0, (math.ulp(0.0), math.inf)),
+        "a number of at least 0": (AT_LEAST_0, (0, math.inf)),
+        "a share between 0 and 1": (SHARES, (0, 1)),
     }
-    for words, (paths, holds) in bounds.items():
+    for words, (paths, (low, high)) in bounds.items():
         for path in paths:
             value = at(config, path)
-            if isinstance(value, (int, float)) and not holds(value):
+            if isinstance(value, (int, float)) and not low <= value <= high:
                 yield f"{path}={value}: expected {words}"
-
-
-def _targets(config: Config) -> Iterator[str]:
-    nodes = {"data.source": config["data"].get("source"), "model.loader": config["model"].get("loader")}
-    nodes |= {"optimizer": config["optimizer"], "recipe": config["recipe"]}
-    nodes |= {f"pipeline.{name}": step for name, step in config["pipeline"].items()}
-    for path, node in nodes.items():
-        if not isinstance(node, Mapping) or "_target_" not in node:
-            group, _, name = path.partition(".")
-            choose = f"add it ('{group}=[{name}]') or drop the setting"
-            way = choose if group == "pipeline" else "give its _target_"
-            yield f"{path} is set, but nothing is chosen there: {way}"
-        elif failure := _failure(locate, node["_target_"], f"{path}._target_"):
-            yield failure
-        else:
-            yield from _arguments(path, node)
-
-
-def _arguments(path: str, node: Config) -> Iterator[str]:
-    """Keys that the target does not take, and numbers that are none."""
-    parameters = inspect.signature(locate(node["_target_"])).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for key, value in node.items():
-        if key == "_target_" or (path == "optimizer" and key == "lr"):
-            continue
-        if key in parameters:
-            if failure := _failure(check_type, f"{path}.{key}", value, parameters[key].default):
-                yield failure
-        elif not open_ended:
-            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, set(parameters) - GIVEN)}"
 
 
 def _objective(config: Config) -> Iterator[str]:
     node, regularizers = config["objective"], config["regularizers"]
     problems = []
-    if failure := _failure(build_term, node.get("name"), node.get("loss"), "objective.loss"):
+    if failure := failure_of(build_term, node.get("name"), node.get("loss"), "objective.loss"):
         problems = [_placed(failure, "objective.loss")]
-    elif failure := _failure(build_objective, node, {}):
+    elif failure := failure_of(build_objective, node, {}):
         problems = [_placed(failure, "objective")]
     for name, term in regularizers.items():
         path = f"regularizers.{name}"
-        failure = _failure(build_term, name, term, path)
+        failure = failure_of(build_term, name, term, path)
         if failure is None and not problems:
-            failure = _failure(build_objective, node, {name: term})
+            failure = failure_of(build_objective, node, {name: term})
         if failure:
             problems.append(_placed(failure, path))
     yield from problems
     if problems:
         return
     objective = build_objective(node, regularizers)
-    if failure := _failure(resolve_mode, config["reference"]["mode"], objective):
+    if failure := failure_of(resolve_mode, config["reference"]["mode"], objective):
         yield failure
     yield from _lists(config, objective)
 
@@ -146,7 +113,7 @@ def _data(config: Config) -> Iterator[str]:
     node = config["data"]
     if node["on_bad_row"] not in ("raise", "skip"):
         yield f"data.on_bad_row={node['on_bad_row']}: expected raise or skip"
-    if node["path"] is not None and (failure := _failure(data_files, node["path"])):
+    if node["path"] is not None and (failure := failure_of(data_files, node["path"])):
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node["source"]):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
@@ -156,7 +123,7 @@ def _data(config: Config) -> Iterator[str]:
 
 
 def _reads_rows(source: Config) -> bool:
-    return _failure(locate, source["_target_"]) is None and takes_rows(locate(source["_target_"]))
+    return failure_of(locate, source["_target_"]) is None and takes_rows(locate(source["_target_"]))
 
 
 def _model(config: Config) -> Iterator[str]:
@@ -167,11 +134,11 @@ def _model(config: Config) -> Iterator[str]:
             "model=local model.path=/my/model"
         )
     path, loader = model.get("path"), model["loader"]
-    if path and (failure := _failure(pretrained.resolve, path, loader.get("local_copy"))):
+    if path and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
         yield failure
     if (dtype := loader.get("dtype", DTYPES[0])) not in DTYPES:
         yield f"model.loader.dtype={dtype}: {nearest(str(dtype), DTYPES)}"
-    if (path := config["reference"]["path"]) and (failure := _failure(pretrained.resolve, path)):
+    if (path := config["reference"]["path"]) and (failure := failure_of(pretrained.resolve, path)):
         yield failure.replace("model.path", "reference.path")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
@@ -192,17 +159,7 @@ def _trainer(config: Config) -> Iterator[str]:
     schedules = [schedule.value for schedule in SchedulerType]
     if (name := config["scheduler"]["name"]) not in schedules:
         yield f"scheduler.name={name}: {nearest(str(name), schedules)}"
-    cache = Path(config["cache_dir"])
-    if not any(parent.is_dir() for parent in (cache, *cache.parents)) or (
-        cache.exists() and not cache.is_dir()
-    ):
-        yield f"cache_dir={cache}: not a folder, and none can be made there"
-
-
-def _failure(function: Callable[..., Any], *arguments: Any) -> str | None:
-    """The message of the error that a call raises, if it does."""
     try:
-        function(*arguments)
-    except AlignlabError as error:
-        return str(error)
-    return None
+        Path(config["cache_dir"]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        yield f"cache_dir={config['cache_dir']}: not a folder, and none can be made there ({error.strerror})"

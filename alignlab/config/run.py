@@ -50,7 +50,8 @@ def run(cfg: DictConfig) -> float:
         return done
     failed = True
     try:
-        folder.update_summary(status="interrupted", **{"steps": 0, **folder.read_json("summary.json")})
+        earlier = {k: v for k, v in folder.read_json("summary.json").items() if k != "error"}
+        folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
         folder.write_text("overrides.txt", "".join(f"{o}\n" for o in hydra.overrides.task))
         config = resolved(cfg)
         folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))

@@ -1,11 +1,49 @@
 """Training steps for Lightning, from wherever the last checkpoint left off."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
+import torch
 
-from alignlab.data.batches import StepLoader
+from alignlab.data.batches import Step, StepLoader
 from alignlab.data.token_rows import TokenRows
+
+
+class Sealed:
+    """The micro-batches of a step in a form that Lightning moves as one, and takes nothing out of.
+
+    It would otherwise convert every tensor to the precision of the weights, and fail on frozen
+    dataclasses; signals are converted where they are made.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def to(self, device: torch.device) -> "Sealed":
+        """On that device."""
+        return Sealed([batch.to(device) for batch in self.step])
+
+
+class SealedSteps:
+    """The steps of a loader, each sealed."""
+
+    def __init__(self, loader: StepLoader) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Sealed]:
+        return map(Sealed, self.loader)
+
+    def state_dict(self) -> dict[str, int]:
+        """That of the loader."""
+        return self.loader.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """That of the loader."""
+        self.loader.load_state_dict(state)
 
 
 class PreferenceData(L.LightningDataModule):
@@ -15,9 +53,9 @@ class PreferenceData(L.LightningDataModule):
         super().__init__()
         self.rows, self.steps, self.order, self.start = rows, steps, order, 0
 
-    def train_dataloader(self) -> StepLoader:
+    def train_dataloader(self) -> SealedSteps:
         """The steps still to do."""
-        return StepLoader(self.rows, steps=self.steps, start=self.start, **self.order)
+        return SealedSteps(StepLoader(self.rows, steps=self.steps, start=self.start, **self.order))
 
     def state_dict(self) -> dict[str, Any]:
         """Where the checkpoint is."""

@@ -13,6 +13,7 @@ from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics
 from alignlab.objectives.objective import Objective
 from alignlab.policies.causal_lm import CausalLM
+from alignlab.training.datamodule import Sealed
 from alignlab.training.rails import check_finite, check_start
 from alignlab.types import Batch, Outcome, Part
 
@@ -76,9 +77,9 @@ class PreferenceModule(L.LightningModule):
             signals["ref_logps"] = ref_logps.to(scores.logps.dtype)
         return signals
 
-    def training_step(self, step: Step, _: int) -> None:
+    def training_step(self, sealed: Sealed, _: int) -> None:
         """Forward and backward over all micro-batches, then one update."""
-        began = time.perf_counter()
+        began, step = time.perf_counter(), sealed.step
         meter, ids = Meter(), [row for batch in step for row in batch.ids]
         totals = self._totals(step)
         for batch in step:

@@ -55,6 +55,8 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     trainer.precision_plugin.convert_module(policy).to(trainer.strategy.root_device)
     with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
         mode, reference, splits = attach_reference(stage, policy, splits, loader)
+    if reference is not None:
+        trainer.precision_plugin.convert_module(reference)
 
     prompts = [splits.validation.messages(i) for i in range(min(_prompts(stage), len(splits.validation)))]
     with _timed(seconds, "evaluation"):
@@ -130,7 +132,7 @@ def _trainer(stage: Stage, folder: RunFolder, steps: int) -> L.Trainer:
         accelerator=spec.accelerator,
         devices=spec.devices,
         num_nodes=spec.num_nodes,
-        precision=spec.precision,  # type: ignore[arg-type]
+        precision=spec.precision,
         max_steps=steps,
         max_epochs=-1,
         logger=list(stage.make_loggers()),

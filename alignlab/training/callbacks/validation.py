@@ -47,7 +47,7 @@ class Validation(L.Callback):
         if not self.history:
             return {}
         step = min(self.history, key=lambda s: (self.history[s]["loss"], s))
-        return {"step": step, **self.history[step]}
+        return {"step": float(step), **self.history[step]}
 
     def state_dict(self) -> dict[str, Any]:
         """Travels in the checkpoint."""

@@ -53,7 +53,7 @@ class CsvLog(Logger):
         """Fields and rows; a line without its end was torn by a kill, and is left out."""
         if not self.file.is_file():
             return [], []
-        whole = self.file.read_bytes().decode("utf-8").rpartition("\n")[0]
+        whole = self.file.read_bytes().rpartition(b"\n")[0].decode("utf-8")
         reader = csv.DictReader(io.StringIO(whole, newline=""))
         return list(reader.fieldnames or []), list(reader)
 

@@ -1,11 +1,14 @@
 """Weights & Biases: online where it can be, offline by itself where it cannot."""
 
 import logging
+import netrc
 import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from alignlab import hub
 from alignlab.errors import ConfigError, RunError, one_of
@@ -37,7 +40,8 @@ def make_wandb(
         from lightning.pytorch.loggers import WandbLogger
     except ImportError as error:
         raise ConfigError("logger=wandb needs the wandb package: pip install 'alignlab[wandb]'") from error
-    offline = chosen_mode(mode, wandb.api.api_key is not None) == "offline"
+    settings = wandb.Settings()
+    mode = chosen_mode(mode, server=settings.base_url, has_key=has_key(settings))
     id_file = folder.path / ID_FILE
     run_id = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
     folder.write_text(ID_FILE, run_id)
@@ -50,7 +54,8 @@ def make_wandb(
         name=name,
         id=run_id,
         resume="allow",
-        offline=offline,
+        offline=mode == "offline",
+        mode=mode,
     )
     logger.experiment.config.update(dict(config), allow_val_change=True)
     return logger
@@ -63,14 +68,24 @@ def finish_wandb(*, failed: bool) -> None:
         wandb.finish(exit_code=int(failed))
 
 
-def chosen_mode(mode: str, has_key: bool) -> str:
+def has_key(settings: Any) -> bool:
+    """Whether the environment holds an API key, or `wandb login` left one in the netrc file."""
+    file = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    if settings.api_key is not None or not file.is_file():
+        return settings.api_key is not None
+    try:
+        return netrc.netrc(file).authenticators(urlparse(settings.base_url).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def chosen_mode(mode: str, *, server: str, has_key: bool) -> str:
     """online or offline; `auto` goes offline, and says so, where a key or the network is missing."""
     one_of("logger.wandb.mode", mode, MODES)
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or "auto"
     if mode not in ("auto", "online"):
         return "offline"
-    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     problem = None if has_key else "there is no API key (wandb login)"
     problem = problem or (None if hub.connects(server) else f"{server} cannot be reached")
     if problem is None:

@@ -1,0 +1,107 @@
+"""Hydra's complaints in our words: shorter, and with the nearest valid name."""
+
+import re
+import sys
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from alignlab.errors import AlignlabError, nearest
+from alignlab.objectives.load import choices
+
+MULTI_SELECT = ("regularizers", "pipeline", "logger")
+SHARED = {"data": {"knobs"}}
+"""Files that others include, and that are no choice of their own."""
+
+
+def explain(error: Exception) -> str:
+    """One message for an error that arose while the config was composed."""
+    if ours := _cause(error):
+        return str(ours)
+    text = str(error).strip()
+    if found := re.search(r"Missing mandatory value: (\S+)", text):
+        key = error.full_key if isinstance(error, MissingMandatoryValue) else None
+        return _missing(key or found.group(1))
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(found.group(1))
+    if found := re.search(r"Could not (?:find|load) '([^']+)'", text):
+        group, _, name = found.group(1).rpartition("/")
+        return f"there is no {group}={name}: {_hint(name, options(group))}"
+    return text.split("\n\nConfig search path")[0].split("\nSee https://hydra.cc")[0]
+
+
+def options(group: str) -> list[str]:
+    """Choices of a config group."""
+    try:
+        return [name for name in choices(group) if name not in SHARED.get(group, ())]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _cause(error: BaseException | None) -> AlignlabError | None:
+    """The error of ours that a library wrapped in its own."""
+    while error is not None and not isinstance(error, AlignlabError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _missing(key: str) -> str:
+    group, _, name = key.partition(".")
+    if name == "name":
+        return f"what was chosen as {group} holds settings that others share; choose one of {', '.join(options(group))}"
+    return f"this choice leaves a value open: set {key}=..."
+
+
+def _unknown_key(key: str) -> str:
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    if group in MULTI_SELECT and name in options(group) and name not in _chosen(group):
+        return f"there is no config key '{key}' yet: choose it first: {group}=[{name}]"
+    return f"there is no config key '{key}': {nearest(key, _candidates(key, known_keys()))}"
+
+
+def _hint(name: str, valid: list[str]) -> str:
+    hint, whole = nearest(name, valid), ", ".join(valid)
+    return hint if whole in hint else f"{hint} (of: {whole})"
+
+
+def _candidates(key: str, known: list[str]) -> list[str]:
+    """The keys beside a wrong one; all keys where its group is wrong already; the topmost at last."""
+    above = key.rpartition(".")[0]
+    if beside := [k for k in known if above and k.rpartition(".")[0] == above]:
+        return beside
+    return known if "did you mean" in nearest(key, known) else [k for k in known if "." not in k]
+
+
+def _chosen(group: str) -> set[str]:
+    """What this command line chooses in a multi-select group."""
+    for argument in sys.argv[1:]:
+        if argument.startswith(f"{group}="):
+            return set(re.findall(r"\w+", argument.partition("=")[2]))
+    return set()
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that the groups chosen on this command line bring, as far as they compose."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("alignlab.conf", version_base=None):
+        for chosen in ([a for a in sys.argv[1:] if re.fullmatch(r"\w+=.*", a)], []):
+            try:
+                return _keys(compose("train", overrides=chosen), "")
+            except (HydraException, OmegaConfBaseException):
+                continue
+    return []
+
+
+def _keys(node: Any, path: str) -> list[str]:
+    from omegaconf import DictConfig
+
+    if not isinstance(node, DictConfig):
+        return [path]
+    names = [str(name) for name in node]
+    below = [key for name in names for key in _keys(node._get_node(name), f"{path}.{name}" if path else name)]
+    return [path, *below] if path else below

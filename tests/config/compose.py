@@ -1,0 +1,39 @@
+"""Compose a config as the command line would, without running anything."""
+
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+
+from alignlab.config import resolvers
+from alignlab.config.run import resolved
+from alignlab.errors import ConfigError
+from alignlab.objectives.load import choices
+from tests.vectors import FILE
+
+SHARED = FILE.parents[1]
+STORIES = SHARED / "data/models/stories260k"
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    """The resolved config that these overrides make."""
+    resolvers.register()
+    GlobalHydra.instance().clear()
+    with initialize_config_module("alignlab.conf", version_base=None):
+        return resolved(compose("train", overrides=list(overrides)))
+
+
+def problem(config: dict[str, Any]) -> str:
+    """What check() says about a config; empty where it is in order."""
+    from alignlab.config.check import check
+
+    try:
+        check(config)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def group(name: str) -> list[str]:
+    """Every choice of a config group."""
+    return [choice for choice in choices(name) if (name, choice) != ("data", "knobs")]

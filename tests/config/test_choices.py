@@ -1,0 +1,94 @@
+"""Every yaml of conf/ composes, is checked, and builds; files are found, not listed."""
+
+import pytest
+import torch
+
+from alignlab.config.build import build_data, build_stage, make_optimizer
+from alignlab.objectives.load import choices
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import Stage
+from tests.config.compose import STORIES, composed, group, problem
+from tests.repository import ROOT
+from tests.training.small import small_policy
+
+MULTI_SELECT = ("regularizers", "pipeline", "logger")
+GROUPS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml")))
+CHOICES = [(name, choice) for name in GROUPS for choice in group(name)]
+NEEDS = {"reference=none": ["objective=simpo"]}
+"""What a choice cannot be without."""
+
+
+def overrides(name, choice, folder):
+    """A command line with that choice that is in order."""
+    chosen = f"{name}=[{choice}]" if name in MULTI_SELECT else f"{name}={choice}"
+    line = [*NEEDS.get(chosen, []), chosen, f"cache_dir={folder}/cache"]
+    if chosen == "model=local":
+        line += ["data=hh_rlhf", f"model.path={model_folder(folder)}"]
+    if chosen == "data=local":
+        (folder / "rows.jsonl").write_text("{}\n")
+        line += [f"data.path={folder / 'rows.jsonl'}"]
+    return line
+
+
+def model_folder(folder):
+    """What looks like a model folder to check()."""
+    for file in ("config.json", "tokenizer.json"):
+        (folder / file).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_composes_checks_and_builds(name, choice, tmp_path):
+    config = composed(*overrides(name, choice, tmp_path))
+    assert problem(config) == ""
+    stage = build_stage(config, RunFolder(tmp_path), {"name": "n", "group": ""})
+    assert isinstance(stage, Stage)
+    assert stage.objective.name == config["objective"]["name"]
+    assert build_data(config).name == config["data"]["name"]
+
+
+@pytest.mark.parametrize("objective", group("objective"))
+def test_every_regularizer_goes_with_every_objective(objective):
+    everything = f"regularizers=[{','.join(group('regularizers'))}]"
+    assert problem(composed(f"objective={objective}", everything)) == ""
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+def test_optimizers_and_schedules_step(optimizer):
+    config = composed(f"optimizer={optimizer}", "optimizer.lr=0.1")
+    for scheduler in choices("scheduler"):
+        policy = small_policy()
+        chosen = composed(f"scheduler={scheduler}")["scheduler"]
+        made, schedule = make_optimizer(config["optimizer"], chosen, policy, 10)
+        before = policy.model.lm_head.weight.detach().clone()
+        for _ in range(2):
+            policy.model.lm_head.weight.sum().backward()
+            made.step()
+            schedule.step()
+        assert not torch.equal(before, policy.model.lm_head.weight)
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_command_line_goes_before_an_experiment(experiment):
+    config = composed(f"experiment={experiment}", "objective=dpo", "seed=7", "pipeline=[]")
+    assert (config["objective"]["name"], config["seed"]) == ("dpo", 7)
+
+
+def test_every_group_has_a_default_choice_that_trains():
+    assert problem(composed()) == ""
+    assert composed()["model"]["name"] == "tiny"
+
+
+def test_no_setting_is_left_open_but_those_that_must_be():
+    texts = {f: f.read_text() for f in (ROOT / "conf").rglob("*.yaml")}
+    left_open = {f"{f.parent.name}/{f.stem}" for f, text in texts.items() if "???" in text}
+    assert left_open == {"data/local", "data/knobs", "model/local"}
+
+
+@pytest.mark.skipif(not STORIES.is_dir(), reason=f"no model in {STORIES}: set ALIGNLAB_SHARED")
+def test_loader_of_a_local_model(tmp_path):
+    config = composed("data=hh_rlhf", "model=local", f"model.path={STORIES}")
+    stage = build_stage(config, RunFolder(tmp_path), {"name": "n", "group": ""})
+    model, tokenizer = stage.load_model()
+    assert model.config.vocab_size == len(tokenizer)
+    assert stage.reference.is_start

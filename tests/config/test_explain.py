@@ -1,0 +1,76 @@
+"""Hydra's complaints come out short, with the nearest valid name."""
+
+import sys
+
+import pytest
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alignlab.config.explain import explain, known_keys
+from tests.config.compose import composed
+
+MISSPELT = {
+    ("objective=dpoo",): "there is no objective=dpoo: did you mean 'dpo'?",
+    ("regularizers=[sft,lenght]",): "there is no regularizers=lenght: did you mean 'length'?",
+    ("pipeline=[rankd]",): "did you mean 'ranked'?",
+    ("logger=wandbx",): "did you mean 'wandb'?",
+    ("experiment=lipo_ultra",): "did you mean 'lipo_ultrafeedback'?",
+    ("strategy=ddpx",): "auto",
+    ("objektive=dpo",): "did you mean 'objective'?",
+    ("objective.loss.betaa=1",): "did you mean 'objective.loss.beta'?",
+    ("objective=simpo", "objective.loss.gama=1"): "did you mean 'objective.loss.gamma'?",
+    ("trainer.max_step=1",): "did you mean 'trainer.max_steps'?",
+    ("regularizers.kl.weight=1",): "choose it first: regularizers=[kl]",
+    ("regularizers=[kl]", "regularizers.kl.wait=1"): "did you mean 'regularizers.kl.weight'?",
+    ("foo=1",): "valid names: cache_dir, ",
+    ("data.xyz=1",): "valid names: data.form, ",
+}
+
+
+def complaint(monkeypatch, *overrides):
+    monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
+    with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
+        composed(*overrides)
+    return explain(caught.value)
+
+
+@pytest.mark.parametrize("overrides", MISSPELT, ids=" ".join)
+def test_misspelt_names(overrides, monkeypatch):
+    said = complaint(monkeypatch, *overrides)
+    assert MISSPELT[overrides] in said
+    assert "\n" not in said
+
+
+def test_shared_settings_are_no_suggestion(monkeypatch):
+    assert "knobs" not in complaint(monkeypatch, "data=knob")
+
+
+def test_settings_beside_the_wrong_one_are_listed_and_no_others(monkeypatch):
+    said = complaint(monkeypatch, "data.xyz=1")
+    assert "data.max_length" in said
+    assert "trainer" not in said
+
+
+def test_values_left_open():
+    missing = OmegaConf.create({"model": {"path": "???", "loader": "${model.path}"}})
+    with pytest.raises(OmegaConfBaseException) as caught:
+        OmegaConf.to_container(missing, resolve=True, throw_on_missing=True)
+    assert explain(caught.value) == "this choice leaves a value open: set model.path=..."
+
+
+def test_settings_that_others_share_are_no_choice():
+    missing = OmegaConf.create({"data": {"name": "???"}})
+    with pytest.raises(OmegaConfBaseException) as caught:
+        OmegaConf.to_container(missing, throw_on_missing=True)
+    said = explain(caught.value)
+    assert "choose one of " in said
+    assert "lab" in said
+    assert "knobs" not in said
+
+
+def test_known_keys_are_those_of_the_choices_made(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "objective=simpo", "regularizers=[kl]"])
+    keys = known_keys()
+    assert {"objective.loss.gamma", "regularizers.kl.weight", "seed"} <= set(keys)
+    assert "objective.loss.tau" not in keys

@@ -1,0 +1,65 @@
+"""A model, rows and a stage small enough to train in a moment."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from alignlab.config.build import make_optimizer
+from alignlab.data.load import DataSpec
+from alignlab.lab import vocabulary, world
+from alignlab.objectives.load import load_objective
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.training.loggers.csv_log import CsvLog
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import ReferenceSpec, Stage, TrainerSpec
+
+ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}
+CONSTANT = {"name": "constant", "warmup_ratio": 0.0}
+
+
+def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, Any]:
+    """A random Llama that has seen nothing, and the lab's tokenizer."""
+    tokenizer = vocabulary.build()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
+    return model.to(dtype), tokenizer
+
+
+def small_policy(dtype: torch.dtype = torch.float32) -> CausalLM:
+    return CausalLM(load_small(dtype)[0])
+
+
+def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **changes: Any) -> Stage:
+    """A stage over 24 lists of the lab; `changes` are fields of Stage, DataSpec, TrainerSpec or hyper-parameters."""
+    data = DataSpec("lab", world.examples, limit=24, limit_validation=8, lists_per_step=8, form="lists")
+    trainer = TrainerSpec(max_steps=3, accelerator="cpu")
+    stage = Stage(
+        objective=load_objective(objective, **changes.pop("hyper", {})),
+        data=replace(data, **changes.pop("data", {})),
+        load_model=load_small,
+        reference=ReferenceSpec(mode, "small", load_small, is_start=True),
+        make_optimizer=partial(make_optimizer, ADAMW, changes.pop("scheduler", CONSTANT)),
+        make_loggers=lambda: [CsvLog(RunFolder(folder).metrics)],
+        trainer=replace(trainer, **changes.pop("trainer", {})),
+        cache_dir=folder / "cache",
+        seed=0,
+        checkpoint_every=2,
+        progress_every=1,
+    )
+    return replace(stage, **changes)

@@ -1,0 +1,121 @@
+"""Validation, checkpoints, and the settings of the optimizer, over short runs of a small model."""
+
+import errno
+import math
+import signal
+from unittest.mock import Mock
+
+import pytest
+import torch
+
+from alignlab.data.batches import StepLoader
+from alignlab.training.callbacks.checkpoint import Checkpoint
+from alignlab.training.callbacks.validation import Validation
+from alignlab.training.optim import auto_lr, schedule, trainable
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.stage import run_stage
+from tests.training.small import small_policy, small_stage
+from tests.training.test_csv_log import rows
+
+
+def test_validation_before_between_and_after():
+    validation = Validation(Mock(spec=StepLoader), every_n_steps=2)
+    assert (validation.initial, validation.final, validation.best) == ({}, {}, {})
+    validation.load_state_dict(
+        {"history": {0: {"loss": 3.0}, 2: {"loss": 1.0}, 4: {"loss": 1.0}, 5: {"loss": 2.0}}}
+    )
+    assert validation.initial == {"loss": 3.0}
+    assert validation.final == {"loss": 2.0}
+    assert validation.best == {"step": 2.0, "loss": 1.0}
+    assert validation.state_dict()["history"][5] == {"loss": 2.0}
+
+
+@pytest.mark.parametrize(("every", "at"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3]), (9, [0, 3])])
+def test_validation_runs_when_due_and_at_the_end(every, at, tmp_path):
+    stage = small_stage(tmp_path, trainer={"validate_every_n_steps": every})
+    run_stage(stage, RunFolder(tmp_path))
+    assert [int(row["step"]) for row in rows(tmp_path / "metrics.csv") if row["val/loss"]] == at
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    run_stage(small_stage(tmp_path, trainer={"max_steps": 2}), folder)
+    good = folder.last_checkpoint.read_bytes()
+
+    def full(trainer, path, *_, **__):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lightning.Trainer.save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_stage(small_stage(tmp_path, trainer={"max_steps": 6}), folder)
+    assert folder.last_checkpoint.read_bytes() == good
+    assert [p.name for p in folder.last_checkpoint.parent.iterdir()] == ["last.ckpt"]
+    monkeypatch.undo()
+    assert run_stage(small_stage(tmp_path, trainer={"max_steps": 6}), folder).steps == 6
+
+
+def test_signals_are_given_back(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    run_stage(small_stage(tmp_path), RunFolder(tmp_path))
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
+
+
+def test_a_checkpoint_says_what_was_saved(tmp_path):
+    told = []
+    checkpoint = Checkpoint(tmp_path / "c/last.ckpt", every_n_steps=2, on_save=told.append)
+    state = checkpoint.state_dict()["random"]
+    drawn = torch.rand(3)
+    checkpoint.load_state_dict({"random": state})
+    assert checkpoint._random is state
+    torch.set_rng_state(state["torch"])
+    assert torch.equal(torch.rand(3), drawn)
+
+
+def test_gradients_are_clipped_to_the_norm(tmp_path):
+    moved = {}
+    for clip in (1e-3, None):
+
+        def sgd(policy, steps):
+            optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
+            return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+        settings = {"max_steps": 1, "gradient_clip_val": clip}
+        stage = small_stage(tmp_path, trainer=settings, make_optimizer=sgd)
+        result = run_stage(stage, RunFolder(tmp_path / str(clip)))
+        start = dict(small_policy().model.named_parameters())
+        gaps = [(p - start[name]).pow(2).sum() for name, p in result.model.named_parameters()]
+        moved[clip] = torch.stack(gaps).sum().sqrt().item()
+    assert moved[1e-3] == pytest.approx(1e-3, rel=1e-2)
+    assert moved[None] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    {
+        "constant_with_warmup": [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1],
+        "linear": [0, 0.5, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8],
+        "cosine": [0, 0.5, *((1 + math.cos(math.pi * t / 8)) / 2 for t in range(8))],
+    }.items(),
+)
+def test_schedules(name, factors):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    made = schedule(optimizer, name=name, warmup_ratio=0.2, steps=10)
+    seen = []
+    for _ in range(10):
+        seen.append(optimizer.param_groups[0]["lr"] / 2.0)
+        optimizer.step()
+        made.step()
+    assert seen == pytest.approx(factors)
+
+
+def test_the_automatic_learning_rate():
+    assert auto_lr(7_000_000_000) == pytest.approx(5e-7)
+    assert auto_lr(70_000_000) == pytest.approx(5e-6)
+    assert auto_lr(0) > auto_lr(1000) > auto_lr(10**9)
+
+
+def test_only_what_learns_is_trained():
+    policy = small_policy()
+    policy.model.lm_head.weight.requires_grad_(False)
+    assert all(p is not policy.model.lm_head.weight for p in trainable(policy))
