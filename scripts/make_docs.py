@@ -17,19 +17,27 @@ NOTE = "<!-- written by scripts/make_docs.py; edit conf/ and run it again -->\n"
 def methods_page() -> str:
     """Tables of objectives and regularizers: what each is, where, and what it asks for."""
     lines = [NOTE, "# Methods\n", "## Objectives\n"]
-    lines += ["| `objective=` | what it is | function | sees | reference | hyper-parameters |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| `objective=` | what it is | function | sees | reference | hyper-parameters |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in choices("objective"):
         objective = load_objective(name)
         node = read_choice("objective", name)
         sees = "pairs" if objective.is_pairwise else "lists"
         reference = "yes" if objective.needs_reference else "no"
         lines.append(_row(name, _title("objective", name), node["loss"], sees, reference))
-    lines += ["\n## Regularizers\n", "| `regularizers=[...]` | what it is | function | kind | signals | settings |"]
+    lines += [
+        "\n## Regularizers\n",
+        "| `regularizers=[...]` | what it is | function | kind | signals | settings |",
+    ]
     lines.append("|---|---|---|---|---|---|")
     for name in choices("regularizers"):
         node = read_choice("regularizers", name)[name]
         term = build_term(name, node, f"regularizers.{name}")
-        lines.append(_row(name, _title("regularizers", name), node, term.kind, ", ".join(term.contract.signals)))
+        lines.append(
+            _row(name, _title("regularizers", name), node, term.kind, ", ".join(term.contract.signals))
+        )
     lines.append("\nEquations and papers stand in the functions' docstrings.\n")
     return "\n".join(lines)
 
@@ -41,7 +49,12 @@ def config_page() -> str:
     for group in sorted(p.name for p in CONF.iterdir() if p.is_dir() and any(p.glob("*.yaml"))):
         lines.append(f"## {group}\n")
         for file in sorted((CONF / group).glob("*.yaml")):
-            lines += [f"`{group}={file.stem}`\n", "```yaml", file.read_text(encoding="utf-8").strip(), "```\n"]
+            lines += [
+                f"`{group}={file.stem}`\n",
+                "```yaml",
+                file.read_text(encoding="utf-8").strip(),
+                "```\n",
+            ]
     return "\n".join(lines)
 
 

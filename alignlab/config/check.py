@@ -23,6 +23,7 @@ ABOVE_0 = (
     "data.microbatch_tokens",
     "data.max_length",
     "data.max_prompt_length",
+    "data.min_response_length",
     "data.limit",
     "data.limit_validation",
     "trainer.max_steps",

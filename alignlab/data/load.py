@@ -38,6 +38,7 @@ class DataSpec:
     limit_validation: int | None = 256
     max_length: int = 1024
     max_prompt_length: int | None = None
+    min_response_length: int = 32
     lists_per_step: int = 16
     microbatch_tokens: int = 16384
     shuffle: bool = True

@@ -13,10 +13,14 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class Limits:
-    """Lengths in tokens; `max_prompt_length=None` keeps every prompt whole."""
+    """Lengths in tokens; `max_prompt_length=None` keeps every prompt whole.
+
+    A row that leaves less than `min_response_length` for a response that has to be cut is left out.
+    """
 
     max_length: int
     max_prompt_length: int | None = None
+    min_response_length: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ def truncate(tokens: Tokens, limits: Limits) -> Tokens:
     """The one truncation of all objectives.
 
     A prompt above `max_prompt_length` loses its beginning (BOS apart); responses lose their end
-    where prompt and response exceed `max_length`. Raises Drop where a response would be empty, or
-    where the responses no longer differ.
+    where prompt and response exceed `max_length`. Raises Drop where a response would be empty or a
+    mere stub, or where the responses no longer differ.
     """
     prompt, most = tokens.prompt, limits.max_prompt_length
     if most is not None and len(prompt) > most:
@@ -106,6 +110,8 @@ def truncate(tokens: Tokens, limits: Limits) -> Tokens:
     room = limits.max_length - len(prompt)
     if room < 1:
         raise Drop("the prompt fills max_length and leaves no room for a response")
+    if room < limits.min_response_length and any(len(ids) > room for ids in tokens.responses):
+        raise Drop(f"the prompt leaves less than {limits.min_response_length} tokens for a longer response")
     responses = [ids[:room] for ids in tokens.responses]
     if not all(responses):
         raise Drop("a response has no tokens")

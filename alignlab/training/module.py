@@ -104,13 +104,18 @@ class PreferenceModule(L.LightningModule):
         self.latest_step = metrics
 
     @torch.no_grad()
-    def evaluate(self, steps: Any) -> dict[str, float]:
-        """Metrics over all micro-batches of a loader, as the training steps report them."""
+    def evaluate(self, steps: Any, *, untrained: bool = False) -> dict[str, float]:
+        """Metrics over all micro-batches of a loader, as the training steps report them.
+
+        `untrained`: the policy is still the reference, so that log-probabilities cached in the
+        batch are its own too, and need no forward.
+        """
         meter, began, tokens = Meter(), time.perf_counter(), 0
         for step in steps:
             for batch in step:
                 batch = batch.to(self.device)
-                signals = self.signals(batch)
+                known = batch.ref_logps if untrained else None
+                signals = self.signals(batch) if known is None else cached_signals(batch, known)
                 meter.add(self._watched(signals, self.objective(**signals)))
                 tokens += batch.tokens.numel()
         metrics = named_loss(meter.values(), self.objective)
@@ -146,6 +151,11 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     if batch.rewards is not None:
         known["rewards"] = batch.rewards
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
+
+
+def cached_signals(batch: Batch, logps: Tensor) -> dict[str, Tensor]:
+    """Base signals of a policy that is its reference, whose log-probabilities are at hand."""
+    return {**data_signals(batch, logps.dtype), "logps": logps, "ref_logps": logps}
 
 
 def response_lengths(batch: Batch) -> Tensor:

@@ -56,7 +56,8 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     context = (
         getattr(model.config.get_text_config(), "max_position_embeddings", None) or stage.data.max_length
     )
-    limits = Limits(min(stage.data.max_length, context), stage.data.max_prompt_length)
+    data = stage.data
+    limits = Limits(min(data.max_length, context), data.max_prompt_length, data.min_response_length)
     made, keys = {}, {}
     for split in ("train", "validation"):
         rows = getattr(examples, split)

@@ -73,6 +73,7 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     validation = Validation(
         StepLoader(splits.validation, **{**order, "shuffle": False}),
         stage.trainer.validate_every_n_steps or _validation_interval(loader, len(splits.validation)),
+        starts_as_reference=stage.reference.is_start,
     )
     checkpoint = Checkpoint(
         folder.last_checkpoint, stage.checkpoint_every, lambda step: folder.update_summary(steps=step)

@@ -69,3 +69,10 @@ def test_what_cannot_be_trained_on_is_dropped_with_its_reason(responses, limits,
 def test_two_of_three_equal_responses_are_kept():
     cut = truncate(Tokens(PROMPT, [[8, 9], [8, 9], [9]]), Limits(20))
     assert cut.responses == [[8, 9], [8, 9], [9]]
+
+
+def test_a_response_is_never_cut_to_a_stub():
+    limits = Limits(len(PROMPT) + 3, min_response_length=4)
+    assert truncate(Tokens(PROMPT, [[8, 9], [9]]), limits).responses == [[8, 9], [9]]
+    with pytest.raises(Drop, match="less than 4 tokens for a longer response"):
+        truncate(Tokens(PROMPT, [LONG, [9]]), limits)

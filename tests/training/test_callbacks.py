@@ -11,6 +11,7 @@ import torch
 from alignlab.data.batches import StepLoader
 from alignlab.training.callbacks.checkpoint import Checkpoint
 from alignlab.training.callbacks.validation import Validation
+from alignlab.training.module import PreferenceModule
 from alignlab.training.optim import auto_lr, schedule, trainable
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
@@ -119,3 +120,10 @@ def test_only_what_learns_is_trained():
     policy = small_policy()
     policy.model.lm_head.weight.requires_grad_(False)
     assert all(p is not policy.model.lm_head.weight for p in trainable(policy))
+
+
+def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference():
+    module = Mock(spec=PreferenceModule)
+    module.evaluate.return_value = {"loss": 0.5}
+    Validation(Mock(spec=StepLoader), 2, starts_as_reference=True).on_train_start(Mock(global_step=0), module)
+    assert module.evaluate.call_args.kwargs == {"untrained": True}

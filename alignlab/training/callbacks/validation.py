@@ -9,25 +9,29 @@ from alignlab.training.module import PreferenceModule
 
 
 class Validation(L.Callback):
-    """Runs before the checkpoint of the same step, so a resumed run neither repeats nor skips one."""
+    """Runs before the checkpoint of the same step, so a resumed run neither repeats nor skips one.
 
-    def __init__(self, loader: StepLoader, every_n_steps: int) -> None:
+    `starts_as_reference`: the policy starts as the very model whose log-probabilities are cached.
+    """
+
+    def __init__(self, loader: StepLoader, every_n_steps: int, *, starts_as_reference: bool = False) -> None:
         self.loader, self.every_n_steps = loader, every_n_steps
+        self.starts_as_reference = starts_as_reference
         self.history: dict[int, dict[str, float]] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """The metrics that training starts from."""
         if trainer.global_step == 0:
-            self._run(trainer, module)
+            self._run(trainer, module, untrained=self.starts_as_reference)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Validate where it is due."""
         if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
             self._run(trainer, module)
 
-    def _run(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def _run(self, trainer: L.Trainer, module: L.LightningModule, *, untrained: bool = False) -> None:
         assert isinstance(module, PreferenceModule)
-        metrics = module.evaluate(self.loader)
+        metrics = module.evaluate(self.loader, untrained=untrained)
         module.report("val", metrics)
         self.history[trainer.global_step] = metrics
 
