@@ -5,6 +5,7 @@ import math
 import signal
 from unittest.mock import Mock
 
+import lightning as L
 import pytest
 import torch
 
@@ -14,8 +15,9 @@ from alignlab.training.callbacks.validation import Validation
 from alignlab.training.module import PreferenceModule
 from alignlab.training.optim import auto_lr, schedule, trainable
 from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
-from tests.training.small import small_policy, small_stage
+from tests.training.small import load_small, small_policy, small_stage
 from tests.training.test_csv_log import rows
 
 
@@ -122,8 +124,21 @@ def test_only_what_learns_is_trained():
     assert all(p is not policy.model.lm_head.weight for p in trainable(policy))
 
 
-def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference():
-    module = Mock(spec=PreferenceModule)
+@pytest.mark.parametrize("equal", [True, False])
+def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference(equal):
+    module, trainer = Mock(spec=PreferenceModule), Mock(spec=L.Trainer, global_step=0)
     module.evaluate.return_value = {"loss": 0.5}
-    Validation(Mock(spec=StepLoader), 2, starts_as_reference=True).on_train_start(Mock(global_step=0), module)
-    assert module.evaluate.call_args.kwargs == {"untrained": True}
+    Validation(Mock(spec=StepLoader), 2, starts_as_reference=equal).on_train_start(trainer, module)
+    assert module.evaluate.call_args.kwargs == {"untrained": equal}
+    assert module.report.call_args.args == ("val", {"loss": 0.5})
+
+
+def test_the_cached_start_is_the_measured_one(tmp_path):
+    def initial(name, is_start):
+        reference = ReferenceSpec("auto", "small", load_small, is_start=is_start)
+        result = run_stage(small_stage(tmp_path / name, reference=reference), RunFolder(tmp_path / name))
+        return {key: value for key, value in result.initial.items() if key != "val/tokens_per_second"}
+
+    cached = initial("cached", is_start=True)
+    assert cached == pytest.approx(initial("measured", is_start=False), abs=1e-5)
+    assert cached["val/loss"] == pytest.approx(math.log(2))
