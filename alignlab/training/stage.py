@@ -59,8 +59,10 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
         trainer.precision_plugin.convert_module(reference)
 
     prompts = [splits.validation.messages(i) for i in range(min(_prompts(stage), len(splits.validation)))]
+    before = after = None
     with _timed(seconds, "evaluation"):
-        before = measure(stage.gold, model, None, encoder, prompts) if stage.gold else None
+        if stage.gold:
+            before = measure(stage.gold, model, None, encoder, prompts)
 
     module = PreferenceModule(
         policy,
@@ -82,16 +84,15 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     trainer.callbacks.extend([Rewind(), validation, checkpoint, progress])  # type: ignore[attr-defined]
     data = PreferenceData(splits.train, steps=steps, **order)
     resume = folder.last_checkpoint if folder.last_checkpoint.is_file() else None
-    log.info(
-        "training: %d lists, %d steps%s", len(splits.train), steps, f", resuming {resume}" if resume else ""
-    )
+    log.info("training: %d lists, %d steps", len(splits.train), steps)
+    if resume:
+        log.info("resuming from %s", resume)
     with _timed(seconds, "train"):
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
     finished = checkpoint.stopped_by is None or trainer.global_step >= steps
-    after = None
-    if finished and stage.gold:
-        with _timed(seconds, "evaluation"):
+    with _timed(seconds, "evaluation"):
+        if finished and stage.gold:
             start = stage.load_model()[0].to(model.device)
             after = measure(stage.gold, model, start, encoder, prompts)
     return Result(

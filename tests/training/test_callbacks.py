@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.plugins import Precision
 
 from alignlab.data.batches import StepLoader
 from alignlab.training.callbacks.checkpoint import Checkpoint
@@ -128,6 +129,7 @@ def test_only_what_learns_is_trained():
 def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference(equal):
     module, trainer = Mock(spec=PreferenceModule), Mock(spec=L.Trainer, global_step=0)
     module.evaluate.return_value = {"loss": 0.5}
+    trainer.precision_plugin = Precision()
     Validation(Mock(spec=StepLoader), 2, starts_as_reference=equal).on_train_start(trainer, module)
     assert module.evaluate.call_args.kwargs == {"untrained": equal}
     assert module.report.call_args.args == ("val", {"loss": 0.5})

@@ -31,7 +31,8 @@ class Validation(L.Callback):
 
     def _run(self, trainer: L.Trainer, module: L.LightningModule, *, untrained: bool = False) -> None:
         assert isinstance(module, PreferenceModule)
-        metrics = module.evaluate(self.loader, untrained=untrained)
+        with trainer.precision_plugin.forward_context():
+            metrics = module.evaluate(self.loader, untrained=untrained)
         module.report("val", metrics)
         self.history[trainer.global_step] = metrics
 
