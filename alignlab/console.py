@@ -40,7 +40,7 @@ def tracked(what: str, total: int) -> Iterator[Callable[[int], None]]:
         return
     yield lambda _: None
     if (seconds := time.perf_counter() - began) > SILENT_SECONDS:
-        log.info("%s: %d rows in %.1f s", what, total, seconds)
+        log.info("%s: %d in %.1f s", what, total, seconds)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from filelock import FileLock
 from jaxtyping import Int
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -25,7 +24,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from alignlab.console import tracked
 from alignlab.lab import grammar, vocabulary, world
+
+log = logging.getLogger(__name__)
 
 IGNORE = -100
 FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json")
@@ -136,16 +138,17 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, max(2, steps), pct_start=0.1)
     batches = _batches(tokenizer, seed=seed, steps=steps, batch_size=batch_size)
     model.train()
-    for tokens, targets in track(
-        batches, "pre-training the tiny model", steps, console=Console(stderr=True), transient=True
-    ):
-        logits = model(input_ids=tokens[:, :-1]).logits
-        loss = F.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=IGNORE)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    log.info("pre-training the tiny model, once: %d steps", steps)
+    with tracked("pre-training steps", steps) as advance:
+        for tokens, targets in batches:
+            logits = model(input_ids=tokens[:, :-1]).logits
+            loss = F.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=IGNORE)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            advance(1)
     model.train(False)
 
 
