@@ -118,9 +118,6 @@ def _data(config: Config) -> Iterator[str]:
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node["source"]):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
-    most, longest = node["max_prompt_length"], node["max_length"]
-    if isinstance(most, int) and isinstance(longest, int) and most >= longest:
-        yield f"data.max_prompt_length={most} leaves no room for a response in data.max_length={longest}"
 
 
 def _reads_rows(source: Config) -> bool:

@@ -51,13 +51,21 @@ def lists_wanted(objective: str, data: str) -> str:
     )
 
 
+def limits_within(data: DataSpec, context: int) -> Limits:
+    """The data's limits, lowered where the model's context cannot hold them; prompts then get half of it."""
+    longest, most = min(data.max_length, context), data.max_prompt_length
+    if most is not None and most >= longest:
+        most = longest // 2
+        log.info("prompts are cut to their last %d tokens, half of the %d there is room for", most, longest)
+    return Limits(longest, most, data.min_response_length)
+
+
 def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> Splits:
     """Both splits as tokens within the limits; DataError where nothing fits."""
     context = (
         getattr(model.config.get_text_config(), "max_position_embeddings", None) or stage.data.max_length
     )
-    data = stage.data
-    limits = Limits(min(data.max_length, context), data.max_prompt_length, data.min_response_length)
+    limits = limits_within(stage.data, context)
     made, keys = {}, {}
     for split in ("train", "validation"):
         rows = getattr(examples, split)

@@ -54,7 +54,6 @@ BATCHES = [
         "scheduler.warmup_ratio=2": "scheduler.warmup_ratio=2: expected a share between 0 and 1",
         "data.validation_fraction=2": "data.validation_fraction=2: expected a share between 0 and 1",
         "data.lists_per_step=0": "data.lists_per_step=0: expected a number above 0",
-        "data.max_prompt_length=1024": "data.max_prompt_length=1024 leaves no room",
         "data.source._target_=alignlab.lab.world.example": "did you mean 'examples'?",
         "data.path=/nowhere": "data.path=/nowhere: no such file or folder",
         "reference.path=/nowhere": "reference.path=/nowhere: no such folder",
