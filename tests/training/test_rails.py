@@ -53,6 +53,17 @@ def test_a_gap_is_told_with_row_response_and_values():
     assert "reference.path" in said
 
 
+def test_rounding_may_decide_ranks_and_so_the_value_of_a_listwise_loss():
+    three = {
+        "logps": torch.zeros(1, 3) + torch.tensor([[0.0, 1e-6, 2e-6]]),
+        "ref_logps": torch.zeros(1, 3),
+        "labels": torch.tensor([[1.0, 0.4, 0.0]]),
+        "where": torch.ones(1, 3, dtype=torch.bool),
+    }
+    tied = checked("lipo_lambda", three | {"logps": torch.zeros(1, 3)})
+    assert abs(checked("lipo_lambda", three) - tied) > 1e-2
+
+
 def test_a_gap_within_the_tolerance_passes():
     assert checked("dpo", signals(gap=1e-3)) == pytest.approx(math.log(2), abs=1e-3)
 
