@@ -48,16 +48,19 @@ class SweepTable(Callback):
         )
         write_text(self.folder / "summary.csv", self._csv())
 
+    def _own(self, row: dict[str, Any]) -> str:
+        """The overrides that tell a job from the others of its sweep."""
+        shared = set.intersection(*(set(r["overrides"].split()) for r in self.rows))
+        return " ".join(o for o in row["overrides"].split() if len(self.rows) == 1 or o not in shared)
+
     def show(self) -> None:
         """Print the table."""
         if self.folder is None:
             return
         metrics = [name for name in SHOWN if any(name in row for row in self.rows)]
         header = ["job", "overrides", "status", "steps", *(name.removeprefix("val/") for name in metrics)]
-        rows = [
-            [_text(row.get(key)) for key in ("job", "overrides", "status", "steps", *metrics)]
-            for row in self.rows
-        ]
+        keys = ("status", "steps", *metrics)
+        rows = [[row["job"], self._own(row), *(_text(row.get(key)) for key in keys)] for row in self.rows]
         print_table("sweep", header, rows)
         for row in self.rows:
             if row.get("error"):
