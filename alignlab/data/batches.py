@@ -116,13 +116,6 @@ class StepLoader:
             return np.arange(len(self.rows))
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
 
-    def state_dict(self) -> dict[str, int]:
-        """Nothing to keep: the trainer's step count says where to start."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing to restore; see `state_dict`."""
-
 
 def require_rows(rows: TokenRows, split: str) -> None:
     """DataError where a split came out empty."""

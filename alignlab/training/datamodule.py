@@ -38,12 +38,11 @@ class SealedSteps:
         return map(Sealed, self.loader)
 
     def state_dict(self) -> dict[str, int]:
-        """That of the loader."""
-        return self.loader.state_dict()
+        """Nothing to keep: the trainer's step count says where to start."""
+        return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """That of the loader."""
-        self.loader.load_state_dict(state)
+        """Nothing to restore; see `state_dict`."""
 
 
 class PreferenceData(L.LightningDataModule):
