@@ -1,50 +1,129 @@
 """The closed vocabulary of named tensors that an objective may ask for.
 
 A loss names the signals it wants as positional parameters; the caller gives base signals, and
-everything else is derived here, lazily, so nothing is computed that nobody asked for.
-
-    list signals   [B, K]  one value a response of a list
-    pair signals   [P]     `chosen_<x>` and `rejected_<x>` of a list signal, over the selected pairs
+everything else is derived here, lazily, so nothing is computed that nobody asked for. Any signal
+whose shape starts with [B, K] has a `chosen_<x>` and a `rejected_<x>`, `[P, ...]`, over the selected
+pairs.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from alignlab.errors import ConfigError, nearest
 
-LIST_SIGNALS = {
-    "logps": "log-probability of a response under the policy, nats, sum over its tokens",
-    "ref_logps": "the same under the reference",
-    "logratios": "logps - ref_logps",
-    "lengths": "response tokens, end of sequence included",
-    "labels": "larger is better; rated sources scale them to [0, 1]",
-    "rewards": "raw scores of the source",
-    "kl_reverse": "KL(policy || reference), full vocabulary, nats, sum over the response",
-    "kl_forward": "KL(reference || policy), likewise",
+
+@dataclass(frozen=True)
+class Signal:
+    """One word of the vocabulary: its shape, whose forward it takes, and what it is derived from."""
+
+    text: str
+    shape: str = "B K"
+    of: frozenset[str] = frozenset()
+    """Models whose scores it is: policy, reference, reference2 (none: it is known of the data)."""
+    parents: tuple[str, ...] = ()
+    """Base signals that it is computed from; a base signal has none."""
+
+
+POLICY, REFERENCE, SECOND = frozenset({"policy"}), frozenset({"reference"}), frozenset({"reference2"})
+BOTH = POLICY | REFERENCE
+
+BASE = {
+    # one value a response
+    "logps": Signal("log-probability of a response under the policy, nats, sum over its tokens", of=POLICY),
+    "ref_logps": Signal("the same under the reference", of=REFERENCE),
+    "ref2_logps": Signal("the same under the second reference", of=SECOND),
+    "lengths": Signal("response tokens, end of sequence included"),
+    "labels": Signal("larger is better; rated sources scale them to [0, 1]"),
+    "rewards": Signal("raw scores of the source"),
+    "desirable_probs": Signal("probability that the prompt comes from the desirable data (BCO's classifier)"),
+    "kl_reverse": Signal("KL(policy || reference), full vocabulary, nats, sum over the response", of=BOTH),
+    "kl_forward": Signal("KL(reference || policy), likewise", of=BOTH),
+    "entropy": Signal("entropy of the policy, full vocabulary, nats, sum over the response", of=POLICY),
+    "log_collisions": Signal("ln sum_v policy(v)^2, sum over the response", of=POLICY),
+    "uniform_logps": Signal("mean over the vocabulary of log policy(v), sum over the response", of=POLICY),
+    "ref_entropy": Signal(
+        "token entropy of the reference / ln(vocabulary), mean over the response", of=REFERENCE
+    ),
+    "prompt_logps": Signal("log-probability of the response's prompt under the policy, nats", of=POLICY),
+    "ref_prompt_logps": Signal("the same under the reference", of=REFERENCE),
+    # one value a token
+    "token_logps": Signal("log-probability of each response token under the policy", "B K L", POLICY),
+    "token_ref_logps": Signal("the same under the reference", "B K L", REFERENCE),
+    "token_kl_forward": Signal("KL(reference || policy) at each response token", "B K L", BOTH),
+    # features, where each response token is predicted
+    "hidden": Signal("final hidden states of the policy", "B K L D", POLICY),
+    "ref_layers": Signal("hidden states of the reference after every layer", "B K L N D", REFERENCE),
+    "ref_activations": Signal(
+        "mean activation of the reference's blocks, kinds first", "B K L 3 N", REFERENCE
+    ),
+    # one value a step of a response
+    "step_logratios": Signal(
+        "log-ratio of policy to reference, sum over the tokens of a step", "B K S", BOTH
+    ),
+    "step_lengths": Signal("tokens of a step; 0 where a response has fewer steps", "B K S"),
+    "step_cosines": Signal(
+        "cosine of the mean hidden states of a step, between responses", "B K K S", POLICY
+    ),
+    # fresh samples of the policy, M of a prompt
+    "sample_logps": Signal("log-probability of the policy's own samples", "B M", POLICY),
+    "sample_ref_logps": Signal("the same under the reference", "B M", REFERENCE),
+    # one value a list
+    "rationale_logps": Signal("log-probability of the rationale of the preference", "B", POLICY),
+    "mismatched_logps": Signal("log-probability of another list's response, given this prompt", "B", POLICY),
+    "mismatched_ref_logps": Signal("the same under the reference", "B", REFERENCE),
+    # one value a run
+    "parameter_distance": Signal("half the squared distance of the parameters from their start", "", POLICY),
 }
+DERIVED = {
+    "logratios": Signal("logps - ref_logps", of=BOTH, parents=("logps", "ref_logps")),
+    "token_logratios": Signal(
+        "token_logps - token_ref_logps", "B K L", BOTH, parents=("token_logps", "token_ref_logps")
+    ),
+    "token_where": Signal("True on the tokens of a response", "B K L", parents=("lengths",)),
+    "desirable": Signal(
+        "1 where the label is above the middle of its list (of a lone response, above 0.5), else 0",
+        parents=("labels",),
+    ),
+    "degrees": Signal("how many distinct labels of the list are better, 0 for the best", parents=("labels",)),
+}
+LIST_SIGNALS = {k: s for k, s in (BASE | DERIVED).items() if s.shape.startswith("B K")}
+OTHER_SIGNALS = {k: s for k, s in BASE.items() if k not in LIST_SIGNALS}
 SIDES = ("chosen", "rejected")
 PAIR_SIGNALS = {
-    **{f"{side}_{name}": f"{text}; the {side} side" for name, text in LIST_SIGNALS.items() for side in SIDES},
-    "strength": "label of chosen minus label of rejected",
+    **{
+        f"{side}_{name}": Signal(f"{s.text}; the {side} side", s.shape.replace("B K", "P", 1), s.of)
+        for name, s in LIST_SIGNALS.items()
+        for side in SIDES
+    },
+    "strength": Signal("label of chosen minus label of rejected", "P", parents=("labels",)),
 }
-MASK = {"where": "[B, K] bool: True where a list has a response"}
-VOCABULARY = {**LIST_SIGNALS, **MASK, **PAIR_SIGNALS}
-DERIVED = {"logratios"} | set(PAIR_SIGNALS)
+MASK = {"where": Signal("True where a list has a response")}
+VOCABULARY: dict[str, Signal] = {**LIST_SIGNALS, **OTHER_SIGNALS, **MASK, **PAIR_SIGNALS}
 
-REFERENCE_SIGNALS = {"ref_logps", "logratios", "kl_reverse", "kl_forward"}
-DIVERGENCES = {"kl_reverse", "kl_forward"}
-POLICY_SIGNALS = {"logps", "kl_reverse", "kl_forward"}
+GATHERED = "gathered"
+"""The parameter by which a loss receives what all micro-batches and ranks contributed (`gather.py`)."""
+LOSS = "loss"
+"""The parameter by which a modifier receives the loss it modifies (`modify.py`)."""
 
 
 def list_name(signal: str) -> str:
     """The list signal behind a pair signal; a list signal is its own."""
     side, _, rest = signal.partition("_")
     return rest if side in SIDES else signal
+
+
+def base_names(signal: str) -> set[str]:
+    """The base signals that a signal is computed from; `where` is always there."""
+    name = list_name(signal)
+    word = VOCABULARY[name]
+    return set(word.parents) or ({name} - {"where"})
 
 
 @dataclass(frozen=True)
@@ -54,6 +133,10 @@ class Contract:
     signals: tuple[str, ...]
     hyper: Mapping[str, Any]
     """Hyper-parameters with their defaults; `inspect.Parameter.empty` where there is none."""
+    extra: tuple[str, ...] = ()
+    """Of `gathered` and `loss`, those it takes too."""
+    optional: frozenset[str] = frozenset()
+    """Hyper-parameters that may be null."""
 
     @property
     def is_pairwise(self) -> bool:
@@ -66,16 +149,20 @@ def contract(function: Callable[..., Any], name: str) -> Contract:
 
     Raises ConfigError on a signal outside the vocabulary, naming the nearest.
     """
-    signals, hyper = [], {}
+    signals, hyper, extra, optional = [], {}, [], set()
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.KEYWORD_ONLY:
+        if parameter.name in (GATHERED, LOSS):
+            extra.append(parameter.name)
+        elif parameter.kind is parameter.KEYWORD_ONLY:
             hyper[parameter.name] = parameter.default
+            if parameter.default is None or NoneType in get_args(parameter.annotation):
+                optional.add(parameter.name)
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             signals.append(parameter.name)
     for signal in signals:
         if signal not in VOCABULARY:
             raise ConfigError(f"{name} asks for signal '{signal}': {nearest(signal, VOCABULARY)}")
-    return Contract(tuple(signals), hyper)
+    return Contract(tuple(signals), hyper, tuple(extra), frozenset(optional))
 
 
 @dataclass(frozen=True)
@@ -87,24 +174,27 @@ class Pairs:
     rejected: Int[Tensor, "P"]
 
     def take(self, values_BK: Tensor, side: str) -> Tensor:
-        """Values of one side: `[B, K] -> [P]`."""
+        """Values of one side: `[B, K, ...] -> [P, ...]`."""
         return values_BK[self.list, self.chosen if side == "chosen" else self.rejected]
 
 
 class Signals:
     """Base signals of a batch, and whatever can be derived from them on demand.
 
-    Slots outside `where` are set to 0 before anything reads them, so that what they hold (NaN
-    included) reaches neither a value nor a gradient.
+    Slots outside `where`, and tokens beyond a response, are set to 0 before anything reads them, so
+    that what they hold (NaN included) reaches neither a value nor a gradient.
     """
 
     def __init__(
         self, base: Mapping[str, Tensor], where: Bool[Tensor, "B K"], select: Callable[[], Pairs]
     ) -> None:
         self._known: dict[str, Tensor] = {"where": where}
-        self._known |= {name: value.masked_fill(~where, 0) for name, value in base.items()}
         self._select = select
         self._pairs: Pairs | None = None
+        for name in sorted(base, key=lambda name: "L" in VOCABULARY[name].shape):  # lengths before tokens
+            self._known[name] = self._clean(name, base[name])
+        self._base = dict(self._known)
+        self._replaced: dict[str, Tensor] = {}
 
     @property
     def pairs(self) -> Pairs:
@@ -118,21 +208,88 @@ class Signals:
             self._known[name] = self._derive(name)
         return self._known[name]
 
+    def _clean(self, name: str, value: Tensor) -> Tensor:
+        shape, where = VOCABULARY[name].shape, self._known["where"]
+        if shape.startswith("B K L") and "lengths" in self._known:
+            where = _tokens(self._known["lengths"], value.shape[2])
+        elif shape in ("B", "B M"):
+            where = where.any(dim=1)
+        elif shape.startswith("B K K"):
+            where = where[:, :, None] & where[:, None, :]
+        elif not shape.startswith("B K"):
+            return value
+        return value.masked_fill(~where.reshape(*where.shape, *[1] * (value.dim() - where.dim())), 0)
+
     def _derive(self, name: str) -> Tensor:
         if name == "logratios":
             return self["logps"] - self["ref_logps"]
+        if name == "token_logratios":
+            return self["token_logps"] - self["token_ref_logps"]
+        if name == "token_where":
+            return _tokens(self["lengths"], self._longest())
+        if name == "desirable":
+            return _desirable(self["labels"], self["where"])
+        if name == "degrees":
+            return _degrees(self["labels"], self["where"])
         if name == "strength":
             return self["chosen_labels"] - self["rejected_labels"]
         side, _, rest = name.partition("_")
         if side in SIDES:
+            if rest == "logratios":  # of the sides, which a modifier may have replaced
+                return self[f"{side}_logps"] - self[f"{side}_ref_logps"]
             return self.pairs.take(self[rest], side)
-        raise ConfigError(
-            f"signal '{name}' ({VOCABULARY[name]}) is needed and was not given; pass {name}=[B, K]"
-        )
+        text, shape = VOCABULARY[name].text, ", ".join(VOCABULARY[name].shape.split())
+        raise ConfigError(f"signal '{name}' ({text}) is needed and was not given; pass {name}=[{shape}]")
+
+    def _longest(self) -> int:
+        for name, value in self._base.items():
+            if VOCABULARY[name].shape.startswith("B K L"):
+                return value.shape[2]
+        return int(self["lengths"].max())
 
     def shifted(self, offset: Float[Tensor, "B K"] | float) -> "Signals":
         """The same signals with `offset` nats added to every response's log-probability."""
-        where = self["where"]
-        base = {k: v for k, v in self._known.items() if k not in DERIVED and k != "where"}
-        base["logps"] = self["logps"] + offset
-        return Signals(base, where, lambda: self.pairs)
+        base = {**self._base, "logps": self["logps"] + offset}
+        return Signals(base, base.pop("where"), lambda: self.pairs)
+
+    def replaced(self, **values: Tensor) -> "Signals":
+        """The same signals with other values for some; what derives from them is derived anew."""
+        return self._view(lambda: self.pairs, {**self._replaced, **values})
+
+    def swapped(self) -> "Signals":
+        """The same signals with chosen and rejected exchanged."""
+        pairs = self.pairs
+        replaced = {_other_side(name): value for name, value in self._replaced.items()}
+        return self._view(lambda: Pairs(pairs.list, pairs.rejected, pairs.chosen), replaced)
+
+    def _view(self, select: Callable[[], Pairs], values: Mapping[str, Tensor]) -> "Signals":
+        base = dict(self._base)
+        view = Signals(base, base.pop("where"), select)
+        view._replaced = dict(values)
+        view._known |= view._replaced
+        return view
+
+
+def _other_side(name: str) -> str:
+    side, _, rest = name.partition("_")
+    return f"{SIDES[1 - SIDES.index(side)]}_{rest}" if side in SIDES else name
+
+
+def _tokens(lengths: Tensor, longest: int) -> Bool[Tensor, "B K L"]:
+    return torch.arange(longest, device=lengths.device) < lengths[..., None]
+
+
+def _desirable(labels: Tensor, where: Tensor) -> Tensor:
+    """Above the middle of the list's labels; where these do not differ, above 0.5."""
+    best = labels.masked_fill(~where, -torch.inf).amax(dim=1, keepdim=True)
+    worst = labels.masked_fill(~where, torch.inf).amin(dim=1, keepdim=True)
+    middle = torch.where(best > worst, (best + worst) / 2, torch.full_like(best, 0.5))
+    return ((labels > middle) & where).to(labels.dtype)
+
+
+def _degrees(labels: Tensor, where: Tensor) -> Int[Tensor, "B K"]:
+    """Distinct better labels in the list."""
+    better = (labels[:, :, None] < labels[:, None, :]) & where[:, None, :]  # [b, i, j]: j better than i
+    earlier = torch.ones_like(better[0], dtype=torch.bool).tril(-1)  # [j, m]: m stands before j
+    repeats = ((labels[:, :, None] == labels[:, None, :]) & where[:, None, :] & earlier).any(dim=2)
+    return (better & ~repeats[:, None, :]).sum(dim=2).masked_fill(~where, 0)

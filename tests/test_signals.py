@@ -5,9 +5,19 @@ import inspect
 import pytest
 import torch
 
-from alignlab import ConfigError, load_objective
+from alignlab import ConfigError
 from alignlab.objectives.load import choices
-from alignlab.signals import LIST_SIGNALS, PAIR_SIGNALS, VOCABULARY, Pairs, Signals, contract, list_name
+from alignlab.signals import (
+    LIST_SIGNALS,
+    OTHER_SIGNALS,
+    PAIR_SIGNALS,
+    VOCABULARY,
+    Pairs,
+    Signals,
+    contract,
+    list_name,
+)
+from tests.invariants.cases import build, random_signals
 
 LOGPS = torch.tensor([[-1.0, -2.0], [-3.0, -5.0]])
 REF = torch.tensor([[-1.5, -2.0], [-4.0, -3.0]])
@@ -32,7 +42,7 @@ def never():
 def test_pair_signals_are_two_sides_of_list_signals_and_the_strength():
     sides = {f"{side}_{name}" for name in LIST_SIGNALS for side in ("chosen", "rejected")}
     assert set(PAIR_SIGNALS) == sides | {"strength"}
-    assert set(VOCABULARY) == sides | {"strength", "where"} | set(LIST_SIGNALS)
+    assert set(VOCABULARY) == sides | {"strength", "where"} | set(LIST_SIGNALS) | set(OTHER_SIGNALS)
 
 
 @pytest.mark.parametrize("name", LIST_SIGNALS)
@@ -119,8 +129,9 @@ def test_objectives_select_pairs_only_where_they_see_them(name, monkeypatch):
         return Pairs(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
 
     monkeypatch.setattr("alignlab.objectives.objective.select", lambda choice: choose)
-    objective = load_objective(name)
-    calls.clear()  # building runs it once on a blank pair
-    base = {"logps": LOGPS, "ref_logps": REF, "labels": LABELS, "lengths": torch.ones(2, 2)}
-    objective(**{k: v for k, v in base.items() if k in objective.signals})
-    assert calls == ([2] if objective.is_pairwise else [])
+    objective = build(name)
+    signals = random_signals(objective, lists=2, width=2)
+    calls.clear()
+    objective(**signals)
+    views = 2 if objective.gathers else 1  # what is brought to the statistics of the step is read apart
+    assert calls == ([2] * views if objective.is_pairwise else [])

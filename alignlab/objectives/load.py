@@ -8,8 +8,10 @@ import torch
 import yaml
 
 from alignlab.errors import ConfigError, nearest
+from alignlab.objectives.given import blank
 from alignlab.objectives.objective import Objective
 from alignlab.objectives.term import Term, make_term
+from alignlab.signals import BASE, LOSS
 from alignlab.targets import locate
 
 Node = Mapping[str, Any]
@@ -19,6 +21,7 @@ def load_objective(
     name: str,
     *,
     regularizers: Mapping[str, float | Node] | Iterable[str] = (),
+    modifiers: Mapping[str, Node] | Iterable[str] = (),
     pairs: str | None = None,
     reduction: str | None = None,
     **hyper: Any,
@@ -26,8 +29,9 @@ def load_objective(
     """The objective of that name (the stem of its file in conf/objective), without Hydra.
 
     `hyper` overrides hyper-parameters of the loss; `regularizers` maps names to weights (or to
-    settings), or lists names at their default weights. Call the result on `[B, K]` tensors by
-    keyword: `objective(logps=..., ref_logps=..., lengths=..., labels=...)`.
+    settings), or lists names at their default weights; `modifiers` maps names to settings, or lists
+    names. Call the result on tensors by keyword:
+    `objective(logps=[B, K], ref_logps=[B, K], lengths=[B, K], labels=[B, K])`.
 
     Raises ConfigError, naming the nearest valid name, on anything misspelt.
     """
@@ -36,30 +40,49 @@ def load_objective(
         raise ConfigError(f"objective '{name}' sees whole lists: pairs={pairs} has no meaning for it")
     settings = {"pairs": pairs, "reduction": reduction}
     node = {**node, "loss": {**node["loss"], **hyper}} | {k: v for k, v in settings.items() if v is not None}
-    chosen = regularizers if isinstance(regularizers, Mapping) else {term: {} for term in regularizers}
-    nodes = {}
-    for term, change in chosen.items():
-        change = change if isinstance(change, Mapping) else {"weight": change}
-        nodes[term] = {**read_choice("regularizers", term)[term], **change}
-    return build_objective(node, nodes)
+    return build_objective(node, _chosen("regularizers", regularizers), _chosen("modifiers", modifiers))
 
 
-def build_objective(node: Node, regularizers: Mapping[str, Node]) -> Objective:
-    """An objective from plain mappings: conf/objective/*.yaml and the composed regularizers."""
+def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, Node]:
+    """The nodes of a multi-select group, with the caller's changes."""
+    changes = choice if isinstance(choice, Mapping) else {name: {} for name in choice}
+    return {
+        name: {
+            **read_choice(group, name)[name],
+            **(change if isinstance(change, Mapping) else {"weight": change}),
+        }
+        for name, change in changes.items()
+    }
+
+
+def build_objective(
+    node: Node, regularizers: Mapping[str, Node], modifiers: Mapping[str, Node] | None = None
+) -> Objective:
+    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers and modifiers."""
     loss = build_term(node["name"], node["loss"], "objective.loss")
     terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
-    settings = {key: node[key] for key in ("pairs", "reduction") if key in node}
-    objective = Objective(node["name"], loss, terms, **settings)
+    changes = [build_term(name, term, f"modifiers.{name}") for name, term in (modifiers or {}).items()]
+    for modifier in changes:
+        if LOSS not in modifier.contract.extra:
+            raise ConfigError(f"modifiers.{modifier.name} does not take the loss as its first parameter")
+    settings = {key: node[key] for key in ("pairs", "reduction", "form") if key in node}
+    objective = Objective(node["name"], loss, terms, changes, **settings)
     _probe(objective)
     return objective
 
 
 def _probe(objective: Objective) -> None:
-    """Run once on a blank pair, so that a misspelt option fails here and not in the first step."""
-    blank = torch.tensor([[1.0, 0.0]])
-    given = dict.fromkeys(objective.signals | {"lengths"}, torch.ones_like(blank)) | {"labels": blank}
+    """Run once on a blank pair, so that a misspelt option fails here and not in the first step.
+
+    Terms that have yet to learn the sizes of the model (`bind`) cannot run.
+    """
+    if any(hasattr(module, "bind") for module in objective.modules.values()):
+        return
+    like = torch.tensor([[1.0, 0.0]])
+    given = {name: blank(name, like, {}) for name in objective.signals if not BASE[name].of}
+    ones = {name: torch.ones_like(like) for name, value in given.items() if value.shape == like.shape}
     try:
-        objective.counts(**given)
+        objective.counts(**{**given, **ones, "lengths": torch.ones_like(like), "labels": like})
     except ConfigError as error:
         raise ConfigError(f"objective '{objective.name}': {error}") from error
 
@@ -74,8 +97,6 @@ def build_term(name: str, node: Node, path: str) -> Term:
     hyper = dict(node)
     target = locate(hyper.pop("_target_"), f"{path}._target_")
     weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-        raise ConfigError(f"{path}.weight={weight}: expected a number")
     return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
 
 

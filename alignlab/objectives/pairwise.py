@@ -5,10 +5,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.errors import one_of
+from alignlab.objectives.numeric import PerPair, per_token
 
 
 def dpo(
-    chosen_logratios: Float[Tensor, "P"], rejected_logratios: Float[Tensor, "P"], *, beta: float = 0.1
+    chosen_logratios: Float[Tensor, "P"], rejected_logratios: Float[Tensor, "P"], *, beta: PerPair = 0.1
 ) -> Float[Tensor, "P"]:
     """Direct preference optimization, arXiv:2305.18290 eq. 7.
 
@@ -41,6 +42,22 @@ def ipo(
     tensor([16.])
     """
     if one_of("aggregate", aggregate, ("mean", "sum")) == "mean":
-        chosen_logratios = chosen_logratios / chosen_lengths.clamp(min=1)
-        rejected_logratios = rejected_logratios / rejected_lengths.clamp(min=1)
+        chosen_logratios = per_token(chosen_logratios, chosen_lengths)
+        rejected_logratios = per_token(rejected_logratios, rejected_lengths)
     return (chosen_logratios - rejected_logratios - 1 / (2 * tau)).square()
+
+
+def rso_hinge(
+    chosen_logratios: Float[Tensor, "P"], rejected_logratios: Float[Tensor, "P"], *, gamma: float = 0.05
+) -> Float[Tensor, "P"]:
+    """Hinge on normalized likelihoods: the hinge-norm loss of RSO, arXiv:2309.06657.
+
+    max(0, 1 - gamma * h), h the difference of log-ratios, in nats; gamma plays the part of DPO's
+    beta. A pair beyond the margin (h > 1 / gamma) has no gradient. The paper's sigmoid-norm loss is here
+    called `dpo` (beta = gamma), its hinge without a reference `slic`.
+
+    >>> import torch
+    >>> rso_hinge(torch.tensor([0.5]), torch.tensor([-0.5]), gamma=0.5)
+    tensor([0.5000])
+    """
+    return F.relu(1 - gamma * (chosen_logratios - rejected_logratios))

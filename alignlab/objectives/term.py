@@ -1,4 +1,4 @@
-"""A term: a loss or regularizer function with its hyper-parameters bound and its weight."""
+"""A term: a loss, regularizer or modifier with its hyper-parameters bound, and its weight."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.signals import Contract, Signals, contract
-from alignlab.types import Part
+from alignlab.objectives.gather import Gathered
+from alignlab.objectives.schedule import Weight, read_weight
+from alignlab.signals import GATHERED, VOCABULARY, Contract, Signals, contract
 
 KINDS = ("additive", "offset")
+ONE = Weight(1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -27,29 +30,55 @@ class Term:
     name: str
     function: Callable[..., Any]
     contract: Contract
-    weight: float = 1.0
+    weight: Weight = ONE
     kind: str = "additive"
+    contribution: Contract | None = None
+    """Of what it brings to the statistics of the whole step, where it wants any (`gather.py`)."""
 
-    def __call__(self, signals: Signals) -> Any:
-        """What the function returns for these signals."""
-        return self.function(*(signals[name] for name in self.contract.signals))
+    @property
+    def module(self) -> nn.Module | None:
+        """The function as a module, where it has parameters or state."""
+        return self.function if isinstance(self.function, nn.Module) else None
 
-    def part(self, signals: Signals, weights: Tensor) -> tuple[Part, Tensor]:
-        """The reduced share of the loss, and the unreduced values behind it."""
-        returned = self(signals)
-        values, counts = returned if isinstance(returned, tuple) else (returned, None)
-        row_weights = self._row_weights(values, signals, weights)
-        count = row_weights if counts is None else row_weights * counts
-        return Part((row_weights * values).sum(), count.sum().detach(), self.weight), values
+    @property
+    def is_function(self) -> bool:
+        """Whether hyper-parameters may be bound anew at a call."""
+        return isinstance(self.function, partial)
 
-    def _row_weights(self, values: Tensor, signals: Signals, weights: Tensor) -> Tensor:
+    def __call__(self, signals: Signals, **hyper: Any) -> Any:
+        """What the function returns for these signals; `hyper` overrides hyper-parameters."""
+        return self.function(*self._arguments(self.contract, signals), **hyper)
+
+    def contribute(self, signals: Signals, weights: Tensor) -> Gathered:
+        """What it brings to the statistics of the whole step."""
+        assert self.contribution is not None
+        rows: Tensor = getattr(self.function, "contribute")(*self._arguments(self.contribution, signals))  # noqa: B009
+        by_response = not self.contribution.is_pairwise and any(
+            VOCABULARY[name].shape.startswith("B K") for name in self.contribution.signals
+        )
+        leading = rows.shape[: 2 if by_response else 1]
+        counted = self.row_weights(rows.new_zeros(leading), signals, weights)
+        return Gathered(rows.reshape(leading.numel(), *rows.shape[len(leading) :]), counted.reshape(-1))
+
+    def row_weights(self, values: Tensor, signals: Signals, weights: Tensor) -> Tensor:
         """How much each value counts: the weight of its list, 0 where there is no response."""
         where = signals["where"]
-        if values.dim() == 2:
-            return weights[:, None] * where
+        shapes = {VOCABULARY[name].shape for name in self.contract.signals}
+        if shapes == {""}:
+            return torch.ones_like(values)
         if self.contract.is_pairwise:
             return weights[signals.pairs.list]
-        return weights * where.any(dim=1)
+        if values.dim() == 1:
+            return weights * where.any(dim=1)
+        return weights[:, None].expand_as(values) if shapes == {"B M"} else weights[:, None] * where
+
+    def _arguments(self, wanted: Contract, signals: Signals) -> list[Tensor]:
+        """One tensor a signal; a pairwise term sees one value a pair where there is one a list."""
+        found = [signals[name] for name in wanted.signals]
+        if not self.contract.is_pairwise:
+            return found
+        per_list = [VOCABULARY[name].shape == "B" for name in wanted.signals]
+        return [v[signals.pairs.list] if once else v for v, once in zip(found, per_list, strict=True)]
 
 
 def check_type(path: str, value: Any, default: Any) -> None:
@@ -70,7 +99,7 @@ def make_term(
     target: Callable[..., Any],
     hyper: Mapping[str, Any],
     *,
-    weight: float = 1.0,
+    weight: Any = 1.0,
     kind: str = "additive",
     path: str = "",
 ) -> Term:
@@ -79,22 +108,29 @@ def make_term(
     A target without positional parameters is a maker (a factory, or an `nn.Module` class): it is
     called with the hyper-parameters, and the contract is that of what it returns.
 
+    `weight` is a number or a schedule (`schedule.py`).
+
     Raises ConfigError on unknown hyper-parameters, unknown signals, and an unknown `kind`.
     """
     where = path or name
     if kind not in KINDS:
         raise ConfigError(f"{where}.kind={kind}: {nearest(kind, KINDS)}")
+    scale = read_weight(weight, f"{where}.weight")
     accepted = contract(target, where)
     for key in hyper:
         if key not in accepted.hyper:
             raise ConfigError(f"{where} has no hyper-parameter '{key}': {nearest(key, accepted.hyper)}")
-        check_type(f"{where}.{key}", hyper[key], accepted.hyper[key])
+        if not (hyper[key] is None and key in accepted.optional):
+            check_type(f"{where}.{key}", hyper[key], accepted.hyper[key])
     missing = [
         k for k, default in accepted.hyper.items() if default is inspect.Parameter.empty and k not in hyper
     ]
     if missing:
         raise ConfigError(f"{where} needs a value for {', '.join(missing)}: set {where}.{missing[0]}=...")
-    if accepted.signals:
-        return Term(name, partial(target, **hyper), accepted, weight, kind)
+    if accepted.signals or accepted.extra:
+        return Term(name, partial(target, **hyper), accepted, scale, kind)
     made = target(**hyper)
-    return Term(name, made, contract(getattr(made, "forward", made), where), weight, kind)
+    read = contract(getattr(made, "forward", made), where)
+    contribution = contract(made.contribute, f"{where}.contribute") if GATHERED in read.extra else None
+    bound = Contract(read.signals, {**accepted.hyper, **hyper}, read.extra)
+    return Term(name, made, bound, scale, kind, contribution)

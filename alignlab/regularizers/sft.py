@@ -1,37 +1,62 @@
 """Supervised fine-tuning on the best response of each list."""
 
-import torch
+from collections.abc import Callable
+from functools import partial
+
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.errors import one_of
+from alignlab.errors import ConfigError
+from alignlab.regularizers.reduce import reduce_tokens, take_best
 
-REDUCTIONS = ("token_mean", "seq_mean", "seq_sum")
+Reduced = tuple[Float[Tensor, "B"], Float[Tensor, "B"]]
 
 
-def sft(
+def sft(*, reduction: str = "token_mean", label_smoothing: float = 0.0) -> Callable[..., Reduced]:
+    """Negative log-likelihood of the best response; smoothed where `label_smoothing` is above 0.
+
+    -logp of the best response (the first of equals), in nats; with a smoothing e,
+    -(1 - e) * logp - e * mean over the vocabulary of log policy(v) at each token.
+
+    Raises ConfigError on a smoothing outside [0, 1).
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ConfigError(f"label_smoothing={label_smoothing}: expected a number in [0, 1)")
+    if label_smoothing == 0:
+        return partial(plain, reduction=reduction)
+    return partial(smoothed, reduction=reduction, label_smoothing=label_smoothing)
+
+
+def plain(
     logps: Float[Tensor, "B K"],
     lengths: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
     reduction: str = "token_mean",
-) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+) -> Reduced:
     """Negative log-likelihood of the best response (the first of equals), in nats.
 
     `token_mean`: sum over all tokens of the global batch / their number; `seq_mean`: mean over
     lists of the mean over tokens; `seq_sum`: mean over lists of the sum over tokens.
     """
-    best_B = labels.masked_fill(~where, -torch.inf).argmax(dim=1, keepdim=True)
-    nll_B = -logps.gather(1, best_B).squeeze(1)
-    tokens_B = lengths.gather(1, best_B).squeeze(1)
-    return reduce_tokens(nll_B, tokens_B, reduction)
+    return reduce_tokens(-take_best(logps, labels, where), take_best(lengths, labels, where), reduction)
 
 
-def reduce_tokens(sums: Tensor, tokens: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
-    """(values, counts) of per-response sums for a token mean, sequence mean, or sequence sum."""
-    if one_of("reduction", reduction, REDUCTIONS) == "token_mean":
-        return sums, tokens
-    if reduction == "seq_mean":
-        sums = sums / tokens.clamp(min=1)
-    return sums, torch.ones_like(sums)
+def smoothed(
+    logps: Float[Tensor, "B K"],
+    uniform_logps: Float[Tensor, "B K"],
+    lengths: Float[Tensor, "B K"],
+    labels: Float[Tensor, "B K"],
+    where: Bool[Tensor, "B K"],
+    *,
+    reduction: str = "token_mean",
+    label_smoothing: float = 0.1,
+) -> Reduced:
+    """The same against smoothed targets: a share `label_smoothing` is spread evenly over the vocabulary.
+
+    -(1 - label_smoothing) * logp - label_smoothing * uniform_logp at each token, as torch's
+    cross-entropy has it.
+    """
+    mixed_BK = (1 - label_smoothing) * logps + label_smoothing * uniform_logps
+    return plain(mixed_BK, lengths, labels, where, reduction=reduction)

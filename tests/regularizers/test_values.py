@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from alignlab import load_objective
+from alignlab.errors import ConfigError
 from alignlab.objectives.load import build_term
 from alignlab.objectives.objective import Objective
 
@@ -13,12 +14,15 @@ LENGTHS = [[10.0, 12.0], [24.0, 20.0]]
 LOGPS = [[-12.5, -14.0], [-30.25, -28.5]]
 LABELS = [[1.0, 0.0], [0.2, 0.7]]  # the best is the first, then the second
 KL = {"kl_reverse": [[0.5, 1.5], [3.0, 0.25]], "kl_forward": [[0.75, 1.0], [2.0, 0.5]]}
+REF_LOGPS = [[-11.0, -15.0], [-20.0, -30.0]]
+ENTROPY = [[5.0, 9.0], [18.0, 10.0]]
 
 
 def alone(target, **hyper):
     """Loss of an objective that is nothing but this regularizer."""
     objective = Objective("r", build_term("r", {"_target_": target, **hyper}, "regularizers.r"))
     signals = {"lengths": LENGTHS, "logps": LOGPS, "labels": LABELS, **KL}
+    signals |= {"ref_logps": REF_LOGPS, "entropy": ENTROPY, "parameter_distance": 0.75}
     given = {k: torch.tensor(v, dtype=torch.float64) for k, v in signals.items() if k in objective.signals}
     return objective(**given).loss.item()
 
@@ -61,7 +65,7 @@ def test_kl_over_every_response(direction, sums, reduction):
 )
 def test_kl_asks_only_for_its_own_direction(direction, wanted):
     objective = load_objective("simpo", regularizers={"kl": {"direction": direction}})
-    assert objective.divergences == wanted
+    assert objective.signals & set(KL) == wanted
     assert objective.needs_reference
 
 
@@ -98,3 +102,54 @@ def test_empty_list_counts_nowhere():
     outcome = Objective("r", term)(**base, where=where)
     assert outcome.parts["r"].count.item() == 1
     assert outcome.loss.item() == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "expected"),
+    [
+        ("seq_sum", (5 + 9 + 18 + 10) / 4),
+        ("seq_mean", (5 / 10 + 9 / 12 + 18 / 24 + 10 / 20) / 4),
+        ("token_mean", (5 + 9 + 18 + 10) / (10 + 12 + 24 + 20)),
+    ],
+)
+def test_entropy_over_every_response(reduction, expected):
+    assert alone("alignlab.regularizers.entropy.entropy", reduction=reduction) == pytest.approx(expected)
+
+
+def test_anchor_counts_what_the_best_response_lost():
+    """1.5 nats of the first list; the best of the second has gained."""
+    assert alone("alignlab.regularizers.anchor_chosen.anchor_chosen") == pytest.approx(1.5 / 2)
+
+
+def test_anchor_has_no_gradient_at_the_start():
+    """Where policy and reference agree, its kink must not push."""
+    logps = torch.tensor(LOGPS, requires_grad=True)
+    objective = load_objective("dpo", regularizers=["anchor_chosen"])
+    base = {"lengths": torch.tensor(LENGTHS), "labels": torch.tensor(LABELS)}
+    given = {k: v for k, v in base.items() if k in objective.signals}
+    part = objective(logps=logps, ref_logps=logps.detach(), **given).parts["anchor_chosen"]
+    (gradient,) = torch.autograd.grad(part.mean, logps)
+    assert part.mean.item() == 0
+    assert (gradient == 0).all()
+
+
+def test_distance_from_the_start_is_the_same_for_any_batch():
+    target = "alignlab.regularizers.l2_to_reference.l2_to_reference"
+    objective = Objective("r", build_term("r", {"_target_": target}, "regularizers.r"))
+    batches = [torch.tensor(LABELS), torch.tensor(LABELS[:1])]
+    outcomes = [objective(parameter_distance=torch.tensor(0.75), labels=labels) for labels in batches]
+    counts = {"r": sum(outcome.parts["r"].count for outcome in outcomes)}
+    assert [outcome.loss.item() for outcome in outcomes] == [0.75, 0.75]
+    assert sum(outcome.loss_over(counts).item() for outcome in outcomes) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_smoothing_is_a_share(share):
+    with pytest.raises(ConfigError, match=f"label_smoothing={share}"):
+        load_objective("dpo", regularizers={"sft": {"label_smoothing": share}})
+
+
+def test_smoothing_alone_asks_for_the_whole_vocabulary():
+    plain = load_objective("dpo", regularizers=["sft"])
+    smoothed = load_objective("dpo", regularizers={"sft": {"label_smoothing": 0.1}})
+    assert smoothed.signals - plain.signals == {"uniform_logps"}

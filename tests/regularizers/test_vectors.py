@@ -6,12 +6,13 @@ from torch.testing import assert_close
 
 from alignlab.objectives.load import build_term
 from alignlab.objectives.objective import Objective
-from tests.vectors import case, given, needs_vectors, pair_signals, tensor, token_fixture
+from tests.vectors import case, given, load, needs_vectors, pair_signals, tensor, token_fixture
 
 pytestmark = needs_vectors
 
 SFT = "alignlab.regularizers.sft.sft"
 KL = "alignlab.regularizers.kl.kl"
+ENTROPY = "alignlab.regularizers.entropy.entropy"
 
 
 def alone(target, **hyper):
@@ -26,6 +27,8 @@ def token_signals():
     sums = {
         "kl_reverse": (policy.exp() * (policy - reference)).sum(-1),
         "kl_forward": (reference.exp() * (reference - policy)).sum(-1),
+        "entropy": -(policy.exp() * policy).sum(-1),
+        "uniform_logps": policy.mean(-1),
         "logps": policy.gather(-1, ids[..., None]).squeeze(-1),
         "lengths": torch.ones_like(policy[..., 0]),
     }
@@ -41,6 +44,8 @@ TOKEN_CASES = {
     "reg_reverse_kl_seqsum": (KL, {"direction": "reverse", "reduction": "seq_sum"}),
     "reg_nll_tokenmean": (SFT, {"reduction": "token_mean"}),
     "reg_nll_seqmean": (SFT, {"reduction": "seq_mean"}),
+    "reg_label_smoothing_uniform": (SFT, {"reduction": "token_mean", "label_smoothing": 0.1}),
+    "reg_entropy_tokenmean": (ENTROPY, {"reduction": "token_mean"}),
 }
 PAIR_CASES = {"sft_sum": "seq_sum", "sft_seqmean": "seq_mean", "sft_tokenmean": "token_mean"}
 
@@ -55,7 +60,7 @@ def test_value_from_logits(name):
     assert_close(objective(**single).loss.item(), case(name)["loss"], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n in TOKEN_CASES if not n.endswith("tokenmean")])
+@pytest.mark.parametrize("name", ["reg_forward_kl_seqsum", "reg_reverse_kl_seqsum", "reg_nll_seqmean"])
 def test_per_example_values(name):
     target, hyper = TOKEN_CASES[name]
     objective, (_, signals) = alone(target, **hyper), token_signals()
@@ -88,3 +93,11 @@ def test_sft_of_pairs_per_example_and_gradient(name):
     (gradient,) = torch.autograd.grad(outcome.loss, signals["logps"])
     expected = tensor([case(name)["grad_logp_w"], case(name)["grad_logp_l"]]).T
     assert_close(gradient, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_distance_from_the_start():
+    expo = load()["fixtures"]["EXPO"]
+    distance = 0.5 * (tensor(expo["theta_aligned"]) - tensor(expo["theta_sft"])).square().sum()
+    objective = alone("alignlab.regularizers.l2_to_reference.l2_to_reference")
+    loss = objective(parameter_distance=distance, labels=tensor([[1.0, 0.0]])).loss
+    assert_close(loss, tensor(case("reg_l2_to_ref")["loss"]), rtol=1e-9, atol=1e-9)

@@ -1,0 +1,45 @@
+"""Statistics over the whole optimizer step, for losses that need more than their own micro-batch.
+
+Such a loss is a class with
+
+    contribute(self, <signals>) -> rows       [P, ...], [B, ...] or [B, K, ...]: what this micro-batch brings
+    forward(self, <signals>, gathered)        the loss; `gathered` holds the rows of the whole step
+    absorb(self, gathered)                    optional: update state, once a step, before `forward`
+
+`contribute` is asked for every micro-batch first, without gradient; the caller joins the answers of
+all micro-batches and ranks, and hands the joint rows to every call of the loss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Rows of all micro-batches and ranks in one order; this micro-batch's begin at `start`."""
+
+    rows: Float[Tensor, "n *row"]
+    weights: Float[Tensor, "n"]
+    """How much a row counts: the weight of its list; 0 where there is no response."""
+    start: int = 0
+
+    @property
+    def mean(self) -> Float[Tensor, "*row"]:
+        """Weighted mean of the rows; 0 where none counts."""
+        weights = self.weights.reshape(-1, *[1] * (self.rows.dim() - 1))
+        total = self.weights.sum()
+        return (weights * self.rows).sum(dim=0) / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def join(parts: Sequence[Gathered]) -> list[Gathered]:
+    """The joint rows of several micro-batches, seen from each of them."""
+    rows = torch.cat([part.rows for part in parts])
+    weights = torch.cat([part.weights for part in parts])
+    starts = [0]
+    for part in parts:
+        starts.append(starts[-1] + len(part.rows))
+    return [Gathered(rows, weights, start) for start in starts[:-1]]

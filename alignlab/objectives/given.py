@@ -1,0 +1,55 @@
+"""Base signals as the caller gives them: are all there, and do their shapes agree?"""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.signals import BASE, list_name
+
+Sizes = Mapping[str, tuple[int, ...]]
+"""Trailing dimensions of feature signals, after [B, K, L]."""
+
+
+def check_given(objective: str, needed: Collection[str], given: Mapping[str, Tensor]) -> None:
+    """ConfigError where a signal is misspelt, missing, or of another shape than the rest."""
+    for name in given:
+        if name not in BASE and name != "where":
+            raise ConfigError(f"'{name}' is no base signal: {nearest(list_name(name), BASE)}")
+    if missing := sorted(set(needed) - set(given)):
+        wanted = ", ".join(f"{name} [{', '.join(BASE[name].shape.split())}]" for name in missing)
+        raise ConfigError(f"objective '{objective}' needs {', '.join(missing)}: pass {wanted} as tensors")
+    try:
+        sizes = sizes_of(given)
+    except ValueError as error:
+        shapes = {name: tuple(value.shape) for name, value in given.items()}
+        raise ConfigError(
+            f"objective '{objective}' wants signals of one shape [B, K], got {shapes} ({error})"
+        ) from error
+    if "B" not in sizes or "K" not in sizes:
+        raise ConfigError(f"objective '{objective}' needs a signal of shape [B, K], got {sorted(given)}")
+
+
+def sizes_of(given: Mapping[str, Tensor]) -> dict[str, int]:
+    """What each letter of the shapes stands for; ValueError where two signals disagree."""
+    sizes: dict[str, int] = {}
+    for name, value in given.items():
+        letters = ("B K" if name == "where" else BASE[name].shape).split()
+        if len(letters) != value.dim():
+            raise ValueError(f"{name} has {value.dim()} dimensions, not {len(letters)}")
+        for letter, size in zip(letters, value.shape, strict=True):
+            known = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+            if known != size:
+                raise ValueError(f"{name} has {size} for {letter}, others {known}")
+    return sizes
+
+
+def blank(name: str, like: Tensor, sizes: Sizes) -> Tensor:
+    """Zeros in the shape of a signal, for the lists of `like` `[B, K]`; unknown dimensions are 1."""
+    known = {"B": like.shape[0], "K": like.shape[1]}
+    letters = BASE[name].shape.split()
+    shape = [known.get(letter, int(letter) if letter.isdigit() else 1) for letter in letters]
+    if name in sizes:
+        shape[len(shape) - len(sizes[name]) :] = sizes[name]
+    return torch.zeros(shape, dtype=like.dtype, device=like.device)

@@ -1,0 +1,36 @@
+"""What several losses share: means over tokens, and functions that stay finite."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from alignlab.errors import ConfigError
+
+PerPair = float | Float[Tensor, "P"]
+"""One number for all pairs, or one a pair: a beta may be either."""
+MAX_EXPONENT = 80.0
+"""Exponents are clamped here: e^80 is finite in float32, and so is it times any beta in use."""
+
+
+def per_token(sums: Float[Tensor, "P"], lengths: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
+    """Mean over the tokens of a response from their sum; an empty response counts one token."""
+    return sums / lengths.clamp(min=1)
+
+
+def log1mexp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log(1 - exp(x)) for x < 0, exact at both ends.
+
+    >>> log1mexp(torch.tensor([-1e-6, -5.0]))
+    tensor([-1.3816e+01, -6.7607e-03])
+    """
+    near = x > -math.log(2)
+    far = torch.log1p(-torch.exp(x.masked_fill(near, -1.0)))  # near 0 its slope is infinite
+    return torch.where(near, torch.log(-torch.expm1(x)), far)
+
+
+def expect(holds: bool, key: str, value: object, wanted: str) -> None:
+    """ConfigError that names the key, its value and what was wanted, unless it holds."""
+    if not holds:
+        raise ConfigError(f"{key}={value}: expected {wanted}")

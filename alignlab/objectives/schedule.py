@@ -1,0 +1,54 @@
+"""Weights that change over a run."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alignlab.errors import ConfigError, nearest
+
+KINDS = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight that goes from `start` to `end` over a run, straight or along half a cosine."""
+
+    start: float
+    end: float
+    kind: str = "constant"
+
+    def at(self, progress: float) -> float:
+        """The weight when this share (0 to 1) of the optimizer steps is done.
+
+        >>> Weight(1.0, 0.0, "cosine").at(0.5)
+        0.5
+        """
+        done = min(max(progress, 0.0), 1.0)
+        if self.kind == "cosine":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return self.start + (self.end - self.start) * done
+
+
+def read_weight(value: Any, path: str) -> Weight:
+    """A number, or `{schedule: linear | cosine, start: ..., end: ...}`. Raises ConfigError otherwise."""
+    if not isinstance(value, Mapping):
+        return Weight(number(value, path), number(value, path))
+    for key in value:
+        if key not in ("schedule", "start", "end"):
+            raise ConfigError(f"{path}.{key}: {nearest(str(key), ('schedule', 'start', 'end'))}")
+    kind = value.get("schedule", "constant")
+    if kind not in KINDS:
+        raise ConfigError(f"{path}.schedule={kind}: {nearest(str(kind), KINDS)}")
+    if "start" not in value or ("end" not in value and kind != "constant"):
+        raise ConfigError(f"{path}: a schedule needs start and end")
+    start = number(value["start"], f"{path}.start")
+    end = start if kind == "constant" else number(value["end"], f"{path}.end")
+    return Weight(start, end, kind)
+
+
+def number(value: Any, path: str) -> float:
+    """A finite number; ConfigError that names the path otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(f"{path}={value}: expected a number")
+    return float(value)

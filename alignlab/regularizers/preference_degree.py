@@ -1,0 +1,74 @@
+"""How far a response is from the best of its list, read off the policy's hidden states."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from alignlab.errors import ConfigError, one_of
+
+
+class PreferenceDegree(nn.Module):
+    """Self-supervised preference degree, SPO, arXiv:2409.17791: a classifier beside any loss.
+
+    A linear head on the hidden states tells a response's degree: how many distinct labels of the
+    list are better, `levels - 1` at most. Its cross-entropy, one value a response, teaches the
+    policy's states what a response lost; the head itself is left behind after training. Meant for
+    lists of degraded copies (`pipeline=[degrade]`). `pool`: the state at the last token, or the mean
+    over tokens. The head starts at 0: all degrees are equally likely, and the loss is ln(levels).
+
+    Raises ConfigError on fewer than 2 levels, and when called before `bind`.
+    """
+
+    def __init__(self, *, levels: int = 4, pool: str = "last") -> None:
+        super().__init__()
+        if levels < 2:
+            raise ConfigError(f"levels={levels}: a degree is one of at least 2")
+        self.levels, self.pool = levels, one_of("pool", pool, ("last", "mean"))
+        self.head: nn.Linear | None = None
+
+    def bind(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
+        """Make the head for hidden states of this size; a head of that size is kept."""
+        (width,) = sizes["hidden"]
+        if self.head is None or self.head.in_features != width:
+            with torch.random.fork_rng(devices=[]):
+                self.head = nn.Linear(width, self.levels)
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B K L D"],
+        lengths: Float[Tensor, "B K"],
+        degrees: Int[Tensor, "B K"],
+        where: Bool[Tensor, "B K"],
+    ) -> Float[Tensor, "B K"]:
+        """Cross-entropy of each response's degree, in nats; 0 in absent slots."""
+        if self.head is None:
+            raise ConfigError(
+                "preference_degree has no head yet: call objective.bind({'hidden': (width,)}) first"
+            )
+        dtype = torch.promote_types(hidden.dtype, self.head.weight.dtype)
+        pooled_BKD = _pooled(hidden.to(dtype), lengths, self.pool)
+        logits_BKC = F.linear(pooled_BKD, self.head.weight.to(dtype), self.head.bias.to(dtype))
+        return degree_losses(logits_BKC, degrees).masked_fill(~where, 0)
+
+
+def degree_losses(logits: Float[Tensor, "*rows C"], degrees: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+    """Cross-entropy of degrees under logits of C levels; higher degrees count as the last level.
+
+    >>> degree_losses(torch.zeros(1, 4), torch.tensor([7]))
+    tensor([1.3863])
+    """
+    levels = degrees.clamp(max=logits.shape[-1] - 1)
+    return -logits.log_softmax(dim=-1).gather(-1, levels[..., None]).squeeze(-1)
+
+
+def _pooled(hidden: Tensor, lengths: Tensor, pool: str) -> Float[Tensor, "B K D"]:
+    """One state a response; states beyond its length are 0."""
+    if pool == "mean":
+        return hidden.sum(dim=2) / lengths.clamp(min=1)[..., None]
+    last_BK = (lengths.long() - 1).clamp(min=0, max=hidden.shape[2] - 1)
+    return hidden.gather(2, last_BK[..., None, None].expand(-1, -1, 1, hidden.shape[3])).squeeze(2)
