@@ -10,11 +10,12 @@ A pair is a list with K=2, a thumbs-up a list with K=1, a ranked set a list with
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 Message = dict[str, str]
@@ -58,22 +59,51 @@ class Batch:
     weights: Float[Tensor, "B"]
     ids: tuple[str, ...]
     rewards: Float[Tensor, "B K"] | None = None
-    ref_logps: Float[Tensor, "B K"] | None = None
-    """Cached log-probabilities under the reference, in nats per response."""
+    cached: Mapping[str, Float[Tensor, "B K"]] = field(default_factory=dict)
+    """Scores of references that were computed before, by signal name: `ref_logps` in nats, ..."""
+    extra: Mapping[str, Int[Tensor, "B"]] = field(default_factory=dict)
+    """Rows that are no response of their list, by what they are: `mismatched` (this prompt with
+    another list's response), `rationale`; -1 where a list has none. They have no slot."""
+    step: Int[Tensor, "T"] | None = None
+    """Which step of its response a token belongs to, from 0; -1 on prompts."""
 
     @property
     def where(self) -> Bool[Tensor, "B K"]:
         """True where a list has a response."""
         return self.slot >= 0
 
-    @property
+    @cached_property
     def is_response(self) -> Bool[Tensor, "T"]:
         """True on response tokens."""
         return self.row >= 0
 
+    @cached_property
+    def row_lengths(self) -> Int[Tensor, "N"]:
+        """Tokens of each response."""
+        return torch.bincount(self.row[self.is_response])
+
+    def slotted(self, values: Shaped[Tensor, "N *D"]) -> Shaped[Tensor, "B K *D"]:
+        """Values of responses in their slots; 0 in the slots that a list leaves empty."""
+        return torch.cat([values, values.new_zeros(1, *values.shape[1:])])[self.slot]
+
+    def dense(self, values: Shaped[Tensor, "R *D"]) -> Shaped[Tensor, "B K L *D"]:
+        """Values of response tokens at their places in the lists; 0 beyond a response."""
+        lengths_N = self.row_lengths
+        starts_N = lengths_N.cumsum(0) - lengths_N
+        lengths_BK = self.slotted(lengths_N)
+        place_L = torch.arange(int(lengths_BK.max()), device=values.device)
+        inside_BKL = place_L < lengths_BK[..., None]
+        source_BKL = self.slotted(starts_N)[..., None] + place_L
+        out = values.new_zeros(*inside_BKL.shape, *values.shape[1:])
+        out[inside_BKL] = values[source_BKL[inside_BKL]]
+        return out
+
     def to(self, device: torch.device | str, **_: Any) -> "Batch":
         """The same micro-batch on another device."""
-        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in given.items() if isinstance(v, Tensor)}
+        for name in ("cached", "extra"):
+            moved[name] = {key: value.to(device) for key, value in given[name].items()}
         return replace(self, **moved)
 
 
@@ -86,12 +116,15 @@ class Scores:
     logps: Float[Tensor, "B K"]
     lengths: Float[Tensor, "B K"]
     """Response tokens, the end-of-sequence token included."""
-    ref_logps: Float[Tensor, "B K"] | None = None
-    """`logps` under the live reference that was given."""
-    kl_reverse: Float[Tensor, "B K"] | None = None
-    """KL(policy || reference) over the full vocabulary, summed over the response's positions."""
-    kl_forward: Float[Tensor, "B K"] | None = None
-    """KL(reference || policy), likewise."""
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+    """Other signals that were asked for, by name, in the shapes of `signals.py`."""
+    tokens: Mapping[str, Shaped[Tensor, "R ..."]] = field(default_factory=dict)
+    """Signals of response tokens that were asked for, in the order of the packed batch."""
+
+    def signals(self, batch: Batch) -> dict[str, Tensor]:
+        """Everything that was computed of this batch under its name, in the shapes of `signals.py`."""
+        dense = {name: batch.dense(values) for name, values in self.tokens.items()}
+        return {"logps": self.logps, "lengths": self.lengths, **self.more, **dense}
 
 
 @dataclass(frozen=True)

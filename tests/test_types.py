@@ -1,6 +1,6 @@
 """Parts and outcomes add up; a batch knows where its responses are."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -77,13 +77,62 @@ def test_batch_knows_its_responses():
     assert batch.is_response.tolist() == [False, False, True, True, True, False, True]
 
 
+def test_values_of_rows_stand_in_their_slots():
+    batch = make_batch()
+    assert batch.row_lengths.tolist() == [2, 1, 1]
+    assert batch.slotted(torch.tensor([1.5, 2.5, 3.5])).tolist() == [[1.5, 2.5], [3.5, 0.0]]
+    assert batch.slotted(torch.eye(3)).shape == (2, 2, 3)
+    assert not batch.slotted(torch.eye(3))[1, 1].any()
+
+
+def test_values_of_tokens_stand_at_their_places():
+    batch = make_batch()
+    values = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    dense = batch.dense(values)
+    assert dense.tolist() == [[[1, 2], [3, 0]], [[4, 0], [0, 0]]]
+    (dense * torch.arange(8.0).view(2, 2, 2)).sum().backward()
+    assert values.grad.tolist() == [0, 1, 2, 4]
+    assert batch.dense(torch.ones(4, 3, 5)).shape == (2, 2, 2, 3, 5)
+
+
+def test_rows_without_a_slot_are_left_out():
+    extra, labels = {"mismatched": torch.tensor([0, -1])}, torch.zeros(2, 1)
+    batch = replace(make_batch(), slot=torch.tensor([[1], [2]]), labels=labels, extra=extra)
+    assert batch.slotted(torch.tensor([1.0, 2.0, 3.0])).tolist() == [[2], [3]]
+    assert batch.dense(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [[[3]], [[4]]]
+
+
 def test_batch_moves_every_tensor():
-    moved = make_batch().to("meta")
+    batch = make_batch()
+    assert batch.row_lengths.sum() == batch.is_response.sum()  # derived, and not moved
+    moved = replace(
+        batch,
+        rewards=torch.zeros(2, 2),
+        cached={"ref_logps": torch.zeros(2, 2)},
+        extra={"rationale": torch.tensor([-1, 2])},
+        step=torch.zeros(7, dtype=torch.long),
+    ).to("meta")
     tensors = {name: value for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
-    assert set(tensors) == {"tokens", "positions", "prompt", "row", "slot", "labels", "weights"}
+    names = {"tokens", "positions", "prompt", "row", "slot", "labels", "weights", "rewards", "step"}
+    assert set(tensors) == names
+    tensors |= {**moved.cached, **moved.extra}
+    assert set(tensors) == names | {"ref_logps", "rationale"}
     assert {value.device.type for value in tensors.values()} == {"meta"}
     assert moved.ids == ("a", "b")
-    assert moved.ref_logps is None
+
+
+def test_scores_give_signals_by_name():
+    batch = make_batch()
+    scores = Scores(
+        torch.arange(4.0),
+        torch.zeros(2, 2),
+        torch.ones(2, 2),
+        more={"entropy": torch.ones(2, 2)},
+        tokens={"hidden": torch.ones(4, 3)},
+    )
+    signals = scores.signals(batch)
+    assert signals.keys() == {"logps", "lengths", "entropy", "hidden"}
+    assert signals["hidden"].shape == (2, 2, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,48 @@
 """The language-model head at response positions, in chunks: whole-vocabulary logits never exist at once."""
 
 from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-Head = Callable[[Tensor], Tensor]
-"""Hidden states `[C, D]` to logits `[C, V]`."""
+from alignlab.policies.linear_head import linear_logps
 
-CHUNK_ELEMENTS = 2**23
-"""Logits alive at a time: 32 MB of float32."""
+CHUNK_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
+"""Logits alive at a time: 32 or 256 MB of float32."""
+KEPT_ELEMENTS = 2**21
+"""Logits that are kept for the backward: so few cost more to compute again than to keep."""
 
 
-def head_of(model: Any) -> Head:
-    """The map from final hidden states to logits, with the scaling and soft-capping of its family."""
-    project = model.get_output_embeddings()
-    config = model.config
-    scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1.0)
-    cap = getattr(config, "final_logit_softcapping", None)
+class Head:
+    """From final hidden states `[C, D]` to logits `[C, V]`, scaled and soft-capped as the model's family does."""
 
-    def head(hidden: Tensor) -> Tensor:
-        logits = project(hidden)
-        if scale != 1.0:
-            logits = logits * scale
-        return torch.tanh(logits / cap) * cap if cap else logits
+    def __init__(self, model: Any) -> None:
+        config = model.config.get_text_config()
+        self.project = model.get_output_embeddings()
+        self.vocabulary: int = config.vocab_size
+        self.scale: float = getattr(config, "logit_scale", None) or 1 / (
+            getattr(config, "logits_scaling", None) or 1.0
+        )
+        self.cap: float | None = getattr(config, "final_logit_softcapping", None)
 
-    return head
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a linear layer that nobody watches (adapters, sharding) or casts (autocast)."""
+        hooks = self.project._forward_hooks or self.project._forward_pre_hooks
+        device = self.project.weight.device.type if type(self.project) is nn.Linear else "cpu"
+        return type(self.project) is nn.Linear and not hooks and not torch.is_autocast_enabled(device)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Logits of a few hidden states."""
+        logits = self.project(hidden)
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        return torch.tanh(logits / self.cap) * self.cap if self.cap else logits
 
 
 def token_scores(
@@ -36,58 +50,71 @@ def token_scores(
     targets: Int[Tensor, "R"],
     head: Head,
     *,
-    vocabulary: int,
+    names: Collection[str] = ("logps",),
     reference: tuple[Tensor, Head] | None = None,
-    divergences: Collection[str] = (),
 ) -> dict[str, Float[Tensor, "R"]]:
-    """`logps` of the targets, in nats per token; with a reference also `ref_logps` and divergences.
+    """Quantities of the token distributions, in nats per token, by name: those of ALONE and AGAINST.
 
-    `reference` holds the reference's hidden states at the same positions and its head. Each chunk is
-    computed again in the backward, so memory holds one chunk of logits. Float32 or better
-    throughout, whatever the dtype of the model.
+    `reference` holds the reference's hidden states at the same positions and its head, for AGAINST.
+    Each chunk is computed again in the backward, so memory holds one chunk of logits. Float32 or
+    better throughout, whatever the dtype of the model.
     """
-    size = max(1, CHUNK_ELEMENTS // vocabulary)
-    ref_hidden, ref_head = reference or (None, None)
+    elements = CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"])
+    size, kept = max(1, elements // head.vocabulary), len(targets) * head.vocabulary <= KEPT_ELEMENTS
+    if list(names) == ["logps"] and head.is_plain and not kept:
+        weight, bias = head.project.weight, head.project.bias
+        return {
+            "logps": linear_logps(hidden, weight, bias, targets, scale=head.scale, cap=head.cap, size=size)
+        }
+    ref_hidden, ref_head = (None, None) if AGAINST.keys().isdisjoint(names) else reference or (None, None)
 
     def chunk(hidden: Tensor, targets: Tensor, ref_hidden: Tensor | None) -> tuple[Tensor, ...]:
-        logits = _exact(head(hidden))
-        logps = _picked(logits, targets) - logits.logsumexp(-1)
-        if ref_hidden is None or ref_head is None:
-            return (logps,)
-        with torch.no_grad():
-            ref_logits = _exact(ref_head(ref_hidden))
-            ref_logps = _picked(ref_logits, targets) - ref_logits.logsumexp(-1)
-        if not divergences:
-            return (logps, ref_logps)
-        whole, ref_whole = logits.log_softmax(-1), ref_logits.log_softmax(-1)
-        return (logps, ref_logps, *(DIVERGENCES[name](whole, ref_whole) for name in sorted(divergences)))
+        ours = Distribution(head(hidden), targets)
+        found = {name: ALONE[name](ours) for name in names if name in ALONE}
+        if ref_hidden is not None and ref_head is not None:
+            with torch.no_grad():
+                theirs = Distribution(ref_head(ref_hidden), targets)
+            found |= {name: AGAINST[name](ours.logps, theirs.logps) for name in names if name in AGAINST}
+        return tuple(found[name] for name in names)
 
     columns = []
-    for start in range(0, len(targets), size):
+    for start in range(0, max(1, len(targets)), size):
         window = slice(start, start + size)
         inputs = (hidden[window], targets[window], None if ref_hidden is None else ref_hidden[window])
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not kept:
             columns.append(checkpoint(chunk, *inputs, use_reentrant=False, preserve_rng_state=False))
         else:
             columns.append(chunk(*inputs))
-    names = ["logps", *(["ref_logps", *sorted(divergences)] if reference else [])]
     return {name: torch.cat(parts) for name, parts in zip(names, zip(*columns, strict=True), strict=True)}
 
 
-def _picked(logits: Tensor, targets: Tensor) -> Tensor:
-    return logits.gather(-1, targets[:, None]).squeeze(-1)
+class Distribution:
+    """The token distributions of a chunk; normalised only where more than the targets is asked for."""
+
+    def __init__(self, logits: Tensor, targets: Tensor) -> None:
+        self.logits = logits if logits.dtype == torch.float64 else logits.float()
+        self.targets = targets
+
+    @cached_property
+    def logps(self) -> Float[Tensor, "C V"]:
+        """Log-probabilities of the whole vocabulary."""
+        return self.logits.log_softmax(-1)
+
+    def target_logps(self) -> Float[Tensor, "C"]:
+        """Of the targets alone."""
+        return -F.cross_entropy(self.logits, self.targets, reduction="none")
 
 
-def _reverse(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    return (logp.exp() * (logp - ref_logp)).sum(-1)
+ALONE: dict[str, Callable[[Distribution], Tensor]] = {
+    "logps": Distribution.target_logps,
+    "entropy": lambda p: -(p.logps.exp() * p.logps).sum(-1),
+    "log_collisions": lambda p: (2 * p.logps).logsumexp(-1),
+    "uniform_logps": lambda p: p.logps.mean(-1),
+}
+"""Quantities of one model's distribution."""
 
-
-def _forward(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    return (ref_logp.exp() * (ref_logp - logp)).sum(-1)
-
-
-DIVERGENCES = {"kl_reverse": _reverse, "kl_forward": _forward}
-
-
-def _exact(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+AGAINST: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "kl_reverse": lambda ours, theirs: (ours.exp() * (ours - theirs)).sum(-1),
+    "kl_forward": lambda ours, theirs: (theirs.exp() * (theirs - ours)).sum(-1),
+}
+"""Quantities of the policy's distribution and the reference's."""

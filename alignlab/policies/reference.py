@@ -1,10 +1,11 @@
-"""Log-probabilities of a frozen reference: one pass, kept on disk under the hash of all they depend on."""
+"""Scores of a frozen reference: one pass, kept on disk under the hash of all they depend on."""
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,115 +16,151 @@ from numpy.typing import NDArray
 
 from alignlab.data.batches import collate, within_budget
 from alignlab.data.token_rows import TokenRows
-from alignlab.errors import ConfigError, RunError, one_of
-from alignlab.objectives.objective import Objective
+from alignlab.errors import RunError, one_of
 from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.scoring import relative_entropy
 from alignlab.policies.weights import weights_hash
 
 log = logging.getLogger(__name__)
 
-MODES = ("auto", "precomputed", "live", "none")
 CHUNK_ROWS = 256
-VERSION = "1"
+"""Rows that are scored between two writes to the disk."""
+VERSION = "2"
 """Part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
 """Of a model config: what says where it came from, and changes no number."""
+OWN = {"ref_logps": "logps", "ref_entropy": "entropy", "ref_prompt_logps": "prompt_logps"}
+"""Signals that can be kept, one value a response, and what each is to the reference itself."""
 
 Array = NDArray[Any]
 Track = Callable[[int], None]
 
 
-def resolve_mode(mode: str, objective: Objective) -> str:
-    """What `auto` means for this objective; ConfigError where a mode cannot serve it."""
-    one_of("reference.mode", mode, MODES)
-    if mode == "auto":
-        if objective.divergences:
-            return "live"
-        return "precomputed" if objective.needs_reference else "none"
-    if mode == "none" and objective.needs_reference:
-        raise ConfigError(
-            f"objective '{objective.name}' needs a reference: use reference=auto, not reference=none"
-        )
-    if mode == "precomputed" and objective.divergences:
-        wanted = ", ".join(sorted(objective.divergences))
-        raise ConfigError(
-            f"{wanted} needs the reference's whole distribution: use reference=live, not precomputed"
-        )
-    return mode
+def cached_signals(
+    policy: CausalLM,
+    rows: TokenRows,
+    names: Collection[str],
+    *,
+    cache_dir: Path,
+    budget: int,
+    track: Track = lambda rows: None,
+) -> dict[str, Array]:
+    """Signals of every response with `policy` as the reference, from the cache or computed now.
 
-
-def cached_logps(
-    policy: CausalLM, rows: TokenRows, *, cache_dir: Path, budget: int, track: Track = lambda _: None
-) -> Array:
-    """Log-probability of every response under `policy`, nats, from the cache or computed now.
-
-    The key covers the model and the token ids (so tokenizer, template, truncation and data). Jobs
-    that want the same pass wait for the first of them. Raises RunError on a hole.
+    The key covers the model, the token ids (so tokenizer, template, truncation and data) and the
+    names. Jobs that want the same pass wait for the first of them; a pass that was cut short goes
+    on where it stopped. Raises RunError on a hole.
     """
-    key = cache_key(policy, rows)
+    for name in names:
+        one_of("reference.signals", name, OWN)
+    kind = np.dtype([(name, np.float64) for name in sorted(names)])
+    key = cache_key(policy, rows, names)
     file = cache_dir / "reference" / f"{key}.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):
         if file.is_file():
-            log.info(
-                "reference log-probabilities: %d responses from the cache (%s)", len(rows.responses), key[:12]
-            )
-            return _read(file, len(rows.responses))
-        logps = score(policy, rows, budget=budget, track=track)
-        partial = file.with_suffix(".partial.npy")
-        try:
-            np.save(partial, logps)
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
-    return logps
+            log.info("%s: %d responses from the cache (%s)", ", ".join(names), len(rows.responses), key[:12])
+            found = _read(file, kind, len(rows.responses))
+            if found is None:
+                raise RunError(
+                    f"the reference cache {file} is damaged, has holes or belongs to other rows: "
+                    "delete that file and start again"
+                )
+        else:
+            found = _pass(policy, rows, kind, file.with_suffix(".parts"), budget, track)
+            _publish(file, found)
+            shutil.rmtree(file.with_suffix(".parts"), ignore_errors=True)
+    return {name: found[name] for name in names}
 
 
-def _read(file: Path, responses: int) -> Array:
-    """The log-probabilities of a cache file; RunError where it is damaged."""
-    try:
-        logps = np.load(file)
-        whole = logps.shape == (responses,) and bool(np.isfinite(logps).all())
-    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # cut short, or no array of numbers
-        whole = False
-    if not whole:
-        raise RunError(
-            f"the reference cache {file} is damaged, has holes or belongs to other rows: "
-            "delete that file and start again"
-        )
-    return logps
-
-
-def cache_key(policy: CausalLM, rows: TokenRows) -> str:
-    """Content address of a reference pass: weights, model config (rotary base, scaling, ...) and token ids."""
+def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
+    """Content address of a pass: weights, model config (rotary base, scaling, ...), token ids and signals."""
     config = {k: v for k, v in policy.model.config.to_dict().items() if k not in ORIGIN}
-    told = json.dumps(config, sort_keys=True, default=str)
-    digest = hashlib.sha256(f"{VERSION} {weights_hash(policy.model)} {told}".encode())
+    told = json.dumps(
+        [VERSION, sorted(names), weights_hash(policy.model), config], sort_keys=True, default=str
+    )
+    digest = hashlib.sha256(told.encode())
     for lists in (rows.prompts, rows.responses, rows.members):
         digest.update(np.ascontiguousarray(lists.values).tobytes())
         digest.update(np.ascontiguousarray(lists.offsets).tobytes())
     return digest.hexdigest()
 
 
-@torch.no_grad()
-def score(policy: CausalLM, rows: TokenRows, *, budget: int, track: Track = lambda _: None) -> Array:
-    """One pass over all rows; each response is filled exactly once (RunError otherwise)."""
-    device = next(policy.parameters()).device
-    logps = np.full(len(rows.responses), np.nan, dtype=np.float64)
-    for indices in _groups(rows, budget):
-        batch = collate(rows, indices).to(device)
-        values = policy(batch).logps.double().cpu().numpy()
-        for position, index in enumerate(indices):
-            members = rows.members[index]
-            if not np.isnan(logps[members]).all():
-                raise RunError(f"row {rows.ids[index]} was scored twice by the reference")
-            logps[members] = values[position, : len(members)]
-        track(len(indices))
-    if holes := int((~np.isfinite(logps)).sum()):
-        raise RunError(f"the reference gave no finite log-probability for {holes} of {len(logps)} responses")
-    return logps
-
-
-def _groups(rows: TokenRows, budget: int) -> Iterator[list[int]]:
+def _pass(
+    policy: CausalLM, rows: TokenRows, kind: np.dtype[Any], parts: Path, budget: int, track: Track
+) -> Array:
+    """All rows in chunks; those whose part is on the disk already are not scored again."""
+    parts.mkdir(exist_ok=True)
+    found = np.full(len(rows.responses), np.nan, dtype=kind)
     for start in range(0, len(rows), CHUNK_ROWS):
-        yield from within_budget(rows, range(start, min(start + CHUNK_ROWS, len(rows))), budget)
+        indices = range(start, min(start + CHUNK_ROWS, len(rows)))
+        members = np.concatenate([rows.members[index] for index in indices])
+        part = parts / f"{start}.npy"
+        values = _read(part, kind, len(members))
+        if values is None:
+            values = score(policy, rows, indices, kind, budget=budget, track=track)[members]
+            _publish(part, values)
+        else:
+            track(len(indices))
+        found[members] = values
+    return found
+
+
+@torch.no_grad()
+def score(
+    policy: CausalLM,
+    rows: TokenRows,
+    indices: Sequence[int],
+    kind: np.dtype[Any],
+    *,
+    budget: int,
+    track: Track = lambda rows: None,
+) -> Array:
+    """Signals of these rows, named by the fields of `kind`; the other rows hold NaN.
+
+    Raises RunError for a row that is scored twice, left out, or gets no finite number.
+    """
+    device = next(policy.parameters()).device
+    names = kind.names or ()
+    found = np.full(len(rows.responses), np.nan, dtype=kind)
+    for group in within_budget(rows, indices, budget, packed=policy.packed):
+        batch = collate(rows, group).to(device)
+        scores = policy(batch, wanted={OWN[name] for name in names})
+        own = {"logps": scores.logps, **scores.more}
+        if "entropy" in own:
+            own["entropy"] = relative_entropy(own["entropy"], scores.lengths, policy.head.vocabulary)
+        for name in names:
+            values_BK = own[OWN[name]].double().cpu().numpy()
+            for values, index in zip(values_BK, group, strict=True):
+                members = rows.members[index]
+                if not np.isnan(found[name][members]).all():
+                    raise RunError(f"row {rows.ids[index]} was scored twice by the reference")
+                if not np.isfinite(values[: len(members)]).all():
+                    raise RunError(f"the reference gave no finite {name} for row {rows.ids[index]}")
+                found[name][members] = values[: len(members)]
+        track(len(group))
+    for index in indices:
+        if np.isnan(found[names[0]][rows.members[index]]).any():
+            raise RunError(f"row {rows.ids[index]} was left out by the reference")
+    return found
+
+
+def _read(file: Path, kind: np.dtype[Any], responses: int) -> Array | None:
+    """The scores in a file; None where there is none, or it is damaged."""
+    try:
+        found = np.load(file)
+        whole = found.dtype == kind and found.shape == (responses,)
+        finite = whole and all(np.isfinite(found[name]).all() for name in kind.names or ())
+    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # cut short, or no array of numbers
+        return None
+    return found if finite else None
+
+
+def _publish(file: Path, found: Array) -> None:
+    """Write at once or not at all."""
+    partial = file.with_suffix(".partial.npy")
+    try:
+        np.save(partial, found)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The reference's log-probabilities: scored once, read ever after, never with a hole."""
+"""The reference's scores: computed once, read ever after, never with a hole."""
 
 import multiprocessing
 from collections import Counter
@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from alignlab.data.batches import collate
 from alignlab.data.token_rows import Lists
-from alignlab.errors import RunError
+from alignlab.errors import ConfigError, RunError
 from alignlab.policies import reference
 from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.reference import cache_key, cached_logps, score
+from alignlab.policies.reference import OWN, cache_key, cached_signals, score
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import VOCABULARY, naive_logps, policy
 
 ROWS = draw((2, 3, 1, 4, 2), vocabulary=VOCABULARY, seed=2)
+LOGPS = np.dtype([("ref_logps", np.float64)])
 
 
-def ask(cache_dir, model=None, rows=None, budget=40):
-    return cached_logps(model or policy(), rows or token_rows(ROWS), cache_dir=cache_dir, budget=budget)
+def ask(cache_dir, model=None, rows=None, names=("ref_logps",), **options):
+    rows = rows or token_rows(ROWS)
+    return cached_signals(model or policy(), rows, names, cache_dir=cache_dir, budget=40, **options)
 
 
 def never(*_, **__):
@@ -32,38 +35,108 @@ def cache_file(cache_dir):
     return file
 
 
+@pytest.fixture
+def scored_ids(monkeypatch):
+    """How often each row was scored."""
+    seen, forward = Counter(), CausalLM.forward
+
+    def counting(self, batch, **options):
+        seen.update(batch.ids)
+        return forward(self, batch, **options)
+
+    monkeypatch.setattr(CausalLM, "forward", counting)
+    return seen
+
+
+@pytest.mark.parametrize("packing", ["auto", "off"])
 @pytest.mark.parametrize("budget", [1, 40, 10_000])
-@pytest.mark.parametrize("group", [1, 2, 256])
-def test_every_response_gets_its_own_log_probability(monkeypatch, budget, group):
-    monkeypatch.setattr(reference, "CHUNK_ROWS", group)
+def test_every_response_gets_its_own_log_probability(budget, packing):
     seen = []
-    found = score(policy(), token_rows(ROWS), budget=budget, track=seen.append)
+    found = score(
+        policy(packing=packing), token_rows(ROWS), range(5), LOGPS, budget=budget, track=seen.append
+    )
     expected = [value.item() for values in naive_logps(policy().model, ROWS) for value in values]
-    np.testing.assert_allclose(found, expected, atol=1e-10)
+    np.testing.assert_allclose(found["ref_logps"], expected, rtol=1e-6)
     assert sum(seen) == len(ROWS)
 
 
+@pytest.mark.parametrize("group", [1, 2, 256])
+def test_all_signals_are_those_of_a_live_reference(tmp_path, monkeypatch, group):
+    monkeypatch.setattr(reference, "CHUNK_ROWS", group)
+    rows, seen = token_rows(ROWS), []
+    found = ask(tmp_path, names=OWN, track=seen.append)
+    assert found.keys() == OWN.keys()
+    assert sum(seen) == len(ROWS)
+    batch = collate(rows, range(len(ROWS)))
+    live = policy(seed=1)(batch, reference=policy(), wanted=set(OWN))
+    for name, values in found.items():
+        np.testing.assert_allclose(
+            values, live.more[name][batch.where].detach().numpy(), rtol=1e-5, atol=1e-7
+        )
+
+
+def test_a_signal_that_cannot_be_kept_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="ref_layers"):
+        ask(tmp_path, names=["ref_layers"])
+
+
 def test_the_second_call_reads_the_cache(tmp_path, monkeypatch):
-    first = ask(tmp_path)
+    first = ask(tmp_path, names=OWN)
     monkeypatch.setattr(reference, "score", never)
-    np.testing.assert_array_equal(ask(tmp_path), first)
+    second = ask(tmp_path, names=[*OWN][::-1])
+    for name in OWN:
+        np.testing.assert_array_equal(second[name], first[name])
     assert [file.suffix for file in sorted((tmp_path / "reference").iterdir())] == [".lock", ".npy"]
 
 
-def test_each_response_is_scored_exactly_once(tmp_path):
-    seen = Counter()
+@pytest.mark.parametrize("group", [1, 2, 256])
+def test_each_response_is_scored_exactly_once(tmp_path, monkeypatch, scored_ids, group):
+    monkeypatch.setattr(reference, "CHUNK_ROWS", group)
+    ask(tmp_path)
+    assert scored_ids == {f"row{i}": 1 for i in range(len(ROWS))}
 
-    def counting(batch, **options):
-        seen.update(batch.ids)
-        return CausalLM.forward(model, batch, **options)
 
-    model = policy(seed=7)
-    model.forward = counting
-    try:
-        ask(tmp_path, model)
-    finally:
-        del model.forward
-    assert seen == {f"row{i}": 1 for i in range(len(ROWS))}
+def killed_after(count):
+    """A publication that stops the process after so many files."""
+    publish, done = reference._publish, []
+
+    def publishing(file, found):
+        if len(done) == count:
+            raise KeyboardInterrupt
+        done.append(file)
+        publish(file, found)
+
+    return publishing
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_a_pass_that_was_killed_goes_on_where_it_stopped(tmp_path, monkeypatch, scored_ids, count):
+    whole = ask(tmp_path / "whole")
+    scored_ids.clear()
+    monkeypatch.setattr(reference, "CHUNK_ROWS", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "_publish", killed_after(count))
+        with pytest.raises(KeyboardInterrupt):
+            ask(tmp_path)
+    assert sum(scored_ids.values()) == count + 1
+    scored_ids.clear()
+    np.testing.assert_allclose(ask(tmp_path)["ref_logps"], whole["ref_logps"], rtol=1e-6)
+    assert scored_ids == {f"row{i}": 1 for i in range(count, len(ROWS))}
+    assert not list(tmp_path.rglob("*.parts"))
+
+
+def test_a_part_that_is_damaged_is_scored_again(tmp_path, monkeypatch, scored_ids):
+    monkeypatch.setattr(reference, "CHUNK_ROWS", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "_publish", killed_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            ask(tmp_path)
+    (first, second) = sorted(tmp_path.rglob("*.parts/*.npy"))
+    first.write_bytes(first.read_bytes()[:-3])
+    np.save(second, with_hole(np.load(second)))
+    scored_ids.clear()
+    assert np.isfinite(ask(tmp_path)["ref_logps"]).all()
+    assert scored_ids == {f"row{i}": 1 for i in range(len(ROWS))}
 
 
 def moved(rows, prompts=None):
@@ -94,6 +167,12 @@ def test_the_key_covers_weights_and_config_but_not_where_they_lie(monkeypatch):
     assert cache_key(model, rows) != before
 
 
+def test_the_key_covers_the_signals():
+    rows = token_rows(ROWS)
+    assert len({cache_key(policy(), rows, names) for names in (["ref_logps"], ["ref_entropy"], OWN)}) == 3
+    assert cache_key(policy(), rows, [*OWN]) == cache_key(policy(), rows, [*OWN][::-1])
+
+
 def test_labels_and_rewards_do_not_change_the_key():
     rows = token_rows(ROWS)
     other = replace(rows, labels=Lists(rows.labels.values + 1, rows.labels.offsets))
@@ -106,13 +185,18 @@ def shorter(values):
 
 
 def with_hole(values):
-    return np.where(np.arange(len(values)) == 3, np.nan, values)
+    values["ref_logps"][1] = np.nan
+    return values
 
 
-@pytest.mark.parametrize("damage", [shorter, with_hole, lambda v: v[None], lambda v: v.astype(str)])
+def renamed(values):
+    return values.astype([("logps", np.float64)])
+
+
+@pytest.mark.parametrize("damage", [shorter, with_hole, renamed, lambda v: v[None], lambda v: v["ref_logps"]])
 def test_a_cache_that_does_not_fit_is_an_error(tmp_path, damage):
-    logps = ask(tmp_path)
-    np.save(cache_file(tmp_path), damage(logps))
+    ask(tmp_path)
+    np.save(cache_file(tmp_path), damage(np.load(cache_file(tmp_path))))
     with pytest.raises(RunError, match=f"{cache_file(tmp_path)}.*delete that file"):
         ask(tmp_path)
 
@@ -136,32 +220,35 @@ def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
         ask(tmp_path)
     assert not list(tmp_path.rglob("*.npy"))
     monkeypatch.undo()
-    assert np.isfinite(ask(tmp_path)).all()
+    assert np.isfinite(ask(tmp_path)["ref_logps"]).all()
 
 
 @pytest.mark.parametrize("value", [torch.nan, -torch.inf])
 def test_a_reference_that_gives_no_number_is_an_error_and_leaves_no_file(tmp_path, monkeypatch, value):
-    def broken(self, batch):
-        return replace(scored(self, batch), logps=torch.full_like(batch.labels, value))
+    def broken(self, batch, **options):
+        return replace(scored(self, batch, **options), logps=torch.full_like(batch.labels, value))
 
     scored = CausalLM.forward
     monkeypatch.setattr(CausalLM, "forward", broken)
-    with pytest.raises(RunError, match="no finite log-probability for 12 of 12 responses"):
+    with pytest.raises(RunError, match="no finite ref_logps for row row"):
         ask(tmp_path)
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_a_row_that_comes_twice_is_an_error(monkeypatch):
-    monkeypatch.setattr(reference, "within_budget", lambda rows, indices, budget: [[0, 1], [1]])
-    with pytest.raises(RunError, match="row1 was scored twice"):
-        score(policy(), token_rows(ROWS), budget=40)
+@pytest.mark.parametrize(
+    ("groups", "message"), [([[0, 1], [1]], "row1 was scored twice"), ([[1]], "row0 was left out")]
+)
+def test_a_row_that_comes_twice_or_never_is_an_error(monkeypatch, groups, message):
+    monkeypatch.setattr(reference, "within_budget", lambda *_, **__: groups)
+    with pytest.raises(RunError, match=message):
+        score(policy(), token_rows(ROWS), range(2), LOGPS, budget=40)
 
 
 def _pass(cache_dir, results):
     passes = []
     scoring = reference.score
     reference.score = lambda *args, **options: passes.append(1) or scoring(*args, **options)
-    results.put((len(passes), ask(cache_dir).tolist(), len(passes)))
+    results.put((len(passes), ask(cache_dir)["ref_logps"].tolist(), len(passes)))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.policies.reference import MODES, resolve_mode
+from alignlab.policies.mode import MODES, resolve_mode
 
 PLAIN = load_objective("dpo")
 FREE = load_objective("simpo")
@@ -22,9 +22,12 @@ CASES = [
     (EXACT_KL, "live", "live"),
 ]
 REFUSED = [
+    (PLAIN, "adapter", "choose peft=lora and no reference.path"),
+    (FREE, "adapter", "choose peft=lora"),
+    (EXACT_KL, "adapter", "or use reference=live"),
     (PLAIN, "none", "objective 'dpo' needs a reference: use reference=auto"),
     (EXACT_KL, "none", "objective 'dpo' needs a reference"),
-    (EXACT_KL, "precomputed", "kl_reverse needs the reference's whole distribution: use reference=live"),
+    (EXACT_KL, "precomputed", "kl_reverse cannot be kept from one pass over the data: use reference=live"),
     (PLAIN, "precomputted", "reference.mode=precomputted: did you mean 'precomputed'?"),
 ]
 
@@ -39,6 +42,19 @@ def test_a_mode_that_cannot_serve_says_what_to_use(objective, mode, message):
     with pytest.raises(ConfigError) as error:
         resolve_mode(mode, objective)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("objective", "mode", "expected"),
+    [
+        (PLAIN, "auto", "precomputed"),
+        (PLAIN, "adapter", "adapter"),
+        (EXACT_KL, "auto", "adapter"),
+        (EXACT_KL, "live", "live"),
+    ],
+)
+def test_the_mode_where_adapters_can_be_switched_off(objective, mode, expected):
+    assert resolve_mode(mode, objective, adapter=True) == expected
 
 
 def test_every_mode_is_tried_with_every_kind_of_objective():

@@ -1,0 +1,41 @@
+"""The parts of a causal LM: the model under its adapters, its decoder, the layers of that and their blocks."""
+
+from typing import Any
+
+from torch import nn
+
+from alignlab.errors import RunError
+
+BLOCKS = {"attention": ("attn", "attention"), "mlp": ("mlp", "feed_forward", "block_sparse_moe")}
+"""Blocks of a layer, by what the names of its children hold."""
+
+
+def unwrapped(model: Any) -> Any:
+    """The transformers model itself; adapters of `peft` stay in its layers."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def decoder_of(model: Any) -> nn.Module:
+    """The model without its head."""
+    inner = unwrapped(model)
+    return inner.base_model if inner.base_model is not inner else inner.get_decoder()
+
+
+def layers_of(model: Any) -> list[nn.Module]:
+    """The layers of the decoder, in order."""
+    count = model.config.get_text_config().num_hidden_layers
+    for module in decoder_of(model).modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return list(module)
+    raise RunError(f"{type(model).__name__}: its {count} decoder layers were not found")
+
+
+def block_of(layer: nn.Module, kind: str) -> nn.Module:
+    """A block of a layer: the first child of such a name that is made of modules (a norm is not)."""
+    for name, child in layer.named_children():
+        if any(part in name for part in BLOCKS[kind]) and any(True for _ in child.children()):
+            return child
+    names = ", ".join(name for name, _ in layer.named_children())
+    raise RunError(
+        f"{type(layer).__name__} has no {kind} block among {names}: ref_activations cannot be read"
+    )

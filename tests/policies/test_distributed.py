@@ -1,0 +1,75 @@
+"""Scoring under data parallelism and under sharding gives the gradients of one process (two processes, gloo)."""
+
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.nn.parallel import DistributedDataParallel
+
+from alignlab.data.batches import collate
+from alignlab.policies import head
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.decoder import layers_of
+from tests.data.ragged import draw, token_rows
+from tests.policies.models import VOCABULARY, build, gradients
+
+WANTED = {"kl_reverse", "entropy"}
+ROWS = draw((2, 3, 1, 4), vocabulary=VOCABULARY, seed=6)
+
+
+def loss(model, reference, rows):
+    scores = model(collate(token_rows(rows), range(len(rows))), reference=reference, wanted=WANTED)
+    return (
+        scores.logps + scores.more["kl_reverse"] + 2 * scores.more["entropy"] - scores.more["ref_logps"]
+    ).sum()
+
+
+def plain(rows):
+    model, reference = CausalLM(build("llama")), CausalLM(build("llama", seed=1))
+    total = loss(model, reference, rows)
+    total.backward()
+    return total.item(), gradients(model)
+
+
+def sharded(model):
+    for layer in layers_of(model.model):
+        fully_shard(layer)
+    fully_shard(model)
+    register_fsdp_forward_method(model, "encode")  # what a policy calls of its reference
+    return model
+
+
+def work(rank, port, kind, checkpointing):
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    head.CHUNK_ELEMENTS, head.KEPT_ELEMENTS = dict.fromkeys(("cpu", "cuda"), 4 * VOCABULARY), 0
+    expected_loss, expected = plain(ROWS)
+    model, reference = CausalLM(build("llama")), CausalLM(build("llama", seed=1)).requires_grad_(False)
+    if checkpointing:
+        model.model.activation_checkpointing_enable()
+    if kind == "ddp":
+        model = DistributedDataParallel(model)
+    else:
+        model, reference = sharded(model), sharded(reference)
+    part = loss(model, reference, ROWS[rank::2])
+    part.backward()
+    total = part.detach().clone()
+    dist.all_reduce(total)
+    assert total.item() == pytest.approx(expected_loss, rel=1e-9)
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad.full_tensor() if kind == "fsdp" else parameter.grad
+        wanted = expected[name.removeprefix("module.")] / 2
+        torch.testing.assert_close(gradient, wanted, atol=1e-6, rtol=1e-6)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_gradients_are_those_of_one_process(kind, checkpointing):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(work, (port, kind, checkpointing), nprocs=2)
