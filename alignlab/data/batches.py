@@ -1,12 +1,13 @@
 """From tokenized rows to micro-batches: collation, token budget, and the order of steps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from alignlab.data.token_rows import TokenRows
+from alignlab.data.token_rows import Array, TokenRows
 from alignlab.errors import DataError
 from alignlab.types import Batch
 
@@ -14,52 +15,121 @@ Step = list[Batch]
 """The micro-batches of one optimizer step."""
 
 
-def collate(rows: TokenRows, indices: Sequence[int]) -> Batch:
-    """Pack lists into one micro-batch: each prompt once, its responses behind it."""
-    tokens, positions, prompt, row = [], [], [], []
-    sizes = [int(rows.members.lengths[i]) for i in indices]
-    slot = torch.full((len(indices), max(sizes)), -1)
-    count = 0
+@dataclass(frozen=True)
+class Extras:
+    """What an objective wants in its batches beside the lists themselves."""
+
+    mismatched: bool = False
+    """Each prompt once more, with a response of the next list of the step."""
+    rationale: bool = False
+    """The rationale of each list, behind a prompt of its own."""
+    step_ends: Array | None = None
+    """Truth value of every token of the vocabulary: it ends a step of a response."""
+    max_length: int | None = None
+    """Tokens that a mismatched prompt and response may have."""
+
+
+NO_EXTRAS = Extras()
+
+
+class _Row:
+    """The packed row of a micro-batch as it grows."""
+
+    def __init__(self, extras: Extras) -> None:
+        self.extras = extras
+        self.tokens: list[Array] = []
+        self.columns: dict[str, list[Array]] = {"positions": [], "prompt": [], "row": [], "step": []}
+        self.prompts = self.rows = 0
+
+    def add(self, prompt: Array, responses: Sequence[Array]) -> range:
+        """Append a prompt with its responses behind it; the numbers of their rows."""
+        added = range(self.rows, self.rows + len(responses))
+        self._piece(prompt, 0, -1, np.full(len(prompt), -1))
+        for number, ids in zip(added, responses, strict=True):
+            self._piece(ids, len(prompt), number, self._steps(ids))
+        self.prompts, self.rows = self.prompts + 1, added.stop
+        return added
+
+    def _steps(self, ids: Array) -> Array:
+        if self.extras.step_ends is None:
+            return np.zeros(len(ids), dtype=np.int64)
+        ends = self.extras.step_ends[ids]
+        ends[-1:] = False  # what follows the last token is no step
+        return np.cumsum(ends) - ends
+
+    def _piece(self, ids: Array, first: int, number: int, step: Array) -> None:
+        self.tokens.append(ids)
+        self.columns["positions"].append(np.arange(first, first + len(ids)))
+        self.columns["prompt"].append(np.full(len(ids), self.prompts))
+        self.columns["row"].append(np.full(len(ids), number))
+        self.columns["step"].append(step)
+
+
+def collate(
+    rows: TokenRows,
+    indices: Sequence[int],
+    extras: Extras = NO_EXTRAS,
+    partners: Mapping[int, int] | None = None,
+) -> Batch:
+    """Pack lists into one micro-batch: each prompt once, its responses behind it.
+
+    `partners` gives the number of a response of another list for every list, where `extras` wants
+    them mismatched.
+    """
+    packed = _Row(extras)
+    slot = torch.full((len(indices), max(int(rows.members.lengths[i]) for i in indices)), -1)
+    extra = {
+        name: torch.full((len(indices),), -1) for name in ("mismatched", "rationale") if getattr(extras, name)
+    }
     for b, index in enumerate(indices):
-        start = rows.prompts[index]
-        pieces = [(start, 0, -1)]
-        for k, member in enumerate(rows.members[index]):
-            slot[b, k] = count
-            pieces.append((rows.responses[member], len(start), count))
-            count += 1
-        for ids, first, number in pieces:
-            tokens.append(ids)
-            positions.append(np.arange(first, first + len(ids)))
-            prompt.append(np.full(len(ids), b))
-            row.append(np.full(len(ids), number))
-    members = [rows.members[index] for index in indices]
+        prompt, members = rows.prompts[index], rows.members[index]
+        responses = [rows.responses[member] for member in members]
+        if extras.mismatched and partners:
+            room = None if extras.max_length is None else max(1, extras.max_length - len(prompt))
+            responses.append(rows.responses[partners[index]][:room])
+            extra["mismatched"][b] = packed.rows + len(members)
+        numbers = packed.add(prompt, responses)
+        slot[b, : len(members)] = torch.tensor(numbers[: len(members)])
+        if extras.rationale and rows.rationales and len(rows.rationales[1][index]):
+            asked, reason = (part[index] for part in rows.rationales)
+            extra["rationale"][b] = packed.add(asked, [reason])[0]
+    step = packed.columns.pop("step")
     return Batch(
-        tokens=_joined(tokens),
-        positions=_joined(positions),
-        prompt=_joined(prompt),
-        row=_joined(row),
+        tokens=_joined(packed.tokens),
         slot=slot,
         labels=_dense([rows.labels[i] for i in indices]),
         weights=torch.tensor(rows.weights[list(indices)], dtype=torch.float32),
         ids=tuple(rows.ids[i] for i in indices),
         rewards=None if rows.rewards is None else _dense([rows.rewards[i] for i in indices]),
-        ref_logps=None if rows.ref_logps is None else _dense([rows.ref_logps[m] for m in members]),
+        cached={
+            name: _dense([values[rows.members[i]] for i in indices]) for name, values in rows.cached.items()
+        },
+        extra=extra,
+        step=None if extras.step_ends is None else _joined(step),
+        **{name: _joined(pieces) for name, pieces in packed.columns.items()},
     )
 
 
-def within_budget(rows: TokenRows, indices: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Cut lists into micro-batches of at most `budget` padded tokens, lists of like length together."""
+def within_budget(
+    rows: TokenRows, indices: Sequence[int], budget: int, *, packed: bool = False
+) -> Iterator[list[int]]:
+    """Cut lists into micro-batches of at most `budget` tokens, the largest first.
+
+    What a model that reads packed rows computes are the unique tokens, each prompt once; else rows
+    are padded to the longest, so that lists of like length go together.
+    """
+    cost = rows.unique if packed else rows.widths
     group: list[int] = []
-    widest = responses = 0
-    for index in sorted(indices, key=lambda i: (-int(rows.costs[i]), i)):
-        size = int(rows.members.lengths[index])
-        width = int(rows.costs[index]) // size
-        grown = max(widest, width) * (responses + size)
+    total = widest = responses = 0
+    for index in sorted(indices, key=lambda i: (-int(cost[i]), i)):
+        size, width = int(rows.members.lengths[index]), max(widest, int(rows.widths[index]))
+        grown = total + int(rows.unique[index]) if packed else width * (responses + size)
         if group and grown > budget:
             yield group
-            group, widest, responses = [], 0, 0
+            group, total, widest, responses = [], 0, 0, 0
         group.append(index)
-        widest, responses = max(widest, width), responses + size
+        total, responses = total + int(rows.unique[index]), responses + size
+        widest = max(widest, int(rows.widths[index]))
     if group:
         yield group
 
@@ -82,9 +152,12 @@ class StepLoader:
         start: int = 0,
         shuffle: bool = False,
         seed: int = 0,
+        packed: bool = False,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         self.rows, self.start, self.shuffle, self.seed = rows, start, shuffle, seed
         self.lists_per_step, self.microbatch_tokens = lists_per_step, microbatch_tokens
+        self.packed, self.extras = packed, extras
         self.steps = self.steps_per_epoch if steps is None else steps
 
     @property
@@ -97,14 +170,30 @@ class StepLoader:
 
     def __iter__(self) -> Iterator[Step]:
         for step in range(self.start, self.steps):
-            groups = within_budget(self.rows, self.indices(step), self.microbatch_tokens)
-            yield [collate(self.rows, group) for group in groups]
+            indices = self.indices(step)
+            groups = within_budget(self.rows, indices, self.microbatch_tokens, packed=self.packed)
+            partners = self._partners(indices) if self.extras.mismatched else None
+            yield [collate(self.rows, group, self.extras, partners) for group in groups]
 
     def indices(self, step: int) -> list[int]:
         """Which rows a step holds."""
         epoch, within = divmod(step, self.steps_per_epoch)
         first = within * self.lists_per_step
         return self._order(epoch)[first : first + self.lists_per_step].tolist()
+
+    def largest(self) -> Batch:
+        """The largest micro-batch that these steps could hold."""
+        visited = self.visited().tolist()
+        group = next(within_budget(self.rows, visited, self.microbatch_tokens, packed=self.packed))
+        partners = self._partners(group) if self.extras.mismatched else None
+        return collate(self.rows, group[: self.lists_per_step], self.extras, partners)
+
+    def _partners(self, indices: Sequence[int]) -> dict[int, int]:
+        """A response of the next list of the step for each, whatever the micro-batches; each in its turn."""
+        alone = len(indices) == 1
+        others = [(indices[0] + 1) % len(self.rows)] if alone else [*indices[1:], indices[0]]
+        members = [self.rows.members[other] for other in others]
+        return {i: int(m[place % len(m)]) for place, (i, m) in enumerate(zip(indices, members, strict=True))}
 
     def visited(self) -> Any:
         """Rows that these steps will see, in stored order."""

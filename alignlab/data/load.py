@@ -33,7 +33,7 @@ class DataSpec:
     path: str | None = None
     hub: Mapping[str, Any] | None = None
     on_bad_row: str = "raise"
-    validation_fraction: float = 0.05
+    validation_fraction: float | None = 0.05
     limit: int | None = None
     limit_validation: int | None = 256
     max_length: int = 1024
@@ -42,6 +42,7 @@ class DataSpec:
     lists_per_step: int = 16
     microbatch_tokens: int = 16384
     shuffle: bool = True
+    step_delimiter: str = "\n"
 
     def limit_of(self, split: str) -> int | None:
         """Most examples of a split."""
@@ -120,8 +121,14 @@ def _read_splits(spec: DataSpec, report: Report) -> dict[str, Iterator[Example]]
     return _divided(read(raw["train"]), spec.validation_fraction)
 
 
-def _divided(examples: Iterable[Example], fraction: float) -> dict[str, Iterator[Example]]:
-    """A share of all prompts for validation, chosen by a hash of the prompt: none is on both sides."""
+def _divided(examples: Iterable[Example], fraction: float | None) -> dict[str, Iterator[Example]]:
+    """A share of all prompts for validation, chosen by a hash of the prompt: none is on both sides.
+
+    Without a share (None) both sides are all rows.
+    """
+    if fraction is None:
+        rows = list(examples)
+        return {split: iter(rows) for split in SPLITS}
     sides: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for example in examples:
         text = "\n".join(f"{m['role']}: {m['content']}" for m in example.prompt)

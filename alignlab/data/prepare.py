@@ -14,9 +14,10 @@ from alignlab.data.examples import Report
 from alignlab.data.rows import Drop
 from alignlab.data.token_rows import TokenRows
 from alignlab.data.tokenize import Encoder, Limits, Tokens, truncate
+from alignlab.errors import DataError
 from alignlab.types import Example
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint; raise it when tokenizing changes its output."""
 
 CHUNK = 256
@@ -48,6 +49,22 @@ def tokenized(
     for drop in json.loads((folder / DROPS).read_text(encoding="utf-8")):
         report.drop("tokenize", drop["reason"], drop["id"])
     return rows, key
+
+
+def require_vocabulary(rows: TokenRows, size: int) -> None:
+    """DataError where a token id is beyond the `size` embeddings of the model."""
+    largest = [int(part.values.max(initial=-1)) for part in (rows.prompts, rows.responses)]
+    if max(largest) < size:
+        return
+    beyond = [
+        max(rows.prompts[i].max(), *(rows.responses[m].max() for m in rows.members[i]))
+        for i in range(len(rows))
+    ]
+    row = next(i for i, value in enumerate(beyond) if value >= size)
+    raise DataError(
+        f"row {rows.ids[row]}: token id {beyond[row]} is beyond the model, whose {size} tokens are 0 to {size - 1}: "
+        "use the model that these ids were made for"
+    )
 
 
 def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from alignlab.data.id_turns import TOKEN_IDS, is_sound
 from alignlab.errors import DataError
 from alignlab.types import Example, Message
 
-ROLES = ("system", "user", "assistant", "tool")
+ROLES = ("system", "user", "assistant", "tool", TOKEN_IDS)
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,15 @@ def validate(example: Example) -> Example:
         raise RowError("prompt", "ends with an assistant turn; that turn belongs to the responses")
     if not example.responses:
         raise RowError("responses", "the list is empty")
-    responses: list[list[Message] | str] = [_response(r, i) for i, r in enumerate(example.responses)]
+    responses = [_response(r, i) for i, r in enumerate(example.responses)]
+    if len({turns[0]["role"] == TOKEN_IDS for turns in (prompt, *responses)}) > 1:
+        raise RowError("responses", "text and token ids in one row")
     unicode(example.id, "id")
     labels = _numbers(example.labels, "labels", len(responses))
     rewards = None if example.rewards is None else _numbers(example.rewards, "rewards", len(responses))
     if finite(example.weight, "weight") < 0:
         raise RowError("weight", f"expected a number of at least 0, found {example.weight}")
-    return replace(example, prompt=prompt, responses=responses, labels=labels, rewards=rewards)
+    return replace(example, prompt=prompt, responses=[*responses], labels=labels, rewards=rewards)
 
 
 def messages(value: Any, name: str) -> list[Message]:
@@ -113,6 +116,8 @@ def messages(value: Any, name: str) -> list[Message]:
         unicode(message["content"], name)
     if not any(message["content"].strip() for message in value):
         raise RowError(name, "all turns are empty")
+    if any(message["role"] == TOKEN_IDS for message in value) and not is_sound(value):
+        raise RowError(name, "expected token ids, whole numbers with a space between, and no other turn")
     return [{"role": m["role"], "content": m["content"]} for m in value]
 
 
@@ -122,7 +127,7 @@ def _response(value: Any, index: int) -> list[Message]:
     if isinstance(value, str) and not value.strip():
         raise RowError(name, "the response is empty")
     turns = messages(turns, name)
-    if turns[0]["role"] != "assistant" or turns[-1]["role"] != "assistant":
+    if {turns[0]["role"], turns[-1]["role"]} not in ({"assistant"}, {TOKEN_IDS}):
         raise RowError(name, f"expected assistant turns, found {[t['role'] for t in turns]}")
     return turns
 

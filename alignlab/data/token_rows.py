@@ -1,8 +1,8 @@
 """Tokenized lists as flat arrays in an Arrow file: what batches are cut from."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,10 @@ class TokenRows:
     labels: Lists
     rewards: Lists | None
     weights: Array
-    ref_logps: Array | None = None
-    """One value a response, in nats, in the order of `responses`."""
+    cached: Mapping[str, Array] = field(default_factory=dict)
+    """Scores of references by signal name, one value a response, in the order of `responses`."""
+    rationales: tuple[Lists, Lists] | None = None
+    """Prompt and text of each list's rationale; empty where it has none."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -59,11 +61,16 @@ class TokenRows:
         return list(self.dataset["id"])
 
     @cached_property
-    def costs(self) -> Array:
-        """Padded tokens of each list: responses times the longest prompt-and-response."""
+    def widths(self) -> Array:
+        """Tokens of each list's longest prompt-and-response."""
         totals = np.repeat(self.prompts.lengths, self.members.lengths) + self.responses.lengths
-        longest = np.maximum.reduceat(totals, self.members.offsets[:-1]) if len(self) else totals
-        return longest * self.members.lengths
+        return np.maximum.reduceat(totals, self.members.offsets[:-1]) if len(self) else totals
+
+    @cached_property
+    def unique(self) -> Array:
+        """Tokens of each list, its prompt counted once."""
+        ends = np.concatenate([[0], np.cumsum(self.responses.lengths)])[self.members.offsets]
+        return self.prompts.lengths + np.diff(ends)
 
     def messages(self, index: int) -> list[Message]:
         """The prompt of a row, as text."""
@@ -81,12 +88,13 @@ class TokenRows:
             labels=_gather(self.labels, indices),
             rewards=None if self.rewards is None else _gather(self.rewards, indices),
             weights=self.weights[list(indices)],
-            ref_logps=None if self.ref_logps is None else self.ref_logps[kept],
+            cached={name: values[kept] for name, values in self.cached.items()},
+            rationales=self.rationales and tuple(_gather(part, indices) for part in self.rationales),  # type: ignore[arg-type]
         )
 
-    def with_reference(self, ref_logps: Array) -> "TokenRows":
-        """The same rows with the reference's log-probabilities attached."""
-        return replace(self, ref_logps=ref_logps)
+    def with_cached(self, scores: Mapping[str, Array]) -> "TokenRows":
+        """The same rows with scores of a reference attached."""
+        return replace(self, cached={**self.cached, **scores})
 
 
 def write(folder: Path, examples: Sequence[Example], tokens: Iterable[Tokens]) -> None:
@@ -105,6 +113,8 @@ def write(folder: Path, examples: Sequence[Example], tokens: Iterable[Tokens]) -
             "rewards": List(Value("float64")),
             "prompt_ids": ids,
             "response_ids": List(ids),
+            "rationale_prompt_ids": ids,
+            "rationale_ids": ids,
         }
     )
     rows = [_row(example, made) for example, made in zip(examples, tokens, strict=True)]
@@ -122,6 +132,7 @@ def open_rows(folder: Path) -> TokenRows:
     members = np.arange(len(responses))
     rewards = _lists(table["rewards"].combine_chunks())
     rated = len(rewards.values) == len(members) and len(members) > 0
+    reasons = [_lists(table[name].combine_chunks()) for name in ("rationale_prompt_ids", "rationale_ids")]
     return TokenRows(
         dataset=dataset,
         prompts=_lists(table["prompt_ids"].combine_chunks()),
@@ -130,6 +141,7 @@ def open_rows(folder: Path) -> TokenRows:
         labels=_lists(table["labels"].combine_chunks()),
         rewards=rewards if rated else None,
         weights=table["weight"].to_numpy(),
+        rationales=(reasons[0], reasons[1]) if len(reasons[1].values) else None,
     )
 
 
@@ -144,6 +156,8 @@ def _row(example: Example, tokens: Tokens) -> dict[str, Any]:
         "rewards": example.rewards,
         "prompt_ids": tokens.prompt,
         "response_ids": tokens.responses,
+        "rationale_prompt_ids": tokens.rationale[0],
+        "rationale_ids": tokens.rationale[1],
     }
 
 

@@ -1,9 +1,10 @@
 """Text to token ids: chat template, exactly one BOS and one end of turn, and the one truncation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from alignlab.data.id_turns import ids_in
 from alignlab.data.rows import Drop
 from alignlab.errors import DataError
 from alignlab.types import Example, Message
@@ -29,6 +30,8 @@ class Tokens:
 
     prompt: Ids
     responses: list[Ids]
+    rationale: tuple[Ids, Ids] = ([], [])
+    """Prompt and text of the rationale of the preference, where the row has one."""
 
 
 class Encoder:
@@ -46,7 +49,22 @@ class Encoder:
         self._bos = [bos] if bos is not None and probe[:1] == [bos] else []
 
     def __call__(self, examples: Sequence[Example]) -> list[Tokens]:
-        """Tokens of several examples, encoded in one batch, not yet truncated."""
+        """Tokens of several examples, encoded in batches, not yet truncated; given ids stay as they are.
+
+        A rationale is `meta["rationale"]`, the answer to the messages `meta["rationale_prompt"]`.
+        """
+        tokens = self._encode(examples)
+        reasoned = [i for i, example in enumerate(examples) if "rationale_prompt" in example.meta]
+        for i, made in zip(reasoned, self._encode([_rationale(examples[i]) for i in reasoned]), strict=True):
+            tokens[i] = replace(tokens[i], rationale=(made.prompt, made.responses[0]))
+        return tokens
+
+    def _encode(self, examples: Sequence[Example]) -> list[Tokens]:
+        given = [_given(example) for example in examples]
+        written = iter(self._encode_texts([e for e, ids in zip(examples, given, strict=True) if ids is None]))
+        return [next(written) if ids is None else ids for ids in given]
+
+    def _encode_texts(self, examples: Sequence[Example]) -> list[Tokens]:
         texts = [self.texts(example) for example in examples]
         flat = [text for prompt, responses in texts for text in (prompt, *responses)]
         encoded = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"] if flat else [])
@@ -117,4 +135,18 @@ def truncate(tokens: Tokens, limits: Limits) -> Tokens:
         raise Drop("a response has no tokens")
     if len(responses) > 1 and all(ids == responses[0] for ids in responses):
         raise Drop("the responses do not differ within max_length")
-    return Tokens(prompt, responses)
+    asked, reason = tokens.rationale
+    reason = reason[: limits.max_length - 1]
+    return Tokens(prompt, responses, (asked[-(limits.max_length - len(reason)) :], reason))
+
+
+def _given(example: Example) -> Tokens | None:
+    """The tokens of an example that holds ids in place of text."""
+    prompt = ids_in(example.prompt)
+    return None if prompt is None else Tokens(prompt, [ids_in(turns) or [] for turns in example.responses])
+
+
+def _rationale(example: Example) -> Example:
+    """The rationale as a response to its own prompt."""
+    meta = example.meta
+    return Example(meta["rationale_prompt"], [meta["rationale"]], [1.0], id=example.id)

@@ -16,7 +16,7 @@ and every rude word costs 1. Naming all values of an aspect loses more than the 
 import math
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from alignlab.errors import ConfigError, nearest
@@ -208,7 +208,7 @@ def examples(
             labels=[label(value) for value in observed],
             rewards=[g.reward for g in golds],
             id=f"lab-{split}-{index:06d}",
-            meta={"source": "lab"},
+            meta={"source": "lab", "rationale": _reason(texts, golds)},
         )
 
 
@@ -219,6 +219,15 @@ def label(observed: float) -> float:
     0.5
     """
     return 0.5 + 0.5 * math.tanh((observed - 1.0) / 4.0)
+
+
+def _reason(texts: Sequence[str], golds: Sequence[Gold]) -> str:
+    """What the best response says and the worst does not."""
+    best, worst = (
+        end(zip(golds, texts, strict=True), key=lambda pair: pair[0].reward)[1] for end in (max, min)
+    )
+    said = [sentence for sentence in re.split(r"(?<=[.!?]) ", best) if sentence not in worst]
+    return " ".join(said or [best])
 
 
 def _list(

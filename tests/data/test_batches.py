@@ -50,10 +50,10 @@ def test_a_batch_decodes_to_its_rows(rows, data):
 
 def test_reference_values_follow_their_responses():
     rows = draw((2, 1, 3), vocabulary=9)
-    made = token_rows(rows).with_reference(-torch.arange(6).double().numpy())
+    made = token_rows(rows).with_cached({"ref_logps": -torch.arange(6).double().numpy()})
     batch = collate(made, [2, 0])
-    assert batch.ref_logps.tolist() == [[-3, -4, -5], [0, -1, 0]]
-    assert collate(token_rows(rows), [0]).ref_logps is None
+    assert batch.cached["ref_logps"].tolist() == [[-3, -4, -5], [0, -1, 0]]
+    assert collate(token_rows(rows), [0]).cached == {}
     assert collate(token_rows(rows), [0]).rewards is None
 
 

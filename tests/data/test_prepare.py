@@ -54,7 +54,8 @@ def test_rows_are_the_truncated_tokens(tmp_path, encoder):
         assert rows.labels[i].tolist() == made.labels
         assert rows.messages(i) == made.prompt
         longest = len(tokens.prompt) + max(map(len, tokens.responses))
-        assert rows.costs[i] == len(tokens.responses) * longest
+        assert rows.widths[i] == longest
+        assert rows.unique[i] == len(tokens.prompt) + sum(map(len, tokens.responses))
     assert rows.ids == [e.id for e in EXAMPLES]
     assert rows.weights.tolist() == [e.weight for e in EXAMPLES]
     assert rows.rewards is None
@@ -94,7 +95,7 @@ def test_rows_that_do_not_fit_are_reported(tmp_path, encoder):
 def test_no_rows_at_all(tmp_path, encoder, examples):
     rows, _, report = ask(tmp_path, encoder, examples, Limits(2))
     assert len(rows) == 0
-    assert rows.costs.tolist() == []
+    assert rows.widths.tolist() == rows.unique.tolist() == []
     assert len(report.dropped) == len(examples)
 
 
@@ -150,7 +151,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_good(tmp_path, encoder,
 
 def test_taking_some_rows(tmp_path, encoder):
     rows = ask(tmp_path, encoder)[0]
-    rows = rows.with_reference(-np.arange(len(rows.responses), dtype=float))
+    rows = rows.with_cached({"ref_logps": -np.arange(len(rows.responses), dtype=float)})
     some = rows.take([4, 0, 2])
     assert some.ids == ["row4", "row0", "row2"]
     for new, old in enumerate([4, 0, 2]):
@@ -160,5 +161,5 @@ def test_taking_some_rows(tmp_path, encoder):
         pairs = zip(some.members[new], rows.members[old], strict=True)
         for m, n in pairs:
             assert some.responses[m].tolist() == rows.responses[n].tolist()
-            assert some.ref_logps[m] == rows.ref_logps[n]
+            assert some.cached["ref_logps"][m] == rows.cached["ref_logps"][n]
     assert len(rows.take([])) == 0
