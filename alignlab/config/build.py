@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from alignlab.data.load import DataSpec
 from alignlab.objectives.load import build_objective
 from alignlab.policies import pretrained
-from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.adapters import LoadModel, lora
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.optim import auto_lr, schedule, trainable
@@ -31,13 +33,15 @@ def call(node: Config, path: str) -> Any:
 
 def build_stage(config: Config, folder: RunFolder, names: Mapping[str, str]) -> Stage:
     """A stage from its config. `names` are what trackers call the run: name, group."""
-    load_model = call(config["model"]["loader"], "model.loader")
+    load_start = call(config["model"]["loader"], "model.loader")
+    load_model = with_adapters(load_start, config["peft"])
     gold = config["evaluation"]
     return Stage(
-        objective=build_objective(config["objective"], config["regularizers"]),
+        objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
         data=build_data(config),
         load_model=load_model,
-        reference=build_reference(config, load_model),
+        packing=config["model"]["packing"],
+        reference=build_reference(config, load_start),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
         make_loggers=partial(make_loggers, config, folder, names),
         trainer=TrainerSpec(**config["trainer"]),
@@ -45,10 +49,18 @@ def build_stage(config: Config, folder: RunFolder, names: Mapping[str, str]) -> 
         seed=config["seed"],
         checkpoint_every=config["callbacks"]["checkpoint"]["every_n_steps"],
         progress_every=config["callbacks"]["progress"]["every_n_steps"],
+        step_log=_step_log(config["callbacks"], folder),
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
         if gold["reward"]
         else None,
     )
+
+
+def _step_log(callbacks: Config, folder: RunFolder) -> Path | None:
+    """Where steps are logged; null is in the run folder."""
+    if "step_log" not in callbacks:
+        return None
+    return Path(callbacks["step_log"]["path"] or folder.path / "step_log.jsonl")
 
 
 def build_data(config: Config) -> DataSpec:
@@ -62,25 +74,34 @@ def build_data(config: Config) -> DataSpec:
     )
 
 
+def with_adapters(load: LoadModel, peft: Config) -> LoadModel:
+    """The loader of the model that trains."""
+    settings = {key: value for key, value in peft.items() if key != "method"}
+    return load if peft["method"] == "none" else partial(lora, load, **settings)
+
+
 def build_reference(config: Config, load_model: Any) -> ReferenceSpec:
     """The model that training starts from, unless `reference.path` names another."""
     node, model = config["reference"], config["model"]
     start = model.get("path") or model["name"]
-    load = load_model
-    if node["path"] is not None:
-        keep = ("dtype", "attn_implementation", "trust_remote_code")
-        options = {key: model["loader"][key] for key in keep if key in model["loader"]}
-        load = partial(pretrained.load, path=node["path"], **options)
+    keep = ("dtype", "attn_implementation", "trust_remote_code")
+    options = {key: model["loader"][key] for key in keep if key in model["loader"]}
+
+    def loads(path: str | None, default: Any) -> Any:
+        return default if path is None else partial(pretrained.load, path=path, **options)
+
+    load = loads(node["path"], load_model)
     return ReferenceSpec(
         mode=node["mode"],
         name=node["path"] or start,
         load=load,
         is_start=node["path"] in (None, start),
         check_start=node["check_start"],
+        second=None if node["second"] is None else (node["second"], loads(node["second"], load)),
     )
 
 
-def make_optimizer(optimizer: Config, scheduler: Config, policy: CausalLM, steps: int) -> tuple[Any, Any]:
+def make_optimizer(optimizer: Config, scheduler: Config, policy: nn.Module, steps: int) -> tuple[Any, Any]:
     """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their number."""
     parameters = list(trainable(policy))
     count = sum(parameter.numel() for parameter in parameters)

@@ -14,7 +14,8 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.objectives.load import build_objective, build_term, choices
 from alignlab.objectives.objective import Objective
 from alignlab.policies import pretrained
-from alignlab.policies.reference import resolve_mode
+from alignlab.policies.mode import resolve_mode
+from alignlab.signals import list_name
 from alignlab.targets import locate
 from alignlab.training.rows import lists_wanted
 
@@ -32,11 +33,20 @@ ABOVE_0 = (
     "trainer.validate_every_n_steps",
     "callbacks.checkpoint.every_n_steps",
     "callbacks.progress.every_n_steps",
+    "peft.r",
+    "peft.alpha",
     "evaluation.samples_per_prompt",
     "evaluation.max_new_tokens",
 )
 AT_LEAST_0 = ("seed", "evaluation.prompts", "optimizer.lr", "optimizer.weight_decay")
 SHARES = ("data.validation_fraction", "scheduler.warmup_ratio")
+SAMPLES = "no recipe here draws samples from the policy; compute the loss in your own loop (alignlab.load_objective)"
+UNTRAINED = {
+    "sample_logps": SAMPLES,
+    "sample_ref_logps": SAMPLES,
+    "desirable_probs": "no data here brings them; compute the loss in your own loop (alignlab.load_objective)",
+}
+"""Signals that a training run cannot give."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -78,25 +88,29 @@ def _ranges(config: Config) -> Iterator[str]:
 
 
 def _objective(config: Config) -> Iterator[str]:
-    node, regularizers = config["objective"], config["regularizers"]
+    node = config["objective"]
     problems = []
     if failure := failure_of(build_term, node.get("name"), node.get("loss"), "objective.loss"):
         problems = [_placed(failure, "objective.loss")]
     elif failure := failure_of(build_objective, node, {}):
         problems = [_placed(failure, "objective")]
-    for name, term in regularizers.items():
-        path = f"regularizers.{name}"
-        failure = failure_of(build_term, name, term, path)
-        if failure is None and not problems:
-            failure = failure_of(build_objective, node, {name: term})
-        if failure:
-            problems.append(_placed(failure, path))
+    for group in ("regularizers", "modifiers"):
+        for name, term in config[group].items():
+            failure = failure_of(build_term, name, term, f"{group}.{name}")
+            if failure is None and not problems:
+                failure = failure_of(build_objective, node, **{"regularizers": {}, group: {name: term}})
+            if failure:
+                problems.append(_placed(failure, f"{group}.{name}"))
     yield from problems
     if problems:
         return
-    objective = build_objective(node, regularizers)
-    if failure := failure_of(resolve_mode, config["reference"]["mode"], objective):
+    objective = build_objective(node, config["regularizers"], config["modifiers"])
+    adapter = config["peft"].get("method") != "none" and config["reference"]["path"] is None
+    if failure := failure_of(resolve_mode, config["reference"]["mode"], objective, adapter=adapter):
         yield failure
+    for term in (*objective.terms, *objective.modifiers):
+        if unknown := sorted(UNTRAINED.keys() & set(map(list_name, term.contract.signals))):
+            yield f"{term.name} takes {unknown[0]}: {UNTRAINED[unknown[0]]}"
     yield from _lists(config, objective)
 
 
@@ -106,7 +120,7 @@ def _placed(failure: str, path: str) -> str:
 
 def _lists(config: Config, objective: Objective) -> Iterator[str]:
     form = "pairs" if "pairs" in config["pipeline"] else config["data"].get("form")
-    if form == "pairs" and not objective.is_pairwise:
+    if form == "pairs" and objective.data_form == "lists":
         yield lists_wanted(objective.name, config["data"]["name"])
 
 
@@ -136,8 +150,10 @@ def _model(config: Config) -> Iterator[str]:
         yield failure
     if (dtype := loader.get("dtype", DTYPES[0])) not in DTYPES:
         yield f"model.loader.dtype={dtype}: {nearest(str(dtype), DTYPES)}"
-    if (path := config["reference"]["path"]) and (failure := failure_of(pretrained.resolve, path)):
-        yield failure.replace("model.path", "reference.path")
+    for key in ("path", "second"):
+        path = config["reference"][key]
+        if path and (failure := failure_of(pretrained.resolve, path)):
+            yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
 

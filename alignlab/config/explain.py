@@ -10,7 +10,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objectives.load import choices
 
-MULTI_SELECT = ("regularizers", "pipeline", "logger")
+MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 SHARED = {"data": {"knobs"}}
 """Files that others include, and that are no choice of their own."""
 

@@ -19,6 +19,7 @@ from alignlab.config.explain import explain
 from alignlab.config.logs import log_to
 from alignlab.console import before_and_after, print_table
 from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
+from alignlab.policies.adapters import merge
 from alignlab.targets import locate
 from alignlab.training.export import export, model_card
 from alignlab.training.loggers.wandb_log import finish_wandb
@@ -157,7 +158,7 @@ def _keep(config: Mapping[str, Any], folder: RunFolder, result: Result, command:
         command=f"python {command}",
         metrics=result.final,
     )
-    export(result.model, result.tokenizer, folder.model, card)
+    export(merge(result.model), result.tokenizer, folder.model, card)
     folder.write_lines("samples.jsonl", result.samples)
     plot_run(folder.metrics, folder.plots)
 

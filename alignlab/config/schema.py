@@ -18,10 +18,12 @@ class Root:
 
     objective: Config
     regularizers: Config
+    modifiers: Config
     data: Config
     pipeline: Config
     model: Config
     reference: Config
+    peft: Config
     recipe: Config
     strategy: Config
     optimizer: Config
@@ -46,6 +48,7 @@ class Objective:
     loss: Config
     pairs: str
     reduction: str
+    form: str
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Model:
 
     name: str
     path: str | None
+    packing: Literal["auto", "on", "off"]
     loader: Config
 
 
@@ -63,7 +67,18 @@ class Reference:
 
     mode: str
     path: str | None
+    second: str | None
     check_start: bool
+
+
+@dataclass
+class Peft:
+    """conf/peft."""
+
+    method: Literal["none", "lora"]
+    r: int
+    alpha: int
+    target_modules: str | list[str]
 
 
 @dataclass
@@ -104,6 +119,14 @@ class Callbacks:
 
     checkpoint: Config
     progress: Config
+    step_log: Config
+
+
+@dataclass
+class StepLog:
+    """conf/callbacks/step_log.yaml."""
+
+    path: str | None
 
 
 @dataclass
@@ -131,6 +154,7 @@ SCHEMA: dict[str, type] = {
     "data": DataSpec,
     "model": Model,
     "reference": Reference,
+    "peft": Peft,
     "scheduler": Scheduler,
     "strategy": Strategy,
     "trainer": TrainerSpec,
@@ -138,6 +162,7 @@ SCHEMA: dict[str, type] = {
     "callbacks": Callbacks,
     "callbacks.checkpoint": Every,
     "callbacks.progress": Every,
+    "callbacks.step_log": StepLog,
     "logger": Loggers,
     "logger.wandb": Wandb,
 }

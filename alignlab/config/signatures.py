@@ -59,10 +59,10 @@ def _probe(step: Config) -> None:
         list(locate(step["_target_"])(blank, **keywords))
 
 
-def failure_of(function: Callable[..., Any], *arguments: Any) -> str | None:
+def failure_of(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> str | None:
     """The message of the error that a call raises, if it does."""
     try:
-        function(*arguments)
+        function(*arguments, **keywords)
     except AlignlabError as error:
         return str(error)
     return None

@@ -1,31 +1,39 @@
 """The Lightning module: one optimizer step over the micro-batches of a global batch."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from alignlab.data.batches import Step
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics
+from alignlab.objectives.gather import Gathered
 from alignlab.objectives.objective import Objective
 from alignlab.policies.causal_lm import CausalLM
 from alignlab.training.datamodule import Sealed
+from alignlab.training.distance import Distance
+from alignlab.training.gather import across_ranks
 from alignlab.training.rails import check_finite, check_start
+from alignlab.training.rows import References
 from alignlab.types import Batch, Outcome, Part
 
-MakeOptimizer = Callable[[CausalLM], tuple[torch.optim.Optimizer, Any]]
+Found = dict[str, Tensor]
+"""Signals by name."""
+Statistics = dict[str, Gathered] | None
+"""Of the whole step, by term."""
+MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
 
 class PreferenceModule(L.LightningModule):
     """Trains a policy on an objective.
 
     Every part of the loss is divided by its count over the whole optimizer step, so micro-batches
-    change nothing. `reference` is a live one; cached log-probabilities travel in the batch. With
-    `start_tolerance`, the first loss must be that of zero log-ratios.
+    change nothing. `references` are live ones, the first and the second; cached scores travel in the batch.
+    With `start_tolerance`, the first loss must be that of zero log-ratios.
     """
 
     def __init__(
@@ -34,64 +42,76 @@ class PreferenceModule(L.LightningModule):
         objective: Objective,
         make_optimizer: MakeOptimizer,
         *,
-        reference: CausalLM | None = None,
+        steps: int,
+        references: References = (None, None),
         gradient_clip_val: float | None = None,
         start_tolerance: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.policy, self.objective, self.make_optimizer = policy, objective, make_optimizer
-        self._reference = (reference,)  # in a tuple: not a submodule, so neither trained nor checkpointed
+        self.policy, self.objective, self.make_optimizer, self.steps = (
+            policy,
+            objective,
+            make_optimizer,
+            steps,
+        )
+        self.terms = nn.ModuleDict(objective.modules)  # so that their state is checkpointed
+        self._references = references  # in a tuple: no submodules, so neither trained nor checkpointed
+        self._distance = Distance(policy) if "parameter_distance" in objective.signals else None
         self.gradient_clip_val, self.start_tolerance = gradient_clip_val, start_tolerance
         self.latest_step: dict[str, float] = {}
         self._tokens, self._seconds = 0, 0.0
-
-    @property
-    def reference(self) -> CausalLM | None:
-        """The live reference, if there is one."""
-        return self._reference[0]
 
     @property
     def tokens_per_second(self) -> float:
         """Unique tokens trained on a second, over all steps of this process."""
         return self._tokens / self._seconds if self._seconds else 0.0
 
+    @property
+    def trained(self) -> nn.Module:
+        """All that the optimizer moves: the policy, and terms with parameters of their own."""
+        return nn.ModuleList([self.policy, self.terms]) if self.terms else self.policy
+
+    @property
+    def progress(self) -> float:
+        """The share of the optimizer steps that is done."""
+        return self.global_step / self.steps
+
     def configure_optimizers(self) -> Any:
         """Optimizer and its schedule."""
-        optimizer, scheduler = self.make_optimizer(self.policy)
+        optimizer, scheduler = self.make_optimizer(self.trained)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_fit_start(self) -> None:
-        """Bring the live reference to where the policy is."""
-        if self.reference is not None:
-            self.reference.to(self.device).requires_grad_(False)
+        """Bring the live references to where the policy is."""
+        for reference in self._references:
+            if isinstance(reference, nn.Module):
+                reference.to(self.device).requires_grad_(False)
 
     def signals(self, batch: Batch) -> dict[str, Tensor]:
-        """Base signals of a micro-batch: what is known of the data, and the policy's scores."""
-        divergences = self.objective.divergences
-        scores = self.policy(batch, reference=self.reference, divergences=divergences)
-        signals = {**data_signals(batch, scores.logps.dtype), "logps": scores.logps}
-        signals |= {name: getattr(scores, name) for name in divergences}
-        ref_logps = batch.ref_logps if scores.ref_logps is None else scores.ref_logps
-        if ref_logps is not None:
-            signals["ref_logps"] = ref_logps.to(scores.logps.dtype)
-        return signals
+        """Base signals of a micro-batch: what is known of the data, and the scores of the models."""
+        reference, second = self._references
+        scores = self.policy(batch, reference=reference, reference2=second, wanted=self.objective.signals)
+        found = {**cached(batch, scores.logps.dtype), **scores.signals(batch)}
+        if self._distance is not None:
+            found["parameter_distance"] = self._distance(self.policy)
+        return {**data_signals(batch, scores.logps.dtype), **found}
 
     def training_step(self, sealed: Sealed, _: int) -> None:
         """Forward and backward over all micro-batches, then one update."""
         began, step = time.perf_counter(), sealed.step
         meter, ids = Meter(), [row for batch in step for row in batch.ids]
         totals = self._totals(step)
-        for batch in step:
-            signals = self.signals(batch)
-            outcome = self.objective(**signals)
+        self.terms.train()
+        for batch, signals, gathered in self._scored(step):
+            outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
             if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
-                check_start(self.objective, signals, outcome, batch.ids, tolerance=self.start_tolerance)
+                check_start(self.objective, signals, batch.ids, tolerance=self.start_tolerance)
             self.manual_backward(outcome.loss_over(totals))
             meter.add(self._watched(signals, outcome))
-        metrics = named_loss(meter.values(), self.objective)
+        metrics = self._named(meter)
         clip = self.gradient_clip_val or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), clip).item()
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.parameters(), clip).item()
         check_finite(self.global_step, metrics["loss"], norm, ids)
         self._update()
         seconds = time.perf_counter() - began
@@ -111,14 +131,14 @@ class PreferenceModule(L.LightningModule):
         batch are its own too, and need no forward.
         """
         meter, began, tokens = Meter(), time.perf_counter(), 0
+        self.terms.eval()
         for step in steps:
-            for batch in step:
-                batch = batch.to(self.device)
-                known = batch.ref_logps if untrained else None
-                signals = self.signals(batch) if known is None else cached_signals(batch, known)
-                meter.add(self._watched(signals, self.objective(**signals)))
+            moved = [batch.to(self.device) for batch in step]
+            for batch, signals, gathered in self._scored(moved, untrained=untrained):
+                outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
+                meter.add(self._watched(signals, outcome))
                 tokens += batch.tokens.numel()
-        metrics = named_loss(meter.values(), self.objective)
+        metrics = self._named(meter)
         return {**metrics, "tokens_per_second": tokens / (time.perf_counter() - began)}
 
     def report(self, split: str, metrics: Mapping[str, float]) -> None:
@@ -127,10 +147,45 @@ class PreferenceModule(L.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(named, step=self.global_step)
 
+    def _scored(self, step: Step, *, untrained: bool = False) -> Iterator[tuple[Batch, Found, Statistics]]:
+        """Micro-batches with their signals, and the statistics of the whole step where a term wants them.
+
+        These need all scores before the first loss: one forward more, without gradient.
+        """
+        score = self._from_cache if untrained else self.signals
+        if not self.objective.gathers:
+            yield from ((batch, score(batch), None) for batch in step)
+            return
+        with torch.no_grad():
+            brought = [self.objective.contribute(**score(batch), progress=self.progress) for batch in step]
+        joint = [
+            dict(zip(brought[0], views, strict=True))
+            for views in zip(
+                *(across_ranks([part[name] for part in brought]) for name in brought[0]), strict=True
+            )
+        ]
+        self.objective.absorb(joint[0])
+        for batch, gathered in zip(step, joint, strict=True):
+            yield batch, score(batch), gathered
+
+    def _from_cache(self, batch: Batch) -> Found:
+        """Signals of a policy that still is its reference: cached scores are its own, where they suffice."""
+        known = cached(batch, torch.float32)
+        own = {name: known[f"ref_{name}"] for name in ("logps", "prompt_logps") if f"ref_{name}" in known}
+        found = {**data_signals(batch, torch.float32), **known, **own}
+        return found if self.objective.signals <= set(found) else self.signals(batch)
+
     def _totals(self, step: Step) -> dict[str, Tensor]:
         """Elements that each part of the loss counts over the whole step."""
         counts = [self.objective.counts(**data_signals(batch, torch.float32)) for batch in step]
         return {name: torch.stack([count[name] for count in counts]).sum() for name in counts[0]}
+
+    def _named(self, meter: Meter) -> dict[str, float]:
+        """Metrics with the total loss in front: the weighted sum of its parts."""
+        values = meter.values()
+        weights = self.objective.weights(self.progress)
+        loss = sum(weight * values.get(f"loss/{name}", 0.0) for name, weight in weights.items())
+        return {"loss": loss, **values}
 
     def _watched(self, signals: dict[str, Tensor], outcome: Outcome) -> dict[str, Part]:
         names = ("logps", "ref_logps", "lengths", "labels", "where", "kl_reverse")
@@ -153,19 +208,12 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 
-def cached_signals(batch: Batch, logps: Tensor) -> dict[str, Tensor]:
-    """Base signals of a policy that is its reference, whose log-probabilities are at hand."""
-    return {**data_signals(batch, logps.dtype), "logps": logps, "ref_logps": logps}
+def cached(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Scores of references that were computed before the training."""
+    return {name: value.to(dtype) for name, value in batch.cached.items()}
 
 
 def response_lengths(batch: Batch) -> Tensor:
     """Tokens of each response, `[B, K]`; 0 in empty slots."""
     lengths_N = torch.bincount(batch.row[batch.is_response])
     return torch.cat([lengths_N, lengths_N.new_zeros(1)])[batch.slot]
-
-
-def named_loss(values: dict[str, float], objective: Objective) -> dict[str, float]:
-    """Values with the total loss in front: the weighted sum of its parts."""
-    weights = {objective.name: 1.0, **{term.name: term.weight for term in objective.regularizers}}
-    loss = sum(weight * values.get(f"loss/{name}", 0.0) for name, weight in weights.items())
-    return {"loss": loss, **values}

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from alignlab.errors import RunError
 from alignlab.objectives.objective import Objective
-from alignlab.types import Outcome
 
 
 class NonFiniteError(RunError):
@@ -31,12 +30,7 @@ def check_finite(step: int, loss: float, gradient_norm: float, ids: Sequence[str
 
 @torch.no_grad()
 def check_start(
-    objective: Objective,
-    signals: Mapping[str, Tensor],
-    outcome: Outcome,
-    ids: Sequence[str],
-    *,
-    tolerance: float,
+    objective: Objective, signals: Mapping[str, Tensor], ids: Sequence[str], *, tolerance: float
 ) -> None:
     """The step-0 rail: policy and reference are one model, so the loss is that of zero log-ratios.
 
@@ -46,8 +40,8 @@ def check_start(
     Raises RunError that says by how much they differ, and on which row most.
     """
     logps, reference = signals["logps"], signals["ref_logps"]
-    expected = objective(**{**signals, "logps": reference}).parts[objective.name].mean.item()
-    found = outcome.parts[objective.name].mean.item()
+    both: list[dict[str, Any]] = [at_zero(signals), dict(signals)]
+    expected, found = (objective(**given).parts[objective.name].mean.item() for given in both)
     gaps = (logps - reference).abs().masked_fill(~signals["where"], 0)
     rounding = bool((gaps <= tolerance * (1 + reference.abs() / 100)).all())
     if rounding or abs(found - expected) <= tolerance * max(1.0, abs(expected)):
@@ -59,3 +53,15 @@ def check_start(
         f"{logps[row, slot].item():.4f} under the policy and {reference[row, slot].item():.4f} under the reference. "
         "If the reference is meant to be another model, set reference.path; else delete the reference cache"
     )
+
+
+def at_zero(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same signals for a policy that is its reference: every log-ratio and divergence 0."""
+    moved = dict(signals)
+    for name, value in signals.items():
+        if name.startswith(("kl_", "token_kl_")) or name == "step_logratios":
+            moved[name] = torch.zeros_like(value)
+        for twin in (f"ref_{name}", name.replace("logps", "ref_logps")):
+            if twin in signals and "ref" not in name:
+                moved[name] = signals[twin]
+    return moved

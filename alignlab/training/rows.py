@@ -2,22 +2,30 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from alignlab.console import tracked
-from alignlab.data.batches import StepLoader, require_rows
+from alignlab.data.batches import Extras, StepLoader, require_rows
 from alignlab.data.load import DataSpec, Examples
-from alignlab.data.prepare import tokenized
+from alignlab.data.prepare import require_vocabulary, tokenized
 from alignlab.data.token_rows import TokenRows
 from alignlab.data.tokenize import Encoder, Limits
+from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
 from alignlab.objectives.objective import Objective
+from alignlab.policies.adapters import WithoutAdapter, has_adapter
 from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.reference import cached_logps, resolve_mode
+from alignlab.policies.mode import CACHEABLE, resolve_mode
+from alignlab.policies.reference import cached_signals
+from alignlab.policies.scoring import Encoder as Reference
 from alignlab.training.spec import Stage
+
+References = tuple[Reference | None, Reference | None]
+"""Live references, the first and the second."""
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +42,25 @@ class Splits:
 def check_lists(objective: Objective, examples: Examples, spec: DataSpec) -> None:
     """DataError where the rows cannot serve the objective."""
     largest = examples.largest()
-    if largest < 2:
+    if largest < 2 and objective.data_form != "single":
         raise DataError(
             f"objective '{objective.name}' compares responses, and data '{spec.name}' has one response a row: "
-            "use data with at least 2 responses a prompt"
+            "use data with at least 2 responses a prompt, or an objective for single responses (objective=kto)"
         )
-    if not objective.is_pairwise and largest == 2 and spec.form != "lists":
+    if objective.data_form == "lists" and largest == 2 and spec.form != "lists":
         raise DataError(lists_wanted(objective.name, spec.name))
+    if "rewards" in objective.signals and any(example.rewards is None for example in examples.train):
+        raise DataError(
+            f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
+            "without: use data with scores (data=ultrafeedback)"
+        )
+
+
+def with_rationales(data: DataSpec, objective: Objective) -> DataSpec:
+    """The data with its rationales made into prompts and answers, where the objective wants them."""
+    if "rationale_logps" not in objective.signals or "rationale" in data.steps:
+        return data
+    return replace(data, steps={**data.steps, "rationale": rationale})
 
 
 def lists_wanted(objective: str, data: str) -> str:
@@ -62,10 +82,7 @@ def limits_within(data: DataSpec, context: int) -> Limits:
 
 def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> Splits:
     """Both splits as tokens within the limits; DataError where nothing fits."""
-    context = (
-        getattr(model.config.get_text_config(), "max_position_embeddings", None) or stage.data.max_length
-    )
-    limits = limits_within(stage.data, context)
+    limits = limits_within(stage.data, context_of(model) or stage.data.max_length)
     made, keys = {}, {}
     for split in ("train", "validation"):
         rows = getattr(examples, split)
@@ -77,6 +94,7 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
         log.info("%s", line)
     for split, rows in made.items():
         require_rows(rows, split)
+        require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
     return Splits(made["train"], made["validation"], keys)
 
 
@@ -88,34 +106,109 @@ def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
 
 def attach_reference(
     stage: Stage, policy: CausalLM, splits: Splits, loader: StepLoader
-) -> tuple[str, CausalLM | None, Splits]:
-    """(mode, live reference if any, rows with cached log-probabilities if precomputed).
+) -> tuple[str, References, Splits]:
+    """(mode, live references if any, rows with cached scores if precomputed).
 
     Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
     """
-    spec = stage.reference
-    mode = resolve_mode(spec.mode, stage.objective)
-    log.info("reference: %s%s", mode, "" if mode == "none" else f", {spec.name}")
+    spec, objective = stage.reference, stage.objective
+    mode = resolve_mode(spec.mode, objective, adapter=spec.is_start and has_adapter(policy.model))
+    second = spec.second if objective.needs_second_reference else None
+    log.info(
+        "reference: %s%s%s",
+        mode,
+        "" if mode == "none" else f", {spec.name}",
+        f", {second[0]}" if second else "",
+    )
+    if objective.needs_second_reference and second is None:
+        log.warning("both references are %s: set reference.second to another model", spec.name)
     if mode == "none":
-        return mode, None, splits
-    if mode == "live":
-        return mode, CausalLM(spec.load()[0]).eval(), splits
+        return mode, (None, None), splits
+    if mode in ("live", "adapter"):
+        first = (
+            WithoutAdapter(policy)
+            if mode == "adapter"
+            else CausalLM(spec.load()[0], packing=stage.packing).eval()
+        )
+        other = first if second is None else CausalLM(second[1]()[0], packing=stage.packing).eval()
+        return mode, (first, other if objective.needs_second_reference else None), splits
     device = next(policy.parameters()).device
-    scorer = policy if spec.is_start else CausalLM(spec.load()[0]).to(device)
+    is_policy = spec.is_start and not has_adapter(
+        policy.model
+    )  # adapters start at random, and are no part of it
+    scorer = policy if is_policy else CausalLM(spec.load()[0], packing=stage.packing).to(device)
+    wanted = sorted({"ref_logps"} | objective.signals & CACHEABLE - {"ref2_logps"})
+    splits = _scored(stage, scorer, splits, loader, wanted)
+    if objective.needs_second_reference:
+        other = scorer if second is None else CausalLM(second[1]()[0], packing=stage.packing).to(device)
+        splits = _scored(stage, other, splits, loader, ["ref_logps"], rename={"ref_logps": "ref2_logps"})
+    return mode, (None, None), splits
+
+
+def _scored(
+    stage: Stage,
+    scorer: CausalLM,
+    splits: Splits,
+    loader: StepLoader,
+    names: Sequence[str],
+    rename: Mapping[str, str] | None = None,
+) -> Splits:
+    """Both splits with these scores of a reference, under other names where `rename` says so."""
 
     def scored(rows: TokenRows, visited: Any, split: str) -> TokenRows:
-        part = rows.take(visited)
+        part, found = rows.take(visited), {}
         with tracked(f"reference log-probabilities, {split}", len(part)) as advance:
-            logps = cached_logps(
-                scorer, part, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance
+            scores = cached_signals(
+                scorer,
+                part,
+                names,
+                cache_dir=stage.cache_dir,
+                budget=stage.data.microbatch_tokens,
+                track=advance,
             )
-        every = np.full(len(rows.responses), np.nan)
-        every[np.concatenate([rows.members[index] for index in visited])] = logps
-        return rows.with_reference(every)
+        places = np.concatenate([rows.members[index] for index in visited])
+        for name, values in scores.items():
+            every = np.full(len(rows.responses), np.nan)
+            every[places] = values
+            found[(rename or {}).get(name, name)] = every
+        return rows.with_cached(found)
 
     train = scored(splits.train, loader.visited(), "train")
-    validation = scored(splits.validation, np.arange(len(splits.validation)), "validation")
-    return mode, None, replace(splits, train=train, validation=validation)
+    return replace(
+        splits,
+        train=train,
+        validation=scored(splits.validation, np.arange(len(splits.validation)), "validation"),
+    )
+
+
+def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:
+    """What the batches of this objective carry beside their lists."""
+    wanted = objective.signals
+    ends = None
+    if any(name.startswith("step_") for name in wanted):
+        size = model.get_output_embeddings().weight.shape[0]
+        pieces = tokenizer.batch_decode([[i] for i in range(min(size, len(tokenizer)))])
+        ends = np.zeros(size, dtype=bool)
+        ends[: len(pieces)] = [data.step_delimiter in piece for piece in pieces]
+    return Extras(
+        mismatched="mismatched_logps" in wanted,
+        rationale="rationale_logps" in wanted,
+        step_ends=ends,
+        max_length=min(data.max_length, context_of(model) or data.max_length),
+    )
+
+
+def feature_sizes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Trailing dimensions of the feature signals of this model."""
+    config = model.config.get_text_config()
+    layers, width = config.num_hidden_layers, config.hidden_size
+    return {"hidden": (width,), "ref_layers": (layers, width), "ref_activations": (3, layers)}
+
+
+def context_of(model: Any) -> int | None:
+    """The longest sequence of the model, where it has one."""
+    longest: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return longest
 
 
 def first_ids(loader: StepLoader, count: int = 64) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from alignlab.data.load import DataSpec
 from alignlab.objectives.objective import Objective
-from alignlab.policies.causal_lm import CausalLM
 
 LoadModel = Callable[[], tuple[Any, Any]]
 """Gives (transformers model, tokenizer), anew at each call."""
@@ -26,6 +26,7 @@ class TrainerSpec:
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"] = "32-true"
     gradient_clip_val: float | None = 1.0
+    gradient_checkpointing: bool = False
     validate_every_n_steps: int | None = None
 
 
@@ -33,7 +34,8 @@ class TrainerSpec:
 class ReferenceSpec:
     """Where reference log-probabilities come from.
 
-    `is_start`: it is the very model that training starts from, so the first loss is known.
+    `is_start`: it is the very model that training starts from, so the first loss is known. `second` is
+    the name and loader of a second reference, for objectives that take two; None is the first again.
     """
 
     mode: str
@@ -41,6 +43,7 @@ class ReferenceSpec:
     load: LoadModel
     is_start: bool
     check_start: bool = True
+    second: tuple[str, LoadModel] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,19 @@ class Stage:
     data: DataSpec
     load_model: LoadModel
     reference: ReferenceSpec
-    make_optimizer: Callable[[CausalLM, int], tuple[torch.optim.Optimizer, Any]]
-    """(policy, steps) to (optimizer, schedule)."""
+    make_optimizer: Callable[[nn.Module, int], tuple[torch.optim.Optimizer, Any]]
+    """(all that is trained, steps) to (optimizer, schedule)."""
     make_loggers: Callable[[], Sequence[Any]]
     trainer: TrainerSpec
     cache_dir: Path
     seed: int
     checkpoint_every: int
     progress_every: int
+    packing: str = "auto"
+    """Whether each prompt is read once for all its responses: auto | on | off."""
     gold: GoldSpec | None = None
+    step_log: Path | None = None
+    """Where every step is written down for measuring from outside, if at all."""
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,25 @@ from alignlab.data.batches import StepLoader
 from alignlab.data.load import load_examples
 from alignlab.data.tokenize import Encoder
 from alignlab.policies.causal_lm import CausalLM
-from alignlab.training.callbacks.checkpoint import Checkpoint
+from alignlab.training.callbacks.checkpoint import Checkpoint, StraightToDisk
 from alignlab.training.callbacks.progress import TrainingProgress
+from alignlab.training.callbacks.step_log import StepLog
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.datamodule import PreferenceData
 from alignlab.training.gold import measure, side_by_side
 from alignlab.training.loggers.csv_log import Rewind
+from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
-from alignlab.training.rows import affordable, attach_reference, check_lists, first_ids, tokenize
+from alignlab.training.rows import (
+    affordable,
+    attach_reference,
+    check_lists,
+    extras_for,
+    feature_sizes,
+    first_ids,
+    tokenize,
+    with_rationales,
+)
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import Result, Stage
 
@@ -38,25 +49,30 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     seconds: dict[str, float] = {}
     L.seed_everything(stage.seed, verbose=False)
     with _timed(seconds, "data"):
-        examples = load_examples(stage.data)
+        examples = load_examples(with_rationales(stage.data, stage.objective))
         check_lists(stage.objective, examples, stage.data)
     with _timed(seconds, "model"):
         model, tokenizer = stage.load_model()
-        policy, encoder = CausalLM(model), Encoder(tokenizer, stop_ids(model))
+        if stage.trainer.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        policy, encoder = CausalLM(model, packing=stage.packing), Encoder(tokenizer, stop_ids(model))
     with _timed(seconds, "tokenize"):
         splits = tokenize(stage, examples, encoder, model)
         folder.write_lines("dropped_rows.jsonl", examples.report.dropped)
 
-    order = _order(stage)
+    stage.objective.bind(feature_sizes(model))
+    extras = extras_for(stage.objective, stage.data, tokenizer, model)
+    order = {**_order(stage), "packed": policy.packed, "extras": extras}
     steps = stage.trainer.max_steps or stage.trainer.max_epochs * len(StepLoader(splits.train, **order))
     loader = StepLoader(splits.train, steps=steps, **order)
     splits = replace(splits, validation=affordable(splits.validation, loader))
     trainer = _trainer(stage, folder, steps)
     trainer.precision_plugin.convert_module(policy).to(trainer.strategy.root_device)
     with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
-        mode, reference, splits = attach_reference(stage, policy, splits, loader)
-    if reference is not None:
-        trainer.precision_plugin.convert_module(reference)
+        mode, references, splits = attach_reference(stage, policy, splits, loader)
+    for reference in references:
+        if isinstance(reference, CausalLM):
+            trainer.precision_plugin.convert_module(reference)
 
     prompts = [splits.validation.messages(i) for i in range(min(_prompts(stage), len(splits.validation)))]
     before = after = None
@@ -67,8 +83,9 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     module = PreferenceModule(
         policy,
         stage.objective,
-        lambda policy: stage.make_optimizer(policy, steps),
-        reference=reference,
+        lambda trained: stage.make_optimizer(trained, steps),
+        steps=steps,
+        references=references,
         gradient_clip_val=stage.trainer.gradient_clip_val,
         start_tolerance=_start_tolerance(stage),
     )
@@ -81,13 +98,20 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
         folder.last_checkpoint, stage.checkpoint_every, lambda step: folder.update_summary(steps=step)
     )
     progress = TrainingProgress(stage.progress_every)
-    trainer.callbacks.extend([Rewind(), validation, checkpoint, progress])  # type: ignore[attr-defined]
+    budget = stage.data.microbatch_tokens
+    probe = MemoryProbe(loader.largest(), budget)
+    callbacks: list[L.Callback] = [Rewind(), probe, validation, checkpoint, progress]
+    if stage.step_log:
+        steps_told = StepLog(stage.step_log)
+        steps_told.reference_pass(seconds["reference"])
+        callbacks = [steps_told, *callbacks, steps_told.others_done]
+    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
     data = PreferenceData(splits.train, steps=steps, **order)
     resume = folder.last_checkpoint if folder.last_checkpoint.is_file() else None
     log.info("training: %d lists, %d steps", len(splits.train), steps)
     if resume:
         log.info("resuming from %s", resume)
-    with _timed(seconds, "train"):
+    with _timed(seconds, "train"), memory_told(budget):
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
     finished = checkpoint.stopped_by is None or trainer.global_step >= steps
@@ -145,6 +169,7 @@ def _trainer(stage: Stage, folder: RunFolder, steps: int) -> L.Trainer:
         enable_model_summary=False,
         log_every_n_steps=1,
         use_distributed_sampler=False,
+        plugins=[StraightToDisk()],
     )
 
 

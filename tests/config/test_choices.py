@@ -11,10 +11,13 @@ from tests.config.compose import STORIES, composed, group, problem
 from tests.repository import ROOT
 from tests.training.small import small_policy
 
-MULTI_SELECT = ("regularizers", "pipeline", "logger")
+MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 GROUPS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml")))
-CHOICES = [(name, choice) for name in GROUPS for choice in group(name)]
-NEEDS = {"reference=none": ["objective=simpo"]}
+UNTRAINED = {"hypo": "hypo takes sample_logps: no recipe here draws samples"}
+"""Regularizers for loops of one's own, and what a training run says of them."""
+TRAINED = [name for name in group("regularizers") if name not in UNTRAINED]
+CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if choice not in UNTRAINED]
+NEEDS = {"reference=none": ["objective=simpo"], "reference=adapter": ["peft=lora"]}
 """What a choice cannot be without."""
 
 
@@ -24,7 +27,7 @@ def overrides(name, choice, folder):
     line = [*NEEDS.get(chosen, []), chosen, f"cache_dir={folder}/cache"]
     if chosen == "model=local":
         line += ["data=hh_rlhf", f"model.path={model_folder(folder)}"]
-    if chosen == "data=local":
+    if chosen in ("data=local", "data=token_ids"):
         (folder / "rows.jsonl").write_text("{}\n")
         line += [f"data.path={folder / 'rows.jsonl'}"]
     return line
@@ -49,8 +52,13 @@ def test_composes_checks_and_builds(name, choice, tmp_path):
 
 @pytest.mark.parametrize("objective", group("objective"))
 def test_every_regularizer_goes_with_every_objective(objective):
-    everything = f"regularizers=[{','.join(group('regularizers'))}]"
+    everything = f"regularizers=[{','.join(TRAINED)}]"
     assert problem(composed(f"objective={objective}", everything)) == ""
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_what_no_run_can_give_is_refused(name):
+    assert UNTRAINED[name] in problem(composed(f"regularizers=[{name}]"))
 
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage
 
@@ -52,10 +53,12 @@ def test_weights_after_a_step_do_not_depend_on_the_token_budget(case, precision,
 
 @pytest.mark.parametrize("objective", ["dpo", "lipo_lambda"])
 def test_live_and_precomputed_reference_give_one_loss(objective, tmp_path):
-    results = [
-        run_stage(small_stage(tmp_path / mode, objective, mode=mode), RunFolder(tmp_path / mode))
-        for mode in ("live", "precomputed")
-    ]
+    """Another model, so that no rounding of equal scores decides ranks."""
+    results = []
+    for mode in ("live", "precomputed"):
+        other = ReferenceSpec(mode, "other", lambda: load_small(seed=1), is_start=False)
+        stage = small_stage(tmp_path / mode, objective, reference=other)
+        results.append(run_stage(stage, RunFolder(tmp_path / mode)))
     live, cached = results
     assert live.facts["reference"]["mode"] == "live"
     assert cached.facts["reference"]["mode"] == "precomputed"

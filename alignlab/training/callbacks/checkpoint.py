@@ -10,8 +10,17 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class StraightToDisk(TorchCheckpointIO):
+    """Writes as it goes; Lightning's own makes the whole file in memory first, another copy of everything."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """One `torch.save`; `Checkpoint` sees to it that half a file never takes the place of a whole one."""
+        torch.save(checkpoint, path)
 
 
 class Checkpoint(L.Callback):

@@ -1,0 +1,99 @@
+"""A log for measuring from outside: one json line an event, on disk at once."""
+
+import json
+import re
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import LambdaCallback
+
+from alignlab.training.module import PreferenceModule
+
+
+class StepLog(L.Callback):
+    """Appends to a file what happens, in this order:
+
+        {"event": "ref", "t": s}                                    the reference pass took s seconds
+        {"event": "ready"}                                          the first step can begin
+        {"event": "step", "i": 1, "dt": s, "cpu": s, "lists": 16, "loss": 0.69}   one a step, numbered from 1
+        {"event": "done", "hwm": MB}                                peak memory of the process so far
+
+    A step lasts from the end of the one before (from "ready" for the first) until its weights are
+    updated, so that making its batch counts. `cpu` is the time of all threads of this process. On a
+    GPU, "done" has a field `gpu`, the peak of its memory.
+
+    Stands before all other callbacks, so that none of them is in a step; what they do behind a step
+    (validation, checkpoints) is in none either if `others_done` stands behind them all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._began: tuple[float, float] | None = None
+
+    @property
+    def others_done(self) -> L.Callback:
+        """The callback that lets the next step begin."""
+        return LambdaCallback(on_train_batch_end=lambda *_: self._begin())
+
+    def reference_pass(self, seconds: float) -> None:
+        """Note how long the reference took; next to nothing where it came from the cache."""
+        self._append("ref", t=seconds)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """All is set up, the first validation included."""
+        self._append("ready")
+        self._begin()
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Begin here where nothing told the end of the step before."""
+        if self._began is None:
+            self._begin()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the step."""
+        assert isinstance(module, PreferenceModule)
+        assert self._began is not None
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+        wall, cpu = (now - then for now, then in zip(_clocks(), self._began, strict=True))
+        self._began = None
+        lists = sum(len(part.ids) for part in batch.step)
+        loss = module.latest_step["loss"]
+        self._append("step", i=trainer.global_step, dt=wall, cpu=cpu, lists=lists, loss=loss)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Note the peak of memory."""
+        on_gpu = module.device.type == "cuda"
+        gpu = {"gpu": torch.cuda.max_memory_allocated(module.device) / 2**20} if on_gpu else {}
+        self._append("done", hwm=peak_memory(), **gpu)
+
+    def _begin(self) -> None:
+        self._began = _clocks()
+
+    def _append(self, event: str, **values: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, **values}) + "\n")
+
+
+def peak_memory() -> float:
+    """The most memory this process ever held, in MB (2**20 bytes).
+
+    Where the system tells, it is the process alone; `ru_maxrss` has that of the parent at its start in it.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(found[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds on the wall, and of all threads together."""
+    return time.perf_counter(), time.process_time()

@@ -1,0 +1,49 @@
+"""Every objective, regularizer and modifier trains on the lab, discovered from conf."""
+
+import math
+
+import pytest
+import torch
+
+from alignlab.config.check import UNTRAINED
+from alignlab.objectives.load import choices, load_objective
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.stage import run_stage
+from tests.training.small import load_small, small_stage
+
+UNTRAINABLE = {
+    name for name in choices("regularizers") if load_objective("dpo", regularizers=[name]).signals & UNTRAINED.keys()
+}
+TERMS = [("regularizers", name) for name in choices("regularizers") if name not in UNTRAINABLE]
+TERMS += [("modifiers", name) for name in choices("modifiers")]
+
+
+def train(folder, objective, **hyper):
+    result = run_stage(small_stage(folder, objective, hyper=hyper), RunFolder(folder))
+    assert result.status == "finished"
+    assert result.steps == 3
+    assert math.isfinite(result.final["val/loss"])
+    start = dict(load_small()[0].named_parameters())
+    assert any(not torch.equal(p, start[n]) for n, p in result.model.named_parameters())
+    return result
+
+
+@pytest.mark.parametrize("name", choices("objective"))
+def test_objective_trains(name, tmp_path):
+    train(tmp_path, name)
+
+
+@pytest.mark.parametrize(("group", "name"), TERMS)
+def test_term_trains_with_dpo(group, name, tmp_path):
+    train(tmp_path, "dpo", **{group: [name]})
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_weight_with_a_schedule(schedule, tmp_path):
+    weight = {"schedule": schedule, "start": 1.0, "end": 0.0}
+    result = train(tmp_path, "dpo", regularizers={"sft": {"weight": weight}})
+    initial, final = (
+        values["val/loss"] - values["val/loss/dpo"] for values in (result.initial, result.final)
+    )
+    assert initial == pytest.approx(result.initial["val/loss/sft"], abs=1e-5)
+    assert final == pytest.approx(0, abs=1e-5)
