@@ -1,95 +1,152 @@
-"""Every objective and regularizer, and random signals for it.
+"""Every objective, regularizer and modifier with every option: what the invariants hold for.
 
-Both are discovered from conf: a new yaml file is under every invariant from its first day.
+All are discovered from conf: a new yaml file is under every invariant from its first day.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any
 
+import pytest
 import torch
-from torch import Tensor
 
 from alignlab import load_objective
+from alignlab.errors import ConfigError
 from alignlab.objectives.load import build_term, choices, read_choice
 from alignlab.objectives.objective import Objective
 from alignlab.objectives.pairs import CHOICES
-from alignlab.signals import POLICY_SIGNALS, REFERENCE_SIGNALS, list_name
+from alignlab.signals import VOCABULARY, contract, list_name
+from alignlab.targets import locate
+from tests.invariants.batches import BOUND, random_signals
 
-OBJECTIVES = choices("objective")
-REGULARIZERS = choices("regularizers")
+OBJECTIVES, REGULARIZERS, MODIFIERS = choices("objective"), choices("regularizers"), choices("modifiers")
 OFFSETS = [r for r in REGULARIZERS if read_choice("regularizers", r)[r].get("kind") == "offset"]
 ADDITIVE = [r for r in REGULARIZERS if r not in OFFSETS]
-PAIRWISE = [name for name in OBJECTIVES if load_objective(name).is_pairwise]
-LISTWISE = [name for name in OBJECTIVES if name not in PAIRWISE]
-
-# Everything the invariants run on, as "<objective>", "<objective>-<pairs>" or "<regularizer> alone".
-CASES = [
-    *LISTWISE,
-    *(f"{name}-{pairs}" for name in PAIRWISE for pairs in CHOICES),
-    *(f"{name} alone" for name in ADDITIVE),
+FEW = ["dpo", "kto", "lipo_lambda", "simpo"]
+BESIDE = [("sft", name) for name in OBJECTIVES] + [
+    (regularizer, name) for regularizer in REGULARIZERS for name in FEW if regularizer != "sft"
 ]
+"""Regularizer and objective: every one of each, but not every combination."""
+
+# Numbers that make another loss, and words that go only together; flags, words and null are discovered.
+NUMBERS = {
+    "aot": {"epsilon": 0.2},
+    "aot_unpaired": {"epsilon": 0.2},
+    "bco": {"udm": True, "delta": "none"},
+    "d2o": {"references": 2},
+    "gpo": {"clamp": 100.0},
+    "kl": {"responses": "samples", "estimator": "k3", "reduction": "seq_sum"},
+    "lipo_lambda": {"topn": 2},
+    "mrpo": {"alpha": 0.3},
+    "sft": {"label_smoothing": 0.1},
+}
+Make = Callable[..., Objective]
+"""Called with hyper-parameters, and `reduction` by keyword."""
+AS_IT_IS: Mapping[str, Any] = MappingProxyType({})
 
 
-def build(case: str, **settings) -> Objective:
-    if case.endswith(" alone"):
-        name = case.removesuffix(" alone")
+def whole(name: str, hyper: Mapping[str, Any] = AS_IT_IS, **settings: Any) -> Objective:
+    """An objective; a pairwise one on all pairs."""
+    pairs = {"pairs": "all"} if "pairs" in read_choice("objective", name) else {}
+    return load_objective(name, **{**pairs, **hyper, **settings})
+
+
+def alone(name: str, hyper: Mapping[str, Any] = AS_IT_IS, **settings: Any) -> Objective:
+    """An additive regularizer as an objective of its own."""
+    node = {**read_choice("regularizers", name)[name], **hyper}
+    return Objective(name, build_term(name, node, f"regularizers.{name}"), **settings)
+
+
+def changes(node: Mapping[str, Any], make: Make) -> Iterator[dict[str, Any]]:
+    """Settings that change one option of a yaml's node: a flag turned, another word, a limit dropped."""
+    optional = contract(locate(node["_target_"]), node["_target_"]).optional
+    for key, value in node.items():
+        if isinstance(value, bool):
+            yield {key: not value}
+        elif isinstance(value, str) and key not in ("_target_", "kind"):
+            yield from ({key: word} for word in words(key, make) if word != value)
+        if key in optional and value is not None:
+            yield {key: None}
+
+
+def words(key: str, make: Make) -> list[str]:
+    """What a string option may be, told by the error that names the valid ones."""
+
+    def run(objective: Objective) -> Any:
+        return objective(**random_signals(objective))
+
+    with pytest.raises(ConfigError, match="valid names: ") as told:
+        run(make({key: "?"}))
+    return str(told.value).partition("valid names: ")[2].split(", ")
+
+
+def variants(name: str, node: Mapping[str, Any], make: Make) -> Iterator[tuple[str, Make]]:
+    """As the yaml has it, then every change of one option that goes with the rest."""
+    more = [NUMBERS[name]] if name in NUMBERS else []
+    for change in ({}, *changes(node, make), *more):
+        try:
+            make(change)
+        except ConfigError:
+            assert change not in ({}, *more)
+            continue
+        title = " ".join([name, *(f"{key}={value}" for key, value in change.items())])
+        yield title, partial(make, change)
+
+
+def discovered() -> dict[str, Make]:
+    found: dict[str, Make] = {}
+    for name in OBJECTIVES:
+        found |= variants(name, read_choice("objective", name)["loss"], partial(whole, name))
+    found |= {f"dpo pairs={pairs}": partial(whole, "dpo", pairs=pairs) for pairs in CHOICES if pairs != "all"}
+    found |= {f"dpo under {name}": partial(whole, "dpo", modifiers=[name]) for name in MODIFIERS}
+    for name in ADDITIVE:
         node = read_choice("regularizers", name)[name]
-        return Objective(name, build_term(name, node, f"regularizers.{name}"), **settings)
-    name, _, pairs = case.partition("-")
-    return load_objective(name, pairs=pairs or None, **settings)
+        found |= {f"{k} alone": make for k, make in variants(name, node, partial(alone, name))}
+    return found
 
 
-def random_signals(
-    objective: Objective, lists: int = 6, width: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> dict[str, Tensor]:
-    """What the objective asks for, on ragged lists without ties, `where` included."""
-    rng = torch.Generator().manual_seed(seed)
-    shape = (lists, width)
-
-    def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=rng, dtype=torch.float64)
-
-    lengths = torch.randint(3, 13, shape, generator=rng).double()
-    logps = -lengths * uniform(0.5, 2.5)
-    pool = {
-        "lengths": lengths,
-        "logps": logps,
-        "ref_logps": logps + uniform(-4, 4),
-        "labels": uniform(0, 1).argsort(dim=1) / max(width - 1, 1),
-        "rewards": uniform(-3, 3),
-        "kl_reverse": lengths * uniform(0, 1),
-        "kl_forward": lengths * uniform(0, 1),
-    }
-    sizes = torch.tensor([width, width - 1, width, 1, 2, width])[torch.arange(lists) % 6].clamp(min=1)
-    where = torch.arange(width).expand(shape) < sizes[:, None]
-    return {name: pool[name].to(dtype) for name in objective.signals} | {"where": where}
+MAKERS = discovered()
 
 
-# Losses that see the policy through log-ratios only.
-def _sees(case: str) -> set[str]:
-    return {list_name(signal) for signal in build(case).loss.contract.signals}
+@cache
+def made(case: str, reduction: str) -> Objective:
+    return MAKERS[case](reduction=reduction)
 
 
-ANCHORED = [c for c in CASES if "logratios" in _sees(c) and "logps" not in _sees(c)]
+def build(case: str, *, reduction: str = "mean", dtype: torch.dtype = torch.float64) -> Objective:
+    """A fresh objective, bound to a model; its parameters, if any, some steps from where they start."""
+    objective = bound(deepcopy(made(case, reduction)), dtype)
+    rng = torch.Generator().manual_seed(0)
+    for module in objective.modules.values():
+        for parameter in module.parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=rng).to(dtype)
+    return objective
 
 
-def base_only(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in signals.items() if name != "where"}
+def bound(objective: Objective, dtype: torch.dtype = torch.float64) -> Objective:
+    """The same objective, which now knows a model's sizes and has parameters of that precision."""
+    objective.bind(BOUND)
+    for module in objective.modules.values():
+        for parameter in module.parameters():
+            parameter.data = parameter.data.to(dtype)
+    return objective
 
 
-def data_only(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What is known before any forward."""
-    return {k: v for k, v in signals.items() if k not in POLICY_SIGNALS | REFERENCE_SIGNALS}
+# A value of the whole run is no sum over lists: it has tests of its own.
+RUN_CASES = [c for c in MAKERS if all(VOCABULARY[s].shape == "" for s in build(c).loss.contract.signals)]
+CASES = [c for c in MAKERS if c not in RUN_CASES]
+PAIRWISE = [c for c in CASES if build(c).is_pairwise]
+STATEFUL = [c for c in CASES if any(module.state_dict() for module in build(c).modules.values())]
+LEARNING = [c for c in STATEFUL if any(list(module.parameters()) for module in build(c).modules.values())]
 
 
-def policy_leaves(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same signals; those of the policy as leaves that require a gradient."""
-    return {k: v.detach().clone().requires_grad_(k in POLICY_SIGNALS) for k, v in signals.items()}
+def is_anchored(case: str) -> bool:
+    """Whether the loss sees the policy through log-ratios only."""
+    objective = build(case)
+    seen = {list_name(signal) for signal in objective.loss.contract.signals}
+    return "logratios" in seen and "logps" not in seen and not objective.modifiers
 
 
-def loss_and_gradients(objective: Objective, signals: Mapping[str, Tensor], **settings):
-    """The loss, and its gradient by every signal of the policy, `{name: [B, K]}`."""
-    leaves = policy_leaves(signals)
-    loss = objective(**leaves, **settings).loss
-    wanted = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
-    gradients = torch.autograd.grad(loss, list(wanted.values()))
-    return loss.detach(), dict(zip(wanted, gradients, strict=True))
+ANCHORED = [c for c in CASES if is_anchored(c)]

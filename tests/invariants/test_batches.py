@@ -4,54 +4,75 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.invariants.cases import (
-    CASES,
-    build,
+from tests.invariants.batches import (
+    cut,
     data_only,
+    gradients,
     loss_and_gradients,
     policy_leaves,
     random_signals,
+    step,
+    take,
 )
+from tests.invariants.cases import CASES, LEARNING, RUN_CASES, build
 
-CUTS = [[2, 1, 3], [1] * 6, [5, 1]]
-WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 1.0, 0.0, 3.0], dtype=torch.float64)
-
-
-def cut(signals, sizes):
-    pieces = [value.split(sizes) for value in signals.values()]
-    return [dict(zip(signals, piece, strict=True)) for piece in zip(*pieces, strict=True)]
+CUTS = [([2, 1, 1], "mean"), ([1, 3], "sum")]
+WEIGHTS = torch.tensor([1.0, 0.5, 0.0, 3.0], dtype=torch.float64)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("sizes", CUTS, ids=str)
+def shares(objective, micro):
+    """The share of each micro-batch in the loss of the step, and its leaves."""
+    counts = [objective.counts(**data_only(batch)) for batch in micro]
+    total = {name: torch.stack([c[name] for c in counts]).sum() for name in counts[0]}
+    for batch, gathered in zip(micro, step(objective, micro), strict=True):
+        leaves = policy_leaves(batch)
+        yield objective(**leaves, gathered=gathered).loss_over(total), leaves
+
+
+@pytest.mark.parametrize(("sizes", "reduction"), CUTS, ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_micro_batches_add_up(case, sizes, reduction):
     """Shares over the global counts, known from data alone, sum to the loss and gradient of the whole."""
-    objective = build(case, reduction=reduction)
-    signals = random_signals(objective) | {"weights": WEIGHTS}
-    loss, gradients = loss_and_gradients(objective, signals)
-    micro = cut(signals, sizes)
-    counts = [objective.counts(**data_only(batch)) for batch in micro]
-    total = {name: torch.stack([c[name] for c in counts]).sum() for name in counts[0]}
-    shares, found = [], {name: [] for name in gradients}
-    for batch in micro:
-        leaves = policy_leaves(batch)
-        share = objective(**leaves).loss_over(total)
-        shares.append(share.detach())
-        wanted = [leaves[name] for name in gradients]
-        for name, gradient in zip(gradients, torch.autograd.grad(share, wanted), strict=True):
-            found[name].append(gradient)
-    assert_close(torch.stack(shares).sum(), loss)
-    for name, gradient in gradients.items():
-        assert_close(torch.cat(found[name]), gradient)
+    signals = random_signals(build(case)) | {"weights": WEIGHTS}
+    loss, slopes = loss_and_gradients(build(case, reduction=reduction), signals)
+    found = [
+        (share.detach(), gradients(share, leaves))
+        for share, leaves in shares(build(case, reduction=reduction), cut(signals, sizes))
+    ]
+    assert_close(torch.stack([share for share, _ in found]).sum(), loss)
+    for name, slope in slopes.items():
+        assert_close(torch.cat([part[name] for _, part in found]), slope)
+
+
+@pytest.mark.parametrize("case", LEARNING)
+def test_micro_batches_add_up_in_parameters_of_terms(case):
+    one, other = build(case), build(case)
+    signals = random_signals(one)
+    one(**signals).loss.backward()
+    for share, _ in shares(other, cut(signals, [1, 3])):
+        share.backward()
+    for name, module in one.modules.items():
+        for whole, pieces in zip(module.parameters(), other.modules[name].parameters(), strict=True):
+            assert (whole.grad != 0).any()
+            assert_close(pieces.grad, whole.grad)
+
+
+@pytest.mark.parametrize("case", RUN_CASES)
+def test_a_value_of_the_run_counts_once_a_step(case):
+    objective = build(case)
+    signals = random_signals(objective)
+    found = torch.stack([share for share, _ in shares(objective, cut(signals, [2, 1, 1]))])
+    assert_close(found.sum(), objective(**signals).loss)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_parts_add_up(case):
-    objective = build(case)
-    signals = random_signals(objective)
-    whole = objective(**signals).parts
-    pieces = [objective(**batch).parts for batch in cut(signals, [2, 4])]
+    signals = random_signals(build(case))
+    whole, objective, micro = build(case)(**signals).parts, build(case), cut(signals, [3, 1])
+    pieces = [
+        objective(**batch, gathered=gathered).parts
+        for batch, gathered in zip(micro, step(objective, micro), strict=True)
+    ]
     for name, part in whole.items():
         assert_close(sum(p[name].sum for p in pieces), part.sum)
         assert_close(sum(p[name].count for p in pieces), part.count)
@@ -60,9 +81,8 @@ def test_parts_add_up(case):
 @pytest.mark.parametrize("case", CASES)
 def test_counts_come_from_the_data_alone(case):
     objective = build(case)
-    one, other = random_signals(objective), random_signals(objective)
-    noise = random_signals(objective, seed=1)
-    other |= {name: noise[name] for name in set(other) - set(data_only(other))}
+    one, noise = random_signals(objective), random_signals(objective, seed=1)
+    other = noise | data_only(one)
     before = objective.counts(**data_only(one), weights=WEIGHTS)
     for signals in (one, other):
         parts = objective(**signals, weights=WEIGHTS).parts
@@ -74,26 +94,26 @@ def test_counts_come_from_the_data_alone(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_weight_two_is_the_list_twice(case):
-    objective = build(case)
-    signals = random_signals(objective)
-    weights = torch.tensor([2.0, 1, 1, 1, 2, 1], dtype=torch.float64)
-    loss, gradients = loss_and_gradients(objective, signals, weights=weights)
-    twice = [0, 1, 2, 3, 4, 5, 0, 4]
-    doubled = {name: value[twice] for name, value in signals.items()}
-    doubled_loss, doubled_gradients = loss_and_gradients(objective, doubled)
+    signals = random_signals(build(case))
+    weights = torch.tensor([2.0, 1, 1, 2], dtype=torch.float64)
+    twice = [0, 1, 2, 3, 0, 3]
+    loss, slopes = loss_and_gradients(build(case), signals, weights=weights)
+    doubled_loss, doubled = loss_and_gradients(build(case), take(signals, twice))
     assert_close(doubled_loss, loss)
-    for name, gradient in gradients.items():
-        gathered = torch.zeros_like(gradient).index_add(0, torch.tensor(twice), doubled_gradients[name])
-        assert_close(gathered, gradient)
+    for name, slope in slopes.items():
+        assert_close(torch.zeros_like(slope).index_add(0, torch.tensor(twice), doubled[name]), slope)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_weight_zero_is_the_list_left_out(case):
-    objective = build(case)
-    signals = random_signals(objective)
-    weights = torch.tensor([1.0, 0, 1, 1, 1, 0], dtype=torch.float64)
-    kept = {name: value[weights > 0] for name, value in signals.items()}
-    assert_close(objective(**signals, weights=weights).loss, objective(**kept).loss)
+    signals = random_signals(build(case))
+    weights = torch.tensor([1.0, 0, 1, 1], dtype=torch.float64)
+    loss, slopes = loss_and_gradients(build(case), signals, weights=weights)
+    kept_loss, kept = loss_and_gradients(build(case), take(signals, weights > 0))
+    assert_close(kept_loss, loss)
+    for name, slope in slopes.items():
+        assert_close(slope[weights > 0], kept[name])
+        assert (slope[weights == 0] == 0).all()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -106,10 +126,10 @@ def test_sum_is_mean_times_count(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_float32_agrees_with_float64(case):
-    objective = build(case)
-    loss, gradients = loss_and_gradients(objective, random_signals(objective))
-    rough, rough_gradients = loss_and_gradients(objective, random_signals(objective, dtype=torch.float32))
+    objective, single = build(case), build(case, dtype=torch.float32)
+    loss, slopes = loss_and_gradients(objective, random_signals(objective))
+    rough, rough_slopes = loss_and_gradients(single, random_signals(single, dtype=torch.float32))
     assert rough.dtype == torch.float32
     assert_close(rough.double(), loss, rtol=1e-5, atol=1e-5)
-    for name, gradient in gradients.items():
-        assert_close(rough_gradients[name].double(), gradient, rtol=1e-4, atol=1e-5)
+    for name, slope in slopes.items():
+        assert_close(rough_slopes[name].double(), slope, rtol=1e-4, atol=1e-5)

@@ -3,103 +3,116 @@
 import pytest
 import torch
 
-from tests.invariants.cases import (
-    CASES,
-    LISTWISE,
-    PAIRWISE,
-    build,
+from alignlab.objectives.numeric import log1mexp
+from tests.invariants.batches import (
+    absent,
+    at_start,
+    far,
+    is_score,
     loss_and_gradients,
     policy_leaves,
     random_signals,
 )
+from tests.invariants.cases import CASES, PAIRWISE, build
+
+both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 
-def assert_finite(loss, gradients):
+def assert_finite(case, signals):
+    """Loss and gradients, which it returns; in whatever precision the signals have."""
+    dtype = next(value.dtype for value in signals.values() if value.is_floating_point())
+    loss, slopes = loss_and_gradients(build(case, dtype=dtype), signals)
     assert loss.isfinite()
-    for gradient in gradients.values():
-        assert gradient.isfinite().all()
+    for slope in slopes.values():
+        assert slope.isfinite().all()
+    return loss, slopes
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_response_at_all_is_a_zero_with_its_graph(case):
     """A rank whose micro-batch holds nothing still takes part in the backward."""
-    objective = build(case)
-    signals = random_signals(objective)
+    signals = random_signals(build(case))
     signals["where"] = torch.zeros_like(signals["where"])
-    loss, gradients = loss_and_gradients(objective, signals)
+    loss, slopes = assert_finite(case, signals)
     assert loss == 0
-    for gradient in gradients.values():
-        assert (gradient == 0).all()
+    for slope in slopes.values():
+        assert (slope == 0).all()
 
 
-@pytest.mark.parametrize("width", [1, 4])
 @pytest.mark.parametrize("case", CASES)
-def test_equal_labels_are_finite(case, width):
+def test_a_loss_keeps_its_graph_without_responses(case):
     objective = build(case)
-    signals = random_signals(objective, width=width)
+    leaves = policy_leaves(random_signals(objective))
+    leaves["where"] = torch.zeros_like(leaves["where"])
+    assert objective(**leaves).loss.requires_grad
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_equal_labels(case, width):
+    signals = random_signals(build(case), width=width)
     if "labels" in signals:
         signals["labels"] = torch.full_like(signals["labels"], 0.5)
-    assert_finite(*loss_and_gradients(objective, signals))
+    loss, slopes = assert_finite(case, signals)
+    if case in PAIRWISE:  # there is no pair
+        assert loss == 0
+        for slope in slopes.values():
+            assert (slope == 0).all()
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.partition("-")[0] in PAIRWISE])
-def test_equal_labels_teach_pairwise_losses_nothing(case):
-    objective = build(case)
-    signals = random_signals(objective)
-    signals["labels"] = torch.full_like(signals["labels"], 0.5)
-    loss, gradients = loss_and_gradients(objective, signals)
-    assert loss == 0
-    assert (gradients["logps"] == 0).all()
-
-
-@pytest.mark.parametrize("scale", [1e3, 1e5])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("width", [2, 4])
 @pytest.mark.parametrize("case", CASES)
-def test_huge_log_ratios_are_finite(case, width, dtype, scale):
-    """Log-ratios of both signs, up to `scale` nats, for and against the labels."""
-    objective = build(case)
-    signals = random_signals(objective, width=width, dtype=dtype)
-    sign = 1 - 2 * (torch.arange(6 * width).reshape(6, width) % 2)
-    for name in ("logps", "kl_reverse", "kl_forward"):
-        if name in signals:
-            signals[name] = sign * scale if name == "logps" else signals[name] * scale
-            signals[name] = signals[name].to(dtype)
-    assert_finite(*loss_and_gradients(objective, signals))
+def test_ties_of_some_labels_and_of_all_scores(case):
+    """Where policy and reference are one, too: every log-ratio and divergence is 0."""
+    signals = random_signals(build(case), width=4)
     if "labels" in signals:
-        signals["labels"] = 1 - signals["labels"]
-    assert_finite(*loss_and_gradients(objective, signals))
+        signals["labels"] = signals["labels"].round()
+    assert_finite(case, at_start(signals))
+    scores = {name: torch.full_like(value, -1) for name, value in signals.items() if name.endswith("logps")}
+    assert_finite(case, signals | scores)
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"), [(1e3, torch.float32), (1e5, torch.float32), (1e5, torch.float64)], ids=str
+)
+@pytest.mark.parametrize("case", CASES)
+def test_huge_log_ratios(case, dtype, scale):
+    """Of both signs, for and against the labels."""
+    for first in (0, 1):
+        assert_finite(case, far(random_signals(build(case), dtype=dtype), scale, first))
+
+
+@both_dtypes
+@pytest.mark.parametrize("case", CASES)
+def test_sure_responses(case, dtype):
+    """A policy, and a reference, that give a response all of the probability."""
+    signals = random_signals(build(case), dtype=dtype)
+    for sure in (is_score, lambda name: "ref" in name):
+        certain = {
+            name: torch.zeros_like(value)
+            for name, value in signals.items()
+            if sure(name) and (name.endswith("logps") or name in ("entropy", "log_collisions", "ref_entropy"))
+        }
+        assert_finite(case, signals | certain)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_policy_equal_to_its_reference_is_finite(case):
-    objective = build(case)
-    signals = random_signals(objective)
-    for name in set(signals) & {"kl_reverse", "kl_forward"}:
-        signals[name] = torch.zeros_like(signals[name])
-    if "ref_logps" in signals:
-        signals["ref_logps"] = signals["logps"].clone()
-    assert_finite(*loss_and_gradients(objective, signals))
+def test_responses_without_tokens(case):
+    signals = random_signals(build(case))
+    if "lengths" in signals:
+        signals["lengths"] = signals["lengths"] * torch.tensor([0.0, 1, 0, 0])[:, None]
+    if "step_lengths" in signals:
+        signals["step_lengths"] = signals["step_lengths"] * torch.tensor([0.0, 1, 0, 0])[:, None, None]
+    _, slopes = assert_finite(case, signals)
+    for name, slope in slopes.items():
+        assert (slope[absent(name, signals)] == 0).all()
 
 
-@pytest.mark.parametrize("name", LISTWISE)
-def test_ties_in_the_scores_are_finite(name):
-    objective = build(name)
-    signals = random_signals(objective)
-    signals["logps"] = torch.zeros_like(signals["logps"])
-    if "ref_logps" in signals:
-        signals["ref_logps"] = torch.zeros_like(signals["logps"])
-    assert_finite(*loss_and_gradients(objective, signals))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_gradient_is_the_slope(case):
-    """torch.autograd.gradcheck, by every signal of the policy."""
-    objective = build(case)
-    leaves = policy_leaves(random_signals(objective, lists=3, width=3))
-    names = [name for name, leaf in leaves.items() if leaf.requires_grad]
-
-    def loss(*scores):
-        return objective(**(leaves | dict(zip(names, scores, strict=True)))).loss
-
-    assert torch.autograd.gradcheck(loss, tuple(leaves[name] for name in names))
+@both_dtypes
+def test_log1mexp_near_both_ends(dtype):
+    x = -torch.logspace(-30, 5, 71, dtype=dtype)
+    x.requires_grad_()
+    values = log1mexp(x)
+    (slope,) = torch.autograd.grad(values.sum(), x)
+    assert values.isfinite().all()
+    assert slope.isfinite().all()
+    torch.testing.assert_close(slope, -1 / torch.expm1(-x.detach()))

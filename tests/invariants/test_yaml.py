@@ -6,7 +6,7 @@ import pytest
 
 from alignlab import load_objective
 from alignlab.objectives.load import build_objective, read_choice
-from alignlab.objectives.objective import REDUCTIONS
+from alignlab.objectives.objective import FORMS, REDUCTIONS
 from alignlab.objectives.pairs import CHOICES
 from alignlab.objectives.term import KINDS
 from alignlab.targets import locate
@@ -34,7 +34,8 @@ def test_objective_lists_every_hyper_parameter(name):
 def test_settings_of_the_objective(name):
     node = read_choice("objective", name)
     assert node["reduction"] in REDUCTIONS
-    assert set(node) - {"pairs"} == {"name", "loss", "reduction"}
+    assert set(node) - {"pairs", "form"} == {"name", "loss", "reduction"}
+    assert node.get("form", "pairs") in FORMS
     assert node.get("pairs", "none") in (CHOICES if load_objective(name).is_pairwise else {"none"})
 
 
@@ -43,7 +44,10 @@ def test_yaml_reaches_the_loss(name):
     """Every value of the file is bound, and none but these."""
     node = read_choice("objective", name)
     objective = build_objective(node, {})
-    assert objective.loss.function.keywords == {k: v for k, v in node["loss"].items() if k != "_target_"}
+    bound = objective.loss.contract.hyper | getattr(objective.loss.function, "keywords", {})
+    assert {k: bound[k] for k in node["loss"] if k != "_target_"} == {
+        k: v for k, v in node["loss"].items() if k != "_target_"
+    }
     assert objective.beta == node["loss"].get("beta", 1.0)
 
 
@@ -58,12 +62,15 @@ def test_regularizer_lists_its_weight_and_every_hyper_parameter(name):
     assert set(node) - {"kind"} == {"_target_", "weight"} | keyword_only(node["_target_"])
     assert node.get("kind", "additive") in KINDS
     (term,) = load_objective("dpo", regularizers=[name]).regularizers
-    assert (term.weight, term.kind) == (node["weight"], node.get("kind", "additive"))
+    assert (term.weight.start, term.kind) == (node["weight"], node.get("kind", "additive"))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_hyper_parameter_override_leaves_the_rest(name):
     loss = read_choice("objective", name)["loss"]
     key = next(k for k, v in loss.items() if isinstance(v, float))
-    bound = load_objective(name, **{key: 7.5}).loss.function.keywords
-    assert bound == {k: v for k, v in loss.items() if k != "_target_"} | {key: 7.5}
+    changed = loss[key] / 2 + 0.01
+    term = load_objective(name, **{key: changed}).loss
+    bound = term.contract.hyper | getattr(term.function, "keywords", {})
+    for other, value in (loss | {key: changed}).items():
+        assert other == "_target_" or bound[other] == value

@@ -132,6 +132,7 @@ def test_tiny_settings_keep_what_tells_the_layers_apart():
     assert tiny["vocab_size"] < config.vocab_size
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v6.*:FutureWarning")  # peft's
 def test_a_model_inside_peft_is_packed_too():
     peft = pytest.importorskip("peft", reason="needs the package peft (pip install 'alignlab[peft]')")
     options = peft.LoraConfig(

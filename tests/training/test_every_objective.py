@@ -12,7 +12,9 @@ from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage
 
 UNTRAINABLE = {
-    name for name in choices("regularizers") if load_objective("dpo", regularizers=[name]).signals & UNTRAINED.keys()
+    name
+    for name in choices("regularizers")
+    if load_objective("dpo", regularizers=[name]).signals & UNTRAINED.keys()
 }
 TERMS = [("regularizers", name) for name in choices("regularizers") if name not in UNTRAINABLE]
 TERMS += [("modifiers", name) for name in choices("modifiers")]
