@@ -1,45 +1,115 @@
-"""Write the generated pages: docs/methods.md (every objective and regularizer) and docs/config.md (every choice).
+"""Write the generated pages: docs/objectives.md (objectives, regularizers, modifiers) and docs/config.md.
 
 `python scripts/make_docs.py` writes them; a test holds that they are up to date.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import fill
 
-from alignlab.objectives.load import build_term, choices, load_objective, read_choice
+from alignlab.objectives.card import FAMILIES, GROUPS, Card, as_yaml, cards
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-NOTE = "<!-- written by scripts/make_docs.py; edit conf/ and run it again -->\n"
+NOTE = "<!-- written by scripts/make_docs.py; edit conf/ or the docstrings and run it again -->\n"
+INTRODUCTION = """# Objectives
+
+Every objective, regularizer and modifier: chosen by `objective=NAME`, `'regularizers=[NAME,NAME]'` and
+`'modifiers=[NAME]'`; hyper-parameters are set as `objective.loss.beta=0.2`, `regularizers.sft.weight=0.1`,
+`modifiers.ld.alpha=0.3`. `python scripts/objectives.py NAME` prints one of them and draws its loss and gradient.
+
+Logs are natural; log-probabilities and log-ratios are sums over a response's tokens, in nats, unless a formula
+divides. `chosen_*` and `rejected_*` are the two sides of a pair, `i` and `j` responses of a list; what every signal
+is stands in `alignlab/signals.py`. *Data* is the least that is needed: rated **lists**, **pairs** of responses to a
+prompt, or **single** responses that are good or bad; pairs can be cut from lists, and lists of two are pairs.
+*Range* is what a sweep should cover. What an objective reduces to is held by
+[test_reductions.py](../tests/invariants/test_reductions.py). Where papers and libraries differ, see
+[conventions](conventions.md).
+"""
 
 
-def methods_page() -> str:
-    """Tables of objectives and regularizers: what each is, where, and what it asks for."""
-    lines = [NOTE, "# Methods\n", "## Objectives\n"]
+def objectives_page() -> str:
+    """One table that leads to a section for each."""
+    everything = [card for group in GROUPS for card in cards(group)]
+    lines = [NOTE, INTRODUCTION]
+    for family, title in FAMILIES.items():
+        members = [card for card in everything if card.family == family]
+        lines += [f"## {title}\n", *table(members)]
+        lines += ["", *(section(card) for card in members)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def table(members: Sequence[Card]) -> Iterator[str]:
+    """One row each, under a heading; columns that say nothing are left out."""
+    cells: dict[str, list[str]] = {
+        "name": [f"[`{card.name}`](#{heading(card).replace('.', '')})" for card in members],
+        "what it is": [linked(card.title) for card in members],
+        "data": [card.form for card in members],
+        "reference": [reference(card) for card in members],
+        "reduces to": ["; ".join(card.reduces) for card in members],
+    }
+    told = {name: column for name, column in cells.items() if any(column)}
+    yield row(*told)
+    yield row(*("---" for _ in told))
+    for values in zip(*told.values(), strict=True):
+        yield row(*values)
+
+
+def row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def section(card: Card) -> str:
+    """Formula, facts, hyper-parameters, and what to know."""
+    signals = ", ".join(f"`{signal}`" for signal in card.signals) or "none of its own"
+    module = card.target.rpartition(".")[0].replace(".", "/") + ".py"
+    tests = ", ".join(f"[{path.name}](../{path.relative_to(ROOT)})" for path in tests_of(card))
+    facts = [f"signals: {signals}", f"code: [{module}](../{module})", f"test: {tests}"]
+    if card.form:
+        facts[:0] = [f"data: {card.form}", f"reference: {reference(card)}"]
+    lines = [f"### {heading(card)}\n", f"{linked(card.title)}\n"]
     lines += [
-        "| `objective=` | what it is | function | sees | reference | hyper-parameters |",
-        "|---|---|---|---|---|---|",
+        "```text",
+        fill(card.formula.replace("`", ""), 100, break_on_hyphens=False),
+        "```\n",
+        *(f"{note}\n" for note in card.notes),
     ]
-    for name in choices("objective"):
-        objective = load_objective(name)
-        node = read_choice("objective", name)
-        sees = "pairs" if objective.is_pairwise else "lists"
-        reference = "yes" if objective.needs_reference else "no"
-        lines.append(_row(name, _title("objective", name), node["loss"], sees, reference))
-    lines += [
-        "\n## Regularizers\n",
-        "| `regularizers=[...]` | what it is | function | kind | signals | settings |",
-    ]
-    lines.append("|---|---|---|---|---|---|")
-    for name in choices("regularizers"):
-        node = read_choice("regularizers", name)[name]
-        term = build_term(name, node, f"regularizers.{name}")
-        lines.append(
-            _row(name, _title("regularizers", name), node, term.kind, ", ".join(term.contract.signals))
-        )
-    lines.append("\nEquations and papers stand in the functions' docstrings.\n")
-    return "\n".join(lines)
+    lines += [f"- {fact}" for fact in facts]
+    if card.hyper:
+        lines += ["", row("hyper-parameter", "default", "range", ""), row("---", "---", "---", "---")]
+        lines += [
+            row(f"`{h.name}`", as_yaml(h.default), h.range.replace(" | ", ", "), h.note) for h in card.hyper
+        ]
+    return "\n".join((*lines, ""))
+
+
+def heading(card: Card) -> str:
+    return card.name if card.group == "objective" else f"{card.group}.{card.name}"
+
+
+def reference(card: Card) -> str:
+    return ("none", "one", "two")[card.references] if card.form else ""
+
+
+def linked(title: str) -> str:
+    return re.sub(r"arXiv:(\d{4}\.\d{5})", r"[\1](https://arxiv.org/abs/\1)", title)
+
+
+def tests_of(card: Card) -> list[Path]:
+    """One or two test files of its group that speak of it, those with the shared vectors first."""
+    function = card.target.rpartition(".")[2]
+    mention = re.compile(rf'"{card.name}"|\b{function}[(,.]|_{card.name}\b')
+    found = []
+    for folder in {card.group.replace("objective", "objectives"): 0, "objectives": 0}:
+        for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
+            text = path.read_text(encoding="utf-8")
+            if mention.search(text):
+                found.append(
+                    (folder == "objectives", "needs_vectors" not in text, -len(mention.findall(text)), path)
+                )
+    ranked = sorted(found)
+    return [path for *rank, path in ranked[:2] if rank[:2] == list(ranked[0][:2])]
 
 
 def config_page() -> str:
@@ -60,20 +130,8 @@ def config_page() -> str:
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Every generated page: where it stands, and its text."""
-    yield ROOT / "docs" / "methods.md", methods_page()
+    yield ROOT / "docs" / "objectives.md", objectives_page()
     yield ROOT / "docs" / "config.md", config_page()
-
-
-def _row(name: str, title: str, node: dict, *cells: str) -> str:
-    function = node["_target_"].removeprefix("alignlab.")
-    hyper = {key: value for key, value in node.items() if key not in ("_target_", "kind")}
-    settings = ", ".join(f"{key}={'null' if value is None else value}" for key, value in hyper.items())
-    return " | ".join((f"| `{name}`", title, f"`{function}`", *cells, f"{settings} |"))
-
-
-def _title(group: str, name: str) -> str:
-    first = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-    return re.sub(r"arXiv:(\d{4}\.\d{5})", r"[\1](https://arxiv.org/abs/\1)", first)
 
 
 if __name__ == "__main__":
