@@ -58,10 +58,43 @@ def score(
 
     `ref_logps` and `ref2_logps` come with their references. References get no gradient.
     """
+    values, prompts, features = _found(batch, policy, reference, reference2, wanted)
+    sums_N = {name: per_row(value, batch) for name, value in values.items()}
+    more = {name: batch.slotted(value) for name, value in sums_N.items()} | prompts
+    logps, lengths = more.pop("logps"), batch.slotted(batch.row_lengths).to(values["logps"].dtype)
+    if "ref_entropy" in more:
+        more["ref_entropy"] = relative_entropy(more["ref_entropy"], lengths, policy.head.vocabulary)
+    for row, index_B in batch.extra.items():
+        for name in sums_N.keys() & {"logps", "ref_logps"}:
+            more[f"{row}_{name}"] = torch.cat([sums_N[name], sums_N[name].new_zeros(1)])[index_B]
+    more |= step_signals(batch, values, features["hidden"], wanted)
+    tokens = features | {name: values[of] for name, of in TOKENS.items() if of in values}
+    return Scores(
+        token_logps=values["logps"],
+        logps=logps,
+        lengths=lengths,
+        more={name: value for name, value in more.items() if name in ALWAYS or name in wanted},
+        tokens={name: value.to(logps.dtype) for name, value in tokens.items() if name in wanted},
+    )
+
+
+def _found(
+    batch: Batch,
+    policy: Encoder,
+    reference: Encoder | None,
+    reference2: Encoder | None,
+    wanted: Collection[str],
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """By name: quantities of response tokens `[R]`, log-probabilities of prompts `[B, K]`, features `[R, ...]`.
+
+    The references come first, so that nothing of theirs is in memory beside the policy's graph but
+    what it is compared with.
+    """
     values: dict[str, Tensor] = {}
     prompts: dict[str, Tensor] = {}
     features: dict[str, Tensor] = {}
     against: tuple[Tensor, Head] | None = None
+    targets = batch.tokens[batch.is_response]
     for prefix, model in (("ref_", reference), ("ref2_", reference2), ("", policy)):
         if model is None:
             continue
@@ -71,35 +104,14 @@ def score(
             names = [name for name in ALONE if name == "logps" or prefix + name in wanted]
             if not prefix and against is not None:
                 names += [name for name in AGAINST if name in wanted or f"token_{name}" in wanted]
-            targets = batch.tokens[batch.is_response]
             found = token_scores(seen.hidden, targets, model.head, names=names, reference=against)
             if seen.prompt_hidden is not None:
                 prompts[f"{prefix}prompt_logps"] = _prompt_logps(batch, seen.prompt_hidden, model.head)
         if prefix == "ref_":
             against = seen.hidden, model.head
         values |= {prefix + name: value for name, value in found.items()}
-        features |= {prefix + name: value for name, value in seen.features.items()}
-    features["hidden"] = seen.hidden
-
-    sums_N = {name: per_row(value, batch) for name, value in values.items()}
-    more = {name: batch.slotted(value) for name, value in sums_N.items()} | prompts
-    logps, lengths = more.pop("logps"), batch.slotted(batch.row_lengths).to(values["logps"].dtype)
-    if "ref_entropy" in more:
-        more["ref_entropy"] = relative_entropy(more["ref_entropy"], lengths, policy.head.vocabulary)
-    for row, index_B in batch.extra.items():
-        for name in ("logps", "ref_logps"):
-            if name in sums_N:
-                more[f"{row}_{name}"] = torch.cat([sums_N[name], sums_N[name].new_zeros(1)])[index_B]
-    if batch.step is not None:
-        more |= step_signals(batch, values, seen.hidden, wanted)
-    tokens = features | {name: values[of] for name, of in TOKENS.items() if of in values}
-    return Scores(
-        token_logps=values["logps"],
-        logps=logps,
-        lengths=lengths,
-        more={name: value for name, value in more.items() if name in ALWAYS or name in wanted},
-        tokens={name: value.to(logps.dtype) for name, value in tokens.items() if name in wanted},
-    )
+        features |= {prefix + name: value for name, value in {**seen.features, "hidden": seen.hidden}.items()}
+    return values, prompts, features
 
 
 def relative_entropy(

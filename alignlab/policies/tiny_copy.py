@@ -1,7 +1,7 @@
 """A tiny float64 copy of a model's architecture, on which a claim about the architecture can be tried."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import nn
@@ -116,6 +116,7 @@ def _few_layers(settings: dict[str, Any], layers: int) -> tuple[int, dict[str, A
 class Exact(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps in float64 what a model's code would round to float32 (norms, softmax, rotary angles)."""
 
+    @no_type_check  # called for every operation: a check of its arguments would cost more than they do
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation; a cast to float32 becomes one to float64."""
         kwargs = dict(kwargs or {})

@@ -62,6 +62,7 @@ def work(rank, port, kind, checkpointing):
         gradient = parameter.grad.full_tensor() if kind == "fsdp" else parameter.grad
         wanted = expected[name.removeprefix("module.")] / 2
         torch.testing.assert_close(gradient, wanted, atol=1e-6, rtol=1e-6)
+    dist.barrier()  # or one may hang up before the other has read its last message
     dist.destroy_process_group()
 
 
@@ -72,4 +73,9 @@ def test_gradients_are_those_of_one_process(kind, checkpointing):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(work, (port, kind, checkpointing), nprocs=2)
+    started = multiprocessing.spawn(work, (port, kind, checkpointing), nprocs=2, join=False)
+    try:
+        assert any(started.join(timeout=10) for _ in range(20)), "the processes wait for each other"
+    finally:
+        for process in started.processes:
+            process.kill()

@@ -41,6 +41,7 @@ def rank_of_two(rank, meeting):
     torch.set_num_threads(1)
     for case in GATHERING:
         check(case, rank)
+    dist.barrier()  # or one may hang up before the other has read its last message
     dist.destroy_process_group()
 
 
