@@ -133,7 +133,11 @@ def test_rows_of_different_seeds_and_splits_differ():
 def test_ids_and_meta():
     rows = list(examples(split="test", size=3))
     assert [row.id for row in rows] == ["lab-test-000000", "lab-test-000001", "lab-test-000002"]
-    assert all(row.meta == {"source": "lab"} for row in rows)
+    for row in rows:
+        best = row.responses[row.rewards.index(max(row.rewards))]
+        assert row.meta["source"] == "lab"
+        assert row.meta["rationale"]
+        assert all(sentence in best for sentence in row.meta["rationale"].split(". "))
 
 
 def test_rows_do_not_depend_on_the_hash_seed():
