@@ -34,7 +34,7 @@ class CausalLM(nn.Module):
     @property
     def packed(self) -> bool:
         """Whether each prompt is read once for all its responses."""
-        return self.form is not PADDED
+        return self.form != PADDED
 
     @property
     def head(self) -> Head:

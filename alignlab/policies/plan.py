@@ -19,6 +19,8 @@ CALL = {"cpu": 2**13, "cuda": 2**20}
 """What a call costs beside its work, in pairs of a query and a key."""
 COPY = 32
 """What it costs to copy a key, in such pairs."""
+MOST = 2**25
+"""Pairs that a call of several units may have: what bounds the memory of its mask."""
 
 
 class Unit(NamedTuple):
@@ -100,7 +102,8 @@ def _alike(units: Iterable[Unit], call: int) -> Iterator[list[Unit]]:
         queries, keys = unit.shape
         wide, long = max(widest, queries), max(longest, keys)
         waste = (len(group) + 1) * wide * long - len(group) * widest * longest - queries * keys
-        if group and (unit.causal != group[0].causal or waste > call):
+        full = (len(group) + 1) * wide * long > MOST
+        if group and (unit.causal != group[0].causal or waste > call or full):
             yield group
             group, wide, long = [], queries, keys
         group.append(unit)

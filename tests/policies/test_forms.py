@@ -120,6 +120,7 @@ def test_wrapping_twice_or_copying_keeps_the_form():
     assert CausalLM(model).packed
     assert model.config._attn_implementation == name == "packed_sdpa"
     assert CausalLM(copy.deepcopy(model)).packed
+    assert not copy.deepcopy(policy("llama", packing="off")).packed
 
 
 def test_tiny_settings_keep_what_tells_the_layers_apart():

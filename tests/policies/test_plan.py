@@ -112,6 +112,14 @@ def test_lists_of_like_size_share_calls_and_others_do_not():
     assert [tile.queries.shape for tile in Plan(batch).tiles if tile.causal] == [(3, 502), (2, 31)]
 
 
+def test_a_call_has_a_limit(monkeypatch):
+    batch = batch_of([([1] * 9, [[2] * 5] * 2)] * 4)
+    assert [tile.queries.shape for tile in Plan(batch).tiles] == [(4, 19)]
+    monkeypatch.setattr(plan, "MOST", 19 * 19 * 3)
+    assert [tile.queries.shape for tile in Plan(batch).tiles] == [(3, 19), (1, 19)]
+    check(batch, {})
+
+
 def test_prompts_of_a_list_keep_to_themselves():
     batch = pack([[([1, 2], [3]), ([4, 5, 6], [7, 8])], [([1], [2])]])
     check(batch, {})
