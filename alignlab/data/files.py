@@ -35,10 +35,15 @@ def data_files(path: str) -> list[Path]:
     found = (
         [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and _is_data(p, root))
     )
-    files = [p for p in found if _format(p) in FORMATS]
+    files = [p for p in found if is_data_file(p.name)]
     if not files:
         raise DataError(f"data.path={path}: no data files there (looked for {', '.join(FORMATS)}, also .gz)")
     return files
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a name ends as those of data files do."""
+    return _format(Path(name)) in FORMATS
 
 
 def split_files(files: Sequence[Path], split: str, named: str | None = None) -> list[Path]:
@@ -65,6 +70,26 @@ def read(files: Iterable[Path]) -> Iterator[Raw]:
             raise DataError(f"data.path: {file} cannot be read: {error}") from error
 
 
+def grouped(rows: Iterable[Raw], by: str) -> Iterator[Raw]:
+    """Rows that follow each other with one value in the column `by` as one, {by: value, "rows": [row, ...]}.
+
+    It stands where the first of them stood. Rows without the column, and broken ones, stay single.
+    """
+    first, held = Origin("", 0), list[dict[str, Any]]()
+    for origin, row in rows:
+        whole = [row] if isinstance(row, dict) and row.get(by) is not None else []
+        if held and whole and whole[0][by] == held[0][by]:
+            held += whole
+            continue
+        if held:
+            yield first, {by: held[0][by], "rows": held}
+        first, held = origin, whole
+        if not whole:
+            yield origin, row
+    if held:
+        yield first, {by: held[0][by], "rows": held}
+
+
 def _jsonl(file: Path) -> Iterator[Raw]:
     with _open(file) as lines:
         for number, line in enumerate(lines, start=1):
@@ -82,6 +107,10 @@ def _jsonl(file: Path) -> Iterator[Raw]:
 
 
 def _json(file: Path) -> Iterator[Raw]:
+    """A list of rows; or a row a line, which some call .json too."""
+    if _begins_with_a_row(file):
+        yield from _jsonl(file)
+        return
     with _open(file) as stream:
         try:
             rows = json.loads(stream.read().decode("utf-8-sig"))
@@ -98,12 +127,27 @@ def _json(file: Path) -> Iterator[Raw]:
         yield Origin(str(file), number), _mapping(row)
 
 
+def _begins_with_a_row(file: Path) -> bool:
+    with _open(file) as lines:
+        first = next((line for line in lines if line.strip()), b"")
+    try:
+        return isinstance(json.loads(first.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _csv(file: Path) -> Iterator[Raw]:
     """Empty cells count as missing."""
     with _open(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         try:
-            for number, row in enumerate(csv.DictReader(text), start=1):
+            table = csv.DictReader(text)
+            names = table.fieldnames or []
+            if _is_escaped("".join(names)) or "\0" in "".join(names):
+                raise DataError(f"{file}: the names of its columns are not UTF-8; save the file as UTF-8")
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise DataError(f"{file}: two columns are named '{twice[0]}'")
+            for number, row in enumerate(table, start=1):
                 yield Origin(str(file), number), _cells(row)
         except csv.Error as error:
             raise DataError(f"{file}: no readable csv: {error}") from error
@@ -129,10 +173,11 @@ def _table(file: Path) -> Iterator[Raw]:
     try:
         with _open(file) as stream:
             for batch in _record_batches(stream, _format(file)):
+                batch.validate(full=True)  # a damaged file must not be read beyond its end
                 for row in batch.to_pylist():
                     number += 1
                     yield Origin(str(file), number), row
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, OverflowError, MemoryError) as error:  # lengths may be damaged too
         raise DataError(f"{file}: no readable {_format(file)} file: {error}") from error
 
 

@@ -1,141 +1,102 @@
-"""Examples of a run: source, validation, pipeline, and the split into training and validation."""
+"""Examples of a run: source, validation, the split, and the pipeline."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
-from alignlab.data import files, hub_rows
-from alignlab.data.examples import (
-    Report,
-    Step,
-    converted,
-    generated,
-    informative,
-    takes_rows,
-    transformed,
-)
-from alignlab.errors import ConfigError, DataError
+from alignlab.data.examples import Report, informative
+from alignlab.data.identity import digest
+from alignlab.data.pipeline import piped, stored
+from alignlab.data.read import source_rows
+from alignlab.data.spec import SPLITS, DataSpec
+from alignlab.data.steps import Step, text_and_token_steps
+from alignlab.data.table import ExampleTable
+from alignlab.data.transforms.split import apart, split
+from alignlab.errors import DataError
 from alignlab.types import Example
 
-SPLITS = ("train", "validation")
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """Everything that decides which examples a run sees; conf/data/knobs.yaml says what each means."""
-
-    name: str
-    source: Callable[..., Any]
-    form: str | None = None
-    steps: Mapping[str, Step] = field(default_factory=dict)
-    path: str | None = None
-    hub: Mapping[str, Any] | None = None
-    on_bad_row: str = "raise"
-    validation_fraction: float | None = 0.05
-    limit: int | None = None
-    limit_validation: int | None = 256
-    max_length: int = 1024
-    max_prompt_length: int | None = None
-    min_response_length: int = 32
-    lists_per_step: int = 16
-    microbatch_tokens: int = 16384
-    shuffle: bool = True
-    step_delimiter: str = "\n"
-
-    def limit_of(self, split: str) -> int | None:
-        """Most examples of a split."""
-        return self.limit if split == "train" else self.limit_validation
+Tables = dict[str, ExampleTable]
+"""Rows by split."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Text rows of both splits, with the account of how they came about."""
+    """Text rows of both splits, the steps that wait for their tokens, and the account of how they came about."""
 
-    train: list[Example]
-    validation: list[Example]
+    train: ExampleTable
+    validation: ExampleTable
     report: Report
+    token_steps: Mapping[str, Step] = field(default_factory=dict)
 
     def largest(self) -> int:
         """Responses of the longest list."""
-        return max((len(example.labels) for example in [*self.train, *self.validation]), default=0)
+        return max(int(table.sizes.max(initial=0)) for table in (self.train, self.validation))
 
 
-def load_examples(spec: DataSpec) -> Examples:
+def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     """Read, check and transform both splits. A source without a validation split is divided by prompt.
 
+    Every step is kept below `cache_dir`, so that only what changed, and what follows it, is done again.
     Raises DataError on bad rows, missing files, an unreachable hub, or when nothing is left.
     """
-    report = Report()
-    if not takes_rows(spec.source):
-        splits = {split: generated(_made(spec, split), report) for split in SPLITS}
-    else:
-        splits = _read_splits(spec, report)
-    kept = {
-        split: list(islice(_piped(rows, spec, report), spec.limit_of(split)))
-        for split, rows in splits.items()
-    }
-    for split, rows in kept.items():
-        if not rows:
+    report, found = Report(), {}
+    text, tokens = text_and_token_steps(spec.steps)
+    if spec.mix:
+        tokens = {"mix": spec.mix, **tokens}
+    for name, rows in divided(spec, cache_dir, report).items():
+        piping = {**text, "preference": informative}
+        table = piped(rows, piping, name, cache_dir, report, spec.processes)
+        if not len(table):
             raise DataError(
-                f"data '{spec.name}' has no {split} rows left after its pipeline: "
-                + "; ".join(report.lines())
+                f"data '{spec.name}' has no {name} rows left after its pipeline: " + "; ".join(report.lines())
             )
-    return Examples(kept["train"], kept["validation"], report)
+        found[name] = table if tokens else limited(table, spec.limit_of(name), report)
+    return Examples(found["train"], found["validation"], report, tokens)
 
 
-def _piped(rows: Iterable[Example], spec: DataSpec, report: Report) -> Iterator[Example]:
-    for name, step in spec.steps.items():
-        rows = transformed(rows, name, step, report)
-    return informative(rows, report)
+def limited(table: ExampleTable, most: int | None, report: Report) -> ExampleTable:
+    """The first rows, on the account too."""
+    head = table.first(most)
+    if len(head) < len(table):
+        report.count("limit", "in", len(table))
+        report.count("limit", "out", len(head))
+    return head
 
 
-def _made(spec: DataSpec, split: str) -> Iterable[Example]:
-    size = spec.limit_of(split)
-    if size is None:
-        raise ConfigError(
-            f"data '{spec.name}' makes its own rows: say how many (data.limit, data.limit_validation)"
-        )
-    return spec.source(split=split, size=size)
+def divided(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
+    """Source rows of training and validation, no prompt on both sides.
 
-
-def _read_splits(spec: DataSpec, report: Report) -> dict[str, Iterator[Example]]:
-    def read(raw: Iterable[files.Raw]) -> Iterator[Example]:
-        return converted(raw, spec.source, report, skip_bad=spec.on_bad_row == "skip")
-
-    if spec.path is None:
-        if spec.hub is None:
-            raise DataError(f"data '{spec.name}' is read from files: set data.path=/my/file-or-folder")
-        named = [split for split in SPLITS if spec.hub["splits"].get(split)]
-        raw = {split: hub_rows.rows(spec.hub, split) for split in named}
-    else:
-        found = files.data_files(spec.path)
-        names = spec.hub["splits"] if spec.hub else {}
-        chosen = {split: files.split_files(found, split, names.get(split)) for split in SPLITS}
-        chosen["validation"] = [file for file in chosen["validation"] if file not in chosen["train"]]
-        raw = {split: files.read(group) for split, group in chosen.items() if group}
-        raw = raw if "train" in raw else {"train": files.read(found)}
-    if "validation" in raw:
-        return {split: read(raw[split]) for split in SPLITS}
-    return _divided(read(raw["train"]), spec.validation_fraction)
-
-
-def _divided(examples: Iterable[Example], fraction: float | None) -> dict[str, Iterator[Example]]:
-    """A share of all prompts for validation, chosen by a hash of the prompt: none is on both sides.
-
-    Without a share (None) both sides are all rows.
+    One and the same rows serve as both where `validation_fraction` is None.
     """
-    if fraction is None:
-        rows = list(examples)
-        return {split: iter(rows) for split in SPLITS}
-    sides: dict[str, list[Example]] = {split: [] for split in SPLITS}
-    for example in examples:
-        text = "\n".join(f"{m['role']}: {m['content']}" for m in example.prompt)
-        share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-        sides["validation" if share < fraction else "train"].append(example)
-    if not sides["validation"] and len(sides["train"]) > 1:
-        prompt = sides["train"][-1].prompt
-        sides["validation"] = [e for e in sides["train"] if e.prompt == prompt]
-        sides["train"] = [e for e in sides["train"] if e.prompt != prompt]
-    return {split: iter(rows) for split, rows in sides.items()}
+    tables = _joined(spec, cache_dir, report) if spec.parts else source_rows(spec, cache_dir, report)
+    if "validation" in tables:
+        others: dict[str, Step] = {"apart": partial(apart, others=tables["train"])}
+        tables["validation"] = piped(
+            tables["validation"], others, "validation", cache_dir, report, spec.processes
+        )
+        return tables
+    halves: dict[str, Step] = {}
+    if spec.validation_fraction is not None and "split" not in spec.steps:
+        halves = {"split": partial(split, validation=spec.validation_fraction)}
+    return {
+        name: piped(tables["train"], halves, name, cache_dir, Report(), spec.processes) for name in SPLITS
+    }
+
+
+def _joined(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
+    """Rows of all parts of a mixture, each named after its part."""
+    sides = {name: divided(part, cache_dir, report) for name, part in spec.parts.items()}
+    tables = {}
+    for split_ in SPLITS:
+        rows = {name: side[split_] for name, side in sides.items()}
+        key = digest("mixture", {name: table.fingerprint for name, table in rows.items()})
+        tables[split_] = stored(cache_dir, key, partial(_named, rows), report, "mixture")
+    return tables
+
+
+def _named(parts: Mapping[str, ExampleTable], _: Report) -> Iterator[Example]:
+    for name, rows in parts.items():
+        for example in rows:
+            meta = {**example.meta, "part": name, "source": example.meta.get("source") or name}
+            yield replace(example, id=f"{name}/{example.id}", meta=meta)

@@ -1,7 +1,7 @@
 """Row by row: where a row came from, what can be wrong with it, and the check that all rows pass."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,14 @@ class RowError(Exception):
 
 class Drop(Exception):
     """A sound row that cannot teach anything here; counted and listed under its reason."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What a step over all rows yields in place of a sound row that it leaves out."""
+
+    id: str
+    reason: str
 
 
 def located(error: RowError, origin: Origin, row_id: str) -> DataError:
@@ -145,5 +153,5 @@ def _shown(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-Convert = Callable[[Mapping[str, Any]], Example]
-"""What a source file holds: one raw row to one `Example`."""
+Convert = Callable[[Mapping[str, Any]], Example | Iterator[Example]]
+"""What a source file holds: one raw row to its `Example`, or to several."""

@@ -4,27 +4,24 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
+from alignlab.data.lists import take
 from alignlab.data.rows import Drop
 from alignlab.errors import one_of
 from alignlab.types import Example
 
-CHOICES = ("best_worst", "best_random", "best_rest", "adjacent", "all")
+CHOICES = ("best_worst", "best_random", "best_rest", "adjacent", "all", "max_margin")
 
 
 def pairs(example: Example, *, choose: str = "best_worst", seed: int = 0) -> Iterator[Example]:
     """One example a chosen pair, the better response first; equal labels never make a pair.
 
     `best_random` is Zephyr's choice (arXiv:2310.16944): the best against a random worse one.
+    `max_margin` is the pair of the largest gap between raw scores, or between labels where the row has
+    no scores; the label still says which of the two is better. Of equals the first in the list counts.
     """
     order = sorted(range(len(example.labels)), key=lambda i: -example.labels[i])
     for better, worse in _chosen(order, example, one_of("pipeline.pairs.choose", choose, CHOICES), seed):
-        yield replace(
-            example,
-            id=f"{example.id}/{better}>{worse}",
-            responses=[example.responses[better], example.responses[worse]],
-            labels=[example.labels[better], example.labels[worse]],
-            rewards=example.rewards and [example.rewards[better], example.rewards[worse]],
-        )
+        yield replace(take(example, [better, worse]), id=f"{example.id}/{better}>{worse}")
 
 
 def _chosen(order: list[int], example: Example, choose: str, seed: int) -> list[tuple[int, int]]:
@@ -43,4 +40,7 @@ def _chosen(order: list[int], example: Example, choose: str, seed: int) -> list[
     if choose == "adjacent":
         between = {(i, j): any(labels[i] > v > labels[j] for v in labels) for i, j in ordered}
         return [pair for pair in ordered if not between[pair]]
+    if choose == "max_margin":
+        scores = labels if example.rewards is None else example.rewards
+        return [max(sorted(ordered), key=lambda pair: scores[pair[0]] - scores[pair[1]])]
     return ordered

@@ -4,15 +4,19 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
+from alignlab.data.lists import take
 from alignlab.data.rows import Drop
 from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example
+
+TIES = ("keep", "drop", "first")
 
 
 def ranked(
     example: Example,
     *,
     k: int | None = None,
+    ties: str = "keep",
     min_distinct: int = 2,
     labels: str = "keep",
     shuffle: bool = True,
@@ -20,6 +24,7 @@ def ranked(
 ) -> Iterator[Example]:
     """The list cut to `k` responses (the best, the worst, and others drawn at random between them).
 
+    `ties`: keep equal labels, drop lists that have any, or keep the first response of each label.
     Lists shorter than `k`, or with fewer than `min_distinct` labels, are dropped. `labels` keep |
     minmax (within the list, to [0, 1]). `shuffle` draws the order of the list, so that a tie of
     scores (step 0) cannot leak the labels through the order.
@@ -30,22 +35,24 @@ def ranked(
         raise ConfigError(
             f"pipeline.ranked.min_distinct={min_distinct}: a list of one label has no order; give 2 or more"
         )
+    one_of("pipeline.ranked.ties", ties, TIES)
+    one_of("pipeline.ranked.labels", labels, ("keep", "minmax"))
+    distinct = len(set(example.labels))
+    if ties == "drop" and distinct < len(example.labels):
+        raise Drop("two responses have the same label")
+    places = [*range(len(example.labels))]
+    if ties == "first":
+        places = [i for i in places if example.labels.index(example.labels[i]) == i]
     draw = random.Random(f"{seed}/{example.id}")
-    size = len(example.labels) if k is None else k
-    if len(example.labels) < size:
-        raise Drop(f"fewer than {size} responses")
-    if len(set(example.labels)) < min_distinct:
+    size = len(places) if k is None else k
+    if len(places) < size:
+        raise Drop(f"fewer than {size} responses" + (" of distinct labels" if ties == "first" else ""))
+    if distinct < min_distinct:
         raise Drop(f"fewer than {min_distinct} distinct labels")
-    order = sorted(range(len(example.labels)), key=lambda i: -example.labels[i])
+    order = sorted(places, key=lambda i: -example.labels[i])
     keep = [order[0], order[-1], *draw.sample(order[1:-1], size - 2)]
-    keep = draw.sample(keep, size) if shuffle else sorted(keep)
-    values = [example.labels[i] for i in keep]
-    if one_of("pipeline.ranked.labels", labels, ("keep", "minmax")) == "minmax":
-        low, high = min(values), max(values)
-        values = [(value - low) / (high - low) for value in values]
-    yield replace(
-        example,
-        responses=[example.responses[i] for i in keep],
-        labels=values,
-        rewards=example.rewards and [example.rewards[i] for i in keep],
-    )
+    made = take(example, draw.sample(keep, size) if shuffle else sorted(keep))
+    if labels == "minmax":
+        low, high = min(made.labels), max(made.labels)
+        made = replace(made, labels=[(value - low) / (high - low) for value in made.labels])
+    yield made

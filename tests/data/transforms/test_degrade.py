@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from alignlab.data.examples import Report, transformed
 from alignlab.data.rows import Drop, validate
-from alignlab.data.transforms.degrade import STOP_WORDS, WORD, degrade
+from alignlab.data.transforms.degrade import degrade
+from alignlab.data.transforms.words import STOP_WORDS, WORD
 from alignlab.errors import ConfigError
 from alignlab.lab.world import examples, gold
 from alignlab.types import Example

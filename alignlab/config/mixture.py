@@ -1,0 +1,61 @@
+"""The parts of `data=mixture`: each the composed config of a data source, with settings of its own."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alignlab.config.schema import Config
+from alignlab.errors import ConfigError, nearest
+
+OWN = ("weight", "data")
+"""Settings of a part that its source does not have."""
+
+
+def parts_of(config: Config) -> dict[str, dict[str, Any]]:
+    """The data node of every part. A part is named after its source, unless `data` names that.
+
+    Raises ConfigError on an unknown source or setting, or a weight that is none.
+    """
+    parts = config["data"].get("parts") or {}
+    return {name: _part(config, name, settings or {}) for name, settings in parts.items()}
+
+
+def weights_of(config: Config) -> dict[str, float]:
+    """The weight of every part, 1 where none is given."""
+    return {name: float((settings or {}).get("weight", 1)) for name, settings in config["data"]["parts"].items()}
+
+
+def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    path, source = f"data.parts.{name}", settings.get("data", name)
+    weight = settings.get("weight", 1)
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight <= 0:
+        raise ConfigError(f"{path}.weight={weight}: expected a number above 0")
+    with _composing() as known:
+        if source not in known:
+            raise ConfigError(f"{path}: no data source '{source}': {nearest(source, known)}")
+        node = compose("train", overrides=[f"data={source}", f"seed={config['seed']}"]).data
+    own = {key: value for key, value in settings.items() if key not in OWN}
+    try:
+        made = OmegaConf.merge(node, OmegaConf.create({"processes": config["data"]["processes"], **own}))
+        found: dict[str, Any] = OmegaConf.to_container(made, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {str(error).partition(chr(10))[0]}") from error
+    return {**found, "name": name}
+
+
+@contextmanager
+def _composing() -> Iterator[set[str]]:
+    """Within the command that runs, or with our own configs where there is none; gives the sources there are."""
+    hydra = GlobalHydra.instance()
+    ready = (
+        nullcontext()
+        if hydra.is_initialized()
+        else initialize_config_module("alignlab.conf", version_base=None)
+    )
+    with ready:
+        yield set(hydra.config_loader().get_group_options("data")) - {"knobs", "mixture"}

@@ -1,0 +1,105 @@
+"""The pipeline: steps over text rows, each kept on disk under the fingerprint of all that decides it."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from alignlab.console import tracked
+from alignlab.data.examples import Report, transformed, transformed_together
+from alignlab.data.identity import digest, identity
+from alignlab.data.steps import Step, for_split, kind_of
+from alignlab.data.table import ExampleTable, chunks, write_table
+from alignlab.types import Example
+
+VERSION = "1"
+"""Part of every fingerprint; raise it when the form of the files changes."""
+REPORT = "report.json"
+MANY = 50_000
+"""Rows from which on more than one process pays."""
+SHARE = 1024
+"""Rows that a process takes at once."""
+
+Make = Callable[[Report], Iterable[Example]]
+"""Gives rows, and puts on the report what it left out."""
+
+
+def stored(folder: Path, key: str, make: Make, report: Report, what: str, total: int = 0) -> ExampleTable:
+    """The table of that key: from the disk, or made now. It appears whole or not at all.
+
+    What was left out in the making comes with it. Jobs that want the same table wait for the first.
+    """
+    place = folder / "examples" / key
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):
+        if not (place / REPORT).is_file():
+            partial_, own = place.with_name(key + ".partial"), Report()
+            for left in (partial_, place):
+                shutil.rmtree(left, ignore_errors=True)
+            with tracked(what, total) as advance:
+                write_table(partial_, make(own), advance)
+            (partial_ / REPORT).write_text(json.dumps(own.to_json(), ensure_ascii=False), encoding="utf-8")
+            os.replace(partial_, place)
+    report.add(json.loads((place / REPORT).read_text(encoding="utf-8")))
+    return ExampleTable(place)
+
+
+def piped(
+    rows: ExampleTable,
+    steps: Mapping[str, Step],
+    split: str,
+    folder: Path,
+    report: Report,
+    processes: int | None,
+) -> ExampleTable:
+    """The rows after all steps. A step that was changed is run again, and those behind it; no other."""
+    for name, step in steps.items():
+        bound = for_split(step, split)
+        make = partial(_run, rows, name, bound, processes)
+        rows = stored(
+            folder, digest(VERSION, rows.fingerprint, name, identity(bound)), make, report, name, len(rows)
+        )
+    return rows
+
+
+def _run(
+    rows: ExampleTable, name: str, step: Step, processes: int | None, report: Report
+) -> Iterator[Example]:
+    if kind_of(step, f"pipeline.{name}") == "examples":
+        return transformed_together(rows, name, step, report)
+    if (count := _processes(processes, len(rows))) > 1:
+        return _in_processes(rows, name, step, count, report)
+    return transformed(rows, name, step, report)
+
+
+def _processes(wanted: int | None, rows: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return wanted or (cores if rows >= MANY else 1)
+
+
+def _in_processes(
+    rows: Iterable[Example], name: str, step: Step, count: int, report: Report
+) -> Iterator[Example]:
+    """The same as in one process, in the same order; a few shares are under way at a time."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        shares = chunks(rows, SHARE)
+        waiting = [pool.submit(_share, part, name, step) for part in islice(shares, 2 * count)]
+        while waiting:
+            made, told = waiting.pop(0).result()
+            waiting += [pool.submit(_share, part, name, step) for part in islice(shares, 1)]
+            report.add(told)
+            yield from made
+
+
+def _share(rows: list[Example], name: str, step: Step) -> tuple[list[Example], dict[str, Any]]:
+    report = Report()
+    return list(transformed(rows, name, step, report)), report.to_json()

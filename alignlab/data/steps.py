@@ -1,0 +1,110 @@
+"""What a pipeline step is: a plain function, whose first positional parameter tells what it takes.
+
+    def step(example, *, ...) -> Iterator[Example]               a row; `raise Drop(reason)` leaves it out
+    def step(examples, *, ...) -> Iterator[Example | Dropped]    all rows of a split, for what one row cannot tell
+    def step(tokenized, *, ...) -> Selection                     all rows after tokenizing: lengths, scores, order
+
+Keyword-only parameters are options, set from yaml; one named `split` is told which split it works on. Steps
+run in the order of the pipeline; those on tokens stand behind those on text.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignlab.errors import ConfigError
+from alignlab.types import Example
+
+KINDS = ("example", "examples", "tokenized")
+Array = NDArray[Any]
+Step = Callable[..., Any]
+"""One of the three kinds; its options are bound."""
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The rows of a split after tokenizing: what steps on tokens go by."""
+
+    examples: Sequence[Example]
+    prompt_lengths: Array
+    """Tokens of each row's prompt."""
+    lengths: Sequence[Array]
+    """Tokens of each response, per row."""
+    score: Callable[[], Sequence[Array]]
+    """The scoring pass, or its result from the cache."""
+    multiply: Callable[[], Sequence[Array]] = list
+    """Likewise the pass that `products` takes."""
+
+    def __len__(self) -> int:
+        return len(self.prompt_lengths)
+
+    @cached_property
+    def logps(self) -> Sequence[Array]:
+        """Log-probability of each response in nats, summed, under the model that the run begins with; per row."""
+        return self.score()
+
+    @cached_property
+    def products(self) -> Sequence[Array]:
+        """Inner products `[K, K]` of each row's responses, as sums of final hidden states of that model."""
+        return self.multiply()
+
+    @cached_property
+    def best(self) -> Array:
+        """Place of the best response of each row; of equals the first."""
+        return np.array([int(np.argmax(row.labels)) for row in self.examples])
+
+    @cached_property
+    def worst(self) -> Array:
+        """Place of the worst response of each row; of equals the first."""
+        return np.array([int(np.argmin(row.labels)) for row in self.examples])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows stay, in the order of training."""
+
+    keep: Sequence[int]
+    dropped: Mapping[int, str] = field(default_factory=dict)
+    """Why, for every row that does not stay."""
+    ordered: bool = False
+    """The order matters: `data.shuffle=auto` leaves it."""
+
+
+def kind_of(step: Step, path: str = "pipeline") -> str:
+    """example | examples | tokenized; ConfigError for a function that takes none of them."""
+    names = [
+        name
+        for name, p in inspect.signature(step).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(names) != 1 or names[0] not in KINDS:
+        raise ConfigError(
+            f"{path}: a pipeline step takes one positional parameter, named {', '.join(KINDS[:-1])} or {KINDS[-1]}; "
+            f"this one has ({', '.join(names)})"
+        )
+    return names[0]
+
+
+def for_split(step: Step, split: str) -> Step:
+    """The step with its option `split` filled in, where it has one."""
+    return partial(step, split=split) if "split" in inspect.signature(step).parameters else step
+
+
+def text_and_token_steps(steps: Mapping[str, Step]) -> tuple[dict[str, Step], dict[str, Step]]:
+    """The steps on text and those on tokens, each in order; ConfigError where a text step stands behind."""
+    kinds = {name: kind_of(step, f"pipeline.{name}") for name, step in steps.items()}
+    tokens = [name for name, kind in kinds.items() if kind == "tokenized"]
+    behind = (
+        [name for name in list(kinds)[list(kinds).index(tokens[0]) :] if name not in tokens] if tokens else []
+    )
+    if behind:
+        raise ConfigError(
+            f"pipeline: '{behind[0]}' works on text and stands behind '{tokens[0]}', which works on tokens: "
+            f"put {behind[0]} before it"
+        )
+    return {n: s for n, s in steps.items() if n not in tokens}, {n: steps[n] for n in tokens}

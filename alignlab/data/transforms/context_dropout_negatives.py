@@ -1,0 +1,86 @@
+"""A negative that has not seen part of the prompt's context: no model is asked, sentences are taken out."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from alignlab.data.chat_text import turns_of
+from alignlab.data.lists import per_response, take, with_copies
+from alignlab.data.rows import Drop
+from alignlab.data.transforms.margins import ends
+from alignlab.data.transforms.words import SENTENCE, content_words
+from alignlab.errors import ConfigError, one_of
+from alignlab.types import Example, Message
+
+
+def context_dropout_negatives(
+    example: Example, *, side: str = "response", rate: float = 0.5, keep_others: bool = False, seed: int = 0
+) -> Iterator[Example]:
+    """The best response, and a negative labelled 0 that lacks what a part of the context says.
+
+    BDHS (arXiv:2407.02477) rewrites a good answer with image tokens hidden. Here each sentence of the user's
+    turns, but for the last of a turn, which most often asks, is hidden with probability `rate` (at least
+    one is). Then with `side`
+
+    response  the negative is the best response without the sentences that need what was hidden: those
+              with a content word that the hidden sentences have, and the rest of the prompt has not
+    prompt    it is the best response itself, after the prompt without the hidden sentences
+              (meta["prompts"]): the conditional preference of mDPO, for `objective=dove`
+
+    `keep_others` keeps the other responses, at their own labels. The raw scores go.
+
+    Drops prompts of one sentence, and responses of which nothing, or all, needs what was hidden.
+    """
+    one_of("pipeline.context_dropout_negatives.side", side, ("response", "prompt"))
+    if not 0 < rate <= 1:
+        raise ConfigError(
+            f"pipeline.context_dropout_negatives.rate={rate}: expected a share above 0, up to 1"
+        )
+    best, _ = ends(example)
+    if example.labels[best] <= 0:
+        raise Drop("the best label is not above 0: no negative can rank below it")
+    prompt = take(example, [best]).prompt
+    response = turns_of(example.responses[best])
+    hidden = _hidden(prompt, rate, random.Random(f"context_dropout_negatives/{seed}/{example.id}"))
+    short = _without(prompt, "user", hidden)
+    negative = response
+    if side == "response":
+        lost = content_words(" ".join(hidden)) - content_words(" ".join(turn["content"] for turn in short))
+        sentences = {text for turn in response for text in SENTENCE.findall(turn["content"])}
+        negative = _without(response, "assistant", {text for text in sentences if content_words(text) & lost})
+        if negative == response:
+            raise Drop("no sentence of the best response needs the hidden context")
+        if not any(turn["content"] for turn in negative if turn["role"] == "assistant"):
+            raise Drop("every sentence of the best response needs the hidden context")
+    keep = [i for i in range(len(example.labels)) if i == best or keep_others]
+    made = with_copies(example, keep, best, [negative], [0.0])
+    if side == "prompt":
+        prompts = per_response(made, "prompts") or [prompt] * len(made.labels)
+        made = replace(made, meta={**made.meta, "prompts": [*prompts[:-1], short]})
+    yield made
+
+
+def _hidden(prompt: list[Message], rate: float, draw: random.Random) -> set[str]:
+    """The sentences that are hidden."""
+    turns = [SENTENCE.findall(turn["content"]) for turn in prompt if turn["role"] == "user"]
+    kept = {turn[-1] for turn in turns if turn}
+    context = [text for turn in turns for text in turn[:-1] if text not in kept]
+    if not context:
+        raise Drop("the prompt has no sentence but its last: there is no context to hide")
+    return {text for text in context if draw.random() < rate} or {draw.choice(context)}
+
+
+def _without(turns: list[Message], role: str, gone: set[str]) -> list[Message]:
+    """The turns without these sentences of a role, nor the blanks before them."""
+    return [
+        {**turn, "content": _cut(turn["content"], gone)} if turn["role"] == role else turn for turn in turns
+    ]
+
+
+def _cut(text: str, gone: set[str]) -> str:
+    kept, end = "", 0
+    for match in SENTENCE.finditer(text):
+        if match[0] not in gone:
+            kept += text[end : match.end()]
+        end = match.end()
+    return (kept + text[end:]).strip() if len(kept) < end else text

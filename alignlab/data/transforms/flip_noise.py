@@ -1,0 +1,87 @@
+"""Wrong labels, on purpose: which response is better is turned around at random."""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from alignlab.data.lists import flipped
+from alignlab.data.transforms.margins import ends
+from alignlab.errors import ConfigError, one_of
+from alignlab.types import Example
+
+MODELS = ("symmetric", "bradley_terry", "exponential")
+
+
+def flip_noise(
+    example: Example,
+    *,
+    model: str = "symmetric",
+    rate: float = 0.2,
+    temperature: float = 1.0,
+    swap: str = "best_worst",
+    validation: bool = False,
+    split: str = "train",
+    seed: int = 0,
+) -> Iterator[Example]:
+    """The row, with its labels turned around at random; meta["flipped"] remembers it.
+
+    The probability of a flip, where gap is the raw score of the best response minus that of the worst
+    (labels where the row has no scores):
+
+    symmetric      rate
+    bradley_terry  sigmoid(-gap / temperature): the annotator who draws from the Bradley-Terry model
+    exponential    rate * exp(-gap / temperature)
+
+    `swap`: best_worst exchanges the labels of the best and the worst response (of equals the first);
+    permute deals all labels of the list anew, in another order. The label of a lone response becomes
+    1 - label, and its gap is the distance between the two. Raw scores stay: labels are what was observed.
+    Validation keeps its labels unless `validation`. Equal labels cannot be flipped.
+    """
+    one_of("pipeline.flip_noise.model", model, MODELS)
+    one_of("pipeline.flip_noise.swap", swap, ("best_worst", "permute"))
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"pipeline.flip_noise.rate={rate}: a probability is between 0 and 1")
+    if temperature <= 0:
+        raise ConfigError(f"pipeline.flip_noise.temperature={temperature}: expected a number above 0")
+    draw = random.Random(f"flip_noise/{seed}/{example.id}")
+    chance = rate
+    if model != "symmetric":
+        steps = _gap(example) / temperature
+        chance = (
+            1 / (1 + math.exp(min(steps, 700)))
+            if model == "bradley_terry"
+            else rate * math.exp(-max(steps, 0))
+        )
+    hit = draw.random() < chance and (split == "train" or validation)
+    labels = _turned(example, swap, draw) if hit else example.labels
+    if labels != example.labels:
+        yield flipped(example, labels)
+    else:
+        yield replace(example, meta={"flipped": False, **example.meta})
+
+
+def _gap(example: Example) -> float:
+    labels = example.labels
+    if len(labels) == 1:
+        return abs(2 * labels[0] - 1)
+    scores = labels if example.rewards is None else example.rewards
+    best, worst = ends(example)
+    return scores[best] - scores[worst]
+
+
+def _turned(example: Example, swap: str, draw: random.Random) -> list[float]:
+    labels = example.labels
+    if len(labels) == 1:
+        return [1 - labels[0]]
+    if len(set(labels)) == 1:
+        return labels
+    if swap == "permute":
+        dealt = labels
+        while dealt == labels:
+            dealt = draw.sample(labels, len(labels))
+        return dealt
+    best, worst = ends(example)
+    turned = list(labels)
+    turned[best], turned[worst] = labels[worst], labels[best]
+    return turned

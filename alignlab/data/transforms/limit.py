@@ -1,0 +1,33 @@
+"""The first rows, or some drawn at random."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from alignlab.data.rows import Dropped
+from alignlab.errors import ConfigError
+from alignlab.types import Example
+
+
+def limit(
+    examples: Sequence[Example],
+    *,
+    rows: int = 1000,
+    validation_rows: int | None = None,
+    choose: str = "first",
+    seed: int = 0,
+    split: str = "train",
+) -> Iterator[Example | Dropped]:
+    """At most `rows` training rows, in their order; `choose` first | random. None keeps all.
+
+    Unlike data.limit it may stand anywhere in the pipeline, before a step that costs much.
+    """
+    most = rows if split == "train" else validation_rows
+    if most is not None and most < 1:
+        raise ConfigError(f"pipeline.limit: {most} rows: expected at least 1")
+    if choose not in ("first", "random"):
+        raise ConfigError(f"pipeline.limit.choose={choose}: expected first or random")
+    count = len(examples)
+    size = count if most is None else min(most, count)
+    kept = set(random.Random(seed).sample(range(count), size)) if choose == "random" else range(size)
+    for number, example in enumerate(examples):
+        yield example if number in kept else Dropped(example.id, f"beyond the limit of {most}")

@@ -1,0 +1,68 @@
+"""The best response with its words or sentences in another order, as a hard negative."""
+
+import random
+import re
+from collections.abc import Iterator
+
+from alignlab.data.chat_text import turns_of
+from alignlab.data.lists import with_copies
+from alignlab.data.rows import Drop
+from alignlab.data.transforms.margins import ends
+from alignlab.data.transforms.words import SENTENCE, WORD
+from alignlab.errors import ConfigError, one_of
+from alignlab.types import Example, Message
+
+UNITS = {"words": (WORD, 1), "trigrams": (WORD, 3), "sentences": (SENTENCE, 1)}
+"""What is moved: matches of a pattern, and how many of them stay together."""
+TRIES = 32
+"""Orders drawn for each copy; short texts have few that differ."""
+
+
+def order_perturbed_negatives(
+    example: Example, *, unit: str = "words", copies: int = 1, keep_others: bool = False, seed: int = 0
+) -> Iterator[Example]:
+    """The best response, and copies of it with the same words in another order, labelled 0.
+
+    The hard negatives of NegCLIP (arXiv:2210.01936) for text: what is read as a bag of words cannot tell
+    them from the original. `unit` is what changes places within a turn: words, trigrams (groups of
+    three words) or sentences; what stands between them stays. Copies differ from the original and from
+    each other; a short response may have fewer than `copies`. `keep_others` keeps the other responses,
+    at their own labels. The raw scores go.
+
+    Drops what has only one order, or no label above 0.
+    """
+    pattern, together = UNITS[one_of("pipeline.order_perturbed_negatives.unit", unit, UNITS)]
+    if copies < 1:
+        raise ConfigError(f"pipeline.order_perturbed_negatives.copies={copies}: give 1 or more")
+    best, _ = ends(example)
+    if example.labels[best] <= 0:
+        raise Drop("the best label is not above 0: no copy can rank below it")
+    turns = turns_of(example.responses[best])
+    cut = [_cut(turn, pattern, together) for turn in turns]
+    draw = random.Random(f"order_perturbed_negatives/{seed}/{example.id}")
+    found: list[list[Message]] = []
+    for _ in range(TRIES * copies):
+        copy = [_shuffled(turn, *parts, draw) for turn, parts in zip(turns, cut, strict=True)]
+        if copy != turns and copy not in found:
+            found.append(copy)
+        if len(found) == copies:
+            break
+    if not found:
+        raise Drop(f"the best response has no other order of its {unit}")
+    keep = [i for i in range(len(example.labels)) if i == best or keep_others]
+    yield with_copies(example, keep, best, found, [0.0] * len(found))
+
+
+def _cut(turn: Message, pattern: re.Pattern[str], together: int) -> tuple[list[list[str]], list[str]]:
+    """Groups of units that change places, and what stands before, between and after the units."""
+    if turn["role"] != "assistant":
+        return [], [turn["content"]]
+    units = pattern.findall(turn["content"])
+    groups = [units[i : i + together] for i in range(0, len(units), together)]
+    return groups, pattern.split(turn["content"])
+
+
+def _shuffled(turn: Message, groups: list[list[str]], between: list[str], draw: random.Random) -> Message:
+    units = [unit for group in draw.sample(groups, len(groups)) for unit in group]
+    pieces = [piece for pair in zip(between, [*units, ""], strict=True) for piece in pair]
+    return {**turn, "content": "".join(pieces)}

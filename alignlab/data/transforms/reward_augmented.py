@@ -1,0 +1,124 @@
+"""Rows conditioned on the score that the response is to reach: each teaches with both of its ends."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from alignlab.data.lists import per_response
+from alignlab.data.rows import Drop
+from alignlab.errors import ConfigError, one_of
+from alignlab.types import Example, Message
+
+TEMPLATE = """\
+Write a response that would be given the score below, on a scale from {low} (worst) to {high} (best).
+Overall score: {goal}."""
+
+
+def reward_augmented(
+    example: Example,
+    *,
+    form: str = "system",
+    template: str = TEMPLATE,
+    scale: Sequence[float] = (1.0, 10.0),
+    agree: str | None = None,
+    split: str = "train",
+) -> Iterator[Example]:
+    """Two rows, one whose goal is the best raw score of the list, one whose goal is the worst.
+
+    Reward-augmented data, arXiv:2410.08067. A row's prompt states its goal g, and its labels order the
+    responses by the goal-conditioned reward -(g - r)^2, scaled to [0, 1]: the worst response is the
+    best answer to the worst score. meta["goal"] holds g. Validation rows stay single, keep their
+    labels, and ask for the best score of `scale`, as one does after training.
+
+    `form`: system states the goal in a system turn (after the row's own, if it has one); user before the
+    text of the first user turn, for models without system turns; auto is system where the row has a
+    system turn, else user. `template` holds {goal}, and {low} and {high} of the `scale` of the raw scores.
+    `agree` names an entry of meta with second scores of each response, a number or several by name (ratings):
+    rows whose best response has the lower mean are dropped, where they have the entry. So are rows without
+    raw scores, with equal ones, or with scores beyond the scale.
+    """
+    one_of("pipeline.reward_augmented.form", form, ("system", "user", "auto"))
+    low, high = _scale(scale)
+    stated(template, high, (low, high))
+    rewards = example.rewards
+    if rewards is None:
+        raise Drop("no raw scores (rewards)")
+    if not all(low <= reward <= high for reward in rewards):
+        raise Drop(f"a raw score beyond {low:g}..{high:g}: set pipeline.reward_augmented.scale=[low,high]")
+    if split == "validation":
+        yield _asked(example, form, high, stated(template, high, (low, high)))
+        return
+    best, worst = rewards.index(max(rewards)), rewards.index(min(rewards))
+    if rewards[best] == rewards[worst]:
+        raise Drop("the best and the worst raw score are equal")
+    second = per_response(example, agree) if agree else None
+    if second and _mean(second[best]) < _mean(second[worst]):
+        raise Drop(f"{agree} are lower for the best response than for the worst")
+    span = goal_rewards(rewards[best], [rewards[worst]])[0]
+    for goal in (rewards[best], rewards[worst]):
+        row = _asked(example, form, goal, stated(template, goal, (low, high)))
+        labels = [1 - value / span for value in goal_rewards(goal, rewards)]
+        yield replace(row, labels=labels, id=f"{example.id}/goal={shown(goal)}")
+
+
+def goal_rewards(goal: float, rewards: Sequence[float]) -> list[float]:
+    """What responses of these rewards are worth when `goal` is asked for: -(goal - reward)^2.
+
+    >>> goal_rewards(6.5, [6.5, 2.0])
+    [-0.0, -20.25]
+    """
+    return [-((goal - reward) ** 2) for reward in rewards]
+
+
+def shown(number: float) -> str:
+    """A score as one writes it: no decimals that say nothing.
+
+    >>> shown(9.0), shown(6.5)
+    ('9', '6.5')
+    """
+    return f"{number:.10g}"
+
+
+def stated(template: str, goal: float, scale: tuple[float, float]) -> str:
+    """The goal in the words of the template; ConfigError where it has no {goal}, or unknown fields."""
+    low, high = map(shown, scale)
+    try:
+        text = template.format(goal=shown(goal), low=low, high=high)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ConfigError(
+            f"pipeline.reward_augmented.template: its fields are {{goal}}, {{low}} and {{high}}: {error!r}"
+        ) from error
+    if "{goal}" not in template:
+        raise ConfigError("pipeline.reward_augmented.template: it never says {goal}")
+    return text
+
+
+def _scale(scale: Sequence[float]) -> tuple[float, float]:
+    if len(scale) != 2 or not scale[0] < scale[1]:
+        raise ConfigError(f"pipeline.reward_augmented.scale={[*scale]}: expected [low,high]")
+    return scale[0], scale[1]
+
+
+def _mean(scores: Mapping[str, float] | float) -> float:
+    values = [*scores.values()] if isinstance(scores, Mapping) else [scores]
+    return sum(values) / len(values) if values else 0.0
+
+
+def _asked(example: Example, form: str, goal: float, text: str) -> Example:
+    """A copy whose prompt, or each of whose prompts, states the goal."""
+    meta = {**example.meta, "goal": goal}
+    if (prompts := per_response(example, "prompts")) is not None:
+        meta["prompts"] = [_with_goal(prompt, form, text) for prompt in prompts]
+    return replace(example, prompt=_with_goal(example.prompt, form, text), meta=meta)
+
+
+def _with_goal(prompt: list[Message], form: str, text: str) -> list[Message]:
+    own = [turn["content"] for turn in prompt if turn["role"] == "system"]
+    if form == "system" or (form == "auto" and own):
+        rest = [dict(turn) for turn in prompt if turn["role"] != "system"]
+        return [{"role": "system", "content": "\n\n".join([*own, text])}, *rest]
+    first = next((i for i, turn in enumerate(prompt) if turn["role"] == "user"), None)
+    if first is None:
+        raise Drop("no user turn to state the goal in")
+    turns = [dict(turn) for turn in prompt]
+    turns[first]["content"] = f"{text}\n\n{turns[first]['content']}"
+    return turns

@@ -1,0 +1,122 @@
+"""Stepwise training: the rows in parts, one a step, from easy to hard: arXiv:2403.19270."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from alignlab.data.steps import Array, Selection, Tokenized
+from alignlab.data.transforms.margins import reference_margins
+from alignlab.data.transforms.order_by import draw
+from alignlab.errors import ConfigError, DataError, one_of
+
+KEY = "pipeline.stepwise"
+BY = ("source", "equal", "reward_accuracy")
+ORDERS = ("given", "easy_to_hard", "hard_to_easy", "random")
+
+
+def stepwise(
+    tokenized: Tokenized,
+    *,
+    part: int | None = None,
+    of: int | None = None,
+    by: str = "source",
+    order: str | None = None,
+    seed: int = 0,
+    split: str = "train",
+) -> Selection:
+    """The rows of one part (from 1), or with `part` null all of them, part after part.
+
+    Every row is in exactly one part; within a part the order is random. Validation keeps all rows
+    whatever the part. `step_parts` says what the parts are.
+
+    Raises ConfigError for a part beyond `of`, DataError for a part that the rows do not make.
+    """
+    one_of(f"{KEY}.by", by, BY)
+    order = order or ("given" if by == "equal" else "easy_to_hard")
+    one_of(f"{KEY}.order", order, ORDERS)
+    for key, value in {"part": part, "of": of}.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{KEY}.{key}={value}: parts are counted from 1")
+    if part is not None and of is not None and part > of:
+        raise ConfigError(f"{KEY}.part={part}: there are {of} parts ({KEY}.of)")
+    if split != "train" or not len(tokenized):
+        return Selection(range(len(tokenized)))
+    parts = list(step_parts(tokenized, of=of, by=by, order=order, seed=seed).values())
+    if part is None:
+        ids = [example.id for example in tokenized.examples]
+        return Selection([row for rows in parts for row in shuffled(rows, ids, seed)], ordered=True)
+    if part > len(parts):
+        raise DataError(f"{KEY}.part={part}: the rows make {len(parts)} parts, one a source")
+    others = {
+        row: f"in part {k} of {len(parts)}" for k, rows in enumerate(parts, 1) if k != part for row in rows
+    }
+    return Selection(sorted(parts[part - 1]), others)
+
+
+def step_parts(
+    tokenized: Tokenized, *, of: int | None, by: str, order: str, seed: int = 0
+) -> dict[str, list[int]]:
+    """Rows of each part by its name, in the order of training.
+
+    `source`: a part is a source (meta["source"]). `equal`: rows drawn at random, `of` parts of one size.
+    `reward_accuracy`: rows from the largest margin under the initial model to the smallest, cut in `of`
+    parts of one size. `of` null takes as many parts as there are sources. `order` then sorts the parts by
+    their reward accuracy (the highest first: easy_to_hard), draws their order, or leaves it as given:
+    sources as they first appear.
+    """
+    ids, sources = [], []
+    for example in tokenized.examples:
+        ids.append(example.id)
+        sources.append(str(example.meta.get("source", "")))
+    names = list(dict.fromkeys(sources))
+    if by == "source" and of not in (None, len(names)):
+        raise DataError(
+            f"{KEY}.of={of}: by=source makes one part a source, and there are {len(names)} "
+            f"({', '.join(filter(None, names)) or 'rows do not name theirs'}): leave {KEY}.of out, "
+            f"or use {KEY}.by=equal or reward_accuracy"
+        )
+    count = of or len(names)
+    if count > len(sources):
+        raise DataError(f"{KEY}.of={of}: {len(sources)} rows cannot make {count} parts")
+    every = range(len(ids))
+    if by == "source":
+        parts: dict[str, list[int]] = {name: [] for name in names}
+        for row in every:
+            parts[sources[row]].append(row)
+    elif by == "equal":
+        parts = _cut(shuffled(every, ids, seed), count)
+    else:
+        margins = reference_margins(tokenized)
+        parts = _cut(sorted(every, key=lambda row: (-margins[row], ids[row])), count)
+    if order == "given" or len(parts) == 1:
+        return parts
+    if order == "random":
+        return {name: parts[name] for name in sorted(parts, key=lambda name: draw(seed, name))}
+    part_of = {row: name for name, rows in parts.items() for row in rows}
+    accuracy = reward_accuracy(reference_margins(tokenized), [part_of[row] for row in every])
+    return {name: parts[name] for name in step_order({name: accuracy[name] for name in parts}, order)}
+
+
+def reward_accuracy(margins: Array, sources: Sequence[str]) -> dict[str, float]:
+    """Share of each source's rows whose margin is above 0, by name; sources as they first appear.
+
+    Margins are log p(best) - log p(worst) under the initial model. The paper's implicit rewards would be
+    ratios to that same model and so all zero; this is their reference-free form.
+    """
+    labels = np.array(sources)
+    return {name: float(np.mean(np.asarray(margins)[labels == name] > 0)) for name in dict.fromkeys(sources)}
+
+
+def step_order(accuracy: Mapping[str, float], order: str = "easy_to_hard") -> list[str]:
+    """Names from the highest reward accuracy to the lowest; hard_to_easy reverses that. Equals stay as they are."""
+    easy = sorted(accuracy, key=lambda name: -accuracy[name])
+    return easy if order == "easy_to_hard" else easy[::-1]
+
+
+def shuffled(rows: Iterable[int], ids: Sequence[str], seed: int) -> list[int]:
+    """The rows in an order that the seed and their ids decide."""
+    return sorted(rows, key=lambda row: (draw(seed, ids[row]), ids[row]))
+
+
+def _cut(rows: list[int], count: int) -> dict[str, list[int]]:
+    return {str(k): part.tolist() for k, part in enumerate(np.array_split(rows, count), 1)}

@@ -1,0 +1,29 @@
+"""Single responses, desirable or not, from rated lists."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from alignlab.data.lists import take
+from alignlab.data.rows import Drop
+from alignlab.data.transforms.margins import ends
+from alignlab.errors import one_of
+from alignlab.types import Example
+
+
+def unpaired(example: Example, *, choose: str = "best_worst", threshold: float = 0.5) -> Iterator[Example]:
+    """One row a response, with the label 1 (desirable) or 0: the data of KTO (arXiv:2402.01306) and BCO.
+
+    `choose`: best_worst makes a desirable row of the best response and an undesirable one of the worst
+    (of equals the first); all makes a row of every response, desirable where its label is at least
+    `threshold`. So do both with a row that has one response.
+    """
+    one_of("pipeline.unpaired.choose", choose, ("best_worst", "all"))
+    labels = example.labels
+    desirable = {i: labels[i] >= threshold for i in range(len(labels))}
+    if choose == "best_worst" and len(labels) > 1:
+        best, worst = ends(example)
+        if labels[best] == labels[worst]:
+            raise Drop("all responses have the same label")
+        desirable = {best: True, worst: False}
+    for place, good in desirable.items():
+        yield replace(take(example, [place]), labels=[float(good)], id=f"{example.id}/{place}")
