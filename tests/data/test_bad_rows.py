@@ -41,7 +41,7 @@ def refused(file):
 
 def skipped(file):
     report = Report()
-    found = list(converted(read([file]), local.convert, report, skip_bad=True))
+    found = list(converted(read([file]), local.convert, report, skip_bad=True, root=str(file.parent)))
     return [example.id for example in found], report
 
 
@@ -69,7 +69,7 @@ def test_a_bad_row_names_everything(tmp_path, column, row):
     for part in (f"{file}, row 3 (id row-7):", f"column '{column}':", "data.on_bad_row=skip"):
         assert part in message
     names, report = skipped(file)
-    assert names == ["g", "g"]
+    assert names == ["g", "g#2"]
     assert report.dropped[0]["id"] == "row-7"
 
 
@@ -111,7 +111,7 @@ def unsound(example=None):
 
 def test_unsound_rows_of_steps_and_generators_are_errors():
     sound = Example(prompt=[{"role": "user", "content": "x"}], responses=["y"], labels=[1.0], id="one")
-    with pytest.raises(DataError, match=r"step 'mine' made an unsound row of one: column 'prompt'"):
+    with pytest.raises(DataError, match=r"step 'mine' made an unsound row made: column 'prompt'"):
         list(transformed([sound], "mine", unsound, Report()))
     with pytest.raises(DataError, match=r"made an unsound row made: column 'prompt'"):
         list(generated(unsound(), Report()))

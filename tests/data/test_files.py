@@ -10,7 +10,8 @@ import pytest
 from datasets import Dataset
 
 from alignlab.data.examples import Report, converted
-from alignlab.data.files import data_files, read, split_files
+from alignlab.data.files import data_files, grouped, read, split_files
+from alignlab.data.rows import Origin, RowError
 from alignlab.data.sources.local import convert
 from alignlab.errors import DataError
 
@@ -42,6 +43,7 @@ def as_arrow_stream(path):
 WRITERS = {
     "a.jsonl": lambda p: p.write_text("\n\n".join(map(json.dumps, ROWS)), encoding="utf-8"),
     "marked.jsonl": lambda p: p.write_text("\n".join(map(json.dumps, ROWS)), encoding="utf-8-sig"),
+    "lines.json": lambda p: p.write_text("\n".join(map(json.dumps, ROWS))),
     "b.json": lambda p: p.write_text(json.dumps(ROWS, indent=1)),
     "c.csv": as_csv,
     "d.parquet": lambda p: pa.parquet.write_table(pa.Table.from_pylist(ROWS), p),
@@ -52,7 +54,8 @@ WRITERS = {
 
 def examples(path, *, skip_bad=False):
     report = Report()
-    return list(converted(read(data_files(str(path))), convert, report, skip_bad=skip_bad)), report
+    rows = read(data_files(str(path)))
+    return list(converted(rows, convert, report, skip_bad=skip_bad, root=str(path))), report
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -128,7 +131,7 @@ def test_paths_without_data(tmp_path, monkeypatch):
     [
         ("a.json", b"[{", "broken JSON"),
         ("a.json", b'{"prompt": "\xff"}', "broken JSON"),
-        ("a.json", b'{"prompt": "x"}', "expected a list of rows, found dict; one row a line is .jsonl"),
+        ("a.json", b'{\n"prompt": "x"}', "expected a list of rows, found dict; one row a line is .jsonl"),
         ("a.json", b"[" * 200_000, "broken JSON"),
         ("a.parquet", b"PAR1 not really", "no readable .parquet file"),
         ("a.arrow", b"ARROW1 not really", "no readable .arrow file"),
@@ -136,6 +139,8 @@ def test_paths_without_data(tmp_path, monkeypatch):
         ("a.jsonl.gz", b"not zipped", "cannot be read"),
         ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 99)[:-12], "cannot be read"),
         ("a.csv", b'prompt,chosen\n"x' + b"y" * 200_000 + b'",z\n', "no readable csv"),
+        ("a.csv", b"prompt,chosen,chosen\nx,y,z\n", "two columns are named 'chosen'"),
+        ("a.csv", "prompt,chosen\nx,y\n".encode("utf-16"), "the names of its columns are not UTF-8"),
     ],
 )
 def test_files_that_cannot_be_read_at_all(tmp_path, name, content, problem):
@@ -144,3 +149,24 @@ def test_files_that_cannot_be_read_at_all(tmp_path, name, content, problem):
         list(read([tmp_path / name]))
     assert str(tmp_path / name) in str(error.value)
     assert problem in str(error.value)
+
+
+def test_text_that_is_no_utf8_in_a_table(tmp_path):
+    table = pa.table({"prompt": pa.array([b"r\xe9d"]).view(pa.string())})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: no readable \.parquet file: .*UTF"):
+        list(read([tmp_path / "a.parquet"]))
+
+
+def test_rows_that_follow_each_other_are_grouped():
+    origins = [Origin("f", i) for i in range(1, 8)]
+    broken = RowError("x", "broken")
+    rows = [{"p": "a", "n": 1}, {"p": "a", "n": 2}, {"p": "b"}, {"q": 1}, broken, {"p": "b"}, {"p": "b"}]
+    assert list(grouped(zip(origins, rows, strict=True), "p")) == [
+        (origins[0], {"p": "a", "rows": rows[:2]}),
+        (origins[2], {"p": "b", "rows": [rows[2]]}),
+        (origins[3], rows[3]),
+        (origins[4], broken),
+        (origins[5], {"p": "b", "rows": rows[5:]}),
+    ]
+    assert list(grouped([], "p")) == []

@@ -1,5 +1,7 @@
 """Rows of one's own files: the parts that only some schemas have, and errors that teach."""
 
+import json
+
 import pytest
 
 from alignlab.data.rows import Drop, RowError, validate
@@ -7,6 +9,7 @@ from alignlab.data.sources.local import convert
 
 ASK = {"role": "user", "content": "Which?"}
 RED = {"role": "assistant", "content": "red"}
+BEST = {"role": "assistant", "content": "scarlet"}
 PAIR = {"prompt": "Which?", "chosen": "red", "rejected": "blue"}
 LIST = {"prompt": "Which?", "responses": ["red", "blue"], "labels": [1, 0]}
 THUMB = {"prompt": "Which?", "completion": "red", "label": True}
@@ -34,6 +37,64 @@ def test_optional_columns():
     assert (bare.rewards, bare.weight, bare.id, bare.meta) == (None, 1.0, "", {})
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("score_chosen", "score_rejected"),
+        ("chosen_score", "rejected_score"),
+        ("chosen_rating", "rejected_rating"),
+        ("chosen-rating", "rejected-rating"),
+    ],
+)
+def test_names_for_scores(names):
+    assert convert(PAIR | dict(zip(names, (4, "7.5"), strict=True))).rewards == [4.0, 7.5]
+    assert convert(PAIR | dict(zip(names, (4, 7), strict=True)) | {"margin": 9}).rewards == [4.0, 7.0]
+
+
+@pytest.mark.parametrize("margin", [1.5, "1.5"])
+def test_a_margin_stands_as_rewards(margin):
+    example = convert(PAIR | {"margin": margin})
+    assert (example.rewards, example.meta) == ([1.5, 0.0], {"margin": 1.5})
+
+
+@pytest.mark.parametrize("texts", [{}, {"prompt": [ASK], "chosen": [RED], "reference": [BEST]}])
+def test_a_reference_stands_above_the_chosen_reply(texts):
+    example = validate(convert(PAIR | {"reference": "scarlet"} | texts))
+    assert [turns[0]["content"] for turns in example.responses] == ["scarlet", "red", "blue"]
+    assert example.labels == [1.0, 0.5, 0.0]
+
+
+def test_the_source_of_a_row_is_kept():
+    assert convert(PAIR | {"source": "here"}).meta == {"source": "here"}
+    assert convert(PAIR | {"source": "here", "meta": {"source": "there"}}).meta == {"source": "there"}
+
+
+def test_dialogues_in_a_csv_cell():
+    row = {"prompt": json.dumps([ASK]), "chosen": json.dumps([RED]), "rejected": json.dumps([BEST])}
+    example = validate(convert(row))
+    assert (example.prompt, example.responses) == ([ASK], [[RED], [BEST]])
+    with pytest.raises(RowError, match="column 'prompt': looks like a list of messages, and is no JSON"):
+        convert(row | {"prompt": str([ASK])})
+
+
+def test_texts_in_blocks():
+    blocks = [{"type": "text", "text": "Whi"}, {"type": "text", "text": "ch?"}]
+    assert validate(convert(PAIR | {"prompt": [ASK | {"content": blocks}]})).prompt == [ASK]
+
+
+def test_a_prompt_beside_whole_dialogues_must_be_theirs():
+    row = {"prompt": [ASK], "chosen": [ASK, RED], "rejected": [ASK, BEST]}
+    assert validate(convert(row)).prompt == [ASK]
+    with pytest.raises(RowError, match="column 'prompt': is not what 'chosen' and 'rejected' begin with"):
+        convert(row | {"prompt": [ASK | {"content": "Who?"}]})
+
+
+def test_replies_of_several_turns():
+    tail = [ASK | {"content": "Sure?"}, RED | {"content": "yes"}]
+    example = validate(convert({"chosen": [ASK, RED, *tail], "rejected": [ASK, BEST, *tail]}))
+    assert (example.prompt, example.responses) == ([ASK], [[RED, *tail], [BEST, *tail]])
+
+
 def test_scores_of_a_pair_are_its_rewards():
     assert convert(PAIR | {"score_chosen": 4, "score_rejected": 7.5}).rewards == [4.0, 7.5]
     assert convert(PAIR | {"score_chosen": "4", "score_rejected": "7.5"}).rewards == [4.0, 7.5]
@@ -50,7 +111,21 @@ def test_identical_responses_are_dropped(same):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"text": "x"}, "expected prompt + responses + labels, or chosen + rejected, found text"),
+        ({"text": "x"}, "chosen + rejected, or prompt + completion + label, found text"),
+        (
+            {"prompt": "x", "completions": ["y"], "labels": [True]},
+            "column 'completions': steps of one answer",
+        ),
+        (PAIR | {"images": ["x.png"]}, "column 'images': would change what the model reads"),
+        (PAIR | {"tools": [{"name": "f"}]}, "column 'tools': would change what the model reads"),
+        (PAIR | {"chosen": [RED | {"tool_calls": [{}]}]}, "column 'chosen': turn 0: tool calls are not"),
+        (
+            PAIR | {"prompt": [ASK | {"content": [{"type": "image"}]}]},
+            "column 'prompt': turn 0: expected text",
+        ),
+        (PAIR | {"margin": float("inf")}, "column 'margin': expected a finite number"),
+        (PAIR | {"meta": {"a": b"x"}}, "column 'meta': expected what JSON can hold"),
+        ({"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]}, "column 'responses[0]': expected a list"),
         ({}, "column 'responses': missing"),
         (PAIR | {"rejected": None}, "column 'rejected': missing; the row has chosen, prompt, rejected"),
         (PAIR | {"prompt": 5}, "column 'prompt': expected str or list, found int 5"),

@@ -4,9 +4,17 @@ from collections import Counter
 
 import pytest
 
-from alignlab.data.examples import Report, converted, informative
+from alignlab.data.examples import Report, converted, informative, transformed
 from alignlab.data.files import read
-from alignlab.data.sources import hh_rlhf, local, ultrafeedback, ultrafeedback_binarized
+from alignlab.data.sources import (
+    hh_rlhf,
+    kto,
+    local,
+    oasst,
+    sentiment,
+    ultrafeedback,
+    ultrafeedback_binarized,
+)
 from tests.data.shared import DATA, needs_data
 
 pytestmark = needs_data
@@ -48,6 +56,21 @@ RATED = {
     "full/tldr.test.jsonl.gz": (73, {12: 70, 10: 3}),
     "full/arena_bench.train.jsonl.gz": (236, {16: 197, 15: 31, 14: 5, 13: 2}),  # one grade of -1
     "full/arena_bench.test.jsonl.gz": (30, {16: 23, 15: 7}),
+}
+PREFERENCE = frozenset({"preference_vs_sft", "preference_vs_human"})
+RUBRIC = frozenset({"rubric_sample_1", "rubric_sample_2", "rubric_sample_3"})
+ASPECTS = {
+    "tldr_discopop": PREFERENCE,
+    "arena_bench_v1": frozenset({"overall"}),
+    "prometheus_mt_bench": RUBRIC,
+    "prometheus_vicuna_bench": RUBRIC,
+}
+FEW_WORDS = "dropped: no more than 4 words"
+SENTENCES = {
+    "movie_snippets.train": (7795, 255),
+    "movie_snippets.test": (1315, 38),
+    "amazon_snippets.train": (2679, 239),
+    "amazon_snippets.test": (453, 42),
 }
 OTHER_SCHEMAS = {
     "oasst_ranked/train.jsonl": ("labels", 131),
@@ -109,7 +132,7 @@ def test_binarized_pairs_without_a_margin_are_kept(name, margins):
     rows = [row for _, row in read([DATA / f"ultrafeedback_binarized/{name}.jsonl"])]
     assert sum(row["score_chosen"] <= row["score_rejected"] for row in rows) == margins
     found, report = load(f"ultrafeedback_binarized/{name}.jsonl", ultrafeedback_binarized.convert)
-    list(informative(found, report))
+    list(transformed(found, "preference", informative, report))
     assert report.steps["preference"]["out"] == len(found)
 
 
@@ -121,6 +144,47 @@ def test_rated_lists(name, counts):
     assert Counter(len(example.labels) for example in found) == sizes
     assert all(OFF_SCALE in row["reason"] for row in report.dropped)
     assert all(0 <= label <= 1 for example in found for label in example.labels)
+
+
+@pytest.mark.parametrize("name", ["k4/tldr.train", "k4/arena_bench.train", "k4/prometheus_bench.train"])
+def test_ratings_of_the_aspects_of_each_source(name):
+    found, _ = load(f"ultrafeedback_like/{name}.jsonl", ultrafeedback.convert)
+    for example in found:
+        aspects = {frozenset(ratings) for ratings in example.meta["ratings"]}
+        assert aspects == {ASPECTS[example.meta["source"]]}
+
+
+@pytest.mark.parametrize(("name", "rows", "sizes"), [
+    ("train", 131, {2: 32, 3: 78, 4: 13, 5: 3, 6: 4, 9: 1}),
+    ("test", 43, {2: 12, 3: 22, 4: 8, 8: 1}),
+])  # fmt: skip
+def test_oasst(name, rows, sizes):
+    found, report = load(f"oasst_ranked/{name}.jsonl", oasst.convert)
+    assert (len(found), report.dropped) == (rows, [])
+    assert Counter(len(example.labels) for example in found) == sizes
+    for example in found:
+        assert example.labels == sorted(example.labels, reverse=True)
+        assert (example.labels[0], example.labels[-1]) == (1.0, 0.0)
+    assert len({example.id for example in found}) == rows
+
+
+@pytest.mark.parametrize(("name", "up", "down"), [("train", 113, 106), ("test", 18, 26)])
+def test_kto(name, up, down):
+    found, report = load(f"unpaired_kto/{name}.jsonl", kto.convert)
+    assert report.dropped == []
+    assert Counter(example.labels[0] for example in found) == {1.0: up, 0.0: down}
+
+
+@pytest.mark.parametrize(("name", "counts"), SENTENCES.items())
+def test_sentences(name, counts):
+    rows, short = counts
+    found, report = load(f"sentiment/{name}.jsonl", sentiment.convert)
+    assert (report.steps["source"]["in"], dirt(report)) == (rows, {FEW_WORDS: short})
+    texts = {row["id"]: row["text"] for _, row in read([DATA / f"sentiment/{name}.jsonl"])}
+    for example in found:
+        assert example.prompt[0]["content"] + example.responses[0][0]["content"] == texts[example.id].strip()
+        assert len(example.prompt[0]["content"].split()) == 4
+        assert 0 <= example.labels[0] <= 1
 
 
 @pytest.mark.parametrize(("name", "rows"), [("llmbar", 369), ("hhh_alignment", 182)])

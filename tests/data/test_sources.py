@@ -76,7 +76,17 @@ def test_ultrafeedback_scales_scores_to_labels():
     assert (labels, rewards) == ([1.0, 0.0, 0.5], [10.0, 1.0, 5.5])
     fine = ultrafeedback.convert(RATED, score="fine-grained_score", scale=(1.0, 5.0))
     assert fine.labels == [0.25, 1.0, 0.5]
-    assert fine.meta == {"source": "here", "models": ["a", "b", "c"]}
+    assert fine.meta == {"source": "here", "models": ["a", "b", "c"], "ratings": [{}, {}, {}]}
+
+
+def test_ultrafeedback_keeps_what_each_aspect_was_rated():
+    said = {
+        "honesty": {"Rating": "4", "Rationale": "x"},
+        "truth": {"Rating": "N/A"},
+        "taste": {"Rating": "2.5"},
+    }
+    example = ultrafeedback.convert(rated(1, annotations=said))
+    assert example.meta["ratings"] == [{}, {"honesty": 4.0, "taste": 2.5}, {}]
 
 
 def rated(index, **changes):

@@ -6,10 +6,10 @@ rejected  str   the same dialogue with the other last reply
 
 import re
 from collections.abc import Mapping
-from itertools import takewhile
 from typing import Any
 
 from alignlab.data.rows import Drop, RowError, column
+from alignlab.data.sources.parts import pair
 from alignlab.types import Example, Message
 
 REPLY = "\n\nAssistant:"
@@ -21,22 +21,21 @@ def convert(row: Mapping[str, Any]) -> Example:
     chosen, rejected = column(row, "chosen", str), column(row, "rejected", str)
     if chosen == rejected:
         raise Drop("chosen and rejected are identical")
-    same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False)))
-    cut = chosen.rfind(REPLY, 0, same)
+    cut = chosen.rfind(REPLY)
+    while cut >= 0 and not rejected.startswith(chosen[: cut + len(REPLY)]):
+        cut = chosen.rfind(REPLY, 0, cut)
     if cut < 0:
         raise RowError("chosen", f"shares no dialogue up to an '{REPLY.strip()}' mark with 'rejected'")
-    replies = [text[cut + len(REPLY) :].strip() for text in (chosen, rejected)]
-    if any(TURN.search(reply) for reply in replies):
+    better, worse = (text[cut + len(REPLY) :].strip() for text in (chosen, rejected))
+    if TURN.search(better) or TURN.search(worse):
         raise Drop("chosen and rejected part before the last turn")
-    if not all(replies):
-        raise Drop("an empty reply")
-    return Example(prompt=_dialogue(chosen[:cut]), responses=[*replies], labels=[1.0, 0.0])
+    return pair(dialogue(chosen[:cut], "chosen"), better, worse)
 
 
-def _dialogue(text: str) -> list[Message]:
-    """Turns of a dialogue; the text before the first mark must be empty."""
+def dialogue(text: str, name: str) -> list[Message]:
+    """Turns of a text with 'Human:' and 'Assistant:' marks; RowError where other text stands before the first."""
     before, *parts = TURN.split(text)
     if before.strip() or not parts:
-        raise RowError("chosen", "expected a dialogue that starts with 'Human:'")
+        raise RowError(name, "expected a dialogue that starts with 'Human:'")
     roles = ["user" if mark == "Human" else "assistant" for mark in parts[::2]]
     return [{"role": r, "content": t.strip()} for r, t in zip(roles, parts[1::2], strict=True)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from alignlab.data.id_turns import LARGEST, id_turns
 from alignlab.data.rows import RowError, column
+from alignlab.data.sources.parts import id_of
 from alignlab.types import Example
 
 
@@ -21,7 +22,7 @@ def convert(row: Mapping[str, Any]) -> Example:
         prompt=id_turns(_ids(column(row, "prompt_ids", list), "prompt_ids")),
         responses=[id_turns(_ids(ids, f"responses[{i}]")) for i, ids in enumerate(responses)],
         labels=[1 - i / worst for i in range(len(responses))],
-        id="" if row.get("id") is None else str(row["id"]),
+        id=id_of(row),
     )
 
 

@@ -2,20 +2,28 @@
 
 source       str
 instruction  str
-completions  list of {response: str, overall_score: float, fine-grained_score: float, model: str, ...}
+completions  list of {response: str, overall_score: float, fine-grained_score: float, model: str,
+             annotations: {aspect: {Rating: str, ...}}, ...}; the aspects differ by source
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignlab.data.rows import RowError, column, finite, user
+from alignlab.data.sources.parts import text_of
 from alignlab.types import Example
+
+NUMBER = re.compile(r"\d{1,3}(\.\d{1,9})?", re.ASCII)
 
 
 def convert(
     row: Mapping[str, Any], *, score: str = "overall_score", scale: Sequence[float] = (1.0, 10.0)
 ) -> Example:
-    """Rewards are the raw scores; labels are scores mapped from `scale` to [0, 1]."""
+    """Rewards are the raw scores; labels are scores mapped from `scale` to [0, 1].
+
+    `meta["ratings"]` keeps what each completion got in each aspect that its source rates.
+    """
     completions = column(row, "completions", list)
     if len(completions) < 2:
         raise RowError("completions", f"expected at least 2 rated completions, found {len(completions)}")
@@ -28,7 +36,11 @@ def convert(
         responses=[column(completion, "response", str) for completion in completions],
         labels=[(reward - low) / (high - low) for reward in rewards],
         rewards=rewards,
-        meta={"source": row.get("source", ""), "models": [c.get("model", "") for c in completions]},
+        meta={
+            "source": text_of(row, "source"),
+            "models": [text_of(completion, "model") for completion in completions],
+            "ratings": [_ratings(completion.get("annotations")) for completion in completions],
+        },
     )
 
 
@@ -36,3 +48,12 @@ def _score(completion: Any, index: int, score: str) -> float:
     if not isinstance(completion, Mapping) or score not in completion:
         raise RowError(f"completions[{index}]", f"has no '{score}'")
     return finite(completion[score], f"completions[{index}].{score}")
+
+
+def _ratings(annotations: Any) -> dict[str, float]:
+    """Aspect to rating; aspects without a number ("N/A") are left out."""
+    told = annotations.items() if isinstance(annotations, Mapping) else ()
+    found = {aspect: said.get("Rating") for aspect, said in told if isinstance(said, Mapping)}
+    return {
+        name: float(text) for name, text in found.items() if isinstance(text, str) and NUMBER.fullmatch(text)
+    }

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.rows import Drop, RowError, column, messages, number
+from alignlab.data.sources.parts import text_of
 from alignlab.types import Example
 
 
@@ -30,6 +31,6 @@ def convert(row: Mapping[str, Any]) -> Example:
         responses=[chosen[-1:], rejected[-1:]],
         labels=[1.0, 0.0],
         rewards=[number(row, "score_chosen"), number(row, "score_rejected")],
-        id=str(row.get("prompt_id") or ""),
-        meta={"source": row.get("source", "")},
+        id=text_of(row, "prompt_id"),
+        meta={"source": text_of(row, "source")},
     )

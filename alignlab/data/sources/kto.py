@@ -1,0 +1,37 @@
+"""Single replies with a thumb up or down, as KTO (arXiv:2402.01306) takes them.
+
+messages             list of {role, content}: the dialogue, the reply last
+label                bool
+
+or, in place of messages:
+prompt, completion   str, or lists of {role, content}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from alignlab.data.rows import Drop, column, messages
+from alignlab.data.sources.parts import id_of, text_of
+from alignlab.types import Example, Message
+
+
+def convert(row: Mapping[str, Any]) -> Example:
+    """A list of one response, labelled 1 or 0."""
+    label = column(row, "label", bool)
+    if row.get("messages") is not None:
+        dialogue = messages(column(row, "messages", list), "messages")
+        prompt, response = dialogue[:-1], dialogue[-1:]
+    else:
+        prompt, response = (
+            _turns(row, name, role) for name, role in (("prompt", "user"), ("completion", "assistant"))
+        )
+    if not any(turn["content"].strip() for turn in response):
+        raise Drop("an empty reply")
+    return Example(
+        prompt, [response], [float(label)], id=id_of(row), meta={"source": text_of(row, "dataset")}
+    )
+
+
+def _turns(row: Mapping[str, Any], name: str, role: str) -> list[Message]:
+    value = column(row, name, (str, list))
+    return [{"role": role, "content": value}] if isinstance(value, str) else messages(value, name)

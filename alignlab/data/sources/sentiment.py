@@ -1,0 +1,41 @@
+"""Sentences that people rated, as single responses: the first words are the prompt, the rest the response.
+
+text    str
+rating  float   the mean of the raters, -4 to 4
+id      str, optional
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alignlab.data.rows import Drop, RowError, column, number, user
+from alignlab.data.sources.parts import id_of
+from alignlab.errors import ConfigError
+from alignlab.types import Example
+
+
+def convert(
+    row: Mapping[str, Any], *, prompt_words: int = 4, scale: Sequence[float] = (-4.0, 4.0)
+) -> Example:
+    """Prompt and response together are the sentence, to the letter; the label is the rating mapped from `scale`.
+
+    Sentences share nothing, so that no two of them make a list.
+    """
+    if prompt_words < 1:
+        raise ConfigError(f"data.source.prompt_words={prompt_words}: a prompt has at least one word")
+    text, rating = column(row, "text", str).strip(), number(row, "rating")
+    low, high = scale
+    if not low <= rating <= high:
+        raise RowError("rating", f"{rating} leaves the scale {low}..{high}; set data.source.scale=[low,high]")
+    words = list(re.finditer(r"\S+", text))
+    if len(words) <= prompt_words:
+        raise Drop(f"no more than {prompt_words} words")
+    cut = words[prompt_words - 1].end()
+    return Example(
+        prompt=user(text[:cut]),
+        responses=[text[cut:]],
+        labels=[(rating - low) / (high - low)],
+        rewards=[rating],
+        id=id_of(row),
+    )
