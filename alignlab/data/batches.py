@@ -73,6 +73,9 @@ def collate(
 ) -> Batch:
     """Pack lists into one micro-batch: each prompt once, its responses behind it.
 
+    A list whose responses have a prompt each has as many prompts as responses; a mismatched response
+    follows the first.
+
     `partners` gives the number of a response of another list for every list, where `extras` wants
     them mismatched.
     """
@@ -82,14 +85,16 @@ def collate(
         name: torch.full((len(indices),), -1) for name in ("mismatched", "rationale") if getattr(extras, name)
     }
     for b, index in enumerate(indices):
-        prompt, members = rows.prompts[index], rows.members[index]
-        responses = [rows.responses[member] for member in members]
-        if extras.mismatched and partners:
-            room = None if extras.max_length is None else max(1, extras.max_length - len(prompt))
-            responses.append(rows.responses[partners[index]][:room])
-            extra["mismatched"][b] = packed.rows + len(members)
-        numbers = packed.add(prompt, responses)
-        slot[b, : len(members)] = torch.tensor(numbers[: len(members)])
+        filled = 0
+        for prompt, members in rows.parts(index):
+            responses = [rows.responses[member] for member in members]
+            if extras.mismatched and partners and not filled:
+                room = None if extras.max_length is None else max(1, extras.max_length - len(prompt))
+                responses.append(rows.responses[partners[index]][:room])
+                extra["mismatched"][b] = packed.rows + len(members)
+            numbers = packed.add(prompt, responses)[: len(members)]
+            slot[b, filled : filled + len(members)] = torch.tensor(numbers)
+            filled += len(members)
         if extras.rationale and rows.rationales and len(rows.rationales[1][index]):
             asked, reason = (part[index] for part in rows.rationales)
             extra["rationale"][b] = packed.add(asked, [reason])[0]
@@ -159,6 +164,7 @@ class StepLoader:
         self.lists_per_step, self.microbatch_tokens = lists_per_step, microbatch_tokens
         self.packed, self.extras = packed, extras
         self.steps = self.steps_per_epoch if steps is None else steps
+        self._drawn: tuple[int, Array] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -183,10 +189,11 @@ class StepLoader:
 
     def largest(self) -> Batch:
         """The largest micro-batch that these steps could hold."""
-        visited = self.visited().tolist()
-        group = next(within_budget(self.rows, visited, self.microbatch_tokens, packed=self.packed))
+        visited, cost = self.visited(), self.rows.unique if self.packed else self.rows.widths
+        most = visited[np.argsort(-cost[visited], kind="stable")[: self.lists_per_step]].tolist()
+        group = next(within_budget(self.rows, most, self.microbatch_tokens, packed=self.packed))
         partners = self._partners(group) if self.extras.mismatched else None
-        return collate(self.rows, group[: self.lists_per_step], self.extras, partners)
+        return collate(self.rows, group, self.extras, partners)
 
     def _partners(self, indices: Sequence[int]) -> dict[int, int]:
         """A response of the next list of the step for each, whatever the micro-batches; each in its turn."""
@@ -195,15 +202,22 @@ class StepLoader:
         members = [self.rows.members[other] for other in others]
         return {i: int(m[place % len(m)]) for place, (i, m) in enumerate(zip(indices, members, strict=True))}
 
-    def visited(self) -> Any:
+    def visited(self) -> Array:
         """Rows that these steps will see, in stored order."""
         seen = self.steps * self.lists_per_step
         return np.arange(len(self.rows)) if seen >= len(self.rows) else np.sort(self._order(0)[:seen])
 
-    def _order(self, epoch: int) -> Any:
-        if not self.shuffle:
-            return np.arange(len(self.rows))
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+    def _order(self, epoch: int) -> Array:
+        """All rows in the order of an epoch; the last one that was asked for is kept."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            rows = len(self.rows)
+            order = (
+                np.random.default_rng([self.seed, epoch]).permutation(rows)
+                if self.shuffle
+                else np.arange(rows)
+            )
+            self._drawn = epoch, order
+        return self._drawn[1]
 
 
 def require_rows(rows: TokenRows, split: str) -> None:

@@ -7,20 +7,23 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
-from alignlab.data import token_rows
 from alignlab.data.examples import Report
 from alignlab.data.rows import Drop
+from alignlab.data.table import chunks
+from alignlab.data.token_index import Row, Writer, open_rows
 from alignlab.data.token_rows import TokenRows
-from alignlab.data.tokenize import Encoder, Limits, Tokens, truncate
+from alignlab.data.tokenize import Encoder, Limits, truncate
 from alignlab.errors import DataError
 from alignlab.types import Example
 
-VERSION = "2"
+VERSION = "3"
 """Part of every fingerprint; raise it when tokenizing changes its output."""
 
 CHUNK = 256
+"""Rows that are encoded at once."""
 DROPS = "dropped.json"
 Track = Callable[[int], None]
 
@@ -43,7 +46,7 @@ def tokenized(
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
             _build(folder, examples, encoder, limits, track)
-    rows = token_rows.open_rows(folder)
+    rows = open_rows(folder, examples)
     report.count("tokenize", "in", len(examples))
     report.count("tokenize", "out", len(rows))
     for drop in json.loads((folder / DROPS).read_text(encoding="utf-8")):
@@ -53,30 +56,26 @@ def tokenized(
 
 def require_vocabulary(rows: TokenRows, size: int) -> None:
     """DataError where a token id is beyond the `size` embeddings of the model."""
-    largest = [int(part.values.max(initial=-1)) for part in (rows.prompts, rows.responses)]
-    if max(largest) < size:
+    largest = int(rows.highest.max(initial=-1))
+    if largest < size:
         return
-    beyond = [
-        max(rows.prompts[i].max(), *(rows.responses[m].max() for m in rows.members[i]))
-        for i in range(len(rows))
-    ]
-    row = next(i for i, value in enumerate(beyond) if value >= size)
+    row = int(np.argmax(rows.highest >= size))
+    found, last = rows.highest[row], size - 1
     raise DataError(
-        f"row {rows.ids[row]}: token id {beyond[row]} is beyond the model, whose {size} tokens are 0 to {size - 1}: "
+        f"row {rows.ids[row]}: token id {found} is beyond the model, whose {size} tokens are 0 to {last}: "
         "use the model that these ids were made for"
     )
 
 
 def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -> str:
-    """Hash of the texts, labels, tokenizer, chat template and limits."""
+    """Hash of the examples (their own fingerprint, or all that they hold), tokenizer, chat template and limits."""
     digest = hashlib.sha256(f"{VERSION} {limits}".encode())
     tokenizer = encoder.tokenizer
-    digest.update(
-        tokenizer.backend_tokenizer.to_str().encode() if tokenizer.is_fast else repr(tokenizer).encode()
-    )
-    digest.update(
-        f"{tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}".encode()
-    )
+    told = f"{encoder.vocabulary} {tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}"
+    digest.update(told.encode())
+    if known := getattr(examples, "fingerprint", None):
+        digest.update(known.encode())
+        return digest.hexdigest()[:32]
     for e in examples:
         row = [e.id, e.prompt, e.responses, e.labels, e.rewards, e.weight, e.meta]
         digest.update(json.dumps(row, default=str).encode())
@@ -84,20 +83,19 @@ def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -
 
 
 def _build(folder: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track) -> None:
-    kept: list[Example] = []
-    tokens: list[Tokens] = []
-    drops = []
-    for start in range(0, len(examples), CHUNK):
-        chunk = examples[start : start + CHUNK]
-        for example, made in zip(chunk, encoder(chunk), strict=True):
-            try:
-                tokens.append(truncate(made, limits))
-                kept.append(example)
-            except Drop as reason:
-                drops.append({"id": example.id, "reason": str(reason)})
-        track(len(chunk))
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    token_rows.write(partial, kept, tokens)
+    drops, place = [], 0
+    with Writer(partial) as writer:
+        for chunk, tokens in encoder.stream(chunks(examples, CHUNK)):
+            kept: list[Row] = []
+            for number, (example, made) in enumerate(zip(chunk, tokens, strict=True), place):
+                try:
+                    kept.append((number, example, truncate(made, limits)))
+                except Drop as reason:
+                    drops.append({"id": example.id, "reason": str(reason)})
+            writer.add(kept)
+            place += len(chunk)
+            track(len(chunk))
     (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")
     os.replace(partial, folder)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alignlab.data.id_turns import TOKEN_IDS, is_sound
+from alignlab.data.lists import per_response
 from alignlab.errors import DataError
 from alignlab.types import Example, Message
 
@@ -98,7 +99,8 @@ def validate(example: Example) -> Example:
     if not example.responses:
         raise RowError("responses", "the list is empty")
     responses = [_response(r, i) for i, r in enumerate(example.responses)]
-    if len({turns[0]["role"] == TOKEN_IDS for turns in (prompt, *responses)}) > 1:
+    own = [messages(p, f"meta.prompts[{i}]") for i, p in enumerate(per_response(example, "prompts") or [])]
+    if len({turns[0]["role"] == TOKEN_IDS for turns in (prompt, *own, *responses)}) > 1:
         raise RowError("responses", "text and token ids in one row")
     unicode(example.id, "id")
     labels = _numbers(example.labels, "labels", len(responses))

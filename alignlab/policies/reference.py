@@ -74,16 +74,14 @@ def cached_signals(
 
 
 def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
-    """Content address of a pass: weights, model config (rotary base, scaling, ...), token ids and signals."""
+    """Content address of a pass: weights, model config (rotary base, ...), autocast, token ids and signals."""
     config = {k: v for k, v in policy.model.config.to_dict().items() if k not in ORIGIN}
+    device = next(policy.parameters()).device.type
+    cast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
     told = json.dumps(
-        [VERSION, sorted(names), weights_hash(policy.model), config], sort_keys=True, default=str
+        [VERSION, sorted(names), weights_hash(policy.model), config, cast], sort_keys=True, default=str
     )
-    digest = hashlib.sha256(told.encode())
-    for lists in (rows.prompts, rows.responses, rows.members):
-        digest.update(np.ascontiguousarray(lists.values).tobytes())
-        digest.update(np.ascontiguousarray(lists.offsets).tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256((told + rows.tokens_hash).encode()).hexdigest()
 
 
 def _pass(

@@ -17,7 +17,14 @@ UNTRAINED = {"hypo": "hypo takes sample_logps: no recipe here draws samples"}
 """Regularizers for loops of one's own, and what a training run says of them."""
 TRAINED = [name for name in group("regularizers") if name not in UNTRAINED]
 CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if choice not in UNTRAINED]
-NEEDS = {"reference=none": ["objective=simpo"], "reference=adapter": ["peft=lora"]}
+NEEDS = {
+    "reference=none": ["objective=simpo"],
+    "reference=adapter": ["peft=lora"],
+    "data=kto": ["objective=kto"],
+    "data=sentiment": ["objective=kto"],
+    "data=mixture": ["data.parts={hh_rlhf:{weight:2},shp:{}}"],
+    "pipeline=[unpaired]": ["objective=kto"],
+}
 """What a choice cannot be without."""
 
 
@@ -27,7 +34,7 @@ def overrides(name, choice, folder):
     line = [*NEEDS.get(chosen, []), chosen, f"cache_dir={folder}/cache"]
     if chosen == "model=local":
         line += ["data=hh_rlhf", f"model.path={model_folder(folder)}"]
-    if chosen in ("data=local", "data=token_ids"):
+    if chosen in ("data=local", "data=sentiment", "data=token_ids"):
         (folder / "rows.jsonl").write_text("{}\n")
         line += [f"data.path={folder / 'rows.jsonl'}"]
     return line
@@ -90,7 +97,7 @@ def test_every_group_has_a_default_choice_that_trains():
 def test_no_setting_is_left_open_but_those_that_must_be():
     texts = {f: f.read_text() for f in (ROOT / "conf").rglob("*.yaml")}
     left_open = {f"{f.parent.name}/{f.stem}" for f, text in texts.items() if "???" in text}
-    assert left_open == {"data/local", "data/knobs", "model/local"}
+    assert left_open == {"data/local", "data/knobs", "data/mixture", "data/sentiment", "model/local"}
 
 
 @pytest.mark.skipif(not STORIES.is_dir(), reason=f"no model in {STORIES}: set ALIGNLAB_SHARED")

@@ -1,19 +1,23 @@
 """Random ragged rows, made in memory: what tests of batches and policies run on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from alignlab.data.token_rows import Lists, TokenRows
+from alignlab.data.token_rows import Lists, RowIds, TokenRows
+from alignlab.types import Example
 
 Ids = list[int]
 Rows = list[tuple[Ids, list[Ids]]]
 """Per list: the prompt, and its responses."""
 
 
-def lists(parts: Sequence[Sequence]) -> Lists:
-    return Lists(np.array([x for part in parts for x in part]), offsets([len(part) for part in parts]))
+def lists(parts: Sequence[Sequence], kind: Any = None) -> Lists:
+    return Lists(np.array([x for part in parts for x in part], kind), offsets([len(part) for part in parts]))
 
 
 def offsets(sizes: Sequence[int]) -> np.ndarray:
@@ -26,14 +30,23 @@ def token_rows(rows: Rows, *, rewards: bool = False) -> TokenRows:
     responses = [response for _, group in rows for response in group]
     members = Lists(np.arange(len(responses)), offsets([len(group) for _, group in rows]))
     return TokenRows(
-        dataset={"id": [f"row{i}" for i in range(len(rows))]},
+        examples=[Example([], [], []) for _ in rows],
+        places=np.arange(len(rows)),
+        ids=RowIds(lists([f"row{i}".encode() for i in range(len(rows))], np.uint8)),
         prompts=lists([prompt for prompt, _ in rows]),
         responses=lists(responses),
         members=members,
         labels=lists(labels),
         rewards=lists([[10 * v for v in values] for values in labels]) if rewards else None,
         weights=1.0 + np.arange(len(rows)) / 8,
+        highest=np.array([max([*prompt, *chain(*group)]) for prompt, group in rows], dtype=np.int64),
     )
+
+
+def joint_rows(rows: Sequence[Sequence[tuple[Ids, Ids]]]) -> TokenRows:
+    """Lists whose responses have a prompt each; a list is given as pairs of both."""
+    plain = token_rows([(pairs[0][0], [response for _, response in pairs]) for pairs in rows])
+    return replace(plain, own_prompts=lists([prompt for pairs in rows for prompt, _ in pairs]))
 
 
 def draw(sizes: Sequence[int], *, vocabulary: int, seed: int = 0, longest: int = 6) -> Rows:

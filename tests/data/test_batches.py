@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -124,6 +125,14 @@ def test_order_is_a_function_of_seed_and_step_alone():
     assert [again.indices(step) for step in reversed(range(12))] == first[::-1]
     assert first[:4] != first[4:8]
     assert first[:4] != [loader(shuffle=True, seed=2).indices(step) for step in range(4)]
+
+
+def test_an_order_is_drawn_once_an_epoch(monkeypatch):
+    steps = loader(shuffle=True, seed=7, steps=8, start=3)
+    drawn, draws = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: drawn.append(seed) or draws(seed))
+    assert len(list(steps)) == 5
+    assert drawn == [[7, 0], [7, 1]]
 
 
 @pytest.mark.parametrize("start", range(10))

@@ -67,7 +67,7 @@ def test_every_format_gives_the_same_rows(tmp_path, name, zipped):
         content = file.read_bytes()
         file.unlink()
         file = tmp_path / f"{name}.gz"
-        file.write_bytes(gzip.compress(content))
+        file.write_bytes(gzip.compress(content, mtime=0))
     found, _ = examples(tmp_path)
     assert [e.prompt[0]["content"] for e in found] == [row["prompt"] for row in ROWS]
     assert [e.responses[0][0]["content"] for e in found] == [row["chosen"] for row in ROWS]
@@ -137,7 +137,7 @@ def test_paths_without_data(tmp_path, monkeypatch):
         ("a.arrow", b"ARROW1 not really", "no readable .arrow file"),
         ("a.arrow", b"nothing like it", "no readable .arrow file"),
         ("a.jsonl.gz", b"not zipped", "cannot be read"),
-        ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 99)[:-12], "cannot be read"),
+        ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 99, mtime=0)[:-12], "cannot be read"),
         ("a.csv", b'prompt,chosen\n"x' + b"y" * 200_000 + b'",z\n', "no readable csv"),
         ("a.csv", b"prompt,chosen,chosen\nx,y,z\n", "two columns are named 'chosen'"),
         ("a.csv", "prompt,chosen\nx,y\n".encode("utf-16"), "the names of its columns are not UTF-8"),

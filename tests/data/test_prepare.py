@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alignlab.data import prepare, token_rows
+from alignlab.data import prepare, token_index
+from alignlab.data.batches import collate
 from alignlab.data.examples import Report
 from alignlab.data.prepare import fingerprint, tokenized
 from alignlab.data.rows import validate
@@ -56,7 +57,7 @@ def test_rows_are_the_truncated_tokens(tmp_path, encoder):
         longest = len(tokens.prompt) + max(map(len, tokens.responses))
         assert rows.widths[i] == longest
         assert rows.unique[i] == len(tokens.prompt) + sum(map(len, tokens.responses))
-    assert rows.ids == [e.id for e in EXAMPLES]
+    assert list(rows.ids) == [e.id for e in EXAMPLES]
     assert rows.weights.tolist() == [e.weight for e in EXAMPLES]
     assert rows.rewards is None
 
@@ -121,21 +122,20 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing handles it."""
 
 
-@pytest.mark.parametrize("moment", ["encoding", "writing", "drops", "renaming"])
+@pytest.mark.parametrize("moment", ["encoding", "writing", "closing", "drops", "renaming"])
 def test_a_killed_build_leaves_nothing_that_is_taken_for_good(tmp_path, encoder, monkeypatch, moment):
     def killed(*_, **__):
         raise Killed
 
-    write = token_rows.write
-
-    def half(folder, *rest):
-        write(folder, *rest)
-        next(folder.glob("*.arrow")).write_bytes(b"half")
+    def half(writer, rows):
+        add(writer, rows)
         raise Killed
 
+    add = token_index.Writer.add
     target = {
-        "encoding": (Encoder, "__call__", killed),
-        "writing": (token_rows, "write", half),
+        "encoding": (Encoder, "stream", killed),
+        "writing": (token_index.Writer, "add", half),
+        "closing": (token_index, "_hash", killed),
         "drops": (prepare.json, "dumps", killed),
         "renaming": (os, "replace", killed),
     }[moment]
@@ -149,17 +149,120 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_good(tmp_path, encoder,
     assert len(ask(tmp_path, encoder)[0]) == len(EXAMPLES)
 
 
-def test_taking_some_rows(tmp_path, encoder):
-    rows = ask(tmp_path, encoder)[0]
-    rows = rows.with_cached({"ref_logps": -np.arange(len(rows.responses), dtype=float)})
-    some = rows.take([4, 0, 2])
-    assert some.ids == ["row4", "row0", "row2"]
-    for new, old in enumerate([4, 0, 2]):
+def scored(rows):
+    return rows.with_cached({"ref_logps": -np.arange(len(rows.responses), dtype=float)})
+
+
+def same(some, rows, picks):
+    """`some` are the rows at those places."""
+    assert some.ids[:] == [rows.ids[i] for i in picks]
+    np.testing.assert_array_equal(some.widths, rows.widths[picks])
+    np.testing.assert_array_equal(some.unique, rows.unique[picks])
+    np.testing.assert_array_equal(some.highest, rows.highest[picks])
+    for new, old in enumerate(picks):
         assert some.prompts[new].tolist() == rows.prompts[old].tolist()
         assert some.labels[new].tolist() == rows.labels[old].tolist()
         assert some.weights[new] == rows.weights[old]
-        pairs = zip(some.members[new], rows.members[old], strict=True)
-        for m, n in pairs:
+        assert some.messages(new) == rows.messages(old)
+        for m, n in zip(some.members[new], rows.members[old], strict=True):
             assert some.responses[m].tolist() == rows.responses[n].tolist()
             assert some.cached["ref_logps"][m] == rows.cached["ref_logps"][n]
-    assert len(rows.take([])) == 0
+    every = [m for i in range(len(some)) for m in some.members[i]]
+    assert every == list(range(len(some.responses)))
+
+
+@pytest.mark.parametrize("picks", [[4, 0, 2], [5], [], [3, 3], [0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5]])
+def test_taking_some_rows(tmp_path, encoder, picks):
+    rows = scored(ask(tmp_path, encoder)[0])
+    some = rows.take(picks)
+    same(some, rows, picks)
+    assert some.responses.values is rows.responses.values  # no copy
+    if picks:
+        again = [0, len(picks) - 1]
+        same(some.take(again), rows, [picks[i] for i in again])
+
+
+def test_the_hash_of_tokens_covers_tokens_and_nothing_else(tmp_path, encoder):
+    rows = ask(tmp_path, encoder)[0]
+    other = [replace(e, labels=[v + 1 for v in e.labels], id=f"{e.id}x", weight=2.0) for e in EXAMPLES]
+    assert ask(tmp_path, encoder, other)[0].tokens_hash == rows.tokens_hash
+    moved = [*EXAMPLES[:-1], replace(EXAMPLES[-1], responses=EXAMPLES[-1].responses[::-1])]
+    hashes = [
+        rows.tokens_hash,
+        ask(tmp_path, encoder, moved)[0].tokens_hash,
+        ask(tmp_path, encoder, EXAMPLES[::-1])[0].tokens_hash,
+        ask(tmp_path, encoder, EXAMPLES[:-1])[0].tokens_hash,
+        ask(tmp_path, encoder, limits=Limits(27))[0].tokens_hash,
+        rows.take([0, 1]).tokens_hash,
+        rows.take([1, 0]).tokens_hash,
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert rows.take(range(6)).tokens_hash == rows.tokens_hash
+    assert rows.take([2, 1]).tokens_hash == ask(tmp_path, encoder, other)[0].take([2, 1]).tokens_hash
+
+
+def test_rows_do_not_depend_on_the_chunks_they_came_in(tmp_path, encoder, monkeypatch):
+    whole = ask(tmp_path / "a", encoder)[0]
+    monkeypatch.setattr(prepare, "CHUNK", 2)
+    parted = ask(tmp_path / "b", encoder)[0]
+    assert parted.tokens_hash == whole.tokens_hash
+    same(scored(parted), scored(whole), list(range(6)))
+
+
+class Table(list):
+    """Examples that know their fingerprint."""
+
+    fingerprint = "made so"
+
+
+def test_examples_with_a_fingerprint_are_not_read_for_the_key(tmp_path, encoder):
+    rows, key, _ = ask(tmp_path, encoder, Table(EXAMPLES))
+    others = Table(EXAMPLES[::-1])
+    again, same_key, _ = ask(tmp_path, encoder, others)
+    assert (same_key, again.tokens_hash) == (key, rows.tokens_hash)
+    others.fingerprint = "made otherwise"
+    assert ask(tmp_path, encoder, others)[1] != key
+
+
+def test_dropped_rows_do_not_shift_the_texts(tmp_path, encoder):
+    long = example(9, id="long", prompt=[{"role": "user", "content": "fox " * 99}])
+    rows = ask(tmp_path, encoder, [EXAMPLES[0], long, EXAMPLES[1]])[0]
+    assert rows.places.tolist() == [0, 2]
+    assert (rows.ids[1], rows.messages(1)) == (EXAMPLES[1].id, EXAMPLES[1].prompt)
+
+
+def several(i, prompts, responses):
+    asked = [[{"role": "user", "content": text}] for text in prompts]
+    return example(i, responses, prompt=asked[0], meta={"prompts": asked})
+
+
+def test_responses_with_a_prompt_each(tmp_path, encoder):
+    joint = several(7, ["fox", "the mice eat it"], ["red", "It is red."])
+    mixed = [EXAMPLES[1], joint, EXAMPLES[2]]
+    rows, _, _ = ask(tmp_path, encoder, mixed)
+    alone, _, _ = ask(
+        tmp_path,
+        encoder,
+        [
+            example(k, [r], prompt=p)
+            for k, (p, r) in enumerate(zip(joint.meta["prompts"], ["red", "It is red."], strict=True))
+        ],
+    )
+    assert [(p.tolist(), m.tolist()) for p, m in rows.parts(0)] == [
+        (rows.prompts[0].tolist(), rows.members[0].tolist())
+    ]
+    for (prompt, members), one in zip(rows.parts(1), range(2), strict=True):
+        assert prompt.tolist() == alone.prompts[one].tolist()
+        assert [rows.responses[m].tolist() for m in members] == [alone.responses[one].tolist()]
+    assert rows.widths[1] == alone.widths.max()
+    assert rows.unique[1] == alone.unique.sum()
+    taken = rows.take([1])
+    assert [p.tolist() for p, _ in taken.parts(0)] == [p.tolist() for p, _ in rows.parts(1)]
+    swapped = several(7, ["fox", "the mice ate it"], ["red", "It is red."])
+    assert ask(tmp_path, encoder, [EXAMPLES[1], swapped, EXAMPLES[2]])[0].tokens_hash != rows.tokens_hash
+    batch = collate(rows, [1, 0])
+    assert batch.slot.tolist() == [[0, 1], [2, 3]]
+    assert batch.prompt[batch.row == 1].unique().tolist() == [1]
+    second = batch.tokens[batch.prompt == 1].tolist()
+    assert second == [*alone.prompts[1].tolist(), *alone.responses[1].tolist()]
+    assert batch.positions[batch.prompt == 1].tolist() == list(range(len(second)))

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from alignlab.data.examples import Report, converted
 from alignlab.data.files import read
 from alignlab.data.id_turns import LARGEST, id_turns, ids_in
-from alignlab.data.load import DataSpec, load_examples
+from alignlab.data.load import load_examples
 from alignlab.data.prepare import require_vocabulary, tokenized
 from alignlab.data.rows import RowError, validate
 from alignlab.data.sources import token_ids
+from alignlab.data.spec import DataSpec
 from alignlab.data.tokenize import Encoder, Limits
 from alignlab.data.transforms.pairs import pairs
 from alignlab.errors import DataError
@@ -41,7 +42,7 @@ def loaded(folder, content, **changes):
     spec = DataSpec(
         "token_ids", token_ids.convert, path=str(write(folder, content)), validation_fraction=None
     )
-    return load_examples(DataSpec(**(vars(spec) | changes)))
+    return load_examples(DataSpec(**(vars(spec) | changes)), folder / "cache")
 
 
 def prepared(folder, examples, *limits):
@@ -71,7 +72,7 @@ def test_no_token_is_added_and_no_order_changed(tmp_path):
     content = rows(30)
     examples = loaded(tmp_path, content)
     found, _ = prepared(tmp_path, examples.train)
-    assert found.ids == [f"r{i}" for i in range(30)]
+    assert list(found.ids) == [f"r{i}" for i in range(30)]
     for i, row in enumerate(content):
         assert found.prompts[i].tolist() == row["prompt_ids"]
         assert [found.responses[m].tolist() for m in found.members[i]] == row["responses"]

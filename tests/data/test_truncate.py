@@ -22,7 +22,7 @@ def test_truncation(prompt, responses, max_length, most):
     room = max_length - kept
     same = len(responses) > 1 and len({tuple(r[: max(room, 0)]) for r in responses}) == 1
     try:
-        cut = truncate(Tokens(prompt, responses), Limits(max_length, most))
+        cut = truncate(Tokens([prompt], responses), Limits(max_length, most))
     except Drop as reason:
         dropped = str(reason)
     else:
@@ -41,14 +41,14 @@ def test_truncation(prompt, responses, max_length, most):
 
 
 def test_an_exact_fit_is_whole():
-    whole = Tokens(PROMPT, [LONG, LONG[::-1]])
+    whole = Tokens([PROMPT], [LONG, LONG[::-1]])
     assert truncate(whole, Limits(9)) == whole
     assert truncate(whole, Limits(8)).responses == [LONG[:-1], LONG[::-1][:-1]]
 
 
 @pytest.mark.parametrize(("most", "expected"), [(4, [1, 5, 6, 7]), (3, [1, 6, 7]), (2, [1, 7]), (1, [1])])
 def test_a_long_prompt_keeps_its_first_token_and_its_end(most, expected):
-    assert truncate(Tokens(PROMPT, [LONG]), Limits(100, most)).prompt == expected
+    assert truncate(Tokens([PROMPT], [LONG]), Limits(100, most)).prompt == expected
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,32 @@ def test_a_long_prompt_keeps_its_first_token_and_its_end(most, expected):
 )
 def test_what_cannot_be_trained_on_is_dropped_with_its_reason(responses, limits, reason):
     with pytest.raises(Drop) as drop:
-        truncate(Tokens(PROMPT, responses), limits)
+        truncate(Tokens([PROMPT], responses), limits)
     assert str(drop.value) == reason
 
 
 def test_two_of_three_equal_responses_are_kept():
-    cut = truncate(Tokens(PROMPT, [[8, 9], [8, 9], [9]]), Limits(20))
+    cut = truncate(Tokens([PROMPT], [[8, 9], [8, 9], [9]]), Limits(20))
     assert cut.responses == [[8, 9], [8, 9], [9]]
 
 
 def test_a_response_is_never_cut_to_a_stub():
     limits = Limits(len(PROMPT) + 3, min_response_length=4)
-    assert truncate(Tokens(PROMPT, [[8, 9], [9]]), limits).responses == [[8, 9], [9]]
+    assert truncate(Tokens([PROMPT], [[8, 9], [9]]), limits).responses == [[8, 9], [9]]
     with pytest.raises(Drop, match="less than 4 tokens for a longer response"):
-        truncate(Tokens(PROMPT, [LONG, [9]]), limits)
+        truncate(Tokens([PROMPT], [LONG, [9]]), limits)
+
+
+def test_each_response_has_the_room_that_its_own_prompt_leaves():
+    cut = truncate(Tokens([PROMPT, [1, 5]], [LONG, LONG]), Limits(6))
+    assert cut.prompts == [PROMPT, [1, 5]]
+    assert cut.responses == [LONG[:2], LONG[:4]]
+    assert truncate(Tokens([PROMPT, [1, 5]], [[8], [8]]), Limits(9, 2)).prompts == [[1, 7], [1, 5]]
+    with pytest.raises(Drop, match="leaves no room"):
+        truncate(Tokens([[1], PROMPT], [[8], [9]]), Limits(4))
+
+
+def test_equal_responses_to_different_prompts_differ():
+    assert truncate(Tokens([PROMPT, [1, 5]], [LONG, LONG]), Limits(9)).responses == [LONG, LONG]
+    with pytest.raises(Drop, match="do not differ"):
+        truncate(Tokens([PROMPT, PROMPT], [LONG, LONG]), Limits(9))

@@ -3,7 +3,7 @@
 from functools import cache
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 from alignlab.lab import vocabulary
 from alignlab.policies.pretrained import PLAIN_TEMPLATE
@@ -19,6 +19,10 @@ LLAMA = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
     "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}{% else %}"
     "{{ raise_exception('no system turn here') }}{% endif %}{% endfor %}"
+)
+DEAF = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ 'Q: ' + m['content'] + '\\nA:' }}"
+    "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}{% endif %}{% endfor %}"
 )
 TRIMMING = (
     "{% for m in messages %}{{ m['role'] + ': ' + m['content'] | trim + '\\n' }}{% endfor %}"
@@ -73,6 +77,24 @@ def llama_style() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=bare, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=LLAMA
     )
+
+
+@cache
+def whole_words() -> PreTrainedTokenizerFast:
+    """A token a word, its own special tokens among them."""
+    bare = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "a": 2, "b": 3}, unk_token="<unk>"))
+    bare.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bare, unk_token="<unk>", eos_token="</s>", chat_template=JOINING
+    )
+
+
+@cache
+def slow() -> ByT5Tokenizer:
+    """Written in Python: bytes, without a backend of its own."""
+    tokenizer = ByT5Tokenizer(extra_ids=0)
+    tokenizer.chat_template = CHATML
+    return tokenizer
 
 
 @cache

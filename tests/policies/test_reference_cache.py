@@ -167,6 +167,13 @@ def test_the_key_covers_weights_and_config_but_not_where_they_lie(monkeypatch):
     assert cache_key(model, rows) != before
 
 
+def test_the_key_covers_autocast():
+    rows, model = token_rows(ROWS), policy(seed=5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = cache_key(model, rows)
+    assert cast != cache_key(model, rows)
+
+
 def test_the_key_covers_the_signals():
     rows = token_rows(ROWS)
     assert len({cache_key(policy(), rows, names) for names in (["ref_logps"], ["ref_entropy"], OWN)}) == 3
