@@ -1,0 +1,76 @@
+"""The data of a run, as a model will see it, without running anything."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from transformers.utils.logging import disable_progress_bar
+
+from alignlab.config import resolvers
+from alignlab.config.build import build_stage
+from alignlab.config.check import check
+from alignlab.config.explain import explain
+from alignlab.config.plan import resolved
+from alignlab.data.examples import Report
+from alignlab.data.load import load_examples
+from alignlab.data.tokenize import Encoder
+from alignlab.errors import ConfigError
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.training.rows import Splits, tokenize, with_rationales
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.select import selected
+from alignlab.training.spec import Stage
+from alignlab.training.stage import stop_ids
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """Rows of both splits after the pipeline, with the tokenizer that made them and the account of all rows."""
+
+    name: str
+    splits: Splits
+    tokenizer: Any
+    report: Report
+
+
+def inspect(overrides: Sequence[str]) -> Inspected:
+    """The rows that `train.py` with these overrides would train on. Raises what it would raise."""
+    quiet()
+    config = composed(overrides)
+    check(config)
+    stage = build_stage(config, RunFolder(Path(config["output_dir"])), {"name": "", "group": ""})
+    model, tokenizer = stage.load_model()
+    splits, report = rows_of(stage, model, tokenizer)
+    steps = "-".join(config["pipeline"])
+    name = f"{config['data']['name']}{'-' if steps else ''}{steps}"
+    return Inspected(name, splits, tokenizer, report)
+
+
+def quiet() -> None:
+    """No progress and no reports of the libraries: a script tells its own."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("alignlab").setLevel(logging.WARNING)
+
+
+def composed(overrides: Sequence[str]) -> dict[str, Any]:
+    """The config of `train.py` with these overrides, not checked yet."""
+    resolvers.register()
+    try:
+        with initialize_config_module("alignlab.conf", version_base=None):
+            return resolved(compose("train", overrides=[*overrides, "run_name=inspect"]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+
+
+def rows_of(stage: Stage, model: Any, tokenizer: Any) -> tuple[Splits, Report]:
+    """The rows of a stage after its pipeline, tokenized, and the account of all rows."""
+    examples = load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
+    splits = tokenize(stage, examples, Encoder(tokenizer, stop_ids(model)), model)
+    if examples.token_steps:
+        splits, _ = selected(stage, CausalLM(model, packing=stage.packing), splits, examples)
+    return splits, examples.report

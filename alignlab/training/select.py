@@ -1,0 +1,73 @@
+"""Steps of the pipeline that go by tokens: by lengths, or by what the initial model makes of the rows."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from alignlab.console import tracked
+from alignlab.data.batches import require_rows
+from alignlab.data.examples import Report
+from alignlab.data.load import Examples
+from alignlab.data.spec import SPLITS
+from alignlab.data.steps import Selection, Tokenized, for_split
+from alignlab.data.table import Chosen
+from alignlab.data.token_rows import TokenRows
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.products import cached_products
+from alignlab.policies.reference import cached_signals
+from alignlab.training.rows import Splits
+from alignlab.training.spec import Stage
+
+
+def selected(stage: Stage, policy: CausalLM, splits: Splits, examples: Examples) -> tuple[Splits, bool]:
+    """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
+
+    Steps that go by scores see those of the model that the run begins with.
+    """
+    if not examples.token_steps:
+        return splits, False
+
+    @cache
+    def initial() -> CausalLM:
+        own = (
+            policy if stage.load_initial is None else CausalLM(stage.load_initial()[0], packing=stage.packing)
+        )
+        return own.to(next(policy.parameters()).device)
+
+    found, ordered = {}, False
+    for split in SPLITS:
+        rows = getattr(splits, split)
+        for name, step in examples.token_steps.items():
+            chosen = for_split(step, split)(_tokenized(stage, initial, rows))
+            rows, ordered = _taken(rows, chosen, name, examples.report), ordered or chosen.ordered
+        most = stage.data.limit_of(split)
+        if most is not None and most < len(rows):
+            rows = _taken(rows, Selection(range(most)), "limit", examples.report)
+        found[split] = rows
+        require_rows(found[split], split)
+    return replace(splits, **found), ordered
+
+
+def _tokenized(stage: Stage, initial: Callable[[], CausalLM], rows: TokenRows) -> Tokenized:
+    settings: dict[str, Any] = {"cache_dir": stage.cache_dir, "budget": stage.data.microbatch_tokens}
+
+    def score() -> list[Any]:
+        with tracked("log-probabilities of the initial model", len(rows)) as advance:
+            scores = cached_signals(initial(), rows, ["ref_logps"], **settings, track=advance)
+        return [scores["ref_logps"][rows.members[i]] for i in range(len(rows))]
+
+    def multiply() -> list[Any]:
+        with tracked("hidden states of the initial model", len(rows)) as advance:
+            return cached_products(initial(), rows, **settings, track=advance)
+
+    lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
+    return Tokenized(Chosen(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
+
+
+def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> TokenRows:
+    report.count(name, "in", len(rows))
+    report.count(name, "out", len(chosen.keep))
+    for number, reason in chosen.dropped.items():
+        report.drop(name, reason, rows.ids[number])
+    return rows.take(chosen.keep)
