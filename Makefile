@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help install train test test-fast check format sweep smollm2 clean
+.PHONY: help install train test test-fast check format sweep smollm2 chaos clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: install ## Run all tests, the slow ones too
 
 test-fast: install ## Run the fast tests
 	$(BIN)/python -m pytest -m 'not slow'
+
+chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliability.md)
+	$(BIN)/python scripts/chaos.py $(ARGS)
 
 check: install ## Lint, format check, types, import contracts
 	$(BIN)/ruff check .

@@ -2,27 +2,32 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import nn
 
-from alignlab.data.load import DataSpec
+from alignlab.config.mixture import parts_of, weights_of
+from alignlab.data.spec import DataSpec
 from alignlab.objectives.load import build_objective
 from alignlab.policies import pretrained
 from alignlab.policies.adapters import LoadModel, lora
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import CsvLog
+from alignlab.training.loggers.guarded import guarded
 from alignlab.training.optim import auto_lr, schedule, trainable
 from alignlab.training.run_folder import RunFolder
-from alignlab.training.spec import GoldSpec, ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.spec import CheckpointSpec, GoldSpec, MovingSpec, ReferenceSpec, Stage, TrainerSpec
 
 log = logging.getLogger(__name__)
 
 Config = Mapping[str, Any]
 """A composed and resolved config as plain dicts and lists."""
+KEPT = ("dtype", "attn_implementation", "trust_remote_code")
+"""Settings of a model's loader that hold for every model of the run."""
 
 
 def call(node: Config, path: str) -> Any:
@@ -31,8 +36,13 @@ def call(node: Config, path: str) -> Any:
     return partial(locate(node["_target_"], path), **keywords)
 
 
-def build_stage(config: Config, folder: RunFolder, names: Mapping[str, str]) -> Stage:
-    """A stage from its config. `names` are what trackers call the run: name, group."""
+def build_stage(
+    config: Config, folder: RunFolder, names: Mapping[str, str], initial: Config | None = None
+) -> Stage:
+    """A stage from its config. `names` are what trackers call the run: name, group.
+
+    `initial` are the settings of the model that the run began with, where the stage begins with another.
+    """
     load_start = call(config["model"]["loader"], "model.loader")
     load_model = with_adapters(load_start, config["peft"])
     gold = config["evaluation"]
@@ -41,13 +51,14 @@ def build_stage(config: Config, folder: RunFolder, names: Mapping[str, str]) -> 
         data=build_data(config),
         load_model=load_model,
         packing=config["model"]["packing"],
-        reference=build_reference(config, load_start),
+        load_initial=None if initial is None else call(initial["loader"], "model.loader"),
+        reference=build_reference(config, load_start, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
         make_loggers=partial(make_loggers, config, folder, names),
         trainer=TrainerSpec(**config["trainer"]),
         cache_dir=Path(config["cache_dir"]),
         seed=config["seed"],
-        checkpoint_every=config["callbacks"]["checkpoint"]["every_n_steps"],
+        checkpoint=CheckpointSpec(**config["callbacks"]["checkpoint"]),
         progress_every=config["callbacks"]["progress"]["every_n_steps"],
         step_log=_step_log(config["callbacks"], folder),
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
@@ -65,11 +76,20 @@ def _step_log(callbacks: Config, folder: RunFolder) -> Path | None:
 
 def build_data(config: Config) -> DataSpec:
     """Source, pipeline and knobs."""
-    node = config["data"]
-    known = {field.name for field in fields(DataSpec)} - {"source", "steps"}
+    steps = {name: call(step, f"pipeline.{name}") for name, step in config["pipeline"].items()}
+    if not config["data"].get("parts"):
+        return source_data(config["data"], steps)
+    parts = {name: source_data(node, {}) for name, node in parts_of(config).items()}
+    mix = partial(call(config["data"]["mix"], "data.mix"), weights=weights_of(config))
+    return replace(source_data(config["data"], steps), parts=parts, mix=mix)
+
+
+def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
+    """A source with its knobs."""
+    known = {field.name for field in fields(DataSpec)} - {"source", "steps", "parts", "mix"}
     return DataSpec(
-        source=call(node["source"], "data.source"),
-        steps={name: call(step, f"pipeline.{name}") for name, step in config["pipeline"].items()},
+        source=call(node["source"], "data.source") if node.get("source") else None,
+        steps=steps,
         **{key: value for key, value in node.items() if key in known},
     )
 
@@ -80,25 +100,37 @@ def with_adapters(load: LoadModel, peft: Config) -> LoadModel:
     return load if peft["method"] == "none" else partial(lora, load, **settings)
 
 
-def build_reference(config: Config, load_model: Any) -> ReferenceSpec:
-    """The model that training starts from, unless `reference.path` names another."""
+def build_reference(config: Config, load_start: LoadModel, initial: Config | None = None) -> ReferenceSpec:
+    """The model that training starts from, unless the config names another.
+
+    That is `reference.path`, or the model that the run began with (`initial`), where `reference.of` says so.
+    """
     node, model = config["reference"], config["model"]
     start = model.get("path") or model["name"]
-    keep = ("dtype", "attn_implementation", "trust_remote_code")
-    options = {key: model["loader"][key] for key in keep if key in model["loader"]}
 
-    def loads(path: str | None, default: Any) -> Any:
-        return default if path is None else partial(pretrained.load, path=path, **options)
+    def named(path: str) -> tuple[str, LoadModel]:
+        return path, call(loader_of(model, path), "reference")
 
-    load = loads(node["path"], load_model)
+    name, load = start, load_start
+    if node["path"] is not None:
+        name, load = named(node["path"])
+    elif node["of"] == "base" and initial is not None:
+        name, load = initial.get("path") or initial["name"], call(initial["loader"], "model.loader")
     return ReferenceSpec(
         mode=node["mode"],
-        name=node["path"] or start,
+        name=name,
         load=load,
-        is_start=node["path"] in (None, start),
+        is_start=name == start,
         check_start=node["check_start"],
-        second=None if node["second"] is None else (node["second"], loads(node["second"], load)),
+        second=None if node["second"] is None else named(node["second"]),
+        moving=MovingSpec(node["update"], node["every_n_steps"], node["ema_decay"]),
     )
+
+
+def loader_of(model: Config, path: str) -> Config:
+    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
+    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
+    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
 
 
 def make_optimizer(optimizer: Config, scheduler: Config, policy: nn.Module, steps: int) -> tuple[Any, Any]:
@@ -115,8 +147,13 @@ def make_optimizer(optimizer: Config, scheduler: Config, policy: nn.Module, step
 
 
 def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) -> Sequence[Any]:
-    """csv always, and what else was chosen."""
-    loggers: list[Any] = [CsvLog(folder.metrics)]
+    """csv always, and what else was chosen. One that fails is left out."""
+    loggers = guarded("csv", lambda: CsvLog(folder.metrics))
+    if "tensorboard" in config["logger"]:
+        from alignlab.training.loggers.tensorboard_log import TensorBoardLog
+
+        told = yaml.safe_dump(dict(config), sort_keys=False)
+        loggers += guarded("tensorboard", lambda: TensorBoardLog(folder.path / "tensorboard", told))
     if "wandb" in config["logger"]:
         from alignlab.training.loggers.wandb_log import make_wandb
 
@@ -128,5 +165,5 @@ def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) ->
             config["data"]["name"],
             *config["regularizers"],
         ]
-        loggers.append(make_wandb(folder, config, name=names["name"], **settings))
+        loggers += guarded("wandb", lambda: make_wandb(folder, config, name=names["name"], **settings))
     return loggers

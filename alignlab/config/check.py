@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 
+from alignlab.config.mixture import parts_of
 from alignlab.config.schema import GROUPS, Config, at, misfits
 from alignlab.config.signatures import failure_of, misused_targets
 from alignlab.data.examples import takes_rows
 from alignlab.data.files import data_files
+from alignlab.data.steps import text_and_token_steps
 from alignlab.errors import ConfigError, nearest
 from alignlab.objectives.load import build_objective, build_term, choices
 from alignlab.objectives.objective import Objective
@@ -17,7 +19,7 @@ from alignlab.policies import pretrained
 from alignlab.policies.mode import resolve_mode
 from alignlab.signals import list_name
 from alignlab.targets import locate
-from alignlab.training.rows import lists_wanted
+from alignlab.training.rows import lists_wanted, more_wanted
 
 ABOVE_0 = (
     "data.lists_per_step",
@@ -31,7 +33,10 @@ ABOVE_0 = (
     "trainer.max_epochs",
     "trainer.gradient_clip_val",
     "trainer.validate_every_n_steps",
+    "reference.every_n_steps",
     "callbacks.checkpoint.every_n_steps",
+    "callbacks.checkpoint.keep",
+    "trainer.max_nonfinite",
     "callbacks.progress.every_n_steps",
     "peft.r",
     "peft.alpha",
@@ -39,7 +44,7 @@ ABOVE_0 = (
     "evaluation.max_new_tokens",
 )
 AT_LEAST_0 = ("seed", "evaluation.prompts", "optimizer.lr", "optimizer.weight_decay")
-SHARES = ("data.validation_fraction", "scheduler.warmup_ratio")
+SHARES = ("data.validation_fraction", "scheduler.warmup_ratio", "reference.ema_decay")
 SAMPLES = "no recipe here draws samples from the policy; compute the loss in your own loop (alignlab.load_objective)"
 UNTRAINED = {
     "sample_logps": SAMPLES,
@@ -47,6 +52,8 @@ UNTRAINED = {
     "desirable_probs": "no data here brings them; compute the loss in your own loop (alignlab.load_objective)",
 }
 """Signals that a training run cannot give."""
+FORMS = {"pairs": "pairs", "curry_pairs": "pairs", "unpaired": "single"}
+"""What steps of the pipeline make of any rows."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -69,6 +76,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _ranges(config)
     yield from misused_targets(config)
     yield from _objective(config)
+    yield from _pipeline(config)
     yield from _data(config)
     yield from _model(config)
     yield from _trainer(config)
@@ -105,9 +113,16 @@ def _objective(config: Config) -> Iterator[str]:
     if problems:
         return
     objective = build_objective(node, config["regularizers"], config["modifiers"])
-    adapter = config["peft"].get("method") != "none" and config["reference"]["path"] is None
-    if failure := failure_of(resolve_mode, config["reference"]["mode"], objective, adapter=adapter):
+    node, peft = config["reference"], config["peft"].get("method")
+    adapter = peft != "none" and node["path"] is None and node["of"] == "start"
+    asked = {"adapter": adapter, "update": node["update"]}
+    if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
         yield failure
+    if peft != "none" and node["update"] in ("ema", "hard"):
+        yield (
+            f"reference.update={node['update']} moves all weights towards the policy's, and peft={peft} trains others: "
+            "use peft=none"
+        )
     for term in (*objective.terms, *objective.modifiers):
         if unknown := sorted(UNTRAINED.keys() & set(map(list_name, term.contract.signals))):
             yield f"{term.name} takes {unknown[0]}: {UNTRAINED[unknown[0]]}"
@@ -119,19 +134,44 @@ def _placed(failure: str, path: str) -> str:
 
 
 def _lists(config: Config, objective: Objective) -> Iterator[str]:
-    form = "pairs" if "pairs" in config["pipeline"] else config["data"].get("form")
+    name, made = config["data"]["name"], [FORMS[step] for step in config["pipeline"] if step in FORMS]
+    form = made[-1] if made else config["data"].get("form")
     if form == "pairs" and objective.data_form == "lists":
-        yield lists_wanted(objective.name, config["data"]["name"])
+        yield lists_wanted(objective.name, name)
+    if form == "single" and objective.data_form != "single":
+        yield more_wanted(objective.name, name)
+
+
+def _pipeline(config: Config) -> Iterator[str]:
+    """Steps on text behind steps on tokens; what is wrong with a step itself is told elsewhere."""
+    if any(failure_of(locate, step.get("_target_", ""), "") for step in config["pipeline"].values()):
+        return
+    steps = {name: locate(step["_target_"]) for name, step in config["pipeline"].items()}
+    if failure := failure_of(text_and_token_steps, steps):
+        yield failure
 
 
 def _data(config: Config) -> Iterator[str]:
     node = config["data"]
+    if node.get("parts"):
+        yield from _parts(config)
+        return
     if node["on_bad_row"] not in ("raise", "skip"):
         yield f"data.on_bad_row={node['on_bad_row']}: expected raise or skip"
     if node["path"] is not None and (failure := failure_of(data_files, node["path"])):
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node["source"]):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
+
+
+def _parts(config: Config) -> Iterator[str]:
+    """What is wrong with the sources of a mixture."""
+    if failure := failure_of(parts_of, config):
+        yield failure
+        return
+    for name, node in parts_of(config).items():
+        alone = {**config, "data": node}
+        yield from (text.replace("data.", f"data.parts.{name}.") for text in _data(alone))
 
 
 def _reads_rows(source: Config) -> bool:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
@@ -13,9 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.config import resolvers
 from alignlab.config.explain import explain
-from alignlab.config.run import Interrupted, run
+from alignlab.config.run import run
 from alignlab.config.sweep import SweepTable
 from alignlab.errors import AlignlabError
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.stop import Stopped, stopped_at_once
 
 
 def launch(main: Callable[[], Any]) -> None:
@@ -42,11 +45,18 @@ def launch(main: Callable[[], Any]) -> None:
 
 
 def job(cfg: DictConfig) -> float:
-    """One job. In a sweep an error goes back to Hydra, which starts the next job; a stop ends everything."""
+    """One job. In a sweep an error goes back to Hydra, which starts the next job; a stop ends everything.
+
+    A signal stops it at once, but for the training itself, which ends its step and writes a checkpoint.
+    The exit code is then 128 and the number of the signal, as a shell has it.
+    """
+    folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
     try:
-        return run(cfg)
-    except Interrupted as stop:
-        _end(str(stop), stop.exit_code)
+        with folder.locked(), stopped_at_once():
+            return run(cfg)
+    except Stopped as stop:
+        step = folder.read_json("summary.json").get("steps", 0)
+        _end(f"{stop}, at step {step} of {folder.path}; resume=auto goes on", 128 + stop.number)
     except AlignlabError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise

@@ -27,6 +27,10 @@ def explain(error: Exception) -> str:
         return _unknown_key(found.group(1))
     if found := re.search(r"Could not (?:find|load) '([^']+)'", text):
         group, _, name = found.group(1).rpartition("/")
+        if found.group(1).startswith("resume/"):
+            return (
+                f"resume={found.group(1).removeprefix('resume/')}: expected auto; a folder is resume.path=..."
+            )
         return f"there is no {group}={name}: {_hint(name, options(group))}"
     return text.split("\n\nConfig search path")[0].split("\nSee https://hydra.cc")[0]
 
@@ -87,14 +91,18 @@ def known_keys() -> list[str]:
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
-    GlobalHydra.instance().clear()
-    with initialize_config_module("alignlab.conf", version_base=None):
-        for chosen in ([a for a in sys.argv[1:] if re.fullmatch(r"\w+=.*", a)], []):
-            try:
-                return _keys(compose("train", overrides=chosen), "")
-            except (HydraException, OmegaConfBaseException):
-                continue
-    return []
+    holder = GlobalHydra.instance()
+    running, holder.hydra = holder.hydra, None
+    try:
+        with initialize_config_module("alignlab.conf", version_base=None):
+            for chosen in ([a for a in sys.argv[1:] if re.fullmatch(r"\w+=.*", a)], []):
+                try:
+                    return _keys(compose("train", overrides=chosen), "")
+                except (HydraException, OmegaConfBaseException):
+                    continue
+        return []
+    finally:
+        holder.hydra = running
 
 
 def _keys(node: Any, path: str) -> list[str]:

@@ -27,7 +27,9 @@ def parts_of(config: Config) -> dict[str, dict[str, Any]]:
 
 def weights_of(config: Config) -> dict[str, float]:
     """The weight of every part, 1 where none is given."""
-    return {name: float((settings or {}).get("weight", 1)) for name, settings in config["data"]["parts"].items()}
+    return {
+        name: float((settings or {}).get("weight", 1)) for name, settings in config["data"]["parts"].items()
+    }
 
 
 def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from alignlab.data.load import DataSpec
+from alignlab.data.spec import DataSpec
 from alignlab.errors import nearest
-from alignlab.training.spec import TrainerSpec
+from alignlab.training.spec import CheckpointSpec, TrainerSpec
 
 Config = Mapping[str, Any]
 
@@ -31,9 +31,9 @@ class Root:
     trainer: Config
     logger: Config
     callbacks: Config
+    resume: Config
     evaluation: Config
     seed: int
-    resume: str | None
     run_name: str
     output_dir: str
     cache_dir: str
@@ -67,8 +67,12 @@ class Reference:
 
     mode: str
     path: str | None
+    of: Literal["start", "base"]
     second: str | None
     check_start: bool
+    update: str
+    every_n_steps: int
+    ema_decay: float
 
 
 @dataclass
@@ -107,6 +111,14 @@ class Evaluation:
 
 
 @dataclass
+class Resume:
+    """conf/resume."""
+
+    path: str | None
+    allow: list[str]
+
+
+@dataclass
 class Every:
     """A callback with an interval."""
 
@@ -135,6 +147,7 @@ class Loggers:
 
     csv: Config
     wandb: Config
+    tensorboard: Config
 
 
 @dataclass
@@ -159,8 +172,9 @@ SCHEMA: dict[str, type] = {
     "strategy": Strategy,
     "trainer": TrainerSpec,
     "evaluation": Evaluation,
+    "resume": Resume,
     "callbacks": Callbacks,
-    "callbacks.checkpoint": Every,
+    "callbacks.checkpoint": CheckpointSpec,
     "callbacks.progress": Every,
     "callbacks.step_log": StepLog,
     "logger": Loggers,

@@ -1,12 +1,10 @@
 """The plain run: one stage."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
-from alignlab.training.run_folder import RunFolder
-from alignlab.training.spec import Result, Stage
-from alignlab.training.stage import run_stage
+from alignlab.recipes.spec import StageSpec
 
 
-def single(make_stage: Callable[[], Stage], folder: RunFolder) -> Result:
-    """Run the one stage in the run folder itself."""
-    return run_stage(make_stage(), folder)
+def single(pipeline: Sequence[str]) -> Iterator[StageSpec]:
+    """The run itself, in the run folder."""
+    yield StageSpec("", init="base", reference="base")

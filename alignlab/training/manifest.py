@@ -14,11 +14,12 @@ PACKAGES = ("alignlab", "torch", "lightning", "transformers", "tokenizers", "dat
 
 
 def environment() -> dict[str, Any]:
-    """Versions, code, command and hardware of this process."""
+    """Versions, code, command and where it was given, and hardware of this process."""
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "git": _git(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "working_directory": str(Path.cwd()),
         "hardware": {
             "machine": platform.machine(),
             "cpu_count": os.cpu_count(),

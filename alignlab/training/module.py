@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from alignlab.data.batches import Step
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics
+from alignlab.metrics.whole import Rows, split_metrics
 from alignlab.objectives.gather import Gathered
 from alignlab.objectives.objective import Objective
 from alignlab.policies.causal_lm import CausalLM
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
 from alignlab.training.gather import across_ranks
-from alignlab.training.rails import check_finite, check_start
+from alignlab.training.peak import peak_memory
+from alignlab.training.rails import Finite, check_start, put_back, state_of
 from alignlab.training.rows import References
 from alignlab.types import Batch, Outcome, Part
 
@@ -25,6 +27,8 @@ Found = dict[str, Tensor]
 """Signals by name."""
 Statistics = dict[str, Gathered] | None
 """Of the whole step, by term."""
+ROWS = ("logps", "ref_logps", "lengths", "labels", "where")
+"""Signals that metrics of a whole split go by."""
 MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
 
@@ -33,7 +37,9 @@ class PreferenceModule(L.LightningModule):
 
     Every part of the loss is divided by its count over the whole optimizer step, so micro-batches
     change nothing. `references` are live ones, the first and the second; cached scores travel in the batch.
-    With `start_tolerance`, the first loss must be that of zero log-ratios.
+    With `start_tolerance`, the first loss must be that of zero log-ratios. A step that is not `finite`
+    moves nothing, but counts: data order, schedule and random state go on. `reference_is_start`: the first
+    reference is, and stays, what the policy starts as, so that log-ratios tell the change since then.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class PreferenceModule(L.LightningModule):
         references: References = (None, None),
         gradient_clip_val: float | None = None,
         start_tolerance: float | None = None,
+        finite: Finite | None = None,
+        reference_is_start: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -59,6 +67,7 @@ class PreferenceModule(L.LightningModule):
         self._references = references  # in a tuple: no submodules, so neither trained nor checkpointed
         self._distance = Distance(policy) if "parameter_distance" in objective.signals else None
         self.gradient_clip_val, self.start_tolerance = gradient_clip_val, start_tolerance
+        self.finite, self.reference_is_start = finite or Finite(), reference_is_start
         self.latest_step: dict[str, float] = {}
         self._tokens, self._seconds = 0, 0.0
 
@@ -100,8 +109,7 @@ class PreferenceModule(L.LightningModule):
     def training_step(self, sealed: Sealed, _: int) -> None:
         """Forward and backward over all micro-batches, then one update."""
         began, step = time.perf_counter(), sealed.step
-        meter, ids = Meter(), [row for batch in step for row in batch.ids]
-        totals = self._totals(step)
+        meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
         self.terms.train()
         for batch, signals, gathered in self._scored(step):
             outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
@@ -112,10 +120,14 @@ class PreferenceModule(L.LightningModule):
         metrics = self._named(meter)
         clip = self.gradient_clip_val or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.trained.parameters(), clip).item()
-        check_finite(self.global_step, metrics["loss"], norm, ids)
+        if not self.finite.passes(self.global_step + 1, metrics["loss"], norm, step, self.signals):
+            put_back(self.terms, held)
+            self.optimizers().zero_grad()  # type: ignore[union-attr]  # without gradients it moves nothing
         self._update()
         seconds = time.perf_counter() - began
-        metrics["gradient_norm"] = norm
+        metrics |= {"gradient_norm": norm, **peak_memory(self.device)}
+        if self.finite.skips:
+            metrics["nonfinite"] = self.finite.count
         metrics["lr"] = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         tokens = sum(batch.tokens.numel() for batch in step)
         metrics["tokens_per_second"] = tokens / seconds
@@ -124,13 +136,17 @@ class PreferenceModule(L.LightningModule):
         self.latest_step = metrics
 
     @torch.no_grad()
-    def evaluate(self, steps: Any, *, untrained: bool = False) -> dict[str, float]:
-        """Metrics over all micro-batches of a loader, as the training steps report them.
+    def evaluate(
+        self, steps: Any, *, untrained: bool = False, sources: Mapping[str, str] | None = None
+    ) -> dict[str, float]:
+        """Metrics over all micro-batches of a loader, as the training steps report them, and those of the whole.
 
         `untrained`: the policy is still the reference, so that log-probabilities cached in the
-        batch are its own too, and need no forward.
+        batch are its own too, and need no forward. `sources` are those of the rows, by id.
         """
         meter, began, tokens = Meter(), time.perf_counter(), 0
+        seen: list[Found] = []
+        ids: list[str] = []
         self.terms.eval()
         for step in steps:
             moved = [batch.to(self.device) for batch in step]
@@ -138,7 +154,12 @@ class PreferenceModule(L.LightningModule):
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
                 meter.add(self._watched(signals, outcome))
                 tokens += batch.tokens.numel()
-        metrics = self._named(meter)
+                seen.append({name: signals[name].cpu() for name in ROWS if name in signals})
+                ids += batch.ids
+        found = split_metrics(
+            Rows.joined(seen, self.objective.beta), [sources[row] for row in ids] if sources else ()
+        )
+        metrics = {**self._named(meter), **found}
         return {**metrics, "tokens_per_second": tokens / (time.perf_counter() - began)}
 
     def report(self, split: str, metrics: Mapping[str, float]) -> None:
@@ -190,8 +211,18 @@ class PreferenceModule(L.LightningModule):
     def _watched(self, signals: dict[str, Tensor], outcome: Outcome) -> dict[str, Part]:
         names = ("logps", "ref_logps", "lengths", "labels", "where", "kl_reverse")
         known = {name: signals[name] for name in names if name in signals}
+        if self.reference_is_start and "ref_logps" in signals:
+            known["start_logps"] = signals["ref_logps"]
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
         return {**parts, **preference_metrics(**known, beta=self.objective.beta)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """How many steps were left out."""
+        checkpoint["nonfinite"] = self.finite.count
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.finite.count = checkpoint["nonfinite"]
 
     def _update(self) -> None:
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()

@@ -1,31 +1,97 @@
 """Rails: what must hold, or the run stops and says why."""
 
+import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from alignlab.errors import RunError
 from alignlab.objectives.objective import Objective
+from alignlab.training import tensor_file
+from alignlab.training.run_folder import write_text
+from alignlab.types import Batch
+
+log = logging.getLogger(__name__)
+
+Score = Callable[[Batch], Mapping[str, Tensor]]
+"""Gives the signals of a micro-batch."""
 
 
 class NonFiniteError(RunError):
-    """Loss or gradient is NaN or infinite; `details` name the batch."""
-
-    def __init__(self, details: Mapping[str, Any]) -> None:
-        self.details = dict(details)
-        super().__init__(
-            f"step {details['step']}: loss {details['loss']}, gradient norm {details['gradient_norm']}. The ids of the "
-            "batch are in nonfinite_batch.json; lower optimizer.lr, or look at these rows"
-        )
+    """Loss or gradient is NaN or infinite, more often than the run may leave out."""
 
 
-def check_finite(step: int, loss: float, gradient_norm: float, ids: Sequence[str]) -> None:
-    """NonFiniteError unless loss and gradient norm are finite."""
-    if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-        raise NonFiniteError({"step": step, "loss": loss, "gradient_norm": gradient_norm, "ids": list(ids)})
+class Finite:
+    """Lets a step move the weights only where its loss and gradient are finite.
+
+    The batch of any other step is saved in `folder`: json for its ids, safetensors for its tokens and
+    signals. Then the run stops, or leaves the step out, at most `skips` times.
+    """
+
+    def __init__(self, folder: Path | None = None, *, skips: int = 0) -> None:
+        self.folder, self.skips, self.count = folder, skips, 0
+
+    def passes(
+        self, step: int, loss: float, gradient_norm: float, batches: Sequence[Batch], score: Score
+    ) -> bool:
+        """Whether the step may be taken; NonFiniteError where it may not, and not be left out either.
+
+        `step` counts from 1, as in metrics.csv. `score` is called for a step that fails, at the weights it had.
+        """
+        if math.isfinite(loss) and math.isfinite(gradient_norm):
+            return True
+        self.count += 1
+        told = f"step {step}: loss {loss}, gradient norm {gradient_norm}"
+        if self.folder is not None:
+            file = self.folder / f"step-{step:06d}.json"
+            save_batches(file, {"step": step, "loss": loss, "gradient_norm": gradient_norm}, batches, score)
+            told += f". Its batch is in {file}, with tokens and signals beside it"
+        if self.count > self.skips:
+            ways = ["look at these rows", "lower optimizer.lr"]
+            ways += [
+                f"raise trainer.max_nonfinite={self.skips}" if self.skips else "set trainer.on_nonfinite=skip"
+            ]
+            raise NonFiniteError(f"{told}: {', '.join(ways[:2])}, or {ways[2]}")
+        log.warning("%s. It is left out, the %d. of at most %d", told, self.count, self.skips)
+        return False
+
+
+def state_of(terms: nn.Module) -> dict[str, Tensor]:
+    """What terms have counted: it changes before the loss of a step is known."""
+    return {name: value.clone() for name, value in terms.named_buffers()}
+
+
+def put_back(terms: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Let the terms have counted no more than that."""
+    for name, value in state.items():
+        terms.get_buffer(name).copy_(value)
+
+
+@torch.no_grad()
+def save_batches(file: Path, facts: Mapping[str, Any], batches: Sequence[Batch], score: Score) -> None:
+    """Write the ids of a step and which signals are not finite, and all its tensors beside that.
+
+    The random state stays as it was, so that what follows does not depend on it.
+    """
+    with torch.random.fork_rng():
+        signals = [dict(score(batch)) for batch in batches]
+    parts = [{**vars(batch), "signals": found} for batch, found in zip(batches, signals, strict=True)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tensor_file.write(file.with_suffix(".safetensors"), tensor_file.flatten(parts))
+    counts = [{name: int((~value.isfinite()).sum()) for name, value in found.items()} for found in signals]
+    ids = {
+        "ids": [row for batch in batches for row in batch.ids],
+        "micro_batches": [
+            {"ids": list(batch.ids), "not_finite": {name: n for name, n in count.items() if n}}
+            for batch, count in zip(batches, counts, strict=True)
+        ],
+    }
+    write_text(file, json.dumps({**facts, **ids}, indent=2, ensure_ascii=False) + "\n")
 
 
 @torch.no_grad()

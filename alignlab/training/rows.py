@@ -10,8 +10,9 @@ import numpy as np
 
 from alignlab.console import tracked
 from alignlab.data.batches import Extras, StepLoader, require_rows
-from alignlab.data.load import DataSpec, Examples
+from alignlab.data.load import Examples
 from alignlab.data.prepare import require_vocabulary, tokenized
+from alignlab.data.spec import DataSpec
 from alignlab.data.token_rows import TokenRows
 from alignlab.data.tokenize import Encoder, Limits
 from alignlab.data.transforms.rationale import rationale
@@ -43,13 +44,10 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec) -> Non
     """DataError where the rows cannot serve the objective."""
     largest = examples.largest()
     if largest < 2 and objective.data_form != "single":
-        raise DataError(
-            f"objective '{objective.name}' compares responses, and data '{spec.name}' has one response a row: "
-            "use data with at least 2 responses a prompt, or an objective for single responses (objective=kto)"
-        )
+        raise DataError(more_wanted(objective.name, spec.name))
     if objective.data_form == "lists" and largest == 2 and spec.form != "lists":
         raise DataError(lists_wanted(objective.name, spec.name))
-    if "rewards" in objective.signals and any(example.rewards is None for example in examples.train):
+    if "rewards" in objective.signals and not examples.train.rated:
         raise DataError(
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"
@@ -61,6 +59,14 @@ def with_rationales(data: DataSpec, objective: Objective) -> DataSpec:
     if "rationale_logps" not in objective.signals or "rationale" in data.steps:
         return data
     return replace(data, steps={**data.steps, "rationale": rationale})
+
+
+def more_wanted(objective: str, data: str) -> str:
+    """The message for an objective that compares, on single responses."""
+    return (
+        f"objective '{objective}' compares responses, and data '{data}' has one response a row: "
+        "use data with at least 2 responses a prompt, or an objective for single responses (objective=kto)"
+    )
 
 
 def lists_wanted(objective: str, data: str) -> str:
@@ -90,8 +96,6 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
             made[split], keys[split] = tokenized(
                 rows, encoder, limits, stage.cache_dir, examples.report, advance
             )
-    for line in examples.report.lines():
-        log.info("%s", line)
     for split, rows in made.items():
         require_rows(rows, split)
         require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
@@ -112,7 +116,8 @@ def attach_reference(
     Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
     """
     spec, objective = stage.reference, stage.objective
-    mode = resolve_mode(spec.mode, objective, adapter=spec.is_start and has_adapter(policy.model))
+    adapter = spec.is_start and has_adapter(policy.model)
+    mode = resolve_mode(spec.mode, objective, adapter=adapter, update=spec.moving.update)
     second = spec.second if objective.needs_second_reference else None
     log.info(
         "reference: %s%s%s",
@@ -179,6 +184,20 @@ def _scored(
         train=train,
         validation=scored(splits.validation, np.arange(len(splits.validation)), "validation"),
     )
+
+
+def reference_margin(rows: TokenRows) -> float | None:
+    """Mean over the rows of log ref(best) - log ref(worst), nats; None where no scores came with the rows.
+
+    The diagnostic of sDPO (arXiv:2403.19270): how far the reference itself prefers what it is to teach.
+    """
+    if "ref_logps" not in rows.cached:
+        return None
+    gaps = []
+    for i in range(len(rows)):
+        scores, labels = rows.cached["ref_logps"][rows.members[i]], rows.labels[i]
+        gaps.append(scores[np.argmax(labels)] - scores[np.argmin(labels)])
+    return float(np.nanmean(gaps))
 
 
 def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:

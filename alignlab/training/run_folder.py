@@ -1,11 +1,17 @@
 """The run folder: where everything a run leaves behind goes, each file written whole or not at all."""
 
+import errno
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from alignlab.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -15,9 +21,19 @@ class RunFolder:
     path: Path
 
     @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
     def last_checkpoint(self) -> Path:
         """The newest checkpoint, there once the first one was written."""
-        return self.path / "checkpoints" / "last.ckpt"
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is work in it to go on with: a checkpoint, its own or of a stage."""
+        return any(any(self.path.glob(f"{where}checkpoints/*.ckpt")) for where in ("", "stages/*/"))
 
     @property
     def model(self) -> Path:
@@ -48,6 +64,12 @@ class RunFolder:
         if text:
             self.write_text(name, text)
 
+    def read_lines(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a jsonl file of the folder; none where there is no file."""
+        file = self.path / name
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        return [json.loads(line) for line in text.split("\n") if line]
+
     def read_json(self, name: str) -> dict[str, Any]:
         """A json file of the folder; empty where there is none."""
         file = self.path / name
@@ -56,6 +78,28 @@ class RunFolder:
     def update_summary(self, **values: Any) -> None:
         """Set some values of summary.json."""
         self.write_json("summary.json", {**self.read_json("summary.json"), **values})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the folder to this process; RunError at once where another one has it.
+
+        The system holds the lock, not the file: it ends with the process, however that ends.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
+                file.seek(0)
+                owner = file.read().strip() or "just begun"
+                raise RunError(
+                    f"another run ({owner}) is writing to {self.path}: wait for its end, or choose another folder with "
+                    "output_dir=... or hydra.run.dir=..."
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
 
 
 def write_text(file: Path, text: str) -> None:
@@ -67,3 +111,16 @@ def write_text(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(partial, file)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring names and renames in a folder onto the disk, where its file system can do that."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)

@@ -1,6 +1,6 @@
 """What a stage is made of, before anything is loaded, and what it comes to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from alignlab.data.load import DataSpec
+from alignlab.data.spec import DataSpec
 from alignlab.objectives.objective import Objective
+from alignlab.types import Example
 
 LoadModel = Callable[[], tuple[Any, Any]]
 """Gives (transformers model, tokenizer), anew at each call."""
@@ -24,10 +25,32 @@ class TrainerSpec:
     devices: int = 1
     num_nodes: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "bf16-true", "64-true"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"] = "auto"
     gradient_clip_val: float | None = 1.0
     gradient_checkpointing: bool = False
     validate_every_n_steps: int | None = None
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    max_nonfinite: int = 10
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """When a checkpoint is written and which ones stay; conf/callbacks/default.yaml says what each means."""
+
+    every_n_steps: int = 25
+    keep: int = 2
+    best: str | None = None
+    best_mode: Literal["min", "max"] = "min"
+    background: bool = False
+
+
+@dataclass(frozen=True)
+class MovingSpec:
+    """How the reference follows the policy; conf/reference/auto.yaml says what each means."""
+
+    update: Literal["none", "ema", "hard"] = "none"
+    every_n_steps: int = 1
+    ema_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,7 @@ class ReferenceSpec:
     is_start: bool
     check_start: bool = True
     second: tuple[str, LoadModel] | None = None
+    moving: MovingSpec = MovingSpec()
 
 
 @dataclass(frozen=True)
@@ -71,8 +95,14 @@ class Stage:
     trainer: TrainerSpec
     cache_dir: Path
     seed: int
-    checkpoint_every: int
+    checkpoint: CheckpointSpec
     progress_every: int
+    on_rows: Callable[[Sequence[str]], None] | None = None
+    """Told the ids of the rows (or of those that give the prompts) before anything is done with them; may raise."""
+    collect: Callable[..., Iterable[Example]] | None = None
+    """Makes the rows to train on from the model and the prompts of the data."""
+    load_initial: LoadModel | None = None
+    """The model that the run began with, where this stage begins with another; steps of the pipeline go by it."""
     packing: str = "auto"
     """Whether each prompt is read once for all its responses: auto | on | off."""
     gold: GoldSpec | None = None
@@ -96,6 +126,8 @@ class Result:
     """Seconds."""
     tokens_per_second: float
     facts: Mapping[str, Any] = field(default_factory=dict)
+    reference_margin: float | None = None
+    """Mean over the training rows of log ref(best) - log ref(worst), in nats, where the reference was precomputed."""
     samples: Sequence[Mapping[str, Any]] = ()
     stopped_by: int | None = None
     """The signal that ended it early."""

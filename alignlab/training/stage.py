@@ -8,20 +8,25 @@ from dataclasses import replace
 from typing import Any
 
 import lightning as L
+import torch
 
 from alignlab.data.batches import StepLoader
 from alignlab.data.load import load_examples
 from alignlab.data.tokenize import Encoder
 from alignlab.policies.causal_lm import CausalLM
-from alignlab.training.callbacks.checkpoint import Checkpoint, StraightToDisk
+from alignlab.training.callbacks.checkpoint import Checkpoint
+from alignlab.training.callbacks.moving_reference import following
 from alignlab.training.callbacks.progress import TrainingProgress
 from alignlab.training.callbacks.step_log import StepLog
 from alignlab.training.callbacks.validation import Validation
+from alignlab.training.checkpoints import Checkpoints
+from alignlab.training.collect import collected
 from alignlab.training.datamodule import PreferenceData
 from alignlab.training.gold import measure, side_by_side
 from alignlab.training.loggers.csv_log import Rewind
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
+from alignlab.training.rails import Finite
 from alignlab.training.rows import (
     affordable,
     attach_reference,
@@ -29,11 +34,14 @@ from alignlab.training.rows import (
     extras_for,
     feature_sizes,
     first_ids,
+    reference_margin,
     tokenize,
     with_rationales,
 )
 from alignlab.training.run_folder import RunFolder
-from alignlab.training.spec import Result, Stage
+from alignlab.training.select import selected
+from alignlab.training.spec import Result, Stage, TrainerSpec
+from alignlab.training.stop import Listener
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +57,7 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     seconds: dict[str, float] = {}
     L.seed_everything(stage.seed, verbose=False)
     with _timed(seconds, "data"):
-        examples = load_examples(with_rationales(stage.data, stage.objective))
+        examples = load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
         check_lists(stage.objective, examples, stage.data)
     with _timed(seconds, "model"):
         model, tokenizer = stage.load_model()
@@ -58,16 +66,28 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
         policy, encoder = CausalLM(model, packing=stage.packing), Encoder(tokenizer, stop_ids(model))
     with _timed(seconds, "tokenize"):
         splits = tokenize(stage, examples, encoder, model)
-        folder.write_lines("dropped_rows.jsonl", examples.report.dropped)
+    checkpoints = Checkpoints(
+        folder.checkpoints, keep=stage.checkpoint.keep, background=stage.checkpoint.background
+    )
+    trainer = _trainer(stage, folder, checkpoints)
+    trainer.precision_plugin.convert_module(policy).to(trainer.strategy.root_device)
+    with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
+        splits, ordered = selected(stage, policy, splits, examples)
+        if stage.on_rows:
+            stage.on_rows(splits.train.ids)
+        if stage.collect:
+            splits = collected(stage, folder, splits, encoder, model, examples.report)
+    for line in examples.report.lines():
+        log.info("%s", line)
+    folder.write_lines("dropped_rows.jsonl", examples.report.dropped)
 
     stage.objective.bind(feature_sizes(model))
     extras = extras_for(stage.objective, stage.data, tokenizer, model)
-    order = {**_order(stage), "packed": policy.packed, "extras": extras}
+    order = {**_order(stage, ordered=ordered), "packed": policy.packed, "extras": extras}
     steps = stage.trainer.max_steps or stage.trainer.max_epochs * len(StepLoader(splits.train, **order))
     loader = StepLoader(splits.train, steps=steps, **order)
     splits = replace(splits, validation=affordable(splits.validation, loader))
-    trainer = _trainer(stage, folder, steps)
-    trainer.precision_plugin.convert_module(policy).to(trainer.strategy.root_device)
+    trainer.fit_loop.epoch_loop.max_steps = steps
     with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
         mode, references, splits = attach_reference(stage, policy, splits, loader)
     for reference in references:
@@ -78,7 +98,7 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     before = after = None
     with _timed(seconds, "evaluation"):
         if stage.gold:
-            before = measure(stage.gold, model, None, encoder, prompts)
+            before = measure(stage.gold, model, _initial(stage, model), encoder, prompts)
 
     module = PreferenceModule(
         policy,
@@ -88,36 +108,47 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
         references=references,
         gradient_clip_val=stage.trainer.gradient_clip_val,
         start_tolerance=_start_tolerance(stage),
+        finite=Finite(folder.path / "nonfinite", skips=_skips(stage)),
+        reference_is_start=stage.reference.is_start and stage.reference.moving.update == "none",
     )
+    listener = Listener()
     validation = Validation(
         StepLoader(splits.validation, **{**order, "shuffle": False}),
         stage.trainer.validate_every_n_steps or _validation_interval(loader, len(splits.validation)),
+        listener=listener,
         starts_as_reference=stage.reference.is_start,
     )
     checkpoint = Checkpoint(
-        folder.last_checkpoint, stage.checkpoint_every, lambda step: folder.update_summary(steps=step)
+        checkpoints, stage.checkpoint, validation, listener, lambda step: folder.update_summary(steps=step)
     )
-    progress = TrainingProgress(stage.progress_every)
+    progress = TrainingProgress(stage.progress_every, _title(folder))
     budget = stage.data.microbatch_tokens
     probe = MemoryProbe(loader.largest(), budget)
-    callbacks: list[L.Callback] = [Rewind(), probe, validation, checkpoint, progress]
+    callbacks: list[L.Callback] = [
+        Rewind(),
+        probe,
+        validation,
+        *following(stage.reference.moving, references[0], policy),
+        checkpoint,
+        progress,
+    ]
     if stage.step_log:
         steps_told = StepLog(stage.step_log)
         steps_told.reference_pass(seconds["reference"])
         callbacks = [steps_told, *callbacks, steps_told.others_done]
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
     data = PreferenceData(splits.train, steps=steps, **order)
-    resume = folder.last_checkpoint if folder.last_checkpoint.is_file() else None
+    resume = checkpoints.newest()
     log.info("training: %d lists, %d steps", len(splits.train), steps)
     if resume:
         log.info("resuming from %s", resume)
     with _timed(seconds, "train"), memory_told(budget):
         trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
-    finished = checkpoint.stopped_by is None or trainer.global_step >= steps
+    finished = listener.asked is None
     with _timed(seconds, "evaluation"):
         if finished and stage.gold:
-            start = stage.load_model()[0].to(model.device)
+            start = _initial(stage, model) or stage.load_model()[0].to(model.device)
             after = measure(stage.gold, model, start, encoder, prompts)
     return Result(
         status="finished" if finished else "interrupted",
@@ -135,8 +166,9 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
             "reference": {"mode": mode, "model": None if mode == "none" else stage.reference.name},
             "first_ids_sha256": first_ids(loader),
         },
+        reference_margin=reference_margin(splits.train),
         samples=side_by_side(before, after) if before and after else (),
-        stopped_by=None if finished else checkpoint.stopped_by,
+        stopped_by=listener.asked,
     )
 
 
@@ -152,14 +184,22 @@ def stop_ids(model: Any) -> list[int]:
     return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
 
 
-def _trainer(stage: Stage, folder: RunFolder, steps: int) -> L.Trainer:
+def precision_of(spec: TrainerSpec) -> Any:
+    """The precision that `auto` stands for: autocast to bfloat16 on a GPU that computes in it, else float32."""
+    if spec.precision != "auto":
+        return spec.precision
+    on_gpu = spec.accelerator != "cpu" and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def _trainer(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> L.Trainer:
+    """How many steps it takes is known, and set, once the rows are."""
     spec = stage.trainer
     return L.Trainer(
         accelerator=spec.accelerator,
         devices=spec.devices,
         num_nodes=spec.num_nodes,
-        precision=spec.precision,
-        max_steps=steps,
+        precision=precision_of(spec),
         max_epochs=-1,
         logger=list(stage.make_loggers()),
         limit_val_batches=0,
@@ -169,24 +209,40 @@ def _trainer(stage: Stage, folder: RunFolder, steps: int) -> L.Trainer:
         enable_model_summary=False,
         log_every_n_steps=1,
         use_distributed_sampler=False,
-        plugins=[StraightToDisk()],
+        plugins=[checkpoints],
     )
 
 
-def _order(stage: Stage) -> dict[str, Any]:
+def _order(stage: Stage, *, ordered: bool) -> dict[str, Any]:
     data = stage.data
+    if ordered and data.shuffle is True:
+        log.warning("data.shuffle=true undoes the order that the pipeline gives")
     return {
         "lists_per_step": data.lists_per_step,
         "microbatch_tokens": data.microbatch_tokens,
-        "shuffle": data.shuffle,
+        "shuffle": not ordered if data.shuffle == "auto" else data.shuffle,
         "seed": stage.seed,
     }
+
+
+def _skips(stage: Stage) -> int:
+    return stage.trainer.max_nonfinite if stage.trainer.on_nonfinite == "skip" else 0
 
 
 def _start_tolerance(stage: Stage) -> float | None:
     spec = stage.reference
     checks = spec.is_start and spec.check_start and stage.objective.needs_reference
-    return TOLERANCE.get(stage.trainer.precision, 0.05) if checks else None
+    return TOLERANCE.get(precision_of(stage.trainer), 0.05) if checks else None
+
+
+def _initial(stage: Stage, model: Any) -> Any | None:
+    """The model that the run began with, where the stage begins with another."""
+    return None if stage.load_initial is None else stage.load_initial()[0].to(model.device)
+
+
+def _title(folder: RunFolder) -> str:
+    """What progress is called by: the stage, where there are several."""
+    return folder.path.name if folder.path.parent.name == "stages" else ""
 
 
 def _prompts(stage: Stage) -> int:

@@ -78,6 +78,8 @@ TOGETHER = {
     ("pipeline=[pairs]", "pipeline.pairs.choose=best_wors"): "did you mean 'best_worst'?",
     ("pipeline=[ranked]", "pipeline.ranked.k=1"): "pipeline.ranked.k=1",
     ("objective=lipo_lambda", "pipeline=[pairs]"): "needs lists",
+    ("objective=dpo", "pipeline=[unpaired]"): "has one response a row",
+    ("objective=dpo", "data=kto", "model=smollm2_135m"): "objective=kto",
     ("objective=lipo_lambda", "data=hh_rlhf", "model=smollm2_135m"): "data=ultrafeedback",
     ("objective=list_mle", "data=ultrafeedback_binarized"): "objective=dpo",
     ("data=hh_rlhf", "model=tiny"): "use model=smollm2_135m",

@@ -23,7 +23,7 @@ SMALL = (
     "data.lists_per_step=8",
 )
 """The embedded default, made to take a second or two."""
-TIMED = ("train/tokens_per_second", "val/tokens_per_second")
+TIMED = ("train/tokens_per_second", "val/tokens_per_second", "train/memory_mb")
 
 
 def environment(cache: Path) -> dict[str, str]:

@@ -18,7 +18,8 @@ COMPOSED = {
     ("regularizers.kl.weight=1",): "choose it first: regularizers=[kl]",
     ("data=knobs",): "choose one of ",
     ("model=local",): "set model.path=...",
-    ("resume=/nowhere",): "resume=/nowhere: no run folder there; resume=auto",
+    ("resume=/nowhere",): "resume=/nowhere: expected auto; a folder is resume.path=",
+    ("resume.path=/nowhere",): "resume.path=/nowhere: no run folder there; resume=auto",
     ("output_dir=/dev/null/x",): "Choose another with output_dir=",
     ("objective=dpo,ipo",): "--multirun",
 }
@@ -82,7 +83,11 @@ def test_prompts_longer_than_the_context(command, tmp_path):
     some = write(tmp_path / "some.jsonl", [*GOOD, *long[:3]])
     assert command(*LOCAL, some, "hydra.run.dir=run").code == 0
     dropped = (tmp_path / "run/dropped_rows.jsonl").read_text().splitlines()
-    assert {json.loads(text)["id"] for text in dropped} == {"r0", "r1", "r2"}
+    assert {json.loads(text)["id"] for text in dropped} == {
+        "r0#2",
+        "r1#2",
+        "r2#2",
+    }  # ids that were there before
     counts = json.loads((tmp_path / "run/manifest.json").read_text())["rows"]["tokenize"]
     assert counts["in"] - counts["out"] == 3
 
@@ -114,10 +119,10 @@ def test_a_failed_run_is_on_record(command, tmp_path):
 
 
 def test_an_error_of_ours_has_no_traceback_in_the_log_but_a_bug_has(command, tmp_path, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("alignlab.config.run.build_stage", broken)
+    monkeypatch.setattr("alignlab.config.chain.build_stage", broken)
     with pytest.raises(ZeroDivisionError):
         command("hydra.run.dir=run")
     assert "Traceback" in (tmp_path / "run/train.log").read_text()
@@ -125,10 +130,10 @@ def test_an_error_of_ours_has_no_traceback_in_the_log_but_a_bug_has(command, tmp
 
 
 def test_ctrl_c_before_training(command, tmp_path, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("alignlab.config.run.build_stage", interrupted)
+    monkeypatch.setattr("alignlab.config.chain.build_stage", interrupted)
     done = command("hydra.run.dir=run")
     assert done.code == 130
     assert "resume=auto goes on" in done.err
@@ -137,10 +142,10 @@ def test_ctrl_c_before_training(command, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_told(command, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("alignlab.config.run.build_stage", full)
+    monkeypatch.setattr("alignlab.config.chain.build_stage", full)
     told(command("hydra.run.dir=run"), "the disk is full", "is kept in")
     assert summary(tmp_path / "run")["status"] == "failed"
 
@@ -148,8 +153,10 @@ def test_a_full_disk_is_told(command, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_non_finite_loss_saves_the_ids_of_its_batch(command, tmp_path):
     done = command(*SMALL, "optimizer.lr=1e30", "trainer.max_steps=9", "hydra.run.dir=run")
-    told(done, "nonfinite_batch.json", "lower optimizer.lr")
-    assert len(json.loads((tmp_path / "run/nonfinite_batch.json").read_text())["ids"]) == 8
+    told(done, "nonfinite/step-0000", "lower optimizer.lr")
+    (file,) = (tmp_path / "run/nonfinite").glob("*.json")
+    assert len(json.loads(file.read_text())["ids"]) == 8
+    assert file.with_suffix(".safetensors").is_file()
     assert summary(tmp_path / "run")["status"] == "failed"
 
 

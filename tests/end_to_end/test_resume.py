@@ -1,9 +1,13 @@
 """Killed runs go on where they stopped: the same weights bit for bit, the same metrics."""
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
+from alignlab.training import stage
 from tests.end_to_end.command import SMALL, metrics, signalled, summary, train, untimed, weights
 
 RUNS = {
@@ -67,7 +71,9 @@ def test_killed_before_the_first_checkpoint(whole, tmp_path, cache):
     equal(run, whole("dpo"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)]
+)
 def test_asked_to_stop(number, code, whole, tmp_path, cache):
     run = tmp_path / "run"
     assert signalled(number, 9, *RUNS["dpo"], *LONG, run=run, cache=cache) == code
@@ -83,7 +89,11 @@ def test_asked_to_stop(number, code, whole, tmp_path, cache):
 
 def test_a_finished_run_says_so_and_is_left_alone(whole, cache):
     run = whole("dpo")
-    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and p.name != "train.log"}
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in run.rglob("*")
+        if p.is_file() and p.name not in ("train.log", ".lock")
+    }
     done = go_on(run, cache, *RUNS["dpo"])
     assert "is finished already" in done.stderr
     assert {p: p.stat().st_mtime_ns for p in before} == before
@@ -109,3 +119,75 @@ def test_more_steps_are_those_of_a_longer_run(tmp_path, cache):
     assert weights(tmp_path / "short") == weights(tmp_path / "long")
     assert metrics(tmp_path / "short") == metrics(tmp_path / "long")
     assert summary(tmp_path / "short")["steps"] == 20
+
+
+TWO_STAGES = ("recipe=stepwise", "recipe.steps=2", "trainer.max_steps=2")
+
+
+@pytest.mark.parametrize("work", ["load_examples", "attach_reference"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop_before_training(work, number, code, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"alignlab.training.stage.{work}", lambda *_, **__: os.kill(os.getpid(), number))
+    done = command(*SMALL, "hydra.run.dir=run")
+    assert done.code == code
+    assert f"stopped by signal {int(number)}, at step 0 of" in done.err
+    assert "Traceback" not in done.err
+    assert summary(tmp_path / "run")["status"] == "interrupted"
+
+
+def test_asked_to_stop_in_the_second_stage(command, tmp_path, monkeypatch):
+    line, load, calls = (*SMALL, *TWO_STAGES, "resume=auto"), stage.load_examples, []
+    assert command(*line, "hydra.run.dir=whole").code == 0
+
+    def second(*arguments):
+        calls.append(arguments)
+        return os.kill(os.getpid(), signal.SIGTERM) if len(calls) == 2 else load(*arguments)
+
+    monkeypatch.setattr(stage, "load_examples", second)
+    assert command(*line, "hydra.run.dir=parts").code == 143
+    assert summary(tmp_path / "parts")["status"] == "interrupted"
+    monkeypatch.setattr(stage, "load_examples", load)
+    done = command(*line, "hydra.run.dir=parts")
+    assert done.code == 0, done.err
+    assert "stage 01-step1 is finished already" in done.err
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+
+
+def test_a_second_run_in_the_same_folder_is_refused(command, tmp_path):
+    (tmp_path / "run").mkdir()
+    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run/.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        holder.stdout.readline()
+        done = command(*SMALL, "trainer.max_steps=2", "hydra.run.dir=run")
+        assert done.code == 1
+        assert "another run" in done.err
+        assert {p.name for p in (tmp_path / "run").iterdir()} == {".lock"}
+        holder.kill()
+    assert command(*SMALL, "trainer.max_steps=2", "hydra.run.dir=run").code == 0
+
+
+def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path):
+    line = (*SMALL, "scheduler=constant", "hydra.run.dir=run", "resume=auto")
+    assert command(*line, "trainer.max_steps=2").code == 0
+    before = {
+        p: p.read_bytes()
+        for p in (tmp_path / "run").rglob("*")
+        if p.is_file() and p.name not in ("train.log", ".lock")
+    }
+    changed = (*line, "trainer.max_steps=4", "objective.loss.beta=0.3", "optimizer.lr=1e-3")
+    done = command(*changed)
+    assert done.code == 1
+    assert "objective.loss.beta: 0.1 -> 0.3" in done.err
+    assert "optimizer.lr: auto -> 0.001" in done.err
+    assert "trainer.max_steps" not in done.err
+    assert {p: p.read_bytes() for p in before} == before
+    done = command(*changed, "resume.allow=[objective.loss,optimizer.lr]")
+    assert done.code == 0, done.err
+    assert "going on with another setting: optimizer.lr: auto -> 0.001" in done.err
+    assert summary(tmp_path / "run")["steps"] == 4

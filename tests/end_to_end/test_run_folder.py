@@ -21,6 +21,7 @@ FILES = {
     "metrics.csv",
     "summary.json",
     "train.log",
+    "report.html",
     "samples.jsonl",
     "checkpoints/last.ckpt",
     "model/model.safetensors",
@@ -112,7 +113,7 @@ def _manifest(run):
 def _model(run, cache):
     """Loaded by transformers alone, it has the validation loss that the run reported."""
     assert "alignlab" in (run / "model/README.md").read_text()
-    rows = load_examples(build_data(composed(*SMALL))).validation
+    rows = load_examples(build_data(composed(*SMALL)), cache).validation
     assert len(rows) == 16
     start = next(path for path in (cache / "models").iterdir() if path.is_dir() and _small(path))
     trained, before = (_margins(folder, rows) for folder in (run / "model", start))

@@ -33,16 +33,16 @@ def test_a_failed_job_stops_nothing(command, tmp_path):
 
 @pytest.mark.slow
 def test_a_bug_in_one_job_stops_nothing_either(command, tmp_path, monkeypatch):
-    from alignlab.config import run
+    from alignlab.config import chain
 
-    build = run.build_stage
+    build = chain.build_stage
 
-    def broken(config, *rest):
+    def broken(config, *rest, **more):
         if config["seed"] == 1:
             raise ZeroDivisionError("a bug")
-        return build(config, *rest)
+        return build(config, *rest, **more)
 
-    monkeypatch.setattr(run, "build_stage", broken)
+    monkeypatch.setattr(chain, "build_stage", broken)
     with pytest.raises(ZeroDivisionError):
         command("-m", "seed=1,2", *QUICK)
     assert [row["status"] for row in table(tmp_path / "sweep")] == ["failed", "finished"]

@@ -11,9 +11,9 @@ FULL, FIRST, LAST = 1, 2, 4
 
 
 def read_run(folder: Path, number: int = -1) -> dict[str, Any]:
-    """Id, group, tags, config, history and exit code of a run below a run folder (the latest one)."""
+    """Id, group, tags, config, history, summary and exit code of a run below a run folder (the latest one)."""
     file = sorted(folder.glob("wandb/offline-run-*/*.wandb"))[number]
-    read: dict[str, Any] = {"config": {}, "history": [], "exit_code": None}
+    read: dict[str, Any] = {"config": {}, "history": [], "summary": {}, "exit_code": None}
     for record in _records(file.read_bytes()):
         kind = record.WhichOneof("record_type")
         if kind == "run":
@@ -23,6 +23,8 @@ def read_run(folder: Path, number: int = -1) -> dict[str, Any]:
             read["config"] |= _items(record.config.update)
         elif kind == "history":
             read["history"].append(_items(record.history.item))
+        elif kind == "summary":
+            read["summary"] |= _items(record.summary.update)
         elif kind == "exit":
             read["exit_code"] = record.exit.exit_code
     return read
@@ -31,7 +33,7 @@ def read_run(folder: Path, number: int = -1) -> dict[str, Any]:
 def _records(data: bytes) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")  # nothing may be written yet
     position, parts = FILE_HEADER, []
     while position + RECORD_HEADER <= len(data):
         left = BLOCK - position % BLOCK

@@ -9,13 +9,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from alignlab.config.build import make_optimizer
-from alignlab.data.load import DataSpec
+from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
 from alignlab.objectives.load import load_objective
 from alignlab.policies.causal_lm import CausalLM
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.run_folder import RunFolder
-from alignlab.training.spec import ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.spec import CheckpointSpec, ReferenceSpec, Stage, TrainerSpec
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}
 CONSTANT = {"name": "constant", "warmup_ratio": 0.0}
@@ -59,7 +59,7 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
         trainer=replace(trainer, **changes.pop("trainer", {})),
         cache_dir=folder / "cache",
         seed=0,
-        checkpoint_every=2,
+        checkpoint=CheckpointSpec(every_n_steps=2),
         progress_every=1,
     )
     return replace(stage, **changes)

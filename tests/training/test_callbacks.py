@@ -1,6 +1,5 @@
 """Validation, checkpoints, and the settings of the optimizer, over short runs of a small model."""
 
-import errno
 import math
 import signal
 from unittest.mock import Mock
@@ -11,13 +10,14 @@ import torch
 from lightning.pytorch.plugins import Precision
 
 from alignlab.data.batches import StepLoader
-from alignlab.training.callbacks.checkpoint import Checkpoint
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.module import PreferenceModule
 from alignlab.training.optim import auto_lr, schedule, trainable
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
+from alignlab.training.stop import SIGNALS, Listener
+from tests.end_to_end.command import TIMED
 from tests.training.small import load_small, small_policy, small_stage
 from tests.training.test_csv_log import rows
 
@@ -41,39 +41,46 @@ def test_validation_runs_when_due_and_at_the_end(every, at, tmp_path):
     assert [int(row["step"]) for row in rows(tmp_path / "metrics.csv") if row["val/loss"]] == at
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path)
-    run_stage(small_stage(tmp_path, trainer={"max_steps": 2}), folder)
-    good = folder.last_checkpoint.read_bytes()
+class Asked(Listener):
+    """Is asked to stop when it is looked at for the n-th time during a validation."""
 
-    def full(trainer, path, *_, **__):
-        path.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def __init__(self, looks):
+        self.looks, self._previous = looks, {}
 
-    monkeypatch.setattr("lightning.Trainer.save_checkpoint", full)
-    with pytest.raises(OSError, match="No space left"):
-        run_stage(small_stage(tmp_path, trainer={"max_steps": 6}), folder)
-    assert folder.last_checkpoint.read_bytes() == good
-    assert [p.name for p in folder.last_checkpoint.parent.iterdir()] == ["last.ckpt"]
+    @property
+    def asked(self):
+        self.looks -= 1
+        return signal.SIGTERM if self.looks < 0 else None
+
+
+def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path, monkeypatch):
+    live = {
+        "mode": "live",
+        "trainer": {"max_steps": 4, "validate_every_n_steps": 2},
+        "data": {"lists_per_step": 2},
+    }
+    run_stage(small_stage(tmp_path / "whole", **live), RunFolder(tmp_path / "whole"))
+    # asked after each of 2 steps (once in each), then before the second batch of the validation at step 2
+    monkeypatch.setattr("alignlab.training.stage.Listener", lambda: Asked(looks=2))
+    folder = RunFolder(tmp_path / "parts")
+    stopped = run_stage(small_stage(tmp_path / "parts", **live), folder)
+    assert (stopped.status, stopped.steps, stopped.stopped_by) == ("interrupted", 2, signal.SIGTERM)
+    told = [int(row["step"]) for row in rows(folder.metrics) if row["val/loss"]]
+    assert told == [0]
     monkeypatch.undo()
-    assert run_stage(small_stage(tmp_path, trainer={"max_steps": 6}), folder).steps == 6
+    run_stage(small_stage(tmp_path / "parts", **live), folder)
+    reports = [
+        [{k: v for k, v in row.items() if k not in TIMED} for row in rows(tmp_path / name / "metrics.csv")]
+        for name in ("whole", "parts")
+    ]
+    assert reports[0] == reports[1]
+    assert [int(row["step"]) for row in reports[1] if row["val/loss"]] == [0, 2, 4]
 
 
 def test_signals_are_given_back(tmp_path):
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    before = [signal.getsignal(number) for number in SIGNALS]
     run_stage(small_stage(tmp_path), RunFolder(tmp_path))
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
-
-
-def test_a_checkpoint_says_what_was_saved(tmp_path):
-    told = []
-    checkpoint = Checkpoint(tmp_path / "c/last.ckpt", every_n_steps=2, on_save=told.append)
-    state = checkpoint.state_dict()["random"]
-    drawn = torch.rand(3)
-    checkpoint.load_state_dict({"random": state})
-    assert checkpoint._random is state
-    torch.set_rng_state(state["torch"])
-    assert torch.equal(torch.rand(3), drawn)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path):
@@ -126,13 +133,16 @@ def test_only_what_learns_is_trained():
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference(equal):
+def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference(equal, monkeypatch):
+    monkeypatch.setattr("alignlab.training.callbacks.validation.sources_of", lambda rows: {})
     module, trainer = Mock(spec=PreferenceModule), Mock(spec=L.Trainer, global_step=0)
     module.evaluate.return_value = {"loss": 0.5}
     trainer.precision_plugin = Precision()
-    Validation(Mock(spec=StepLoader), 2, starts_as_reference=equal).on_train_start(trainer, module)
-    assert module.evaluate.call_args.kwargs == {"untrained": equal}
-    assert module.report.call_args.args == ("val", {"loss": 0.5})
+    loader = Mock(spec=StepLoader, rows=[])
+    Validation(loader, 2, starts_as_reference=equal).on_train_start(trainer, module)
+    assert module.evaluate.call_args.kwargs["untrained"] == equal
+    split, metrics = module.report.call_args.args
+    assert (split, metrics["loss"]) == ("val", 0.5)
 
 
 def test_the_cached_start_is_the_measured_one(tmp_path):

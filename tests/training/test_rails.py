@@ -6,13 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from alignlab.errors import RunError
 from alignlab.objectives.load import load_objective
-from alignlab.training.rails import NonFiniteError, check_finite, check_start
+from alignlab.training.module import PreferenceModule
+from alignlab.training.rails import Finite, NonFiniteError, check_start
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
+from tests.end_to_end.command import TIMED
 from tests.training.small import load_small, small_stage
+from tests.training.test_csv_log import rows
 
 
 def signals(gap=0.0):
@@ -95,22 +99,90 @@ def test_the_rail_can_be_switched_off(tmp_path):
     assert run_stage(small_stage(tmp_path, reference=other), RunFolder(tmp_path)).steps == 3
 
 
-@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)])
+FAR = [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)]
+
+
+@pytest.mark.parametrize(("loss", "norm"), FAR)
 def test_values_that_are_no_numbers(loss, norm):
-    check_finite(3, 1.0, 2.0, ["a"])
-    with pytest.raises(NonFiniteError) as caught:
-        check_finite(3, loss, norm, ["a", "b"])
-    assert caught.value.details["ids"] == ["a", "b"]
-    assert json.loads(json.dumps(caught.value.details))["step"] == 3
+    rail = Finite()
+    assert rail.passes(3, 1.0, 2.0, [], dict)
+    with pytest.raises(
+        NonFiniteError, match=r"step 3: loss .*lower optimizer.lr, or set trainer.on_nonfinite=skip"
+    ):
+        rail.passes(3, loss, norm, [], dict)
 
 
-def test_a_non_finite_loss_keeps_the_weights_as_they_were(tmp_path):
+def test_as_many_steps_are_left_out_as_asked_for():
+    rail = Finite(skips=2)
+    assert [rail.passes(step, math.nan, 1.0, [], dict) for step in (1, 2)] == [False, False]
+    assert rail.passes(3, 1.0, 1.0, [], dict)
+    with pytest.raises(NonFiniteError, match=r"raise trainer.max_nonfinite=2"):
+        rail.passes(4, math.nan, 1.0, [], dict)
+
+
+def test_a_non_finite_step_saves_its_batch_and_stops(tmp_path):
     def exploding(policy, steps):
         optimizer = torch.optim.SGD(policy.parameters(), lr=1e30)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
-    stage = small_stage(tmp_path, make_optimizer=exploding)
-    with pytest.raises(NonFiniteError) as caught:
+    stage = small_stage(tmp_path, make_optimizer=exploding, data={"microbatch_tokens": 200})
+    with pytest.raises(NonFiniteError, match=r"step-000002\.json"):
         run_stage(stage, RunFolder(tmp_path))
-    assert len(caught.value.details["ids"]) == 8
-    assert caught.value.details["step"] >= 1
+    told = json.loads((tmp_path / "nonfinite/step-000002.json").read_text())
+    assert told["step"] == 2
+    assert len(told["ids"]) == len(set(told["ids"])) == 8
+    assert [row for part in told["micro_batches"] for row in part["ids"]] == told["ids"]
+    assert all(part["not_finite"]["logps"] for part in told["micro_batches"])
+    tensors = load_file(tmp_path / "nonfinite/step-000002.safetensors")
+    for i, part in enumerate(told["micro_batches"]):
+        assert tensors[f"{i}.tokens"].shape == tensors[f"{i}.row"].shape
+        assert tensors[f"{i}.signals.logps"].shape[0] == len(part["ids"])
+        assert not tensors[f"{i}.signals.logps"].isfinite().all()
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """`poisoned(3)`: the third step finds log-probabilities that are no numbers."""
+    signals = PreferenceModule.signals
+
+    def at(step):
+        def found(module, batch):
+            bad = module.terms.training and module.global_step == step - 1
+            given = signals(module, batch)
+            return given | {"logps": given["logps"] * math.nan} if bad else given
+
+        monkeypatch.setattr(PreferenceModule, "signals", found)
+
+    return at
+
+
+def skipping(folder, steps, skips=1):
+    """Trained with a loss that has a running state: final weights, that state, and what was reported."""
+    trainer = {"max_steps": steps, "on_nonfinite": "skip", "max_nonfinite": skips}
+    stage = small_stage(folder, "bco", mode="live", hyper={"delta": "running"}, trainer=trainer)
+    model = run_stage(stage, RunFolder(folder)).model
+    reported = [{k: v for k, v in row.items() if k not in TIMED} for row in rows(folder / "metrics.csv")]
+    return model.state_dict(), stage.objective.modules["bco"].state_dict(), reported
+
+
+def test_a_step_left_out_moves_nothing_and_counts(tmp_path, poisoned):
+    poisoned(3)
+    before, state_before, _ = skipping(tmp_path / "two", steps=2)
+    after, state_after, told = skipping(tmp_path / "three", steps=3)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(torch.equal(state_before[name], state_after[name]) for name in state_before)
+    trained = [row for row in told if row["train/loss"]]
+    assert [row["train/nonfinite"] for row in trained] == ["0", "0", "1"]
+    assert [row["train/loss"] == "nan" for row in trained] == [False, False, True]
+
+
+def test_what_follows_a_step_left_out_is_exact_on_resume(tmp_path, poisoned):
+    poisoned(3)
+    whole, state, told = skipping(tmp_path / "whole", steps=6)
+    skipping(tmp_path / "parts", steps=4)
+    resumed, resumed_state, retold = skipping(tmp_path / "parts", steps=6)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert all(torch.equal(state[name], resumed_state[name]) for name in state)
+    trained = [[row for row in report if row["train/loss"]] for report in (told, retold)]
+    assert trained[0] == trained[1]
+    assert len(trained[0]) == 6

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.load import DataSpec
+from alignlab.data.spec import DataSpec
 from alignlab.data.tokenize import Limits
 from alignlab.lab import world
 from alignlab.training.rows import limits_within

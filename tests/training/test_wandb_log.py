@@ -1,12 +1,19 @@
 """Online where a key and the network are there; offline by itself, or an error, where not."""
 
+import json
+import logging
 from types import SimpleNamespace
 
 import pytest
 
 from alignlab import hub
 from alignlab.errors import ConfigError, RunError
-from alignlab.training.loggers.wandb_log import chosen_mode, has_key
+from alignlab.report.plots import plot_run
+from alignlab.training.loggers.wandb_log import chosen_mode, finish_wandb, has_key, log_results, make_wandb
+from alignlab.training.run_folder import RunFolder
+from tests.end_to_end.command import until
+from tests.end_to_end.wandb_file import read_run
+from tests.report.runs import make_run
 
 SERVER = "https://wandb.example"
 
@@ -56,3 +63,83 @@ def test_a_key_from_the_environment_or_the_netrc_file(tmp_path, monkeypatch):
     assert has_key(settings)
     file.write_text("machine")
     assert not has_key(settings)
+
+
+def test_the_results_are_in_the_offline_run(tmp_path, monkeypatch):
+    """Settings, final metrics, a table of samples and the plots; read back from the file that `wandb sync` sends."""
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder = RunFolder(
+        make_run(
+            tmp_path / "run",
+            initial={"gold/reward": 0.5},
+            final={"gold/reward": 2.5, "val/loss": 0.25},
+            samples=(
+                {
+                    "prompt": "Hello?",
+                    "before": "no",
+                    "after": "yes",
+                    "reward_before": 0.0,
+                    "reward_after": 1.0,
+                },
+            ),
+        )
+    )
+    pictures = plot_run(folder.metrics, folder.plots)
+    config = {"objective": {"name": "dpo", "loss": {"beta": 0.125}}}
+    settings = {"mode": "offline", "project": "p", "entity": None, "group": "a-sweep", "tags": ["dpo", "lab"]}
+    logger = make_wandb(folder, config, name="run", **settings)
+    try:
+        logger.log_metrics({"train/loss": 0.5}, 7)
+        log_results(folder, pictures)
+    finally:
+        finish_wandb(failed=False)
+    assert wandb.run is None
+    until(lambda: read_run(folder.path)["exit_code"] is not None, timeout=30)  # written by another process
+    read = read_run(folder.path)
+    assert read["config"]["objective"]["loss"]["beta"] == 0.125
+    assert (read["group"], read["tags"], read["exit_code"]) == ("a-sweep", ["dpo", "lab"], 0)
+    first, drawn, last = read["history"]
+    assert (first["trainer/global_step"], first["train/loss"]) == (7, 0.5)
+    assert drawn["trainer/global_step"] == last["trainer/global_step"] == 2
+    assert last["samples"]["_type"] == "table-file"
+    assert drawn["plots/loss"]["_type"] == "image-file"
+    assert read["summary"]["gold/reward"] == 2.5
+    assert read["summary"]["initial"]["gold/reward"] == 0.5
+    (table,) = folder.path.glob("wandb/offline-run-*/files/media/table/samples*.json")
+    assert json.loads(table.read_text())["data"] == [["Hello?", "no", "yes", 0.0, 1.0]]
+
+
+def test_a_network_that_has_gone_is_warned_of(tmp_path, monkeypatch, caplog):
+    """The run is trained and written: nothing that a tracker says now may take that away."""
+    wandb = pytest.importorskip("wandb")
+    folder = RunFolder(make_run(tmp_path / "run"))
+
+    def gone(*_):
+        raise wandb.errors.AuthenticationError("the service is busy")
+
+    monkeypatch.setattr(wandb, "run", SimpleNamespace(summary={}, log=gone))
+    log_results(folder, plot_run(folder.metrics, folder.plots))
+    assert "missing from the run (the service is busy)" in caplog.text
+
+
+def test_a_key_and_a_server_of_the_environment_are_seen(tmp_path, monkeypatch, caplog):
+    """Nothing listens on that port, so that the reason for going offline is the network, not a missing key."""
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for name, value in {"API_KEY": "k" * 40, "BASE_URL": "http://127.0.0.1:9", "SILENT": "true"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    wandb.teardown()
+    settings = {"mode": "auto", "project": "p", "entity": None, "group": None, "tags": []}
+    with caplog.at_level(logging.INFO):
+        logger = make_wandb(RunFolder(tmp_path), {}, name="run", **settings)
+    finish_wandb(failed=False)
+    wandb.teardown()
+    assert logger.experiment.offline
+    assert "offline, since http://127.0.0.1:9 cannot be reached" in caplog.text
+
+
+def test_results_without_a_wandb_run_go_nowhere(tmp_path):
+    finish_wandb(failed=False)
+    log_results(RunFolder(tmp_path), [])
+    assert not list(tmp_path.iterdir())

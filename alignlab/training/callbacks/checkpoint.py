@@ -1,107 +1,114 @@
-"""Checkpoints that can be trusted: written whole, at step boundaries, also when asked to stop."""
+"""When checkpoints are written: at step boundaries, where due, where best, and where asked to stop."""
 
-import os
 import random
-import signal
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-
-class StraightToDisk(TorchCheckpointIO):
-    """Writes as it goes; Lightning's own makes the whole file in memory first, another copy of everything."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """One `torch.save`; `Checkpoint` sees to it that half a file never takes the place of a whole one."""
-        torch.save(checkpoint, path)
+from alignlab.errors import RunError, nearest
+from alignlab.training.callbacks.validation import Validation
+from alignlab.training.checkpoints import Checkpoints
+from alignlab.training.spec import CheckpointSpec
+from alignlab.training.stop import Listener, Stopped
 
 
 class Checkpoint(L.Callback):
-    """Keeps `last.ckpt`: weights, optimizer, schedule, progress, random state.
+    """Keeps weights, optimizer, schedule, progress and random state, so that a run can go on exactly.
 
     SIGTERM, SIGUSR1 and Ctrl-C save after the step at hand and end the run as interrupted; a second
     Ctrl-C ends it at once. Nothing is saved inside a signal handler.
     """
 
-    def __init__(self, file: Path, every_n_steps: int, on_save: Callable[[int], None]) -> None:
-        self.file, self.every_n_steps, self.on_save = file, every_n_steps, on_save
-        self.stopped_by: int | None = None
-        self._previous: dict[int, Any] = {}
+    def __init__(
+        self,
+        files: Checkpoints,
+        spec: CheckpointSpec,
+        validation: Validation,
+        listener: Listener,
+        on_save: Callable[[int], None],
+    ) -> None:
+        self.files, self.spec, self.validation = files, spec, validation
+        self.listener, self.on_save = listener, on_save
         self._random: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Listen for signals, and take up the random state of the checkpoint."""
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self.listener.start()
+        if self._is_best(trainer.global_step):  # as validated just now, or in a run killed before it said so
+            self.files.mark("best", trainer.global_step)
         if self._random is not None:
-            _set_random_state(self._random)
+            set_random_state(self._random)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Save where it is due; stop where it was asked for."""
-        step = trainer.global_step
-        if step % self.every_n_steps == 0 or step == trainer.max_steps or self.stopped_by is not None:
-            self._save(trainer)
-            self.on_save(step)
-        if self.stopped_by is not None:
-            trainer.should_stop = True
+        step, best, stopped = trainer.global_step, self._is_best(trainer.global_step), self.listener.asked
+        if best or stopped or step % self.spec.every_n_steps == 0 or step == trainer.max_steps:
+            then = {"best": best, "then": lambda: self.on_save(step)}
+            trainer.save_checkpoint(self.files.path(step), storage_options=then)
+        trainer.should_stop = trainer.should_stop or stopped is not None
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Give the signals back."""
-        self._restore()
+        """Wait for the last one, and give the signals back."""
+        try:
+            self.files.join()
+        finally:
+            self.listener.end()
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
-        self._restore()
+        """Let the one being written come to its end, unless all is to end at once; give the signals back."""
+        if not isinstance(exception, Stopped):
+            with suppress(OSError):
+                self.files.join()
+        self.listener.end()
 
     def state_dict(self) -> dict[str, Any]:
         """Travels in the checkpoint."""
-        return {"random": _random_state()}
+        return {"random": random_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Comes back from the checkpoint."""
         self._random = state_dict["random"]
 
-    def _save(self, trainer: L.Trainer) -> None:
-        partial = self.file.with_name(self.file.name + ".partial")
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            trainer.save_checkpoint(partial)
-            with partial.open("rb") as stream:
-                os.fsync(stream.fileno())
-            os.replace(partial, self.file)
-        finally:
-            partial.unlink(missing_ok=True)  # half a file on a full disk takes room from the rest
-
-    def _note(self, number: int, _: Any) -> None:
-        if number == signal.SIGINT and self.stopped_by is not None:
-            raise KeyboardInterrupt
-        self.stopped_by = number
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+    def _is_best(self, step: int) -> bool:
+        """Whether this step was validated just now, and no step before was better; the start does not count."""
+        seen = {at: metrics for at, metrics in self.validation.history.items() if 0 < at <= step}
+        if self.spec.best is None or step not in seen:
+            return False
+        name = self.spec.best.removeprefix("val/")
+        if name not in seen[step]:
+            raise RunError(
+                f"callbacks.checkpoint.best={self.spec.best} is no validation metric: {nearest(name, seen[step])}"
+            )
+        sign = 1 if self.spec.best_mode == "min" else -1
+        return step == min(seen, key=lambda at: (sign * seen[at][name], at))
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """The state of every generator that a step may draw from."""
     numpy: Any = np.random.get_state()
     name, keys, *rest = numpy
     return {
         "torch": torch.get_rng_state(),
+        "cuda": _cuda_random_state(),
         "python": random.getstate(),
         "numpy": [name, keys.tolist(), *rest],
     }
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
+def _cuda_random_state() -> torch.Tensor | None:
+    """Of the device at hand; None where none is in use."""
+    return torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go on with random numbers where `random_state` was asked."""
     torch.set_rng_state(state["torch"])
-    version, keys, gauss = state["python"]
-    random.setstate((version, tuple(keys), gauss))
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))

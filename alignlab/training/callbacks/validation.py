@@ -1,40 +1,75 @@
 """Validation at step 0, every n steps, and at the end, by the module's own `evaluate`."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import lightning as L
 
-from alignlab.data.batches import StepLoader
+from alignlab.data.batches import Step, StepLoader
+from alignlab.data.token_rows import TokenRows
 from alignlab.training.module import PreferenceModule
+from alignlab.training.stop import Listener
+
+
+class _CutShort(Exception):
+    """The run was asked to stop in the midst of a validation."""
 
 
 class Validation(L.Callback):
     """Runs before the checkpoint of the same step, so a resumed run neither repeats nor skips one.
 
+    It is cut short where the `listener` was asked to stop, to leave time for the checkpoint; the resumed
+    run begins with it. Only the last one is always finished: no step is left to begin with.
     `starts_as_reference`: the policy starts as the very model whose log-probabilities are cached.
     """
 
-    def __init__(self, loader: StepLoader, every_n_steps: int, *, starts_as_reference: bool = False) -> None:
+    def __init__(
+        self,
+        loader: StepLoader,
+        every_n_steps: int,
+        *,
+        listener: Listener | None = None,
+        starts_as_reference: bool = False,
+    ) -> None:
         self.loader, self.every_n_steps = loader, every_n_steps
-        self.starts_as_reference = starts_as_reference
+        self.listener, self.starts_as_reference = listener or Listener(), starts_as_reference
         self.history: dict[int, dict[str, float]] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """The metrics that training starts from."""
-        if trainer.global_step == 0:
-            self._run(trainer, module, untrained=self.starts_as_reference)
+        """The metrics that training starts from, or those that were cut short."""
+        step = trainer.global_step
+        if step % self.every_n_steps == 0 and step not in self.history:
+            self._run(trainer, module, self.loader, untrained=self.starts_as_reference and step == 0)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Validate where it is due."""
-        if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
-            self._run(trainer, module)
+        if trainer.global_step == trainer.max_steps:
+            self._run(trainer, module, self.loader)
+        elif trainer.global_step % self.every_n_steps == 0:
+            with suppress(_CutShort):
+                self._run(trainer, module, self._until_asked())
 
-    def _run(self, trainer: L.Trainer, module: L.LightningModule, *, untrained: bool = False) -> None:
+    def _until_asked(self) -> Iterator[Step]:
+        for step in self.loader:
+            if self.listener.asked is not None:
+                raise _CutShort
+            yield step
+
+    def _run(
+        self, trainer: L.Trainer, module: L.LightningModule, steps: Any, *, untrained: bool = False
+    ) -> None:
         assert isinstance(module, PreferenceModule)
         with trainer.precision_plugin.forward_context():
-            metrics = module.evaluate(self.loader, untrained=untrained)
+            metrics = module.evaluate(steps, untrained=untrained, sources=self._sources)
+        metrics = with_changes(metrics, self.initial)
         module.report("val", metrics)
         self.history[trainer.global_step] = metrics
+
+    @cached_property
+    def _sources(self) -> dict[str, str]:
+        return sources_of(self.loader.rows)
 
     @property
     def initial(self) -> dict[str, float]:
@@ -61,3 +96,16 @@ class Validation(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Comes back from the checkpoint."""
         self.history = state_dict["history"]
+
+
+def sources_of(rows: TokenRows) -> dict[str, str]:
+    """Where each row came from, by its id; `unknown` where that is not told."""
+    examples = (rows.examples[int(place)] for place in rows.places)
+    return {example.id: str(example.meta.get("source") or "unknown") for example in examples}
+
+
+def with_changes(metrics: dict[str, float], initial: dict[str, float]) -> dict[str, float]:
+    """Metrics with `logps_change/...` (nats): where no reference told it, against the first validation."""
+    sides = [f"logps/{side}" for side in ("chosen", "rejected")]
+    known = {name: metrics[name] - initial.get(name, metrics[name]) for name in sides if name in metrics}
+    return {**{name.replace("logps", "logps_change"): value for name, value in known.items()}, **metrics}

@@ -1,0 +1,37 @@
+"""Iterative preference optimization: rounds that each take their own part of the prompts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from alignlab.errors import ConfigError, one_of
+from alignlab.recipes.pick import START, pipeline_of
+from alignlab.recipes.spec import StageSpec
+
+
+def iterative(
+    pipeline: Sequence[str],
+    *,
+    rounds: int = 3,
+    reference: str = "previous",
+    collect: Mapping[str, Any] | None = None,
+) -> Iterator[StageSpec]:
+    """Each round goes on from the result of the one before, on an equal part of the data of its own.
+
+    `reference` is the model of the round before (`previous`) or the run's own (`initial`). With
+    `collect`, a `_target_` and its options, a round takes the prompts of its part alone, and
+    `collect(model, tokenizer, prompts, split=..., seed=..., **options)` answers them: it gives the
+    examples that the round trains on.
+
+    Raises ConfigError on less than one round.
+    """
+    if rounds < 1:
+        raise ConfigError(f"recipe.rounds={rounds}: expected at least 1")
+    refers = START[one_of("recipe.reference", reference, START)]
+    for part in range(1, rounds + 1):
+        overrides = (
+            pipeline_of(pipeline, "stepwise"),
+            "pipeline.stepwise.by=equal",
+            f"pipeline.stepwise.of={rounds}",
+            f"pipeline.stepwise.part={part}",
+        )
+        yield StageSpec(f"round{part}", overrides, reference=refers, own_rows=True, collect=collect)

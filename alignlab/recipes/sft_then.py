@@ -1,0 +1,20 @@
+"""Supervised fine-tuning on the best responses, then the preference stage from that model."""
+
+from collections.abc import Iterator, Sequence
+
+from alignlab.errors import one_of
+from alignlab.recipes.pick import MODELS
+from alignlab.recipes.spec import StageSpec
+
+ALONE = ("objective=supervised", "regularizers=[]", "modifiers=[]", "reference=none")
+"""The negative log-likelihood and nothing else."""
+
+
+def sft_then(pipeline: Sequence[str], *, reference: str = "previous") -> Iterator[StageSpec]:
+    """Stage `sft` on the best response of each list, then stage `preference` with the run's own objective.
+
+    Both see the same rows. The fine-tuned model is the reference too, unless `reference=base`.
+    """
+    one_of("recipe.reference", reference, MODELS)
+    yield StageSpec("sft", ALONE)
+    yield StageSpec("preference", reference=reference)

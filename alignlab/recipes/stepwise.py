@@ -1,0 +1,40 @@
+"""sDPO, arXiv:2403.19270: the data in parts, and each part's result is the next one's start and reference."""
+
+from collections.abc import Iterator, Sequence
+
+from alignlab.errors import ConfigError, one_of
+from alignlab.recipes.pick import MODELS, pipeline_of
+from alignlab.recipes.spec import StageSpec
+
+
+def stepwise(
+    pipeline: Sequence[str],
+    *,
+    steps: int = 2,
+    by: str = "equal",
+    order: str | None = None,
+    init: str = "previous",
+    reference: str = "previous",
+) -> Iterator[StageSpec]:
+    """One stage a part of the data, with an optimizer and a schedule of its own.
+
+    `by` and `order` say how the data is cut, as the pipeline step `stepwise` does: `equal` parts drawn at
+    random, one part a `source`, or equal parts of the rows sorted by their margin under the run's first
+    model (`reward_accuracy`; without a reference, since its own log-ratios are 0). `init=base` starts
+    each step from the run's first model, as the paper's ablation does; `reference=base` keeps it as the
+    reference. No row is trained on in two steps.
+
+    Raises ConfigError on less than one step.
+    """
+    if steps < 1:
+        raise ConfigError(f"recipe.steps={steps}: expected at least 1")
+    for key, value in (("init", init), ("reference", reference)):
+        one_of(f"recipe.{key}", value, MODELS)
+    cut = (
+        f"pipeline.stepwise.of={steps}",
+        f"pipeline.stepwise.by={by}",
+        f"pipeline.stepwise.order={order or 'null'}",
+    )
+    for part in range(1, steps + 1):
+        overrides = (pipeline_of(pipeline, "stepwise"), *cut, f"pipeline.stepwise.part={part}")
+        yield StageSpec(f"step{part}", overrides, init=init, reference=reference, own_rows=True)

@@ -1,0 +1,54 @@
+"""A reference that follows the policy: TR-DPO (arXiv:2404.09656), SAPO (arXiv:2405.20830)."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+from alignlab.training.spec import MovingSpec
+
+
+class MovingReference(L.Callback):
+    """Moves a live reference towards the policy after every n-th optimizer step; it travels in the checkpoint.
+
+    Stands behind the validation, which so sees the reference that the step was trained with, and
+    before the checkpoint.
+    """
+
+    def __init__(self, reference: nn.Module, policy: nn.Module, spec: MovingSpec) -> None:
+        self.reference, self.policy, self.spec = reference, policy, spec
+        self.decay = spec.ema_decay if spec.update == "ema" else 0.0
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Update where it is due."""
+        if trainer.global_step % self.spec.every_n_steps == 0:
+            move(self.reference, self.policy, self.decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Travels in the checkpoint: weights by name."""
+        return {name: weight.detach() for name, weight in self.reference.named_parameters()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Comes back from the checkpoint."""
+        with torch.no_grad():
+            for name, weight in self.reference.named_parameters():
+                weight.copy_(state_dict[name])
+
+
+def following(spec: MovingSpec, reference: Any, policy: nn.Module) -> list[L.Callback]:
+    """The callback of a live reference that follows the policy, if this one does."""
+    return [] if spec.update == "none" else [MovingReference(reference, policy, spec)]
+
+
+@torch.no_grad()
+def move(reference: nn.Module, policy: nn.Module, decay: float) -> None:
+    """reference := decay * reference + (1 - decay) * policy, computed in float32 at least; `decay=0` copies."""
+    weights = dict(policy.named_parameters())
+    for name, kept in reference.named_parameters():
+        new = weights[name].detach()
+        if decay == 0:
+            kept.copy_(new)
+            continue
+        wide = torch.promote_types(kept.dtype, torch.float32)
+        kept.copy_(decay * kept.to(wide) + (1 - decay) * new.to(wide))

@@ -1,0 +1,69 @@
+"""Being asked to stop: SIGTERM, SIGUSR1, Ctrl-C."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Stopped(BaseException):
+    """A signal ended the run where it stood. No `Exception`, so that nothing on the way takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {number}")
+        self.number = number
+
+
+class Listener:
+    """Notes the first signal, to be acted on between steps; a second Ctrl-C raises `Stopped` at once."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def start(self) -> None:
+        """Take the signals."""
+        self._previous = {number: signal.signal(number, in_this_process(self._note)) for number in SIGNALS}
+
+    def end(self) -> None:
+        """Give them back to who had them before."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _note(self, number: int) -> None:
+        if number == signal.SIGINT and self.asked is not None:
+            raise Stopped(number)
+        self.asked = number
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """A signal raises `Stopped` wherever the program is: for work whose results are kept whole or not at all."""
+    before = {number: signal.signal(number, in_this_process(_stop)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def in_this_process(act: Callable[[int], None]) -> Callable[[int, Any], None]:
+    """A handler for this process alone: one that was forked from it ends as it would without."""
+    owner = os.getpid()
+
+    def handle(number: int, _: Any) -> None:
+        if os.getpid() == owner:
+            act(number)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    return handle
+
+
+def _stop(number: int) -> None:
+    raise Stopped(number)

@@ -1,0 +1,26 @@
+"""Every file of conf/experiment trains: here for three steps, on the embedded world and its model."""
+
+import pytest
+
+from alignlab.objectives.load import choices, read_choice
+from tests.end_to_end.command import SMALL, summary
+
+FITTED = {"reward_augmented": ("pipeline.reward_augmented.scale=[-20.0,20.0]",)}
+"""What the rewards of the embedded world ask for."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_trains(experiment, command, tmp_path):
+    line = (f"experiment={experiment}", "data=lab", *SMALL, "trainer.max_steps=3", "hydra.run.dir=run")
+    done = command(*line, *FITTED.get(experiment, ()))
+    assert done.code == 0, done.err
+    told = summary(tmp_path / "run")
+    assert told["status"] == "finished"
+    assert told["steps"] == 3 * max(1, len(told.get("stages", [])))
+    assert told["final"]["val/loss"] != told["initial"]["val/loss"]
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_its_runs_are_named_after_it(experiment):
+    assert read_choice("experiment", experiment)["run_name"] == experiment

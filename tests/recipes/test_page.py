@@ -1,0 +1,90 @@
+"""docs/recipes.md: its commands plan, its files work, its tables name what there is."""
+
+import re
+import shlex
+import sys
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+
+from alignlab.config import resolvers
+from alignlab.config.plan import planned, resolved
+from alignlab.objectives.load import choices, read_choice
+from tests.end_to_end import collecting
+from tests.repository import ROOT
+
+PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [
+    shlex.split(line.partition("  #")[0])[2:]
+    for _, text in BLOCKS
+    for line in text.splitlines()
+    if line.startswith("python train.py")
+]
+FILES = {
+    found[1]: text
+    for _, text in BLOCKS
+    if (found := re.search(r"^# (\S+\.(?:py|yaml))$", text, re.MULTILINE))
+}
+
+
+def plan(overrides, *search):
+    resolvers.register()
+    GlobalHydra.instance().clear()
+    hydra = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in search)}]"] if search else []
+    with initialize_config_module("alignlab.conf", version_base=None):
+        config = resolved(compose("train", overrides=[*hydra, *overrides]))
+        return planned(config, overrides, hydra, "train")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The files of the page where they say they are."""
+    for name, text in FILES.items():
+        place = tmp_path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path / "conf"
+    sys.modules.pop("my_recipes", None)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_plans(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_package", collecting)
+    monkeypatch.setattr(collecting, "collect", collecting.same_answers, raising=False)
+    model = [] if "data=ultrafeedback" not in command else ["model=smollm2_135m"]
+    assert plan([*command, *model])
+
+
+def test_its_own_recipe_and_its_stages(package):
+    assert set(FILES) == {"conf/experiment/two_losses.yaml", "my_recipes.py", "conf/recipe/again.yaml"}
+    rates = [stage.config["optimizer"]["lr"] for stage in plan(["recipe=again", "recipe.times=2"], package)]
+    assert rates == [1e-5, 5e-6]
+    made = plan(["experiment=two_losses"], package)
+    assert [stage.title for stage in made] == ["01-broad", "02-sharp", "03-again"]
+    assert [stage.config["objective"]["name"] for stage in made] == ["dpo", "ipo", "dpo"]
+    assert [stage.config["reference"]["of"] for stage in made] == ["start", "base", "start"]
+
+
+@pytest.mark.parametrize(("group", "heading"), [("recipe", "recipe"), ("experiment", "experiment")])
+def test_tables_name_all_there_is(group, heading):
+    table = PAGE.split(f"\n| {heading} |")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == choices(group)
+
+
+@pytest.mark.parametrize("recipe", choices("recipe"))
+def test_tables_name_every_option(recipe):
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{recipe}` |"))
+    node = read_choice("recipe", recipe)
+    for option in node.keys() - {"_target_", "overrides"}:
+        assert f"`{option}`" in row
+    assert "overrides" in node
+
+
+def test_yaml_blocks_are_yaml():
+    for kind, text in BLOCKS:
+        if kind == "yaml":
+            assert isinstance(yaml.safe_load(text), dict)
