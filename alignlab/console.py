@@ -71,12 +71,12 @@ SHOWN = {
 }
 
 
-def before_and_after(initial: Mapping[str, float], final: Mapping[str, float]) -> list[list[str]]:
-    """Rows (what, before, after) of the metrics that a run is judged by."""
+def before_and_after(*moments: Mapping[str, float]) -> list[list[str]]:
+    """Rows (what, before, ..., after) of the metrics that a run is judged by."""
     rows = []
     for name, text in SHOWN.items():
-        if name in initial and name in final:
-            rows.append([text, *(_figure(values, name) for values in (initial, final))])
+        if all(name in values for values in moments):
+            rows.append([text, *(_figure(values, name) for values in moments)])
     return rows
 
 

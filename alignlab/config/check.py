@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -54,6 +55,8 @@ UNTRAINED = {
 """Signals that a training run cannot give."""
 FORMS = {"pairs": "pairs", "curry_pairs": "pairs", "unpaired": "single"}
 """What steps of the pipeline make of any rows."""
+TRACKERS = {"wandb", "tensorboard"}
+"""Loggers that are packages of their own."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -80,6 +83,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _data(config)
     yield from _model(config)
     yield from _trainer(config)
+    yield from _loggers(config)
 
 
 def _ranges(config: Config) -> Iterator[str]:
@@ -196,6 +200,15 @@ def _model(config: Config) -> Iterator[str]:
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
+
+
+def _loggers(config: Config) -> Iterator[str]:
+    """Packages that are not installed; a folder of the same name, as W&B leaves behind, is none."""
+    for name in sorted(TRACKERS & config["logger"].keys()):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            yield f"logger={name} needs the {name} package: pip install 'alignlab[{name}]'"
 
 
 def _trainer(config: Config) -> Iterator[str]:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from alignlab.config.chain import Run, train
 from alignlab.config.logs import log_to
 from alignlab.config.plan import Planned, composed, planned, resolved
-from alignlab.config.resume import differences, require_same
+from alignlab.config.resume import ABSENT, differences, require_same
 from alignlab.errors import AlignlabError, RunError, nearest
 from alignlab.training.loggers.wandb_log import finish_wandb
 from alignlab.training.manifest import environment
@@ -98,7 +98,8 @@ def _searched(hydra: Any) -> list[str]:
 def _as_run(config: Mapping[str, Any], folder: RunFolder, hydra: Any) -> Run:
     sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else ""
     line = {"overrides": list(hydra.overrides.task), "searchpath": _searched(hydra)}
-    changed = dict(differences(composed(hydra.job.config_name, _searched(hydra)), config))
+    defaults = composed(hydra.job.config_name, _searched(hydra))
+    changed = {key: values for key, values in differences(defaults, config) if values[1] != ABSENT}
     manifest = {**environment(), "seed": config["seed"], **line, "changed": changed, "config": config}
     folder.write_json("manifest.json", manifest)
     folder.update_summary(objective=config["objective"]["name"], data=config["data"]["name"])

@@ -12,12 +12,13 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.tokenize import Encoder
+from alignlab.metrics.preference import k3
 from alignlab.types import Message
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One drawn response; `kl` is its log-probability ratio, in nats."""
+    """One drawn response; `kl` is its log-probability ratio, `kl_k3` the k3 of its tokens' ratios, in nats."""
 
     prompt: str
     response: str
@@ -25,12 +26,13 @@ class Sample:
     kl: float
     length: int
     """In tokens, the end-of-sequence token included."""
+    kl_k3: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class GoldReport:
-    """`metrics`: `reward`, `kl` (nats per response), each with the half-width `_ci` of its 95 %
-    confidence interval; mean `length` in tokens; the share of `distinct` responses."""
+    """`metrics`: `reward`, `kl` and `kl_k3` (nats per response: the k1 and k3 estimates), each with the
+    half-width `_ci` of its 95 % confidence interval; mean `length` in tokens; the share of `distinct` responses."""
 
     metrics: dict[str, float]
     samples: list[Sample]
@@ -64,11 +66,12 @@ def evaluate(
             tokens, mask = _encode(tokenizer, chunk, model.device)
             drawn = _draw(model, tokenizer, tokens, mask, max_new_tokens, temperature)
             where = _until_end(drawn, tokenizer.eos_token_id)
-            ratios = _ratios(model, reference, tokens, mask, drawn, where).sum(1).tolist()
-            for prompt, ids, real, ratio in zip(chunk, drawn, where, ratios, strict=True):
+            ratios = _ratios(model, reference, tokens, mask, drawn, where)
+            sums = zip(ratios.sum(1).tolist(), k3(ratios).sum(1).tolist(), strict=True)
+            for prompt, ids, real, (k1, of_k3) in zip(chunk, drawn, where, sums, strict=True):
                 asked = "\n".join(message["content"] for message in prompt)
                 text = str(tokenizer.decode(ids[real], skip_special_tokens=True))
-                samples.append(Sample(asked, text, reward(asked, text), ratio, int(real.sum())))
+                samples.append(Sample(asked, text, reward(asked, text), k1, int(real.sum()), of_k3))
     return GoldReport(summarize(samples, samples_per_prompt), samples)
 
 
@@ -76,11 +79,14 @@ def summarize(samples: Sequence[Sample], samples_per_prompt: int = 1) -> dict[st
     """The metrics of a report; samples of one prompt follow each other and count as one draw."""
     rewards, rewards_ci = _mean([s.reward for s in samples], samples_per_prompt)
     kl, kl_ci = _mean([s.kl for s in samples], samples_per_prompt)
+    of_k3, k3_ci = _mean([s.kl_k3 for s in samples], samples_per_prompt)
     return {
         "reward": rewards,
         "reward_ci": rewards_ci,
         "kl": kl,
         "kl_ci": kl_ci,
+        "kl_k3": of_k3,
+        "kl_k3_ci": k3_ci,
         "length": statistics.fmean(s.length for s in samples),
         "distinct": len({s.response for s in samples}) / len(samples),
     }

@@ -4,8 +4,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
 from alignlab.objectives.pairs import all_pairs, best_worst
 from alignlab.types import Part
+
+FARTHEST = 20.0
+"""Nats a token at which the exponent of k3 is cut, so that one response cannot make it infinite."""
 
 
 def preference_metrics(
@@ -16,6 +20,7 @@ def preference_metrics(
     where: Bool[Tensor, "B K"],
     beta: float,
     ref_logps: Float[Tensor, "B K"] | None = None,
+    start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
 ) -> dict[str, Part]:
     """Metrics of a micro-batch.
@@ -23,30 +28,52 @@ def preference_metrics(
     Chosen and rejected are the best and the worst response of a list; accuracies are over all
     strictly ordered pairs, a tie counting one half. `rewards` are beta * logratio (beta * logp
     without a reference), in nats. `ranking_accuracy` asks the policy alone (arXiv:2405.19534).
+    `logps_change` is the change since the start, where log-probabilities of the start are given.
     `kl` is the mean log-ratio on the data's responses: the k1 estimate of the KL, on responses that
-    the policy did not draw, so it may be negative. `kl_exact`, where the divergence is at hand, is
+    the policy did not draw, so it may be negative; `kl_k3` is the mean of the sums over tokens of
+    exp(-r) - 1 + r, each token taken to bear an equal share r of its response's log-ratio, as it has no
+    number of its own here: never negative, and at most the sum by token. `kl_exact`, where at hand, is
     KL(policy || reference) over the vocabulary, summed over the positions of those responses.
+    `lists/...` are over lists of more than two, by the order of their rewards.
     """
     logratios = logps if ref_logps is None else logps - ref_logps
     rewards = beta * logratios
     ends, every = best_worst(labels, where), all_pairs(labels, where)
     metrics = {}
-    for name, values in {"rewards": rewards, "logps": logps, "lengths": lengths}.items():
+    sides = {"rewards": rewards, "logps": logps, "lengths": lengths}
+    if start_logps is not None:
+        sides["logps_change"] = logps - start_logps
+    for name, values in sides.items():
         for side in ("chosen", "rejected"):
             metrics[f"{name}/{side}"] = _mean(ends.take(values, side))
     metrics["rewards/margin"] = _mean(ends.take(rewards, "chosen") - ends.take(rewards, "rejected"))
     for name, values in {"rewards/accuracy": rewards, "ranking_accuracy": logps}.items():
-        metrics[name] = _mean(_wins(every.take(values, "chosen"), every.take(values, "rejected")))
+        metrics[name] = _mean(wins(every.take(values, "chosen"), every.take(values, "rejected")))
     if ref_logps is not None:
         metrics["kl"] = _mean(logratios[where])
+        tokens = lengths[where].clamp(min=1)
+        metrics["kl_k3"] = _mean(tokens * k3(logratios[where] / tokens))
     if kl_reverse is not None:
         metrics["kl_exact"] = _mean(kl_reverse[where])
+    if where.shape[1] > 2:
+        metrics |= _of_lists(rewards, labels, where)
     return metrics
 
 
-def _wins(better: Tensor, worse: Tensor) -> Tensor:
-    """1 where the better response scores higher, 0.5 on a tie."""
-    return (better > worse).to(better.dtype) + 0.5 * (better == worse)
+def k3(logratios: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """exp(-r) - 1 + r of tokens' log-ratios r in nats: not negative, and without bias on samples of the policy."""
+    return torch.expm1(-logratios.clamp(min=-FARTHEST)) + logratios.clamp(min=-FARTHEST)
+
+
+def _of_lists(
+    rewards: Float[Tensor, "B K"], labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]
+) -> dict[str, Part]:
+    long = where.sum(1) > 2
+    found = {}
+    for name, metric in {"ndcg": ndcg, "kendall_tau": kendall_tau, "top1": top1}.items():
+        values = metric(rewards[long], labels[long], where[long])
+        found[f"lists/{name}"] = _mean(values[~values.isnan()])
+    return found
 
 
 def _mean(values: Tensor) -> Part:

@@ -102,6 +102,9 @@ def _manifest(run):
     manifest = json.loads((run / "manifest.json").read_text())
     assert {"python", "torch", "lightning", "transformers", "hydra-core"} <= set(manifest["versions"])
     assert manifest["seed"] == 0
+    assert manifest["changed"]["data.limit"] == [4096, 96]
+    assert manifest["changed"]["regularizers.sft"][0] == "(absent)"
+    assert not {"seed", "objective.name", "trainer.precision"} & set(manifest["changed"])
     assert manifest["command"].startswith("train.py evaluation=none")
     assert manifest["rows"]["source"]["in"] == manifest["rows"]["source"]["out"] == 112
     assert set(manifest["data_fingerprints"]) == {"train", "validation"}

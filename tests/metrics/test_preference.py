@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.metrics.meter import Meter
-from alignlab.metrics.preference import preference_metrics
+from alignlab.metrics.preference import k3, preference_metrics
 from alignlab.types import Part
 
 # Two lists: three responses (the first two tie for best) and two.
@@ -34,6 +34,12 @@ EXPECTED = {
     "lengths/chosen": (3 + 4) / 2,
     "lengths/rejected": (7 + 2) / 2,
     "kl": (1 - 1 - 1 + 2 - 2) / 5,
+    "kl_k3": sum(n * (math.exp(-r / n) - 1 + r / n) for r, n in ((1, 3), (-1, 5), (-1, 7), (2, 2), (-2, 4)))
+    / 5,
+    # list 0 alone has more than two: its first response leads, the others tie
+    "lists/ndcg": (1 + (1 / math.log2(3) + 0.5) / 2) / (1 + 1 / math.log2(3)),
+    "lists/kendall_tau": 1 / math.sqrt(2 * 2),
+    "lists/top1": 1.0,
 }
 
 
@@ -48,7 +54,7 @@ def test_by_hand():
 def test_without_a_reference_rewards_are_log_probabilities():
     free = {name: value for name, value in SIGNALS.items() if name != "ref_logps"}
     found = values(preference_metrics(**free, beta=BETA))
-    assert "kl" not in found
+    assert not {"kl", "kl_k3"} & set(found)
     assert found["rewards/chosen"] == pytest.approx(BETA * (-1 - 3) / 2)
     assert found["rewards/accuracy"] == found["ranking_accuracy"] == pytest.approx(2.5 / 3)
 
@@ -70,7 +76,21 @@ def test_single_responses_have_no_pairs():
     single = {name: value[:, :1] for name, value in SIGNALS.items()}
     meter = Meter()
     meter.add(preference_metrics(**single, beta=BETA))
-    assert meter.values() == pytest.approx({"kl": 1.5})
+    of_k3 = (3 * (math.exp(-1 / 3) - 1 + 1 / 3) + 2 * math.exp(-1)) / 2
+    assert meter.values() == pytest.approx({"kl": 1.5, "kl_k3": of_k3})
+
+
+def test_the_change_since_the_start():
+    found = values(preference_metrics(**SIGNALS, start_logps=SIGNALS["ref_logps"], beta=BETA))
+    assert found["logps_change/chosen"] == pytest.approx((1 - 2) / 2)
+    assert found["logps_change/rejected"] == pytest.approx((-1 + 2) / 2)
+
+
+def test_k3_is_finite_and_never_negative():
+    far = torch.tensor([-1e4, -3.0, 0.0, 1e-4, 50.0], dtype=torch.float64)
+    assert torch.isfinite(k3(far)).all()
+    assert (k3(far) >= 0).all()
+    assert k3(far)[2] == 0
 
 
 def random_signals(lists, seed):

@@ -3,6 +3,7 @@
 import errno
 import logging
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from lightning.pytorch.loggers.logger import Logger
@@ -14,6 +15,7 @@ from alignlab.training.loggers.guarded import Guarded, guarded
 from alignlab.training.loggers.tensorboard_log import TensorBoardLog
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
+from tests.config.compose import composed, problem
 from tests.training.small import small_stage
 from tests.training.test_csv_log import rows
 
@@ -157,6 +159,25 @@ def test_tensorboard_tells_the_config(tmp_path):
     events.Reload()
     (text,) = events.Tensors("config/text_summary")
     assert b"beta: 0.125" in text.tensor_proto.string_val[0]
+
+
+def test_a_resumed_run_has_every_step_once(tmp_path):
+    pytest.importorskip("tensorboard")
+    for steps in (3, 5):
+        trainer = {"max_steps": steps, "validate_every_n_steps": 9}
+        stage = small_stage(tmp_path, make_loggers=chosen(tmp_path, "csv", "tensorboard"), trainer=trainer)
+        run_stage(stage, RunFolder(tmp_path))
+    assert [step for step, _ in scalars(tmp_path / "tensorboard")["train/loss"]] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_missing_package_is_found_before_anything_runs(name, monkeypatch):
+    def missing(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("alignlab.config.check.version", missing)
+    assert f"pip install 'alignlab[{name}]'" in problem(composed(f"logger=[csv,{name}]"))
+    assert problem(composed("logger=[csv]")) == ""
 
 
 def test_without_the_package_the_way_out_is_told(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 from lightning.pytorch.loggers.logger import Logger
@@ -65,11 +65,19 @@ class CsvLog(Logger):
         write_text(self.file, text.getvalue())
 
 
+@runtime_checkable
+class Rewindable(Protocol):
+    """A logger that can take back."""
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after this step."""
+
+
 class Rewind(L.Callback):
-    """Before the first step: metrics.csv forgets what was reported after the checkpoint, if any."""
+    """Before the first step: loggers forget what was reported after the checkpoint, if any."""
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Runs before the other callbacks report anything."""
         for logger in trainer.loggers:
-            if isinstance(logger, CsvLog):
+            if isinstance(logger, Rewindable):
                 logger.rewind(trainer.global_step or -1)

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 MODES = ("auto", "online", "offline")
 ID_FILE = "wandb_run_id.txt"
+FINISH_SECONDS = 60.0
+"""How long the end of a run waits for a network that has gone; what was not sent is kept locally."""
 
 
 def make_wandb(
@@ -40,7 +42,7 @@ def make_wandb(
         from lightning.pytorch.loggers import WandbLogger
     except ImportError as error:
         raise ConfigError("logger=wandb needs the wandb package: pip install 'alignlab[wandb]'") from error
-    settings = wandb.Settings()
+    settings = wandb.setup().settings  # a bare Settings() knows neither WANDB_API_KEY nor WANDB_BASE_URL
     mode = chosen_mode(mode, server=settings.base_url, has_key=has_key(settings))
     id_file = folder.path / ID_FILE
     run_id = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
@@ -56,6 +58,7 @@ def make_wandb(
         resume="allow",
         offline=mode == "offline",
         mode=mode,
+        settings=wandb.Settings(finish_timeout=FINISH_SECONDS),
     )
     logger.experiment.config.update(dict(config), allow_val_change=True)
     return logger
@@ -65,7 +68,10 @@ def finish_wandb(*, failed: bool) -> None:
     """End the W&B run of this process, if any: the next job of a sweep must not log into it."""
     wandb: Any = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
-        wandb.finish(exit_code=int(failed))
+        try:
+            wandb.finish(exit_code=int(failed))
+        except Exception as error:
+            log.warning("wandb could not finish (%s); `wandb sync` sends what is kept locally", error)
 
 
 def has_key(settings: Any) -> bool:
@@ -96,3 +102,25 @@ def chosen_mode(mode: str, *, server: str, has_key: bool) -> str:
         )
     log.info("wandb: offline, since %s; `wandb sync` sends the run later", problem)
     return "offline"
+
+
+def log_results(folder: RunFolder, pictures: Sequence[Path]) -> None:
+    """What a run came to, in the W&B run of this process, if any: metrics, pictures, a table of samples.
+
+    `initial` and `final` metrics go into the run's summary, by their names in summary.json. What cannot be
+    sent, since the network has gone, is warned of.
+    """
+    wandb: Any = sys.modules.get("wandb")
+    if wandb is None or wandb.run is None:
+        return
+    told = folder.read_json("summary.json")
+    step = {"trainer/global_step": told["steps"]}
+    try:
+        wandb.run.summary.update({**told["final"], "initial": told["initial"], "best": told["best"]})
+        wandb.run.log({**step, **{f"plots/{file.stem}": wandb.Image(str(file)) for file in pictures}})
+        if rows := folder.read_lines("samples.jsonl"):
+            columns = list(rows[0])
+            data = [[row.get(name) for name in columns] for row in rows]
+            wandb.run.log({**step, "samples": wandb.Table(columns=columns, data=data)})
+    except Exception as error:
+        log.warning("wandb: pictures or samples are missing from the run (%s)", error)

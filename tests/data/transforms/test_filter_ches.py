@@ -74,9 +74,9 @@ def test_validation_stays_and_needs_no_pass():
 
 
 def test_bad_options_and_rows_without_a_preference_are_told():
-    with pytest.raises(ConfigError, match="pipeline.filter_ches.unit=share: "):
+    with pytest.raises(ConfigError, match=r"pipeline\.filter_ches\.unit=share: "):
         filter_ches(random_rows(2), unit="share")
-    with pytest.raises(ConfigError, match=r"pipeline.filter_ches.high=5.0: with unit=quantile a share"):
+    with pytest.raises(ConfigError, match=r"pipeline\.filter_ches\.high=5\.0: with unit=quantile a share"):
         filter_ches(random_rows(2), high=5.0)
     with pytest.raises(DataError, match="row lone: no response is worse"):
         filter_ches(tokenized([row(responses=["a"], labels=[1.0], id="lone")], products=[[[1.0]]]))

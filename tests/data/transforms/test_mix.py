@@ -45,5 +45,5 @@ def test_validation_is_whole_and_mixed():
 
 
 def test_shares_of_what():
-    with pytest.raises(ConfigError, match="data.mix.by=words"):
+    with pytest.raises(ConfigError, match=r"data\.mix\.by=words"):
         mix(tokenized("ab"), weights={"a": 1.0, "b": 1.0}, by="words")

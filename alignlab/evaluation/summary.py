@@ -1,0 +1,60 @@
+"""The figures of a scored dataset, over all of it and by source, each with its confidence interval."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from alignlab.evaluation.scored import Scored
+from alignlab.metrics import intervals
+from alignlab.metrics.displacement import displaced
+from alignlab.metrics.intervals import Estimate
+from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
+from alignlab.metrics.whole import by_source
+
+Figures = dict[str, Estimate]
+
+
+def summaries(rows: Scored) -> Iterator[tuple[str, Scored, Figures]]:
+    """(name, its lists, its figures) of the whole and, where there are several, of every source."""
+    yield "all", rows, figures(rows)
+    for name, mask in by_source(rows.sources).items():
+        part = rows.take(mask)
+        yield name, part, figures(part)
+
+
+def figures(rows: Scored) -> Figures:
+    """Accuracies are over all strictly ordered pairs, chosen and rejected the best and worst of a list."""
+    found = {"ranking accuracy": accuracy(rows, rows.logps)}
+    if rows.ref_logps is not None:
+        change = rows.logps - rows.ref_logps
+        sides = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
+        found = {"implicit accuracy": accuracy(rows, rows.rewards), **found}
+        found["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
+        found["implicit reward margin, nats"] = intervals.mean(rows.gaps(rows.rewards))
+        found["log-ratio of chosen, nats"] = intervals.mean(sides[0])
+        found["log-ratio of rejected, nats"] = intervals.mean(sides[1])
+        fell = displaced(*sides).double()
+        found["displaced (chosen fell, margin grew)"] = intervals.share(fell, torch.ones_like(fell))
+    else:
+        found["log-prob of chosen, nats"] = intervals.mean(rows.ends.take(rows.logps, "chosen"))
+        found["log-prob of rejected, nats"] = intervals.mean(rows.ends.take(rows.logps, "rejected"))
+    found["length of chosen, tokens"] = intervals.mean(rows.ends.take(rows.lengths, "chosen"))
+    found["length of rejected, tokens"] = intervals.mean(rows.ends.take(rows.lengths, "rejected"))
+    long = rows.where.sum(1) > 2
+    if long.any():
+        for name, metric in {"NDCG": ndcg, "Kendall's tau": kendall_tau, "top 1": top1}.items():
+            values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
+            found[f"{name} of lists"] = intervals.mean(values[~values.isnan()])
+    return found
+
+
+def accuracy(rows: Scored, values: Float[Tensor, "B K"]) -> Estimate:
+    """The share of strictly ordered pairs that the values rank rightly, a tie counting one half."""
+    right = wins(rows.pairs.take(values, "chosen"), rows.pairs.take(values, "rejected"))
+    sums, counts = values.new_zeros(2, len(values))
+    return intervals.share(
+        sums.index_add(0, rows.pairs.list, right),
+        counts.index_add(0, rows.pairs.list, torch.ones_like(right)),
+    )

@@ -1,0 +1,78 @@
+"""Where the probability goes: likelihood displacement, and the gradients behind it.
+
+Displacement: the chosen response grows less likely while the margin grows (arXiv:2410.08847); what both
+sides lose goes to responses that the data does not hold (3D-properties, arXiv:2406.07327).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Pairs = Float[Tensor, "P"]
+Distribution = Float[Tensor, "V"]
+
+
+def displaced(chosen_change: Pairs, rejected_change: Pairs) -> Bool[Tensor, "P"]:
+    """Where the log-probability of chosen fell (nats, since the start) while the margin grew."""
+    return (chosen_change < 0) & (chosen_change > rejected_change)
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """What became of a distribution over responses of which one is chosen and one rejected."""
+
+    chosen: float
+    """Change of its log-probability, nats."""
+    rejected: float
+    unseen_mass: float
+    """Probability that went to responses that are neither."""
+    top_gainer: int
+    """The response whose probability grew most."""
+    entropy_before: float
+    """Nats."""
+    entropy_after: float
+
+    @property
+    def margin(self) -> float:
+        """Change of the log-probability margin, nats."""
+        return self.chosen - self.rejected
+
+    @property
+    def displaced(self) -> bool:
+        """Whether chosen fell while the margin grew."""
+        return bool(displaced(torch.tensor([self.chosen]), torch.tensor([self.rejected]))[0])
+
+
+def displacement(
+    before: Distribution, after: Distribution, *, chosen: int, rejected: int, unseen: Int[Tensor, "U"]
+) -> Displacement:
+    """Compare two distributions over the same responses (probabilities that sum to 1)."""
+    change = after.log() - before.log()
+    return Displacement(
+        chosen=change[chosen].item(),
+        rejected=change[rejected].item(),
+        unseen_mass=(after - before)[unseen].sum().item(),
+        top_gainer=int((after - before).argmax()),
+        entropy_before=_entropy(before),
+        entropy_after=_entropy(after),
+    )
+
+
+def _entropy(probabilities: Distribution) -> float:
+    return -torch.special.xlogy(probabilities, probabilities).sum().item()
+
+
+def dpo_gradients(
+    chosen_probs: Pairs, rejected_probs: Pairs, *, beta: float, alpha: float = 1.0
+) -> tuple[Pairs, Pairs]:
+    """Derivatives of the DPO loss by the probabilities of chosen and of rejected.
+
+    The loss is log(1 + alpha (rejected / chosen)^beta) with alpha = (ref(chosen) / ref(rejected))^beta.
+    The second over the first is -chosen / rejected: as rejected vanishes, the push on it grows without
+    bound (for beta < 1) and that on chosen dies.
+    """
+    odds = alpha * (rejected_probs / chosen_probs) ** beta
+    pull = beta * odds / (1 + odds)
+    return -pull / chosen_probs, pull / rejected_probs

@@ -1,0 +1,59 @@
+"""How every picture looks: colours that colour-blind eyes tell apart, no frame, and a file at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+"""Of Okabe and Ito, but for the last one; their yellow is too pale for a line."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", ":", "-.")
+DPI = 120
+LEGEND_COLUMNS = 2
+LABEL_WIDTH = 40
+"""Letters that an axis has room for."""
+
+
+def look(i: int) -> dict[str, Any]:
+    """Colour, marker and line of the i-th of many; where colours begin anew, each has another marker and line."""
+    turn, place = divmod(i, len(COLOURS))
+    return {
+        "color": COLOURS[place],
+        "marker": MARKERS[(place + turn) % len(MARKERS)],
+        "linestyle": LINES[turn % len(LINES)],
+    }
+
+
+def size(entries: int) -> tuple[float, float]:
+    """Inches of a picture with room for so many entries in the legend below."""
+    return 6.4, 3.8 + 0.22 * -(-entries // LEGEND_COLUMNS)
+
+
+@contextmanager
+def picture(file: Path, inches: tuple[float, float]) -> Iterator[Any]:
+    """The axes of a new picture of this size in inches, written to `file` at the end."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(figsize=inches, layout="constrained")
+        yield axes
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, dpi=DPI)
+        plt.close(figure)
+
+
+def finish(axes: Any, *, x: str, y: str, whole_x: bool = False) -> None:
+    """Labels with units, a grid, and the legend below, where it hides nothing."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set(xlabel=x, ylabel=fill(y, LABEL_WIDTH))
+    axes.grid(alpha=0.25)
+    if whole_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.get_legend_handles_labels()[1]:
+        axes.figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=LEGEND_COLUMNS)

@@ -1,0 +1,176 @@
+"""report.html, of a run and of many: one page with everything in it, no script, nothing to fetch."""
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from alignlab.console import before_and_after
+from alignlab.report.findings import findings
+from alignlab.report.groups import Group
+from alignlab.report.plots import PLOTS, plot_run
+from alignlab.report.record import Record, read_run
+from alignlab.report.table import Table
+from alignlab.training.run_folder import RunFolder
+
+SHOWN_SAMPLES = 6
+FIRST = (
+    "loss",
+    "rewards",
+    "margin",
+    "accuracy",
+    "logps",
+    "displacement",
+    "lengths",
+    "kl",
+    "calibration",
+    "reliability",
+)
+"""Pictures that everybody asks for; the others are a click away."""
+
+
+class Picture(NamedTuple):
+    """An image that travels in the page."""
+
+    name: str
+    data: str
+
+
+def write_report(folder: RunFolder) -> list[Path]:
+    """plots/*.png and report.html, from what the run folder holds; gives the pictures in the page."""
+    plot_run(folder.metrics, folder.plots)
+    pictures = sorted_plots(folder.plots)
+    folder.write_text("report.html", run_page(read_run(folder.path), pictures))
+    return pictures
+
+
+def run_page(record: Record, pictures: Sequence[Path]) -> str:
+    """The page of one run. All text of the run is escaped: nothing a model says becomes markup."""
+    first = [file for file in pictures if file.stem in FIRST]
+    return render(
+        "run.html",
+        title=record.title,
+        record=record,
+        facts=_facts(record),
+        warnings=findings(record),
+        moments=before_and_after(record.initial, record.final),
+        everything=[
+            [name, *(_number(moment.get(name)) for moment in (record.initial, record.final))]
+            for name in record.final
+        ],
+        stages=[_stage(told) for told in record.summary.get("stages", ())],
+        pictures=[inlined(file) for file in first],
+        more_pictures=[inlined(file) for file in pictures if file not in first],
+        shown=SHOWN_SAMPLES,
+        changed=_changed(record),
+        rows=_rows(record.manifest.get("rows", {})),
+        command=rerun(record),
+        environment=_environment(record.manifest),
+    )
+
+
+def runs_page(folders: Sequence[Path], runs: Sequence[Record], table: Table, pictures: Sequence[Path]) -> str:
+    """The page of many runs."""
+    unfinished = [run for run in runs if run.summary.get("status") != "finished"]
+    return render(
+        "runs.html",
+        title=", ".join(folder.name for folder in folders),
+        facts=[f"{len(runs)} runs", f"{len(table.groups)} rows", f"{len(unfinished)} not finished"],
+        table=table,
+        pictures=[inlined(file) for file in pictures],
+        warnings=_warnings(table.groups),
+        unfinished=unfinished,
+    )
+
+
+def _warnings(groups: Sequence[Group]) -> dict[str, list[str]]:
+    """Runs by the warnings that they share, word for word."""
+    told: dict[str, list[str]] = {}
+    for group in groups:
+        for seed, run in group.runs.items():
+            for text in findings(run):
+                told.setdefault(text, []).append(f"{group.label} seed={seed}")
+    return told
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template; every value is escaped."""
+    environment = Environment(
+        loader=PackageLoader("alignlab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(**values)
+
+
+def inlined(file: Path) -> Picture:
+    """A png as a data url."""
+    return Picture(file.stem, f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}")
+
+
+def sorted_plots(folder: Path) -> list[Path]:
+    """All pictures of a folder: the known ones first, in the order they are asked for."""
+    order = {plot.name: place for place, plot in enumerate(PLOTS)}
+    return sorted(folder.glob("*.png"), key=lambda file: (order.get(file.stem, len(order)), file.name))
+
+
+def rerun(record: Record) -> str:
+    """The command of this run; of a job of a sweep, that of the job alone."""
+    return shlex.join(["python", "train.py", *record.manifest.get("overrides", record.overrides)])
+
+
+def _facts(record: Record) -> list[str]:
+    summary, timings = record.summary, record.summary.get("timings") or {}
+    told = [str(summary.get("status", "unknown")), f"{summary.get('steps', 0):,} steps"]
+    if "total" in timings:
+        told.append(f"{timings['total']:,.0f} s")
+    if summary.get("tokens_per_second"):
+        told.append(f"{summary['tokens_per_second']:,.0f} tokens/s")
+    return [*told, f"seed {record.config.get('seed', '?')}", f"folder {'/'.join(record.path.parts[-2:])}"]
+
+
+def _stage(told: Mapping[str, Any]) -> list[str]:
+    final = told.get("final") or {}
+    figures = (final.get(name) for name in ("val/loss", "val/rewards/accuracy"))
+    return [told["name"], str(told.get("status")), str(told.get("steps")), *map(_number, figures)]
+
+
+def _changed(record: Record) -> list[list[str]]:
+    """Settings that differ from the defaults; where these were not kept, what was typed."""
+    if (changed := record.manifest.get("changed")) is not None:
+        return [[key, _setting(default), _setting(here)] for key, (default, here) in changed.items()]
+    return [[key, "", value] for key, _, value in (text.partition("=") for text in record.overrides)]
+
+
+def _setting(value: Any) -> str:
+    """As one would type it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _rows(steps: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
+    return [
+        [
+            name,
+            str(counts.get("in", "")),
+            str(counts.get("out", "")),
+            ", ".join(
+                f"{reason}: {count}" for reason, count in counts.items() if reason not in ("in", "out")
+            ),
+        ]
+        for name, counts in steps.items()
+    ]
+
+
+def _environment(manifest: Mapping[str, Any]) -> list[str]:
+    git, hardware = manifest.get("git") or {}, manifest.get("hardware") or {}
+    told = [f"{name} {version}" for name, version in (manifest.get("versions") or {}).items() if version]
+    if git:
+        told.append(f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}")
+    gpus = hardware.get("gpus") or []
+    return told + (gpus or [f"{hardware.get('cpu_count', '?')} CPU cores"])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

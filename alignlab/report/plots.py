@@ -1,0 +1,145 @@
+"""Pictures of a run, from its metrics.csv."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alignlab.report.figures import COLOURS, LINES, finish, picture, size
+from alignlab.report.findings import rolling
+from alignlab.report.record import History, Series, read_history, stage_starts
+
+SPLITS = {"train": "training", "val": "validation"}
+SMOOTH_FROM, WINDOW_SHARE, MOST_LINES = 40, 25, len(COLOURS)
+
+
+class Plot(NamedTuple):
+    """A picture: its name, the label of its axis, and metrics without their split."""
+
+    name: str
+    label: str
+    topics: Sequence[str]
+    splits: Sequence[str] = tuple(SPLITS)
+
+
+PLOTS = (
+    Plot("loss", "loss", ["loss"]),
+    Plot("rewards", "implicit reward, nats", ["rewards/chosen", "rewards/rejected"]),
+    Plot("margin", "implicit reward margin, nats", ["rewards/margin"]),
+    Plot("accuracy", "share of pairs ranked right", ["rewards/accuracy", "ranking_accuracy"]),
+    Plot("logps", "log-probability of a response, nats", ["logps/chosen", "logps/rejected"]),
+    Plot("lengths", "length of the data's responses, tokens", ["lengths/chosen", "lengths/rejected"]),
+    Plot("kl", "on the data's responses, nats", ["kl", "kl_exact"]),
+    Plot("kl_k3", "k3 estimate of the KL on the data's responses, nats", ["kl_k3"]),  # may be far larger
+    Plot(
+        "displacement",
+        "change of log-probability since the start, nats",
+        ["logps_change/chosen", "logps_change/rejected"],
+    ),
+    Plot("calibration", "calibration error", ["calibration/ece", "calibration/brier"]),
+    Plot("length_correlation", "correlation of reward and length", ["length_correlation"]),
+    Plot(
+        "lists", "agreement with the order of the labels", ["lists/ndcg", "lists/kendall_tau", "lists/top1"]
+    ),
+    Plot("gradient_norm", "norm of the gradient, before clipping", ["gradient_norm"]),
+    Plot("memory", "peak memory, MiB", ["memory_mb", "gpu_memory_mb"], ["train"]),
+    Plot("lr", "learning rate", ["lr"]),
+    Plot("tokens_per_second", "tokens a second", ["tokens_per_second"], ["train"]),
+)
+"""What every run is asked for first. Other metrics are drawn together by the first part of their names, but slices
+(`<what>/<slice>/<metric>`) by what is sliced and the metric.
+
+>>> [group_of(topic) for topic in ("loss/sft", "gap/high/rewards/accuracy", "memory")]
+['loss', 'gap rewards/accuracy', 'memory']
+"""
+
+
+def plot_run(metrics: Path, folder: Path) -> list[Path]:
+    """One png a topic: training as thin lines (bold: its running mean), validation as dots."""
+    history, starts = read_history(metrics), stage_starts(metrics)
+    made = []
+    for plot in plots_of(history):
+        file = folder / f"{plot.name}.png"
+        with picture(file, size(2 * len(plot.topics) + bool(starts))) as axes:
+            _draw(axes, plot, history)
+            for start in starts:
+                axes.axvline(
+                    start, color="grey", lw=0.8, ls=":", label="next stage" if start == starts[0] else None
+                )
+            finish(axes, x="optimizer steps", y=plot.label, whole_x=True)
+        made.append(file)
+    return made
+
+
+def plots_of(history: History) -> Iterator[Plot]:
+    """The pictures that a history has numbers for; `PLOTS` first, then groups of all that is left."""
+    topics = list(
+        dict.fromkeys(name.partition("/")[2] for name in history if name.partition("/")[0] in SPLITS)
+    )
+    for plot in PLOTS:
+        if known := [topic for topic in plot.topics if topic in topics]:
+            yield plot._replace(topics=known)
+    drawn = {topic for plot in PLOTS for topic in plot.topics}
+    parts = [topic for topic in topics if topic.startswith("loss/")]
+    drawn |= set(parts) if len(parts) == 1 else set()  # the loss itself, or a multiple of it
+    groups: dict[str, list[str]] = {}
+    for topic in topics:
+        if topic not in drawn:
+            groups.setdefault(group_of(topic), []).append(topic)
+    taken = {plot.name for plot in PLOTS}
+    for group, members in groups.items():
+        for part, start in enumerate(range(0, len(members), MOST_LINES)):
+            name = f"{group}_parts" if group in taken else re.sub(r"\W+", "_", group)
+            label = _label(group, members)
+            yield Plot(f"{name}_{part + 1}" if part else name, label, members[start : start + MOST_LINES])
+
+
+def group_of(topic: str) -> str:
+    """What a metric is drawn together with."""
+    what, _, rest = topic.partition("/")
+    metric = rest.partition("/")[2]
+    return f"{what} {metric}" if metric else what
+
+
+def _label(group: str, members: Sequence[str]) -> str:
+    """Of an axis: that of the metric, for slices of a known one."""
+    what, _, metric = group.partition(" ")
+    known = next((plot.label for plot in PLOTS if metric in plot.topics), metric)
+    return f"{known}, by {what}" if metric else members[0] if len(members) == 1 else group
+
+
+def _draw(axes: Any, plot: Plot, history: History) -> None:
+    for topic, colour, line in zip(plot.topics, COLOURS, LINES * 2, strict=False):
+        if f"train/{topic}" in history and "train" in plot.splits:
+            steps, values = history[f"train/{topic}"]
+            smooth = len(values) >= SMOOTH_FROM
+            label = None if smooth else f"{SPLITS['train']} {topic}"
+            axes.plot(
+                *thinned(steps, values), line, color=colour, lw=1, alpha=0.3 if smooth else 0.6, label=label
+            )
+            if smooth:
+                mean = rolling(values, max(5, len(values) // WINDOW_SHARE))
+                axes.plot(
+                    *thinned(steps, mean), line, color=colour, lw=1.5, label=f"{SPLITS['train']} {topic}"
+                )
+        if f"val/{topic}" in history and "val" in plot.splits:
+            label = f"{SPLITS['val']} {topic}"
+            axes.plot(*history[f"val/{topic}"], line, color=colour, lw=2, marker="o", label=label)
+
+
+def thinned(steps: list[int], values: list[float], chunks: int = 1000) -> Series:
+    """The lowest and the highest value of each chunk: more points than a picture has columns, and no spike lost.
+
+    >>> thinned([1, 2, 3, 4, 5, 6], [0.0, 9.0, 1.0, 2.0, 0.5, 1.0], chunks=2)
+    ([1, 2, 4, 5], [0.0, 9.0, 2.0, 0.5])
+    """
+    if len(values) <= 2 * chunks:
+        return steps, values
+    size = -(-len(values) // chunks)
+    ends = (
+        {least(range(at, min(at + size, len(values))), key=values.__getitem__) for least in (min, max)}
+        for at in range(0, len(values), size)
+    )
+    kept = sorted(itertools.chain.from_iterable(ends))
+    return [steps[i] for i in kept], [values[i] for i in kept]

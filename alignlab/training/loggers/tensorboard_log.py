@@ -1,0 +1,64 @@
+"""TensorBoard: event files in the run folder; `tensorboard --logdir outputs` shows all runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from alignlab.errors import ConfigError
+
+
+class TensorBoardLog(Logger):
+    """One scalar a metric, under its name in metrics.csv. `rewind` hides what came later.
+
+    Raises ConfigError without the tensorboard package.
+    """
+
+    def __init__(self, folder: Path, config: str) -> None:
+        super().__init__()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                "logger=tensorboard needs the tensorboard package: pip install 'alignlab[tensorboard]'"
+            ) from error
+        self.folder, self.config, self._make = folder, config, SummaryWriter
+        self._writer: Any = None
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "tensorboard"
+
+    @property
+    def version(self) -> str:
+        """One run, one folder."""
+        return ""
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Settings are logged as text when the file is opened."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a scalar a metric."""
+        if self._writer is None:
+            self.rewind(-1 if step is None else step - 1)
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def rewind(self, step: int) -> None:
+        """Go on in a new file, which hides what the old ones say of later steps."""
+        self.finalize("rewound")
+        self._writer = self._make(str(self.folder), purge_step=step + 1)
+        self._writer.add_text("config", f"```yaml\n{self.config}\n```", max(step, 0))
+
+    def save(self) -> None:
+        """Bring what is buffered to disk."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def finalize(self, status: str) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,83 @@
+"""One question to a trained policy, answered by a table and a picture.
+
+python scripts/analyze.py ranking_accuracy run=<folder>      which pairs it ranks rightly, and which were too hard
+python scripts/analyze.py ches run=<folder>                  do pairs that look alike lose their chosen response
+python scripts/analyze.py calibration run=<folder>           is sigmoid(margin) how often chosen is preferred
+python scripts/analyze.py length run=<folder>                does the implicit reward pay for length
+python scripts/analyze.py toy3d objective=dpo                where probability goes, in a toy
+
+Takes run= and overrides as scripts/score.py does, --split validation|train, and --out, the folder of the picture
+(the run's analysis/ unless told otherwise). toy3d takes objective=, regularizers= and modifiers= (of the run, where
+run= is given), --epochs and --lr.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from alignlab.config.inspect import composed
+from alignlab.config.scoring import SPLITS, config_of, run_of, scored
+from alignlab.errors import AlignlabError
+from alignlab.evaluation.analysis import Analysis
+from alignlab.evaluation.calibration import calibration
+from alignlab.evaluation.ches import ches
+from alignlab.evaluation.length import length
+from alignlab.evaluation.ranking_accuracy import ranking_accuracy
+from alignlab.evaluation.scored import Scored
+from alignlab.evaluation.toy3d import toy3d
+from alignlab.objectives.load import build_objective
+
+OF_ROWS: dict[str, Callable[[Scored], Analysis]] = {
+    "ranking_accuracy": ranking_accuracy,
+    "ches": ches,
+    "calibration": calibration,
+    "length": length,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=[*OF_ROWS, "toy3d"])
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="run=, and what train.py takes")
+    parser.add_argument("--split", choices=SPLITS, default="validation")
+    parser.add_argument("--out", type=Path, help="folder of the picture")
+    parser.add_argument("--epochs", type=int, default=500, help="of toy3d")
+    parser.add_argument("--lr", type=float, default=0.001, help="of toy3d")
+    chosen = parser.parse_intermixed_args(arguments)
+    try:
+        run, others = run_of(chosen.overrides)
+        if chosen.what == "toy3d":
+            config = config_of(run, others) if run else composed(others)
+            parts = [config[group] for group in ("objective", "regularizers", "modifiers")]
+            found = toy3d(build_objective(*parts), epochs=chosen.epochs, lr=chosen.lr)
+        else:
+            rows = scored(chosen.overrides, split=chosen.split, products=chosen.what == "ches")
+            found = OF_ROWS[chosen.what](rows)
+    except AlignlabError as error:
+        sys.exit(f"error: {error}")
+    picture = (
+        chosen.out or (run.path / "analysis" if run else Path("outputs/analysis"))
+    ) / f"{chosen.what}.png"
+    found.draw(picture)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console.print(table(found))
+    console.print(f"written: {picture}", soft_wrap=True)
+
+
+def table(found: Analysis) -> Table:
+    made = Table(title=found.title, title_justify="left", show_header=False)
+    made.add_column("")
+    made.add_column("", justify="right", overflow="fold")
+    for line in found.lines:
+        made.add_row(*line)
+    return made
+
+
+if __name__ == "__main__":
+    main()

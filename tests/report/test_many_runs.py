@@ -1,0 +1,187 @@
+"""Runs brought together: groups, table, pictures over groups."""
+
+import csv
+import io
+import math
+
+import pytest
+
+from alignlab.errors import ConfigError, RunError
+from alignlab.report.comparison import compare_plots, curve, front, grid
+from alignlab.report.formats import as_csv, as_latex, as_markdown
+from alignlab.report.groups import find_runs, grouped
+from alignlab.report.table import make_table
+from tests.report.runs import make_run, make_sweep
+
+SEEDS = range(4)
+
+
+def finals(base, step=0.0):
+    return {
+        seed: {"gold/reward": base + seed + step * (1 + seed / 100), "val/loss": base, "gold/kl": base}
+        for seed in SEEDS
+    }
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return make_sweep(tmp_path / "sweep", {"dpo": finals(1.0), "ipo": finals(1.0, 0.5), "simpo": finals(1.0)})
+
+
+def test_runs_that_differ_by_their_seed_are_one_group(sweep):
+    groups = grouped(find_runs([sweep]))
+    assert [group.label for group in groups] == ["objective=dpo", "objective=ipo", "objective=simpo"]
+    assert all(sorted(group.runs) == [*SEEDS] for group in groups)
+    assert groups[0].values("gold/reward") == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+    assert groups[0].values("nothing") == {}
+
+
+def test_stages_and_unfinished_runs_are_in_no_group(tmp_path):
+    make_run(tmp_path / "a/run")
+    make_run(tmp_path / "a/run/stages/01-first")
+    make_run(tmp_path / "b", status="failed")
+    runs = find_runs([tmp_path])
+    assert {run.path.name for run in runs} == {"run", "b"}
+    assert [len(group.runs) for group in grouped(runs)] == [1]
+
+
+def test_jobs_come_in_the_order_of_their_numbers(tmp_path):
+    for name in ("10", "2", "1"):
+        make_run(tmp_path / name)
+    assert [run.path.name for run in find_runs([tmp_path])] == ["1", "2", "10"]
+
+
+def test_where_there_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="no such folder"):
+        find_runs([tmp_path / "nowhere"])
+    with pytest.raises(RunError, match="no run in there"):
+        find_runs([tmp_path])
+    make_run(tmp_path / "run", status="interrupted")
+    with pytest.raises(RunError, match="none of these 1 runs is finished"):
+        grouped(find_runs([tmp_path]))
+
+
+def test_groups_of_one_label_are_told_apart(tmp_path):
+    for i, beta in enumerate((0.1, 0.2)):
+        make_run(tmp_path / str(i), config={"objective": {"loss": {"beta": beta}}}, overrides=("x=1",))
+    assert [group.label for group in grouped(find_runs([tmp_path]))] == ["dpo on lab", "dpo on lab #2"]
+
+
+def test_stars_stand_where_a_paired_test_held(sweep):
+    """Differences of 0.5 over seeds that lie 1 apart: only pairs see them."""
+    table = make_table(grouped(find_runs([sweep])))
+    assert table.metrics == [
+        "gold/reward"
+    ]  # no losses of several objectives, and nothing that is equal in all
+    texts = {row[0]: row[2] for row in table.rows}
+    assert texts == {
+        "objective=dpo": "2.500 ± 2.054",
+        "objective=ipo": "3.007 ± 2.065***",
+        "objective=simpo": "2.500 ± 2.054",
+    }
+    assert math.isnan(table.cells[2][0].p)  # equal to the baseline: nothing to test
+    assert table.differences[0][:2] == ["objective=ipo", "+0.507 ± 0.010***"]
+    assert table.differences[1][:2] == ["objective=simpo", "+0.000 ± 0.000"]
+    assert "paired t over the seeds that both have, two-sided, Holm-corrected" in table.notes[1]
+
+
+def test_holm_counts_the_rows_that_were_tested(tmp_path):
+    values = {"dpo": finals(1.0), "ipo": finals(1.0, 0.5), "kto": finals(1.0, -0.5)}
+    table = make_table(grouped(find_runs([make_sweep(tmp_path / "s", values)])), metrics=["gold/reward"])
+    ipo = table.cells[1][0]
+    assert ipo.p == pytest.approx(2 * ipo.difference.p)
+
+
+def test_another_baseline_and_unknown_names(sweep):
+    groups = grouped(find_runs([sweep]))
+    table = make_table(groups, baseline="objective=ipo", metrics=["gold/reward"])
+    assert [bool(cell.difference) for (cell,) in table.cells] == [True, False, True]
+    with pytest.raises(ConfigError, match="did you mean 'objective=ipo'"):
+        make_table(groups, baseline="objective=ip")
+    with pytest.raises(ConfigError, match="did you mean 'gold/reward'"):
+        make_table(groups, metrics=["gold/rewrd"])
+
+
+def test_two_seeds_are_not_tested(tmp_path):
+    values = {
+        name: {seed: {"gold/reward": seed + shift} for seed in (0, 1)}
+        for name, shift in (("dpo", 0.0), ("ipo", 9.0))
+    }
+    table = make_table(grouped(find_runs([make_sweep(tmp_path / "s", values)])))
+    assert "*" not in "".join(cell for row in table.rows for cell in row)
+    assert "no differences were tested: too few seeds" in table.notes[1]
+
+
+def test_table_as_csv_markdown_and_latex(sweep):
+    table = make_table(grouped(find_runs([sweep])))
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert len(rows) == 3
+    assert float(rows[1]["mean"]) == pytest.approx(3.0075)
+    assert (rows[1]["test"], rows[1]["pairs"], rows[0]["test"]) == ("paired t", "4", "")
+    assert rows[2]["p_holm"] == ""
+    markdown = as_markdown(table).splitlines()
+    assert markdown[0].startswith("|  | seeds | gold reward of samples |")
+    assert {line.count("|") for line in markdown[:5]} == {4}
+    assert "| objective=ipo | 4 | 3.007 ± 2.065\\*\\*\\* |" in markdown
+    assert "| objective=ipo | +0.507 ± 0.010\\*\\*\\* |" in markdown
+    latex = as_latex(table)
+    assert r"objective=ipo & 4 & 3.007 $\pm$ 2.065$^{***}$ \\" in latex
+    assert latex.count(r"\\") == 4
+
+
+def test_what_latex_takes_for_commands_is_escaped(tmp_path):
+    for seed, name in enumerate(("a_b%", r"c&\d")):
+        make_run(
+            tmp_path / str(seed), config={"x": name}, overrides=(f"x={name}",), final={"gold/reward": 1.0}
+        )
+    text = as_latex(make_table(grouped(find_runs([tmp_path]))))
+    assert r"x=a\_b\% & 1" in text
+    assert r"x=c\&\textbackslash{}d & 1" in text
+
+
+def test_the_front_of_reward_against_kl():
+    points = {
+        "cheap": (1.0, 1.0),
+        "worse": (2.0, 0.5),
+        "good": (2.0, 3.0),
+        "equal": (4.0, 3.0),
+        "best": (5.0, 4.0),
+    }
+    assert front(points) == ["cheap", "good", "best"]
+
+
+def test_curves_are_means_over_seeds(tmp_path):
+    for seed, end in enumerate((1.0, 3.0)):
+        make_run(tmp_path / str(seed), config={"seed": seed}, metrics={"val/loss": [0.5, math.nan, end]})
+    (group,) = grouped(find_runs([tmp_path]))
+    steps, points = curve(group, "val/loss")
+    assert (steps, [point.mean for point in points]) == ([0, 2], [0.5, 2.0])
+    assert points[1].half == pytest.approx(12.706, rel=1e-4)
+
+
+def two_settings(folder, drop=()):
+    for i, (beta, lr) in enumerate((b, r) for b in ("0.1", "1", "0.5") for r in ("1e-3", "1e-4")):
+        if i not in drop:
+            make_run(
+                folder / str(i),
+                config={"b": beta, "lr": lr},
+                overrides=(f"objective.loss.beta={beta}", f"optimizer.lr={lr}"),
+                final={"gold/reward": float(i), "gold/kl": 1.0 + i, "gold/length": 20.0},
+            )
+    return grouped(find_runs([folder]))
+
+
+def test_a_sweep_over_two_settings_has_a_grid_in_order(tmp_path, sweep):
+    (down, rows), (across, columns) = grid(two_settings(tmp_path / "two"))
+    assert (down, rows) == ("objective.loss.beta", ["0.1", "0.5", "1"])
+    assert (across, columns) == ("optimizer.lr", ["1e-4", "1e-3"])
+    assert grid(grouped(find_runs([sweep]))) is None
+
+
+def test_pictures_of_a_sweep(tmp_path, sweep):
+    made = {file.name for file in compare_plots(two_settings(tmp_path / "two", drop=(3,)), tmp_path / "out")}
+    assert made == {"pareto-kl.png", "pareto-length.png", "heat-map.png", "curve-loss.png"}
+    assert all((tmp_path / "out" / name).stat().st_size > 5000 for name in made)
+    assert "heat-map.png" not in {
+        file.name for file in compare_plots(grouped(find_runs([sweep])), tmp_path / "other")
+    }

@@ -1,0 +1,94 @@
+"""Which pictures a history makes, and that they show something."""
+
+import math
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from alignlab.report.figures import COLOURS, look
+from alignlab.report.plots import plot_run, plots_of
+from alignlab.report.record import read_history, stage_starts
+from tests.report.runs import make_run
+
+NAN = math.nan
+
+
+def names(*metrics):
+    return {plot.name: list(plot.topics) for plot in plots_of({name: ([0], [1.0]) for name in metrics})}
+
+
+def test_known_topics_and_whatever_else_there_is():
+    assert names("train/loss", "val/logps/chosen", "train/logps/rejected") == {
+        "loss": ["loss"],
+        "logps": ["logps/chosen", "logps/rejected"],
+    }
+    assert names("val/new_metric", "val/new/a", "train/new/b") == {
+        "new_metric": ["new_metric"],
+        "new": ["new/a", "new/b"],
+    }
+    assert names("gold/reward") == {}
+
+
+def test_parts_of_a_loss_are_drawn_where_there_are_several():
+    assert "loss_parts" not in names("val/loss", "val/loss/dpo")
+    assert names("val/loss", "val/loss/dpo", "val/loss/sft")["loss_parts"] == ["loss/dpo", "loss/sft"]
+
+
+def test_slices_of_one_metric_go_together():
+    sliced = [
+        f"val/source/{name}/{metric}"
+        for name in ("a", "b")
+        for metric in ("rewards/accuracy", "rewards/margin")
+    ]
+    assert names(*sliced) == {
+        "source_rewards_accuracy": ["source/a/rewards/accuracy", "source/b/rewards/accuracy"],
+        "source_rewards_margin": ["source/a/rewards/margin", "source/b/rewards/margin"],
+    }
+    labels = [plot.label for plot in plots_of({name: ([0], [1.0]) for name in sliced})]
+    assert labels == ["share of pairs ranked right, by source", "implicit reward margin, nats, by source"]
+
+
+def test_many_lines_make_several_pictures():
+    made = names(*(f"val/task/{i}" for i in range(len(COLOURS) + 3)))
+    assert [len(topics) for topics in made.values()] == [len(COLOURS), 3]
+    assert list(made) == ["task", "task_2"]
+
+
+def test_pictures_are_drawn(tmp_path):
+    steps = 60
+    metrics = {
+        "train/loss": [0.7 - 0.001 * i for i in range(steps)],
+        "val/loss": [0.7 if i % 20 == 0 else NAN for i in range(steps)],
+    }
+    run = make_run(tmp_path / "run", metrics=metrics)
+    (file,) = plot_run(run / "metrics.csv", run / "plots")
+    picture = matplotlib.image.imread(file)
+    assert picture.shape[1] > picture.shape[0] > 300
+    assert picture[..., :3].std() > 0.05
+
+
+def test_no_metrics_no_pictures(tmp_path):
+    assert plot_run(tmp_path / "metrics.csv", tmp_path / "plots") == []
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_history_leaves_out_empty_cells(tmp_path):
+    run = make_run(tmp_path / "run", metrics={"train/loss": [NAN, 0.6, 0.5], "val/loss": [0.7, NAN, 0.5]})
+    history = read_history(run / "metrics.csv")
+    assert history == {"train/loss": ([1, 2], [0.6, 0.5]), "val/loss": ([0, 2], [0.7, 0.5])}
+
+
+def test_stages_begin_where_their_numbers_do(tmp_path):
+    file = Path(tmp_path / "metrics.csv")
+    file.write_text("step,stage,train/loss\n0,1,1.0\n3,1,0.9\n3,2,0.8\n9,3,0.7\n")
+    assert stage_starts(file) == (3, 9)
+    assert set(read_history(file)) == {"train/loss"}
+    file.write_text("step,train/loss\n0,1.0\n")
+    assert stage_starts(file) == ()
+
+
+@pytest.mark.parametrize("many", [8, 32])
+def test_looks_differ(many):
+    looks = [look(i) for i in range(many)]
+    assert len({(seen["color"], seen["marker"]) for seen in looks}) == many
