@@ -1,7 +1,8 @@
 """The data of a run, as a model will see it, without running anything."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,22 @@ class Inspected:
     report: Report
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress and no reports of the libraries meanwhile: a script tells its own."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    ours = logging.getLogger("alignlab")
+    level = ours.level
+    ours.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+
+
+@quiet()
 def inspect(overrides: Sequence[str]) -> Inspected:
     """The rows that `train.py` with these overrides would train on. Raises what it would raise."""
-    quiet()
     config = composed(overrides)
     check(config)
     stage = build_stage(config, RunFolder(Path(config["output_dir"])), {"name": "", "group": ""})
@@ -49,12 +63,6 @@ def inspect(overrides: Sequence[str]) -> Inspected:
     steps = "-".join(config["pipeline"])
     name = f"{config['data']['name']}{'-' if steps else ''}{steps}"
     return Inspected(name, splits, tokenizer, report)
-
-
-def quiet() -> None:
-    """No progress and no reports of the libraries: a script tells its own."""
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.getLogger("alignlab").setLevel(logging.WARNING)
 
 
 def composed(overrides: Sequence[str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ SPLITS = ("validation", "train")
 NAMES = {"name": "", "group": ""}
 
 
+@quiet()
 def scored(overrides: Sequence[str], *, split: str = "validation", products: bool = False) -> Scored:
     """Scores of a split of the data.
 
@@ -38,7 +39,6 @@ def scored(overrides: Sequence[str], *, split: str = "validation", products: boo
     hidden states of the reference (or the model alone), which CHES takes.
     """
     one_of("--split", split, SPLITS)
-    quiet()
     run, others = run_of(overrides)
     stage, load_reference = _of_run(run, others) if run else _of_model(others)
     model, tokenizer = stage.load_model()

@@ -19,7 +19,7 @@ def pair(prompt: list[Message], chosen: str, rejected: str, **more: Any) -> Exam
 def by_rank(ranks: Sequence[float]) -> list[float]:
     """Labels of ranks, of which the lowest is best: 1 for the best, 0 for the last, evenly between.
 
-    >>> by_rank([1, 3, 2]), by_rank([2, 2])
+    >>> by_rank([1.0, 3.0, 2.0]), by_rank([2.0, 2.0])
     ([1.0, 0.0, 0.5], [1.0, 1.0])
     """
     best, span = min(ranks), max(ranks) - min(ranks)
