@@ -7,20 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from hydra import initialize_config_module
 from transformers.utils.logging import disable_progress_bar
 
-from alignlab.config import resolvers
+from alignlab.config import plan, resolvers
 from alignlab.config.build import build_stage
 from alignlab.config.check import check
-from alignlab.config.explain import explain
-from alignlab.config.plan import resolved
 from alignlab.data.examples import Report
 from alignlab.data.load import load_examples
 from alignlab.data.tokenize import Encoder
-from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm import CausalLM
 from alignlab.training.rows import Splits, tokenize, with_rationales
 from alignlab.training.run_folder import RunFolder
@@ -68,11 +63,8 @@ def inspect(overrides: Sequence[str]) -> Inspected:
 def composed(overrides: Sequence[str]) -> dict[str, Any]:
     """The config of `train.py` with these overrides, not checked yet."""
     resolvers.register()
-    try:
-        with initialize_config_module("alignlab.conf", version_base=None):
-            return resolved(compose("train", overrides=[*overrides, "run_name=inspect"]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
+    with initialize_config_module("alignlab.conf", version_base=None):
+        return plan.composed("train", [*overrides, "run_name=inspect"])
 
 
 def rows_of(stage: Stage, model: Any, tokenizer: Any) -> tuple[Splits, Report]:
