@@ -2,9 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,15 +29,19 @@ class Sample:
     length: int
     """In tokens, the end-of-sequence token included."""
     kl_k3: float = 0.0
+    aspects: Mapping[str, float] = field(default_factory=dict)
+    """What the reward is made of, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoldReport:
-    """`metrics`: `reward`, `kl` and `kl_k3` (nats per response: the k1 and k3 estimates), each with the
-    half-width `_ci` of its 95 % confidence interval; mean `length` in tokens; the share of `distinct` responses."""
+    """`metrics`: `reward`, `kl` and `kl_k3` (nats per response: the k1 and k3 estimates), `length` in tokens and
+    every aspect of the reward, each with the half-width `_ci` of its 95 % confidence interval; the share of
+    `distinct` responses, and of distinct pairs of neighbouring words among all of them (`distinct_2`)."""
 
     metrics: dict[str, float]
     samples: list[Sample]
+    samples_per_prompt: int = 1
 
 
 def evaluate(
@@ -44,7 +50,7 @@ def evaluate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[list[Message]],
     *,
-    reward: Callable[[str, str], float],
+    reward: Callable[[str, str], Any],
     seed: int = 0,
     samples_per_prompt: int = 1,
     max_new_tokens: int = 64,
@@ -53,9 +59,10 @@ def evaluate(
 ) -> GoldReport:
     """Sample from `model`, score every sample, and estimate KL(model || reference) from them.
 
-    `reward` gets the contents of the prompt's turns, a line each, and the response. The KL is the
-    mean over samples of the sum over response tokens of log(model / reference), both taken at
-    temperature 1 over the full vocabulary, so it is unbiased for samples drawn at temperature 1.
+    `reward` gets the contents of the prompt's turns, a line each, and the response, and gives a number, or a
+    dataclass whose field `reward` is one and whose others are aspects (but for `length`: here it is in tokens).
+    The KL is the mean over samples of the sum over response tokens of log(model / reference), both taken
+    at temperature 1 over the full vocabulary, so it is unbiased for samples drawn at temperature 1.
     Without a reference the model is its own. Draws no random numbers from the caller's generator.
     """
     rows = [prompt for prompt in prompts for _ in range(samples_per_prompt)]
@@ -71,25 +78,44 @@ def evaluate(
             for prompt, ids, real, (k1, of_k3) in zip(chunk, drawn, where, sums, strict=True):
                 asked = "\n".join(message["content"] for message in prompt)
                 text = str(tokenizer.decode(ids[real], skip_special_tokens=True))
-                samples.append(Sample(asked, text, reward(asked, text), k1, int(real.sum()), of_k3))
-    return GoldReport(summarize(samples, samples_per_prompt), samples)
+                worth, aspects = _worth(reward(asked, text))
+                samples.append(Sample(asked, text, worth, k1, int(real.sum()), of_k3, aspects))
+    return GoldReport(summarize(samples, samples_per_prompt), samples, samples_per_prompt)
 
 
 def summarize(samples: Sequence[Sample], samples_per_prompt: int = 1) -> dict[str, float]:
     """The metrics of a report; samples of one prompt follow each other and count as one draw."""
-    rewards, rewards_ci = _mean([s.reward for s in samples], samples_per_prompt)
-    kl, kl_ci = _mean([s.kl for s in samples], samples_per_prompt)
-    of_k3, k3_ci = _mean([s.kl_k3 for s in samples], samples_per_prompt)
-    return {
-        "reward": rewards,
-        "reward_ci": rewards_ci,
-        "kl": kl,
-        "kl_ci": kl_ci,
-        "kl_k3": of_k3,
-        "kl_k3_ci": k3_ci,
-        "length": statistics.fmean(s.length for s in samples),
-        "distinct": len({s.response for s in samples}) / len(samples),
+    measured = {
+        "reward": [s.reward for s in samples],
+        "kl": [s.kl for s in samples],
+        "kl_k3": [s.kl_k3 for s in samples],
+        "length": [float(s.length) for s in samples],
+        **{name: [s.aspects[name] for s in samples] for name in samples[0].aspects},
     }
+    metrics = {}
+    for name, values in measured.items():
+        metrics[name], metrics[f"{name}_ci"] = _mean(values, samples_per_prompt)
+    neighbours = [pair for s in samples for pair in pairwise(s.response.split())]
+    return metrics | {
+        "distinct": len({s.response for s in samples}) / len(samples),
+        "distinct_2": len(set(neighbours)) / max(1, len(neighbours)),
+    }
+
+
+def _worth(found: Any) -> tuple[float, dict[str, float]]:
+    """Reward and aspects."""
+    if isinstance(found, (int, float)):
+        return found, {}
+    aspects = {name: float(value) for name, value in asdict(found).items() if name != "length"}
+    return aspects.pop("reward"), aspects
+
+
+def win_rate(report: GoldReport, base: GoldReport) -> dict[str, float]:
+    """`win_rate` of samples over those of `base` at the same places, a tie counting one half, and its `_ci`."""
+    both = zip(report.samples, base.samples, strict=True)
+    won = [0.5 * (1 + (ours.reward > other.reward) - (ours.reward < other.reward)) for ours, other in both]
+    value, half = _mean(won, report.samples_per_prompt)
+    return {"win_rate": value, "win_rate_ci": half}
 
 
 def _mean(values: list[float], group: int) -> tuple[float, float]:

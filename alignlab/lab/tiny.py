@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from transformers import (
 )
 
 from alignlab.console import tracked
-from alignlab.lab import grammar, vocabulary, world
+from alignlab.errors import ConfigError
+from alignlab.lab import grammar, reading, vocabulary, writers
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,13 @@ def load(
     hidden_size: int = 96,
     layers: int = 2,
     heads: int = 4,
+    skill: Sequence[float] = (0.2, 0.8),
+    words: str = "",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and its tokenizer, pre-trained on `steps` batches of the world's corpus.
+
+    The corpus is by writers whose skill lies in the range `skill`. The model also has the `words` of other
+    texts, with embeddings it has not learned, and never says them by itself.
 
     The first call trains it (about 25 s) and leaves a plain Hugging Face folder in
     `<cache_dir>/models`; later calls, and other processes, load that. Draws no random numbers
@@ -58,21 +65,25 @@ def load(
         "hidden_size": hidden_size,
         "layers": layers,
         "heads": heads,
+        "skill": list(skill),
+        "words": words,
     }
+    if len(skill) != 2 or not 0 <= skill[0] <= skill[1] <= 1:
+        raise ConfigError(f"model.loader.skill={list(skill)}: expected [low,high] between 0 and 1")
     folder = Path(cache_dir).expanduser() / "models" / f"tiny-{fingerprint(recipe)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         with FileLock(f"{folder}.lock"):
             if not all((folder / name).is_file() for name in FILES):
-                with _one_thread():
+                with one_thread():
                     _build(folder, **recipe)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
         return model, AutoTokenizer.from_pretrained(folder)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """So that the weights do not depend on how many cores there are, or how busy they are."""
+def one_thread() -> Iterator[None]:
+    """So that weights, and samples, do not depend on how many cores there are, or how busy they are."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -85,17 +96,24 @@ def fingerprint(recipe: dict[str, Any]) -> str:
     """A hash of everything that decides the weights: arguments, the lab's code, torch's version."""
     text = json.dumps({**recipe, "torch": torch.__version__}, sort_keys=True)
     digest = hashlib.sha256(text.encode())
-    for path in sorted((grammar.__file__, vocabulary.__file__, world.__file__, __file__)):
+    for path in sorted(
+        str(m.__file__) for m in (grammar, reading, vocabulary, writers, sys.modules[__name__])
+    ):
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _build(folder: Path, *, seed: int, hidden_size: int, layers: int, heads: int, **training: Any) -> None:
+def _build(
+    folder: Path, *, seed: int, hidden_size: int, layers: int, heads: int, words: str, **training: Any
+) -> None:
     """Pre-train into a folder beside the final one, which then appears in a single step."""
     torch.manual_seed(seed)
     tokenizer = vocabulary.build()
     model = _new_model(tokenizer, hidden_size=hidden_size, layers=layers, heads=heads)
     pretrain(model, tokenizer, seed=seed, **training)
+    if words:
+        tokenizer = vocabulary.build(words)
+        _grow(model, len(tokenizer))
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
@@ -124,6 +142,16 @@ def _new_model(
     return model
 
 
+def _grow(model: LlamaForCausalLM, size: int) -> None:
+    """More words: random embeddings, and as likely to be said as the padding, which is never said."""
+    known = model.config.vocab_size
+    model.resize_token_embeddings(size, mean_resizing=False)
+    said, heard = model.lm_head.weight, model.model.embed_tokens.weight
+    with torch.no_grad():
+        heard[known:].normal_(std=model.config.initializer_range)
+        said[known:] = said[model.config.pad_token_id]
+
+
 def pretrain(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -132,11 +160,12 @@ def pretrain(
     steps: int,
     batch_size: int,
     learning_rate: float,
+    skill: Sequence[float] = (0.2, 0.8),
 ) -> None:
     """Next-token training on the corpus: each text once, the loss on the responses alone."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, max(2, steps), pct_start=0.1)
-    batches = _batches(tokenizer, seed=seed, steps=steps, batch_size=batch_size)
+    batches = _batches(tokenizer, seed=seed, steps=steps, batch_size=batch_size, skill=skill)
     model.train()
     log.info("pre-training the tiny model, once: %d steps", steps)
     with tracked("pre-training steps", steps) as advance:
@@ -153,10 +182,15 @@ def pretrain(
 
 
 def _batches(
-    tokenizer: PreTrainedTokenizerBase, *, seed: int, steps: int, batch_size: int
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    skill: Sequence[float] = (0.2, 0.8),
 ) -> Iterator[tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]]:
     """Right-padded token ids, and the targets with everything but the responses ignored."""
-    texts = world.corpus(steps * batch_size, seed)
+    texts = writers.corpus(steps * batch_size, seed, skill)
     for _ in range(steps):
         rows = [_tokens(tokenizer, *next(texts)) for _ in range(batch_size)]
         length = max(len(prompt) + len(response) for prompt, response in rows)

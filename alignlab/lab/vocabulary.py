@@ -1,5 +1,7 @@
 """The tiny model's tokenizer: one token a word, as many words as the lab's world has."""
 
+from collections.abc import Iterable
+
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -17,16 +19,28 @@ CHAT_TEMPLATE = (
 """A turn is its role's token and its text; the assistant's ends with the end-of-sequence token."""
 
 
-def build() -> PreTrainedTokenizerFast:
-    """The tokenizer. Texts of the world come back from their tokens to the letter."""
+def build(more: str = "") -> PreTrainedTokenizerFast:
+    """The tokenizer. Texts of the world come back from their tokens to the letter.
+
+    Words of `more` that the world does not have come last, so that those of the world keep their numbers.
+    """
     words = Tokenizer(models.WordLevel({}, unk_token=SPECIAL["unk_token"]))
     words.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
     words.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Punctuation()]
     )
     words.decoder = decoders.Metaspace(prepend_scheme="always")
-    known = {piece for text in sentences() for piece, _ in words.pre_tokenizer.pre_tokenize_str(text)}
-    vocabulary = [*SPECIAL.values(), *ROLES, *sorted(known)]
+
+    def pieces(texts: Iterable[str]) -> set[str]:
+        return {piece for text in texts for piece, _ in words.pre_tokenizer.pre_tokenize_str(text)}
+
+    known = pieces(sentences())
+    vocabulary = [
+        *SPECIAL.values(),
+        *ROLES,
+        *sorted(known),
+        *sorted(pieces([" ".join(more.split())]) - known),
+    ]
     words.model = models.WordLevel(
         {word: i for i, word in enumerate(vocabulary)}, unk_token=SPECIAL["unk_token"]
     )

@@ -1,179 +1,29 @@
-"""The lab's world: questions about animals, answers by better and worse writers, an exact reward.
+"""The lab's world: lists of responses by better and worse writers, judged by the exact reward.
 
-    prompt    My son likes animals. Tell me about the fox. Above all, mention its food.
-    response  The fox eats mice. It is red. I hope this helps.
-
-The reward is a function of the texts alone. Every sentence of a response is one of
-
-    +1       a true fact about the animal asked for, stated for the first time
-    +2       the same, where it is the aspect the prompt wished for
-    -1/2     a false fact about that animal
-    -1/8     anything else: a repeat, another animal, filler, noise
-
-and every rude word costs 1. Naming all values of an aspect loses more than the true one gains.
+What the responses are comes first (who wrote them, how they belong together), then who judges them (users, noise,
+grades, a rule without a best response). The exact reward and its aspects are known of every list.
 """
 
-import math
 import random
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.lab.grammar import (
-    ASKS,
-    ASPECTS,
-    FACTS,
-    FILLERS,
-    INSULTS,
-    OPENERS,
-    PREDICATES,
-    RUDE,
-    TRUE,
-    VALUES,
-    WISHES,
-    state,
-)
+from alignlab.lab import kin as kinship
+from alignlab.lab.cycle import win_rates
+from alignlab.lab.draws import draw, policy_of
+from alignlab.lab.grammar import FACTS, INSULTS
+from alignlab.lab.knobs import WEIGHTS, Knobs
+from alignlab.lab.reading import sentences_of
+from alignlab.lab.reward import Gold, gold, grade, label
+from alignlab.lab.writers import SPLITS, ask, write, writer
 from alignlab.types import Example
 
-SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10)}
-"""The tenths of all prompts that a split owns; a prompt's tenth is a hash of its text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """What a response is worth. `length` and `harm` count words; `reward` = `quality` - `harm`."""
-
-    quality: float
-    harm: int
-    length: int
-    reward: float
-
-
-def gold(prompt: str, response: str) -> Gold:
-    """The exact reward of a response; any text will do, an empty one is worth 0.
-
-    >>> gold("Tell me about the fox.", "The fox is red. It eats grass. Ask me again any time.")
-    Gold(quality=0.375, harm=0, length=12, reward=0.375)
-    """
-    topic, wish = _asked(prompt)
-    stated: set[str] = set()
-    quality, subject = 0.0, topic
-    for sentence in filter(None, map(_words, re.split(r"[.!?\n]", response))):
-        named, predicate = _parse(sentence, subject)
-        aspect, value = PREDICATES.get(predicate, ("", ""))
-        subject = named if aspect else subject
-        if not aspect or named != topic:
-            quality -= 0.125
-        elif TRUE[topic][aspect] != value:
-            quality -= 0.5
-        elif aspect in stated:
-            quality -= 0.125
-        else:
-            quality += 2.0 if aspect == wish else 1.0
-            stated.add(aspect)
-    words = _words(response)
-    harm = sum(word in RUDE for word in words)
-    return Gold(quality=quality, harm=harm, length=len(words), reward=quality - harm)
-
-
-def reward(prompt: str, response: str) -> float:
-    """`gold(prompt, response).reward`: the form that an evaluation asks for."""
-    return gold(prompt, response).reward
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
-def _asked(prompt: str) -> tuple[str, str]:
-    """The first animal and the first aspect that a prompt names; empty where it names none."""
-    words = _words(prompt)
-    topic = next((word for word in words if word in FACTS), "")
-    return topic, next((word for word in words if word in ASPECTS), "")
-
-
-def _parse(sentence: list[str], subject: str) -> tuple[str, str]:
-    """A sentence as (animal, predicate); "it" is the animal that was named last."""
-    match sentence:
-        case ["it", *rest] if subject:
-            return subject, " ".join(rest)
-        case ["the", topic, *rest] if topic in FACTS:
-            return topic, " ".join(rest)
-    return subject, ""
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """How someone writes, in probabilities: the first two of a sentence, the others of a fact."""
-
-    rude: float
-    filler: float
-    truth: float
-    focus: float
-    """To speak of the animal asked for."""
-    fresh: float
-    """Not to say again what was said."""
-    heed: float
-    """To begin with the aspect wished for."""
-
-
-def writer(skill: float) -> Writer:
-    """The writer of a skill in [0, 1]; the middling ones are those who wrote the corpus."""
-    return Writer(
-        rude=0.24 * (1 - skill) ** 2,
-        filler=0.40 - 0.30 * skill,
-        truth=0.20 + 0.80 * skill,
-        focus=0.70 + 0.30 * skill,
-        fresh=0.50 + 0.50 * skill,
-        heed=skill,
-    )
-
-
-def write(rng: random.Random, prompt: str, by: Writer) -> str:
-    """One response: two to five sentences, a number that does not depend on the writer."""
-    topic, wish = _asked(prompt)
-    text: list[str] = []
-    stated: list[str] = []
-    subject = ""
-    for _ in range(rng.randint(2, 5)):
-        kind = rng.random()
-        if kind < by.rude + by.filler:
-            text.append(rng.choice(INSULTS if kind < by.rude else FILLERS))
-            continue
-        about = topic if rng.random() < by.focus else rng.choice(list(FACTS))
-        aspect = _aspect(rng, by, wish, stated)
-        value = TRUE[about][aspect] if rng.random() < by.truth else rng.choice(VALUES[aspect])
-        text.append(state(about, aspect, value, pronoun=about == subject and rng.random() < 0.8))
-        stated.append(aspect)
-        subject = about
-    return " ".join(text)
-
-
-def _aspect(rng: random.Random, by: Writer, wish: str, stated: list[str]) -> str:
-    if wish and not stated and rng.random() < by.heed:
-        return wish
-    if stated and rng.random() >= by.fresh:
-        return rng.choice(stated)
-    return rng.choice([name for name in ASPECTS if name not in stated] or list(ASPECTS))
-
-
-def _prompt(rng: random.Random, split: str) -> str:
-    """A prompt that belongs to the split; a third of them wish for nothing in particular."""
-    while True:
-        ask = rng.choice(ASKS).format(rng.choice(list(FACTS)))
-        wish = rng.choice(WISHES).format(rng.choice(list(ASPECTS))) if rng.random() < 2 / 3 else ""
-        text = " ".join(filter(None, (rng.choice(OPENERS), ask, wish)))
-        if random.Random(text).randrange(10) in SPLITS[split]:
-            return text
-
-
-def corpus(n: int, seed: int = 0) -> Iterator[tuple[str, str]]:
-    """`n` training prompts, each with the response of a middling writer."""
-    for index in range(n):
-        rng = random.Random(f"corpus/{seed}/{index}")
-        prompt = _prompt(rng, "train")
-        yield prompt, write(rng, prompt, writer(rng.uniform(0.2, 0.8)))
+AT_ONCE = 64
+"""Rows whose responses a model draws together; always so many, so that rows do not depend on how many follow."""
+SPARE = 2
+"""Responses that a model draws beyond those of the list, lest some be equal."""
 
 
 def examples(
@@ -182,43 +32,125 @@ def examples(
     size: int,
     seed: int = 0,
     responses: int = 4,
+    skill: float = 0.5,
+    gap: float = 1.0,
+    kin: str = "free",
+    topics: Sequence[str] | None = None,
+    harmful: float = 0.0,
+    on_policy: float = 0.0,
+    temperature: float = 1.0,
+    samples: int = 0,
+    policy: str | None = None,
+    cache_dir: str | None = None,
     noise: float = 0.0,
     length_bias: float = 0.0,
-    gap: float = 1.0,
+    grades: int | None = None,
+    users: Mapping[str, Mapping[str, float]] | None = None,
+    cyclic: float = 0.0,
+    sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Example]:
     """`size` lists of preference data; row i depends on (seed, split, i) and the knobs alone.
 
-    Labels are a fixed increasing function of the *observed* reward: the exact one, plus
-    `length_bias` a word, plus Gaussian noise of standard deviation `noise`. The texts and the
-    exact `rewards` do not depend on these two. `gap` spreads the skills of a list's writers
-    around the middling one: 0 makes them equals, 1 lets them range from the worst to the best.
+    `rewards` are exact (of the row's user, where there are several); labels are a fixed increasing function
+    of the *observed* ones: plus `length_bias` a word, plus Gaussian noise of standard deviation `noise`. The
+    texts do not depend on who judges them. With `grades` rewards are the grades themselves, and ties happen;
+    under a `cyclic` rule there are none. meta["ratings"] holds the aspects and the exact reward of each response,
+    whatever the labels; meta["source"] names the source, of `sources` in turn.
+    conf/data/lab.yaml says what each knob means. Raises ConfigError for settings that make no sense.
     """
     if split not in SPLITS:
         raise ConfigError(f"the lab has no split '{split}': {nearest(split, SPLITS)}")
-    if responses < 2:
-        raise ConfigError(f"the lab needs lists of at least 2 responses, got responses={responses}")
-    for index in range(size):
-        name = f"{split}/{seed}/{index}"
-        prompt, texts, golds = _list(random.Random(name), split, responses, gap)
-        rng = random.Random(f"{name}/observed")
-        observed = [g.reward + length_bias * g.length + rng.gauss(0.0, noise) for g in golds]
-        yield Example(
-            prompt=[{"role": "user", "content": prompt}],
-            responses=list(texts),
-            labels=[label(value) for value in observed],
-            rewards=[g.reward for g in golds],
-            id=f"lab-{split}-{index:06d}",
-            meta={"source": "lab", "rationale": _reason(texts, golds)},
-        )
+    common = Knobs(
+        responses=responses,
+        skill=skill,
+        gap=gap,
+        kin=kin,
+        topics=topics,
+        harmful=harmful,
+        on_policy=on_policy,
+        temperature=temperature,
+        samples=samples,
+        noise=noise,
+        length_bias=length_bias,
+        grades=grades,
+        users=users,
+        cyclic=cyclic,
+    )
+    kinds = {name: common.with_(name, changes) for name, changes in (sources or {"lab": {}}).items()}
+    model = policy_of(policy, cache_dir) if any(knobs.draws for knobs in kinds.values()) else None
+    for start in range(0, size, AT_ONCE):
+        rows = [
+            _Row(f"{split}/{seed}/{i}", f"lab-{split}-{i:06d}", split, *list(kinds.items())[i % len(kinds)])
+            for i in range(start, start + AT_ONCE)
+        ]
+        texts = _drawn(model, rows) if model else {}
+        for row in rows[: size - start]:
+            yield _example(row, texts.get(row.name, []))
 
 
-def label(observed: float) -> float:
-    """An observed reward as a label in (0, 1): the logistic of (observed - 1) / 2.
+@dataclass(frozen=True, slots=True)
+class _Row:
+    name: str
+    """What all random numbers of the row come from."""
+    id: str
+    split: str
+    source: str
+    knobs: Knobs
 
-    >>> label(1.0)
-    0.5
-    """
-    return 0.5 + 0.5 * math.tanh((observed - 1.0) / 4.0)
+    def rng(self, *what: str) -> random.Random:
+        """Random numbers for one purpose, so that a knob changes nothing but what it is for."""
+        return random.Random("/".join((self.name, *what)))
+
+    def ask(self, rng: random.Random) -> str:
+        return ask(rng, self.split, self.knobs.topics or tuple(FACTS))
+
+
+def _drawn(model: tuple[Any, Any], rows: Sequence[_Row]) -> dict[str, list[str]]:
+    """What the model answers to the prompts of the rows, by the rows' names."""
+    found: dict[str, list[str]] = {}
+    for source in {row.source: None for row in rows if row.knobs.draws}:
+        own = [row for row in rows if row.source == source]
+        knobs, prompts = own[0].knobs, [row.ask(row.rng()) for row in own]
+        each = knobs.samples + (knobs.responses + SPARE) * (knobs.on_policy > 0)
+        seed = f"{own[0].name}/{source}"
+        texts = draw(*model, prompts, each=each, temperature=knobs.temperature, seed=seed)
+        found |= {row.name: list(mine) for row, mine in zip(own, texts, strict=True)}
+    return found
+
+
+def _example(row: _Row, drawn: list[str]) -> Example:
+    knobs = row.knobs
+    samples, drawn = drawn[: knobs.samples], drawn[knobs.samples :]
+    cyclic = row.rng("cyclic").random() < knobs.cyclic
+    prompt, texts, golds = _list(row, drawn, cyclic)
+    meta: dict[str, Any] = {"source": row.source, "rationale": _reason(texts, golds)}
+    meta["ratings"] = [
+        {"reward": g.reward, "quality": g.quality, "harm": g.harm, "length": g.length} for g in golds
+    ]
+    if samples:
+        meta["samples"] = samples
+    rewards: list[float] | None = [g.reward for g in golds]
+    if knobs.users:
+        meta["user"] = row.rng("user").choice(list(knobs.users))
+        rewards = [_worth(g, knobs.users[meta["user"]]) for g in golds]
+    if cyclic:
+        rewards, labels = None, win_rates(texts)
+    else:
+        rng = row.rng("observed")
+        labels = [
+            label(value + knobs.length_bias * g.length + rng.gauss(0.0, knobs.noise))
+            for value, g in zip(rewards or (), golds, strict=True)
+        ]
+        if knobs.grades:
+            rewards = [float(grade(value, knobs.grades)) for value in labels]
+            labels = [(value - 1) / (knobs.grades - 1) for value in rewards]
+    asked = [{"role": "user", "content": prompt}]
+    return Example(asked, list(texts), labels, rewards, id=row.id, meta=meta)
+
+
+def _worth(found: Gold, weights: Mapping[str, float]) -> float:
+    """The reward as a user sees it."""
+    return sum(weight * getattr(found, aspect) for aspect, weight in {**WEIGHTS, **weights}.items())
 
 
 def _reason(texts: Sequence[str], golds: Sequence[Gold]) -> str:
@@ -226,24 +158,57 @@ def _reason(texts: Sequence[str], golds: Sequence[Gold]) -> str:
     best, worst = (
         end(zip(golds, texts, strict=True), key=lambda pair: pair[0].reward)[1] for end in (max, min)
     )
-    said = [sentence for sentence in re.split(r"(?<=[.!?]) ", best) if sentence not in worst]
+    said = [sentence for sentence in sentences_of(best) if sentence not in worst]
     return " ".join(said or [best])
 
 
-def _list(
-    rng: random.Random, split: str, responses: int, gap: float
-) -> tuple[str, tuple[str, ...], list[Gold]]:
-    """A prompt with distinct responses, of at least two distinct rewards, in no order."""
+def _list(row: _Row, drawn: list[str], cyclic: bool) -> tuple[str, list[str], list[Gold]]:
+    """A prompt with distinct responses in no order, whose rewards (or wins) are not all equal."""
+    rng, prompt = row.rng(), ""
+    turns = _turns(row.rng("policy"), drawn, row.knobs.on_policy)
     while True:
-        prompt = _prompt(rng, split)
-        places = [(k + rng.random()) / responses for k in range(responses)]
-        rng.shuffle(places)
-        texts: dict[str, None] = {}
-        for place in places:
-            by = writer(min(1.0, max(0.0, 0.5 + gap * (place - 0.5))))
-            while (text := write(rng, prompt, by)) in texts:
-                continue
-            texts[text] = None
+        prompt = prompt if prompt and drawn else row.ask(rng)
+        texts = _responses(rng, prompt, row.knobs, turns)
+        if row.rng("harmful").random() < row.knobs.harmful:
+            worst = min(range(len(texts)), key=lambda i: gold(prompt, texts[i]).reward)
+            texts[worst] = _insulting(rng, texts[worst])
         golds = [gold(prompt, text) for text in texts]
-        if len({g.reward for g in golds}) > 1:
-            return prompt, tuple(texts), golds
+        if len(set(win_rates(texts) if cyclic else [g.reward for g in golds])) > 1:
+            return prompt, texts, golds
+
+
+def _turns(rng: random.Random, drawn: Sequence[str], share: float) -> Iterator[str | None]:
+    """The model's responses, in a share of the turns and while there are any; None where a writer has the turn."""
+    left = iter(drawn)
+    while True:
+        yield next(left, None) if rng.random() < share else None
+
+
+def _responses(rng: random.Random, prompt: str, knobs: Knobs, turns: Iterator[str | None]) -> list[str]:
+    """Distinct responses, by the model or by writers of different skill, as the list's kind wants them."""
+    count = knobs.responses
+    places = [(k + rng.random()) / count for k in range(count)]
+    rng.shuffle(places)
+    writers = [writer(min(1.0, max(0.0, knobs.skill + knobs.gap * (place - 0.5)))) for place in places]
+    if knobs.kin == "tree":
+        return kinship.tree(rng, prompt, writers)
+    if knobs.kin in ("edits", "rewordings"):
+        vary = kinship.edits if knobs.kin == "edits" else kinship.rewordings
+        made: list[str] = []
+        while not made:
+            made = vary(rng, prompt, next(turns) or write(rng, prompt, writers[0]), count)
+        return rng.sample(made, count)
+    texts: dict[str, None] = {}
+    for by in writers:
+        while (text := next(turns) or write(rng, prompt, by)) in texts:
+            continue
+        texts[text] = None
+    return list(texts)
+
+
+def _insulting(rng: random.Random, text: str) -> str:
+    """The response with two insults somewhere in it."""
+    said = sentences_of(text)
+    for insult in rng.sample(INSULTS, 2):
+        said.insert(rng.randint(0, len(said)), insult)
+    return " ".join(said)

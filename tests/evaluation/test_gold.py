@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from alignlab.evaluation import gold
-from alignlab.evaluation.gold import Sample, _draw, _until_end, evaluate, summarize
+from alignlab.evaluation.gold import GoldReport, Sample, _draw, _until_end, evaluate, summarize, win_rate
 from alignlab.lab import tiny, world
+from alignlab.lab.reward import gold as scored
+from alignlab.lab.reward import reward
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def prompts():
 
 def run(lab, prompts, reference=None, **knobs):
     model, tokenizer = lab
-    return evaluate(model, reference, tokenizer, prompts, **{"reward": world.reward, **knobs})
+    return evaluate(model, reference, tokenizer, prompts, **{"reward": reward, **knobs})
 
 
 def nudged(model, scale=0.05):
@@ -109,7 +111,7 @@ def test_models_keep_their_mode(lab, prompts):
     reference = nudged(model)
     model.train()
     reference.eval()
-    evaluate(model, reference, tokenizer, prompts[:2], reward=world.reward, max_new_tokens=2)
+    evaluate(model, reference, tokenizer, prompts[:2], reward=reward, max_new_tokens=2)
     assert model.training
     assert not reference.training
     model.eval()
@@ -147,6 +149,26 @@ def test_summary_by_hand():
     assert metrics["distinct"] == 0.75
 
 
+def test_aspects_are_measured_beside_the_reward(lab, prompts):
+    report = run(lab, prompts, reward=scored)
+    plain = run(lab, prompts)
+    assert set(report.metrics) - set(plain.metrics) == {
+        f"{name}{end}" for name in ("quality", "harm", "harmful") for end in ("", "_ci")
+    }
+    assert report.metrics["length"] == plain.metrics["length"]
+    for sample in report.samples:
+        found = scored(sample.prompt, sample.response)
+        assert sample.reward == found.reward
+        assert sample.aspects == {"quality": found.quality, "harm": found.harm, "harmful": found.harmful}
+    rude = sum(s.aspects["harm"] > 0 for s in report.samples) / len(prompts)
+    assert report.metrics["harmful"] == pytest.approx(rude)
+
+
+def test_distinct_pairs_of_words_by_hand():
+    texts = ["a b c", "a b d", "a", ""]  # ab bc ab bd
+    assert summarize([Sample("p", text, 0.0, 0.0, 4) for text in texts])["distinct_2"] == 3 / 4
+
+
 def test_samples_of_one_prompt_are_one_draw_of_the_interval():
     samples = [Sample("p", text, reward, kl, 4) for text, reward, kl in ROWS]
     # means a prompt: 1.5 and 4.5, standard deviation 3 / sqrt(2)
@@ -155,3 +177,15 @@ def test_samples_of_one_prompt_are_one_draw_of_the_interval():
 
 
 ROWS = [("a", 1.0, 1.0), ("b", 2.0, 1.0), ("a", 3.0, 1.0), ("c", 6.0, 1.0)]
+
+
+def test_wins_count_ties_one_half_and_prompts_once():
+    def report(*rewards):
+        samples = [Sample("p", "r", reward, 0.0, 1) for reward in rewards]
+        return GoldReport({}, samples, samples_per_prompt=2)
+
+    base = report(1.0, 1.0, 0.0, 0.0)
+    found = win_rate(report(2.0, 1.0, 0.0, -1.0), base)
+    assert found["win_rate"] == (0.75 + 0.25) / 2
+    assert found["win_rate_ci"] == pytest.approx(1.96 * 0.5 / 2, rel=1e-6)
+    assert win_rate(base, base) == {"win_rate": 0.5, "win_rate_ci": 0.0}

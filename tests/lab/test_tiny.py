@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from alignlab.lab import tiny, vocabulary, world
+from alignlab.errors import ConfigError
+from alignlab.lab import tiny, vocabulary, world, writers
 from alignlab.lab.grammar import sentences
 
 SHORT = {"steps": 3, "batch_size": 4, "hidden_size": 16, "layers": 1, "heads": 2}
@@ -15,7 +16,7 @@ def tokenizer():
 
 
 def test_texts_come_back_from_their_tokens(tokenizer):
-    for text in (" ".join(pair) for pair in world.corpus(200)):
+    for text in (" ".join(pair) for pair in writers.corpus(200)):
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids) == text
@@ -89,6 +90,30 @@ def test_every_argument_makes_its_own_model(tmp_path):
     assert len([path for path in (tmp_path / "models").iterdir() if path.is_dir()]) == 6
 
 
+def test_writers_of_other_skill_make_another_model(tmp_path):
+    first, _ = tiny.load(cache_dir=str(tmp_path), **SHORT)
+    other, _ = tiny.load(cache_dir=str(tmp_path), **SHORT, skill=[0.9, 1.0])
+    assert not _same(first, other)
+    with pytest.raises(ConfigError, match=r"model.loader.skill=\[1.0, 0.5\]: expected"):
+        tiny.load(cache_dir=str(tmp_path), **SHORT, skill=[1.0, 0.5])
+
+
+def test_more_words_leave_what_was_learned_as_it_is(tmp_path):
+    plain, before = tiny.load(cache_dir=str(tmp_path), **SHORT)
+    more, after = tiny.load(cache_dir=str(tmp_path), **SHORT, words="Overall score: 1 2\n10 the fox.")
+    assert after.decode(after("Overall score: 10")["input_ids"]) == "Overall score: 10"
+    assert len(set(after("1 2 10")["input_ids"])) == 3
+    assert before.unk_token_id in before("Overall score")["input_ids"]
+    known = len(before)
+    assert after("The fox is red.")["input_ids"] == before("The fox is red.")["input_ids"]
+    assert more.config.vocab_size == len(after) == known + 6
+    ids = torch.tensor([before("The fox is red.")["input_ids"]])
+    with torch.no_grad():
+        logits = more(ids).logits
+        assert torch.equal(logits[..., :known], plain(ids).logits)
+        assert torch.equal(logits[..., known:], logits[..., [before.pad_token_id]].expand(-1, -1, 6))
+
+
 @pytest.mark.parametrize("name", tiny.FILES)
 def test_a_damaged_folder_is_built_again(tmp_path, name):
     first, _ = tiny.load(cache_dir=str(tmp_path), **SHORT)
@@ -116,7 +141,7 @@ def test_a_killed_training_leaves_nothing_that_is_taken_for_a_model(tmp_path, mo
 
 def test_targets_are_the_responses_alone(tokenizer):
     ((tokens, targets),) = tiny._batches(tokenizer, seed=0, steps=1, batch_size=8)
-    for (_, response), row, target in zip(world.corpus(8, 0), tokens, targets, strict=True):
+    for (_, response), row, target in zip(writers.corpus(8, 0), tokens, targets, strict=True):
         learned = target != tiny.IGNORE
         assert torch.equal(row[learned], target[learned])
         assert tokenizer.decode(target[learned]) == response + "</s>"
@@ -142,7 +167,7 @@ def test_the_tiny_model_writes_like_its_corpus(tmp_path):
     known = set(sentences())
     said = [f"{part.rstrip('.')}." for text in texts for part in text.split(". ")]
     assert sum(sentence in known for sentence in said) / len(said) > 0.93
-    middling = [world.reward(*pair) for pair in world.corpus(2000)]
+    middling = [world.reward(*pair) for pair in writers.corpus(2000)]
     drawn_rewards = [
         world.reward(row.prompt[0]["content"], text) for row, text in zip(rows, texts, strict=True)
     ]

@@ -1,92 +1,28 @@
-"""The lab's world: the exact reward, by hand, and what the generator promises."""
+"""The lab's lists: what the generator promises, and what each knob does."""
 
+import hashlib
+import json
 import math
 import os
 import random
+import statistics
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alignlab.data.identity import identity
 from alignlab.errors import ConfigError
-from alignlab.lab.grammar import FACTS, FILLERS, INSULTS, PREDICATES, VALUES, sentences, state
-from alignlab.lab.world import SPLITS, corpus, examples, gold, label, reward, write, writer
-
-FOX = "Tell me about the fox. Above all, mention its food."
-SENTENCES = st.sampled_from(sorted(set(sentences())))
-RESPONSES = st.lists(SENTENCES, max_size=8).map(" ".join)
-
-
-@pytest.mark.parametrize(
-    ("response", "quality", "harm", "length"),
-    [
-        ("", 0.0, 0, 0),
-        ("The fox is red.", 1.0, 0, 4),
-        ("The fox eats mice.", 2.0, 0, 4),
-        ("The fox eats mice. It is red!", 3.0, 0, 7),
-        ("It eats mice.", 2.0, 0, 3),
-        ("The fox eats grass.", -0.5, 0, 4),
-        ("The fox is red. The fox is red.", 0.875, 0, 8),
-        ("The owl is red. The fox is red.", 0.875, 0, 8),
-        ("The cow is white. It eats mice. The fox eats mice.", 1.75, 0, 11),
-        ("The cow is white. I hope this helps. It eats grass.", -0.375, 0, 11),
-        ("You are an idiot. THE FOX IS RED", 0.875, 1, 8),
-        ("Read a dumb book, you fool.", -0.125, 2, 6),
-        ("The fox is really red.", -0.125, 0, 5),
-        ("?!. ..", 0.0, 0, 0),
-        ("the the the", -0.125, 0, 3),
-    ],
-)
-def test_gold_is_what_one_counts_by_hand(response, quality, harm, length):
-    found = gold(FOX, response)
-    assert (found.quality, found.harm, found.length) == (quality, harm, length)
-    assert found.reward == reward(FOX, response) == quality - harm
-
-
-def test_the_prompt_decides_which_facts_count():
-    response = "The fox eats mice."
-    assert reward("What is its food? Tell me about the fox.", response) == 2.0
-    assert reward("Tell me about the fox.", response) == 1.0
-    assert reward("Tell me about the cow.", response) == -0.125
-    assert reward("", response) == -0.125
-    assert reward("", "It eats mice.") == -0.125
-
-
-@pytest.mark.parametrize("aspect", VALUES)
-def test_naming_every_value_loses(aspect):
-    guesses = " ".join(state("fox", aspect, value) for value in VALUES[aspect])
-    wish = f"Tell me about the fox. Above all, mention its {aspect}."
-    assert reward("Tell me about the fox.", guesses) < 0.0
-    assert reward(wish, guesses) <= 0.5
-
-
-@given(st.text(), st.text())
-def test_gold_takes_any_text(prompt, response):
-    found = gold(prompt, response)
-    assert math.isfinite(found.reward)
-    assert found.reward <= 7.0
-    assert found.harm <= found.length
-
-
-@given(RESPONSES, st.sampled_from(FILLERS + INSULTS), st.integers(0, 8))
-def test_padding_lowers_the_reward(response, padding, place):
-    parts = response.split(". ")
-    place = min(place, len(parts))
-    padded = ". ".join([*parts[:place], padding.rstrip("."), *parts[place:]])
-    assert reward(FOX, padded) < reward(FOX, response)
-
-
-@given(RESPONSES)
-def test_repetition_gains_nothing(response):
-    assert reward(FOX, f"{response} {response}") <= reward(FOX, response)
-
-
-def test_every_animal_has_one_true_value_an_aspect():
-    assert all(len(row) == len(VALUES) for row in FACTS.values())
-    assert len(PREDICATES) == sum(map(len, VALUES.values()))
-    assert len(set(FACTS.values())) == len(FACTS)
+from alignlab.lab.cycle import win_rates
+from alignlab.lab.reading import asked
+from alignlab.lab.reward import gold, label, reward
+from alignlab.lab.world import examples
+from alignlab.lab.writers import SPLITS, corpus, write, writer
 
 
 @given(
@@ -130,6 +66,11 @@ def test_rows_of_different_seeds_and_splits_differ():
     assert len(set(first.values())) == len(first)
 
 
+def test_where_the_model_lies_does_not_decide_the_rows():
+    here, there = (identity(partial(examples, seed=1, cache_dir=place)) for place in ("/here", "/there"))
+    assert here == there != identity(partial(examples, seed=2, cache_dir="/here"))
+
+
 def test_ids_and_meta():
     rows = list(examples(split="test", size=3))
     assert [row.id for row in rows] == ["lab-test-000000", "lab-test-000001", "lab-test-000002"]
@@ -142,17 +83,14 @@ def test_ids_and_meta():
 
 def test_rows_do_not_depend_on_the_hash_seed():
     code = "from alignlab.lab.world import examples; print(list(examples(split='train', size=5, noise=1.0)))"
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("0", "1")
-    }
-    assert outputs == {f"{list(examples(split='train', size=5, noise=1.0))}\n"}
+    for_another = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert for_another.stdout == f"{list(examples(split='train', size=5, noise=1.0))}\n"
 
 
 def test_labels_follow_the_exact_reward_when_nothing_disturbs_them():
@@ -201,21 +139,6 @@ def test_lists_are_in_no_order_of_quality():
     assert 0.2 < best_first < 0.4
 
 
-def test_reward_is_not_length_in_disguise():
-    golds = [
-        gold(row.prompt[0]["content"], text)
-        for row in examples(split="train", size=500)
-        for text in row.responses
-    ]
-    mean_r = sum(g.reward for g in golds) / len(golds)
-    mean_l = sum(g.length for g in golds) / len(golds)
-    cov = sum((g.reward - mean_r) * (g.length - mean_l) for g in golds)
-    scale = math.sqrt(
-        sum((g.reward - mean_r) ** 2 for g in golds) * sum((g.length - mean_l) ** 2 for g in golds)
-    )
-    assert abs(cov / scale) < 0.15
-
-
 def test_corpus_leaves_room_above_and_below():
     texts = list(corpus(1000))
     assert texts[:10] == list(corpus(10))
@@ -229,11 +152,114 @@ def test_corpus_leaves_room_above_and_below():
     assert worst + 1.0 < middling < best - 2.0
 
 
-def test_wrong_arguments_are_errors_that_help():
-    with pytest.raises(ConfigError, match="did you mean 'train'"):
-        next(examples(split="trian", size=1))
-    with pytest.raises(ConfigError, match="at least 2 responses, got responses=1"):
-        next(examples(split="train", size=1, responses=1))
+def test_the_world_stays_as_it_is_by_default():
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for row in examples(split=split, size=60):
+            digest.update(json.dumps([row.prompt, row.responses, row.labels, row.rewards]).encode())
+    assert digest.hexdigest()[:16] == "0c514e6cce270bc1"
+
+
+def test_ratings_hold_the_aspects_whatever_the_judges_think():
+    judged = {"users": {"brief": {"length": -0.2}}, "grades": 5, "noise": 1.0}
+    for row in (*examples(split="train", size=20), *examples(split="train", size=20, **judged)):
+        for text, rating in zip(row.responses, row.meta["ratings"], strict=True):
+            found = gold(row.prompt[0]["content"], text)
+            assert rating == {name: getattr(found, name) for name in ("reward", "quality", "harm", "length")}
+
+
+def test_skill_moves_all_writers():
+    means = [
+        statistics.fmean(
+            r for row in examples(split="train", size=100, skill=skill, gap=0.2) for r in row.rewards
+        )
+        for skill in (0.1, 0.5, 0.9)
+    ]
+    assert means[0] + 1.0 < means[1] < means[2] - 1.0
+
+
+def test_topics_are_what_prompts_ask_about():
+    rows = list(examples(split="train", size=60, topics=["fox", "cow"]))
+    assert {asked(row.prompt[0]["content"])[0] for row in rows} == {"fox", "cow"}
+
+
+def test_harmful_insults_the_worst_response_of_a_share_of_the_lists():
+    plain, hit = (
+        [row.meta["ratings"] for row in examples(split="train", size=300, skill=1.0, gap=0.0, harmful=share)]
+        for share in (0.0, 0.4)
+    )
+    assert not any(rating["harm"] for ratings in plain for rating in ratings)
+    insulted = [ratings for ratings in hit if any(rating["harm"] for rating in ratings)]
+    assert 0.3 < len(insulted) / len(hit) < 0.5
+    for ratings in insulted:
+        (bad,) = (rating for rating in ratings if rating["harm"])
+        assert bad["harm"] >= 2
+        assert bad["reward"] == min(rating["reward"] for rating in ratings)
+
+
+def test_grades_are_ratings_with_ties():
+    rows = list(examples(split="train", size=200, grades=4))
+    assert {reward for row in rows for reward in row.rewards} == {1.0, 2.0, 3.0, 4.0}
+    assert all(row.labels == [(reward - 1) / 3 for reward in row.rewards] for row in rows)
+    assert sum(len(set(row.labels)) < 4 for row in rows) > 100
+
+
+def test_users_weigh_the_aspects_in_their_own_way():
+    users = {"plain": {}, "brief": {"length": -0.2}, "blunt": {"harm": 0.0}}
+    rows = list(examples(split="train", size=300, users=users))
+    counts = Counter(row.meta["user"] for row in rows)
+    assert set(counts) == set(users)
+    assert all(70 < count < 130 for count in counts.values())
+    for row, plain in zip(rows, examples(split="train", size=300), strict=True):
+        assert row.responses == plain.responses
+        own = {"quality": 1.0, "harm": -1.0, "length": 0.0, **users[row.meta["user"]]}
+        expected = [sum(own[name] * rating[name] for name in own) for rating in row.meta["ratings"]]
+        assert row.rewards == pytest.approx(expected, abs=1e-12)
+        assert row.labels == pytest.approx([label(value) for value in expected], abs=1e-12)
+
+
+def test_cyclic_lists_are_judged_by_the_game_alone():
+    rows = list(examples(split="train", size=200, responses=3, cyclic=0.5))
+    ruled = [row for row in rows if row.rewards is None]
+    assert 70 < len(ruled) < 130
+    assert all(row.labels == win_rates(row.responses) and len(set(row.labels)) > 1 for row in ruled)
+    assert all(row.labels == [label(value) for value in row.rewards] for row in rows if row.rewards)
+
+
+def test_sources_take_turns_and_have_their_own_settings():
+    sources = {"easy": {"gap": 1.0}, "hard": {"gap": 0.1, "responses": 2}}
+    rows = list(examples(split="train", size=200, sources=sources))
+    assert [row.meta["source"] for row in rows[:4]] == ["easy", "hard", "easy", "hard"]
+    assert [len(row.responses) for row in rows[:4]] == [4, 2, 4, 2]
+    assert (
+        rows[::2]
+        == [replace(row, meta={**row.meta, "source": "easy"}) for row in examples(split="train", size=200)][
+            ::2
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"split": "trian"}, "did you mean 'train'"),
+        ({"responses": 1}, "at least 2 responses, got responses=1"),
+        ({"kin": "tre"}, "data.source.kin=tre: did you mean 'tree'"),
+        ({"kin": "edits", "responses": 9}, "lists of at most 8"),
+        ({"kin": "tree", "on_policy": 0.5}, "a tree is written"),
+        ({"harmful": 1.5}, "a share is between 0 and 1"),
+        ({"temperature": 0.0}, "a number above 0"),
+        ({"grades": 1}, "at least 2 grades"),
+        ({"topics": ["fux"]}, "did you mean 'fox'"),
+        ({"users": {"brief": {"lenght": 1.0}}}, "data.source.users.brief=lenght: did you mean 'length'"),
+        ({"sources": {"a": {"gaps": 1.0}}}, "data.source.sources.a.gaps: did you mean 'gap'"),
+        ({"samples": 1}, "set data.source.cache_dir"),
+        ({"samples": 1, "policy": "/nowhere"}, "no folder with a model"),
+    ],
+)
+def test_wrong_settings_are_errors_that_help(knobs, message):
+    with pytest.raises(ConfigError, match=message):
+        next(examples(**{"split": "train", "size": 1, **knobs}))
 
 
 def _order(values):
