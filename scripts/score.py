@@ -7,7 +7,7 @@ python scripts/score.py model=local model.path=/my/model data=hh_rlhf data.path=
 With run= the rows are those of the run, changed by the overrides, under its trained model and the reference that it
 was trained against. Without it the log-probabilities of a model, and with reference.path= its implicit rewards
 against another one. --out writes a row a response: id, response, source, label, score (of the source), length
-(tokens), logp, ref_logp, reward (nats).
+(tokens), logp, ref_logp (nats), reward (the objective's own: nats, or nats a token).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from alignlab.config.scoring import SPLITS, scored
+from alignlab.config.scoring import SPLITS, opened, scored
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.evaluation.scored import Scored
 from alignlab.evaluation.summary import summaries
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if chosen.out is not None and chosen.out.suffix != ".parquet":
             raise ConfigError(f"--out {chosen.out}: expected a file that ends in .parquet")
-        rows = scored(chosen.overrides, split=chosen.split)
+        rows = scored(opened(chosen.overrides, split=chosen.split))
     except AlignlabError as error:
         sys.exit(f"error: {error}")
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def table(rows: Scored, split: str) -> Table:
     """A column for the whole, and one a source."""
     found = list(summaries(rows))
-    made = Table(title=f"{split}, beta {rows.beta:g}: value [95 % interval over lists]", title_justify="left")
+    made = Table(
+        title=f"{split}, beta {rows.reward.beta:g}: value [95 % interval over lists]", title_justify="left"
+    )
     made.add_column("")
     for name, _, _ in found:
         made.add_column(name, justify="right", overflow="fold")

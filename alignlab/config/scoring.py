@@ -1,6 +1,7 @@
 """A dataset under the policy of a run, or under a model alone: what scripts/score.py and analyze.py begin with."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,25 @@ SPLITS = ("validation", "train")
 NAMES = {"name": "", "group": ""}
 
 
+@dataclass(frozen=True)
+class Opened:
+    """Models and rows, loaded: what analyses ask."""
+
+    stage: Stage
+    tokenizer: Any
+    policy: CausalLM
+    reference: CausalLM | None
+    rows: TokenRows
+
+
 @quiet()
-def scored(overrides: Sequence[str], *, split: str = "validation", products: bool = False) -> Scored:
-    """Scores of a split of the data.
+def opened(overrides: Sequence[str], *, split: str = "validation") -> Opened:
+    """A split of the data, with a policy and its reference.
 
     With `run=<folder>` among the overrides: of the run's data, changed by the other overrides, under its
     trained model and the reference that it was trained against (`reference=precomputed` gives one to a run that
     took none: its start). Without: under the model of the overrides,
-    with its log-probabilities alone, unless `reference.path` names another model. `products`: those of the
-    hidden states of the reference (or the model alone), which CHES takes.
+    and no reference, unless `reference.path` names another model.
     """
     one_of("--split", split, SPLITS)
     run, others = run_of(overrides)
@@ -48,6 +59,16 @@ def scored(overrides: Sequence[str], *, split: str = "validation", products: boo
     reference = None
     if load_reference:
         reference = _on_device(CausalLM(stage.reference.load()[0], packing=stage.packing), stage)
+    return Opened(stage, tokenizer, policy, reference, rows)
+
+
+@quiet()
+def scored(given: Opened, *, products: bool = False) -> Scored:
+    """Scores of the rows, from the cache or computed now.
+
+    `products`: those of the hidden states of the reference (or the model alone), which CHES takes.
+    """
+    stage, policy, reference, rows = given.stage, given.policy, given.reference, given.rows
     logps = _logps(stage, policy, rows, "log-probabilities of the policy")
     ref_logps = None
     if reference is not None:
@@ -61,7 +82,7 @@ def scored(overrides: Sequence[str], *, split: str = "validation", products: boo
         lengths=_dense(rows, rows.responses.lengths),
         labels=_padded([rows.labels[i] for i in range(len(rows))]),
         where=_dense(rows, np.ones(len(rows.responses))) > 0,
-        beta=stage.objective.beta,
+        reward=stage.objective.reward,
         scores=None if rows.rewards is None else _padded([rows.rewards[i] for i in range(len(rows))]),
         products=_products(stage, reference or policy, rows) if products else (),
     )

@@ -1,6 +1,7 @@
 """What an analysis gives: a table, a picture, and the look that all pictures share."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from torch import Tensor
 from alignlab.errors import DataError
 from alignlab.evaluation.scored import Scored
 
-CHOSEN, REJECTED, OTHER, MARK = "#1b7f5f", "#b23a48", "#3b6fb6", "#e0a030"
+CHOSEN, REJECTED, OTHER, MARK = "#009E73", "#D55E00", "#0072B2", "#E69F00"
+"""Of Okabe and Ito: colour-blind eyes tell them apart."""
 PALE = "#c9c9c9"
 
 
@@ -26,11 +28,21 @@ class Analysis:
     title: str
     lines: Sequence[tuple[str, str]]
     figure: Figure
+    rows: Sequence[Mapping[str, Any]] = ()
+    """What the picture shows, in full precision, where that is worth a file of its own."""
 
-    def draw(self, file: Path) -> None:
-        """Write the picture as png."""
+    def draw(self, file: Path) -> list[Path]:
+        """Write the picture as png, and the rows as csv beside it; gives the files."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.figure.savefig(file, dpi=130)
+        if not self.rows:
+            return [file]
+        beside = file.with_suffix(".csv")
+        with beside.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        return [file, beside]
 
 
 def panels(count: int = 2) -> tuple[Figure, list[Axes]]:

@@ -53,7 +53,7 @@ def calibration(rows: Scored) -> Analysis:
     legend(left)
     right.hist(margins.tolist(), bins=40, color=OTHER)
     right.axvline(0, color="black", lw=0.8)
-    right.set(xlabel="reward of chosen less rejected, nats")
+    right.set(xlabel=f"reward of chosen less rejected, {rows.reward.unit}")
     count_pairs(right)
     return Analysis("calibration", lines, figure)
 

@@ -56,7 +56,10 @@ def length(rows: Scored) -> Analysis:
     dots(left, longer, margins, OTHER, quantile_groups(longer, GROUPS))
     left.axhline(0, color="grey", lw=0.6)
     left.axvline(0, color="grey", lw=0.6)
-    left.set(xlabel="length of chosen less rejected, tokens", ylabel="reward of chosen less rejected, nats")
+    left.set(
+        xlabel="length of chosen less rejected, tokens",
+        ylabel=f"reward of chosen less rejected, {rows.reward.unit}",
+    )
     legend(left)
     for place, (name, estimate) in enumerate(found.items()):
         if estimate.value == estimate.value:

@@ -9,6 +9,8 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from alignlab.metrics.sides import Sides
+from alignlab.objectives.implicit import ImplicitReward
 from alignlab.objectives.pairs import all_pairs, best_worst
 from alignlab.signals import Pairs
 
@@ -27,7 +29,8 @@ class Scored:
     lengths: Values
     labels: Values
     where: Bool[Tensor, "B K"]
-    beta: float
+    reward: ImplicitReward
+    """The objective's own."""
     scores: Values | None = None
     """Raw scores of the source, where it has any."""
     products: Sequence[Tensor] = ()
@@ -35,8 +38,13 @@ class Scored:
 
     @cached_property
     def rewards(self) -> Values:
-        """Implicit rewards, nats: beta times the log-ratio, or the log-probability without a reference."""
-        return self.beta * (self.logps if self.ref_logps is None else self.logps - self.ref_logps)
+        """Implicit rewards, in nats, or nats a token where the objective divides by the length."""
+        return self.reward(self.logps, self.ref_logps, self.lengths)
+
+    @cached_property
+    def sides(self) -> Sides:
+        """Chosen and rejected responses; of lone ones, the desirable and the others."""
+        return Sides.of(self.labels, self.where)
 
     @cached_property
     def ends(self) -> Pairs:
@@ -84,13 +92,16 @@ class Scored:
         }
 
     def write(self, file: Path) -> None:
-        """The columns as parquet. `reward` is in nats, with beta in the file's metadata."""
+        """The columns as parquet. Beta and the unit of `reward` are in the file's metadata."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         file.parent.mkdir(parents=True, exist_ok=True)
         table = pa.table(self.columns())
-        pq.write_table(table.replace_schema_metadata({"beta": repr(self.beta)}), file)
+        pq.write_table(
+            table.replace_schema_metadata({"beta": repr(self.reward.beta), "reward_unit": self.reward.unit}),
+            file,
+        )
 
 
 TENSORS = ("logps", "ref_logps", "lengths", "labels", "where", "scores")

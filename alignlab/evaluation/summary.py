@@ -25,29 +25,45 @@ def summaries(rows: Scored) -> Iterator[tuple[str, Scored, Figures]]:
 
 
 def figures(rows: Scored) -> Figures:
-    """Accuracies are over all strictly ordered pairs, chosen and rejected the best and worst of a list."""
-    found = {"ranking accuracy": accuracy(rows, rows.logps)}
+    """Accuracies are over all strictly ordered pairs, chosen and rejected the best and worst of a list.
+
+    Of lone responses, chosen are the desirable ones; there is no order then, but how often the reward's sign is right.
+    """
+    lone = rows.ref_logps is not None and rows.reward.against_reference and bool(rows.sides.lone.any())
+    signs = {"sign of the reward is right": _signs(rows)} if lone else {}
+    found = {**signs, "ranking accuracy": accuracy(rows, rows.logps)}
     if rows.ref_logps is not None:
         change = rows.logps - rows.ref_logps
-        sides = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
+        ends = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
         found = {"implicit accuracy": accuracy(rows, rows.rewards), **found}
         found["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
-        found["implicit reward margin, nats"] = intervals.mean(rows.gaps(rows.rewards))
-        found["log-ratio of chosen, nats"] = intervals.mean(sides[0])
-        found["log-ratio of rejected, nats"] = intervals.mean(sides[1])
-        fell = displaced(*sides).double()
+        found[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
+        found |= _sides(rows, "log-ratio of {}, nats", change)
+        fell = displaced(*ends).double()
         found["displaced (chosen fell, margin grew)"] = intervals.share(fell, torch.ones_like(fell))
     else:
-        found["log-prob of chosen, nats"] = intervals.mean(rows.ends.take(rows.logps, "chosen"))
-        found["log-prob of rejected, nats"] = intervals.mean(rows.ends.take(rows.logps, "rejected"))
-    found["length of chosen, tokens"] = intervals.mean(rows.ends.take(rows.lengths, "chosen"))
-    found["length of rejected, tokens"] = intervals.mean(rows.ends.take(rows.lengths, "rejected"))
+        if rows.reward.per_token:
+            found = {"implicit accuracy": accuracy(rows, rows.rewards), **found}
+            found[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
+        found |= _sides(rows, "log-prob of {}, nats", rows.logps)
+    found |= _sides(rows, "length of {}, tokens", rows.lengths)
     long = rows.where.sum(1) > 2
     if long.any():
         for name, metric in {"NDCG": ndcg, "Kendall's tau": kendall_tau, "top 1": top1}.items():
             values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
             found[f"{name} of lists"] = intervals.mean(values[~values.isnan()])
     return found
+
+
+def _sides(rows: Scored, name: str, values: Float[Tensor, "B K"]) -> Figures:
+    return {
+        name.format(side): intervals.mean(rows.sides.take(values, side)) for side in ("chosen", "rejected")
+    }
+
+
+def _signs(rows: Scored) -> Estimate:
+    found = rows.sides.signs_right(rows.rewards)
+    return intervals.share(found, torch.ones_like(found))
 
 
 def accuracy(rows: Scored, values: Float[Tensor, "B K"]) -> Estimate:

@@ -95,7 +95,7 @@ def train(objective: Objective, *, epochs: int, lr: float, seed: int) -> Course:
     for epoch in range(epochs + 1):
         logps = _pairs(model(prompts).log_softmax(-1))
         loss = objective(progress=epoch / max(epochs, 1), logps=logps, **known).loss
-        slopes = torch.autograd.grad(loss, logps, retain_graph=True)[0] / logps.detach().exp()
+        slopes = by_probability(loss, logps)
         others = 1 - logps.detach().exp().sum(1).mean()
         ratio = -slopes[:, 1].mean() / slopes[:, 0].mean()
         seen.append(torch.stack([*logps.detach().mean(0), others, ratio]))
@@ -103,6 +103,15 @@ def train(objective: Objective, *, epochs: int, lr: float, seed: int) -> Course:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return Course(*torch.stack(seen).T)
+
+
+def by_probability(loss: Float[Tensor, ""], logps: Float[Tensor, "*X"]) -> Float[Tensor, "*X"]:
+    """Derivatives of a loss by the probabilities whose logs these are.
+
+    Of DPO that by rejected is -chosen / rejected times that by chosen: as rejected vanishes, the push on it grows
+    without bound (for beta < 1), and the pull on chosen dies.
+    """
+    return torch.autograd.grad(loss, logps, retain_graph=True)[0] / logps.detach().exp()
 
 
 def _started(seed: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Where the probability goes: likelihood displacement, and the gradients behind it.
+"""Where the probability goes: likelihood displacement.
 
 Displacement: the chosen response grows less likely while the margin grows (arXiv:2410.08847); what both
 sides lose goes to responses that the data does not hold (3D-properties, arXiv:2406.07327).
@@ -64,15 +64,19 @@ def _entropy(probabilities: Distribution) -> float:
     return -torch.special.xlogy(probabilities, probabilities).sum().item()
 
 
-def dpo_gradients(
-    chosen_probs: Pairs, rejected_probs: Pairs, *, beta: float, alpha: float = 1.0
-) -> tuple[Pairs, Pairs]:
-    """Derivatives of the DPO loss by the probabilities of chosen and of rejected.
+@dataclass(frozen=True)
+class Mass:
+    """Mean probabilities over the positions at which the tokens of chosen responses are predicted."""
 
-    The loss is log(1 + alpha (rejected / chosen)^beta) with alpha = (ref(chosen) / ref(rejected))^beta.
-    The second over the first is -chosen / rejected: as rejected vanishes, the push on it grows without
-    bound (for beta < 1) and that on chosen dies.
-    """
-    odds = alpha * (rejected_probs / chosen_probs) ** beta
-    pull = beta * odds / (1 + odds)
-    return -pull / chosen_probs, pull / rejected_probs
+    own: float
+    """Of the token that the data has there."""
+    others: Float[Tensor, "V"]
+    """Of every token where the data has another."""
+    positions: int
+
+
+def top_gaining(before: Mass, after: Mass, count: int) -> Int[Tensor, "N"]:
+    """Tokens whose probability gained most where the data has another, the first first; none that lost."""
+    gain = after.others - before.others
+    best = gain.topk(min(count, len(gain)))
+    return best.indices[best.values > 0]

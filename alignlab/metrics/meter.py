@@ -1,6 +1,6 @@
 """Adds up parts of micro-batches and tells what they come to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from alignlab.types import Part
 
@@ -17,6 +17,16 @@ class Meter:
         for name, part in parts.items():
             self._sums[name] = self._sums.get(name, 0.0) + part.sum.item()
             self._counts[name] = self._counts.get(name, 0.0) + part.count.item()
+
+    @staticmethod
+    def joined(others: Iterable["Meter"]) -> "Meter":
+        """One meter over what several have added up."""
+        whole = Meter()
+        for other in others:
+            for name, value in other._sums.items():
+                whole._sums[name] = whole._sums.get(name, 0.0) + value
+                whole._counts[name] = whole._counts.get(name, 0.0) + other._counts[name]
+        return whole
 
     def values(self) -> dict[str, float]:
         """The mean of every name that counted something; the sum of parts that reduce by it (count 0)."""

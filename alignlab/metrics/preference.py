@@ -1,11 +1,15 @@
 """What preference training is watched by. Every metric is a `Part`, so batches add up."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
-from alignlab.objectives.pairs import all_pairs, best_worst
+from alignlab.metrics.sides import Sides
+from alignlab.objectives.implicit import ImplicitReward
+from alignlab.objectives.pairs import all_pairs
 from alignlab.types import Part
 
 FARTHEST = 20.0
@@ -18,7 +22,7 @@ def preference_metrics(
     lengths: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
-    beta: float,
+    reward: ImplicitReward,
     ref_logps: Float[Tensor, "B K"] | None = None,
     start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
@@ -26,8 +30,11 @@ def preference_metrics(
     """Metrics of a micro-batch.
 
     Chosen and rejected are the best and the worst response of a list; accuracies are over all
-    strictly ordered pairs, a tie counting one half. `rewards` are beta * logratio (beta * logp
-    without a reference), in nats. `ranking_accuracy` asks the policy alone (arXiv:2405.19534).
+    strictly ordered pairs, a tie counting one half. Of lone responses, chosen are the desirable ones
+    (label above 0.5), and `rewards/accuracy` is how often a reward against the reference has the sign
+    that the label asks for. `rewards` are those of the objective: beta * logratio in nats, beta * logp
+    without a reference, over the length in tokens where the loss divides by it. `ranking_accuracy`
+    asks the policy alone (arXiv:2405.19534).
     `logps_change` is the change since the start, where log-probabilities of the start are given.
     `kl` is the mean log-ratio on the data's responses: the k1 estimate of the KL, on responses that
     the policy did not draw, so it may be negative; `kl_k3` is the mean of the sums over tokens of
@@ -36,20 +43,24 @@ def preference_metrics(
     KL(policy || reference) over the vocabulary, summed over the positions of those responses.
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
-    logratios = logps if ref_logps is None else logps - ref_logps
-    rewards = beta * logratios
-    ends, every = best_worst(labels, where), all_pairs(labels, where)
+    rewards = reward(logps, ref_logps, lengths)
+    sides, every = Sides.of(labels, where), all_pairs(labels, where)
     metrics = {}
-    sides = {"rewards": rewards, "logps": logps, "lengths": lengths}
+    told = {"rewards": rewards, "logps": logps, "lengths": lengths}
     if start_logps is not None:
-        sides["logps_change"] = logps - start_logps
-    for name, values in sides.items():
+        told["logps_change"] = logps - start_logps
+    for name, values in told.items():
         for side in ("chosen", "rejected"):
-            metrics[f"{name}/{side}"] = _mean(ends.take(values, side))
-    metrics["rewards/margin"] = _mean(ends.take(rewards, "chosen") - ends.take(rewards, "rejected"))
-    for name, values in {"rewards/accuracy": rewards, "ranking_accuracy": logps}.items():
-        metrics[name] = _mean(wins(every.take(values, "chosen"), every.take(values, "rejected")))
+            metrics[f"{name}/{side}"] = _mean(sides.take(values, side))
+    metrics["rewards/margin"] = _mean(
+        sides.ends.take(rewards, "chosen") - sides.ends.take(rewards, "rejected")
+    )
+    right, ranked = (wins(every.take(x, "chosen"), every.take(x, "rejected")) for x in (rewards, logps))
+    if ref_logps is not None and reward.against_reference:
+        right = torch.cat([right, sides.signs_right(rewards)])
+    metrics |= {"rewards/accuracy": _mean(right), "ranking_accuracy": _mean(ranked)}
     if ref_logps is not None:
+        logratios = logps - ref_logps
         metrics["kl"] = _mean(logratios[where])
         tokens = lengths[where].clamp(min=1)
         metrics["kl_k3"] = _mean(tokens * k3(logratios[where] / tokens))
@@ -58,6 +69,13 @@ def preference_metrics(
     if where.shape[1] > 2:
         metrics |= _of_lists(rewards, labels, where)
     return metrics
+
+
+def with_margin(values: Mapping[str, float]) -> dict[str, float]:
+    """Metrics with `rewards/margin` where no list had two responses: the mean of chosen less that of rejected."""
+    sides = [values.get(f"rewards/{side}") for side in ("chosen", "rejected")]
+    known = {} if None in sides else {"rewards/margin": sides[0] - sides[1]}  # type: ignore[operator]
+    return {**known, **values}
 
 
 def k3(logratios: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +12,9 @@ from torch import Tensor
 from alignlab.metrics.calibration import both_orders, brier
 from alignlab.metrics.lengths import correlation, within_lists
 from alignlab.metrics.ranking import wins
-from alignlab.objectives.pairs import all_pairs, best_worst
+from alignlab.metrics.sides import Sides
+from alignlab.objectives.implicit import ImplicitReward
+from alignlab.objectives.pairs import all_pairs
 
 BINS = 10
 SOURCES = 8
@@ -21,15 +24,17 @@ GAPS = ("low", "middle", "high")
 
 @dataclass(frozen=True)
 class Rows:
-    """Rewards (nats) and what is known of the data, of all lists of a split."""
+    """Implicit rewards and what is known of the data, of all lists of a split."""
 
     rewards: Float[Tensor, "B K"]
     lengths: Float[Tensor, "B K"]
     labels: Float[Tensor, "B K"]
     where: Bool[Tensor, "B K"]
+    signed: bool = False
+    """Whether the sign of a reward says something, as it does against a reference."""
 
     @staticmethod
-    def joined(parts: Sequence[Mapping[str, Tensor]], beta: float) -> "Rows":
+    def joined(parts: Sequence[Mapping[str, Tensor]], reward: ImplicitReward) -> "Rows":
         """From the signals of micro-batches, whose longest lists may differ."""
         widest = max(part["where"].shape[1] for part in parts)
 
@@ -39,31 +44,39 @@ class Rows:
                 [torch.nn.functional.pad(value, (0, widest - value.shape[1])) for value in values]
             )
 
-        logratios = stacked("logps") - (stacked("ref_logps") if "ref_logps" in parts[0] else 0)
-        return Rows(
-            beta * logratios.double(), stacked("lengths").double(), stacked("labels"), stacked("where")
-        )
+        ref_logps = stacked("ref_logps").double() if "ref_logps" in parts[0] else None
+        lengths = stacked("lengths").double()
+        rewards = reward(stacked("logps").double(), ref_logps, lengths)
+        signed = ref_logps is not None and reward.against_reference
+        return Rows(rewards, lengths, stacked("labels"), stacked("where"), signed)
 
     def take(self, rows: Tensor) -> "Rows":
         """Some of the lists."""
-        return Rows(self.rewards[rows], self.lengths[rows], self.labels[rows], self.where[rows])
+        return Rows(self.rewards[rows], self.lengths[rows], self.labels[rows], self.where[rows], self.signed)
+
+    @cached_property
+    def margins(self) -> Float[Tensor, "P"]:
+        """Rewards of chosen less rejected, of all strictly ordered pairs."""
+        pairs = all_pairs(self.labels, self.where)
+        return pairs.take(self.rewards, "chosen") - pairs.take(self.rewards, "rejected")
 
 
 def split_metrics(rows: Rows, sources: Sequence[str] = ()) -> dict[str, float]:
     """Metrics of a whole split; those that nothing can be said of are left out.
 
     `calibration/ece` is over both orders of every strictly ordered pair with ten bins, `calibration/brier`
-    over the pairs. `length_correlation` is Pearson's, of length and reward within lists. Slices hold
+    over the pairs. `length_correlation` is Pearson's, of length and reward within lists, or over all
+    responses where each is alone. Slices hold
     `rewards/accuracy` and `rewards/margin`: `source/<name>` where there are two or more of the `sources`
     (one name a list), `gap/low`, `middle` and `high` by the label gap of best and worst, in thirds.
     """
-    pairs = all_pairs(rows.labels, rows.where)
-    margins = pairs.take(rows.rewards, "chosen") - pairs.take(rows.rewards, "rejected")
     found = {}
-    if len(margins):
-        found["calibration/ece"] = both_orders(margins, bins=BINS).ece
-        found["calibration/brier"] = brier(margins).mean().item()
+    if len(rows.margins):
+        found["calibration/ece"] = both_orders(rows.margins, bins=BINS).ece
+        found["calibration/brier"] = brier(rows.margins).mean().item()
     rewards, lengths = (within_lists(values, rows.where) for values in (rows.rewards, rows.lengths))
+    if not len(rewards):
+        rewards, lengths = rows.rewards[rows.where], rows.lengths[rows.where]
     if len(rewards):
         found["length_correlation"] = correlation(rewards, lengths)
     slices = {f"source/{name}": mask for name, mask in by_source(sources).items()}
@@ -71,6 +84,18 @@ def split_metrics(rows: Rows, sources: Sequence[str] = ()) -> dict[str, float]:
     for name, mask in slices.items():
         found |= {f"{name}/{metric}": value for metric, value in _slice(rows.take(mask)).items()}
     return {name: value for name, value in found.items() if value == value}
+
+
+def diagram(rows: Rows) -> dict[str, list[float]]:
+    """The reliability diagram behind `calibration/ece`, without empty bins; empty without any pair.
+
+    `predicted` (mean probability) and `observed` (share that came true) of each bin, and its `count`.
+    """
+    if not len(rows.margins):
+        return {}
+    bins = both_orders(rows.margins, bins=BINS)
+    told = {"predicted": bins.predicted, "observed": bins.observed, "count": bins.counts}
+    return {name: values[bins.counts > 0].tolist() for name, values in told.items()}
 
 
 def by_source(sources: Sequence[str]) -> dict[str, Bool[Tensor, "B"]]:
@@ -96,7 +121,9 @@ def by_gap(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> dict[str
 
 
 def _slice(rows: Rows) -> dict[str, float]:
-    every, ends = all_pairs(rows.labels, rows.where), best_worst(rows.labels, rows.where)
-    right = wins(every.take(rows.rewards, "chosen"), every.take(rows.rewards, "rejected"))
-    margins = ends.take(rows.rewards, "chosen") - ends.take(rows.rewards, "rejected")
-    return {"rewards/accuracy": right.mean().item(), "rewards/margin": margins.mean().item()}
+    sides = Sides.of(rows.labels, rows.where)
+    right = wins(rows.margins, torch.zeros_like(rows.margins))
+    if rows.signed:
+        right = torch.cat([right, sides.signs_right(rows.rewards)])
+    chosen, rejected = (sides.take(rows.rewards, side).mean() for side in ("chosen", "rejected"))
+    return {"rewards/accuracy": right.mean().item(), "rewards/margin": (chosen - rejected).item()}

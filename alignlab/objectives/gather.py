@@ -27,6 +27,10 @@ class Gathered:
     """How much a row counts: the weight of its list; 0 where there is no response."""
     start: int = 0
 
+    def none(self) -> "Gathered":
+        """The same without any row."""
+        return Gathered(self.rows[:0], self.weights[:0])
+
     @property
     def mean(self) -> Float[Tensor, "*row"]:
         """Weighted mean of the rows; 0 where none counts."""

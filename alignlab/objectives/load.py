@@ -65,7 +65,7 @@ def build_objective(
     for modifier in changes:
         if LOSS not in modifier.contract.extra:
             raise ConfigError(f"modifiers.{modifier.name} does not take the loss as its first parameter")
-    settings = {key: node[key] for key in ("pairs", "reduction", "form") if key in node}
+    settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
     objective = Objective(node["name"], loss, terms, changes, **settings)
     _probe(objective)
     return objective

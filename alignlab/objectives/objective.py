@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from alignlab.errors import ConfigError, nearest
 from alignlab.objectives.gather import Gathered
 from alignlab.objectives.given import Sizes, blank, check_given, sizes_of
+from alignlab.objectives.implicit import ImplicitReward, reward_of
 from alignlab.objectives.modify import modified
 from alignlab.objectives.pairs import select
 from alignlab.objectives.term import Term
@@ -27,7 +28,8 @@ class Objective:
 
     `pairs` chooses the pairs of a list: best_worst, best_rest, adjacent or all. `reduction` is the
     mean over pairs (or lists) of the global batch, or their sum. `form` is the least that the loss
-    needs: rated lists, two responses of a prompt, or single responses.
+    needs: rated lists, two responses of a prompt, or single responses. `implicit_reward`: whether the
+    rewards that the loss compares are sums over tokens, means, or as one of its own options says.
     """
 
     name: str
@@ -37,11 +39,13 @@ class Objective:
     pairs: str = "best_worst"
     reduction: str = "mean"
     form: str = ""
+    implicit_reward: str = "sum"
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Trailing dimensions of feature signals, once a model is known (`bind`)."""
 
     def __post_init__(self) -> None:
         select(self.pairs)
+        reward_of(self.loss, self.implicit_reward)
         for key, value, choices in (
             ("reduction", self.reduction, REDUCTIONS),
             ("form", self.form, ("", *FORMS)),
@@ -103,10 +107,9 @@ class Objective:
         return self.form or ("pairs" if self.is_pairwise else "lists")
 
     @property
-    def beta(self) -> float:
-        """The scale of the implicit reward, 1 for a loss without `beta`."""
-        bound = getattr(self.loss.function, "keywords", {})
-        return float(bound.get("beta", self.loss.contract.hyper.get("beta", 1.0)))
+    def reward(self) -> ImplicitReward:
+        """The reward that the loss gives a response; of beta 1 for a loss without `beta`."""
+        return reward_of(self.loss, self.implicit_reward)
 
     @property
     def modules(self) -> dict[str, nn.Module]:

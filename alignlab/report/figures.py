@@ -1,6 +1,6 @@
 """How every picture looks: colours that colour-blind eyes tell apart, no frame, and a file at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
@@ -11,7 +11,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", ":", "-.")
 DPI = 120
-LEGEND_COLUMNS = 2
+WIDE = 40
+"""Letters of a legend's entry that leave no room for a second column."""
 LABEL_WIDTH = 40
 """Letters that an axis has room for."""
 
@@ -26,9 +27,14 @@ def look(i: int) -> dict[str, Any]:
     }
 
 
-def size(entries: int) -> tuple[float, float]:
-    """Inches of a picture with room for so many entries in the legend below."""
-    return 6.4, 3.8 + 0.22 * -(-entries // LEGEND_COLUMNS)
+def size(names: Sequence[str]) -> tuple[float, float]:
+    """Inches of a picture with room for these entries in the legend below."""
+    return 6.4, 3.8 + 0.22 * -(-len(names) // _columns(names))
+
+
+def _columns(names: Sequence[str]) -> int:
+    """Of a legend."""
+    return 1 if max(map(len, names), default=0) > WIDE else 2
 
 
 @contextmanager
@@ -55,5 +61,5 @@ def finish(axes: Any, *, x: str, y: str, whole_x: bool = False) -> None:
     axes.grid(alpha=0.25)
     if whole_x:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if axes.get_legend_handles_labels()[1]:
-        axes.figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=LEGEND_COLUMNS)
+    if names := axes.get_legend_handles_labels()[1]:
+        axes.figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=_columns(names))

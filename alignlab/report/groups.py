@@ -8,7 +8,17 @@ from typing import Any
 from alignlab.errors import RunError
 from alignlab.report.record import Record, read_run
 
-APART = ("run_name", "output_dir", "cache_dir", "logger", "callbacks", "resume", "optimized_metric")
+APART = (
+    "run_name",
+    "output_dir",
+    "cache_dir",
+    "logger",
+    "callbacks",
+    "resume",
+    "optimized_metric",
+    "optimized_direction",
+    "launcher",
+)
 """Settings that make no other experiment."""
 Settings = Mapping[str, str]
 
@@ -60,6 +70,20 @@ def grouped(runs: Sequence[Record]) -> list[Group]:
         label = f"{label} #{alike + 1}" if alike else label
         groups.append(Group(label, choices, {int(run.config.get("seed", 0)): run for run in those}))
     return groups
+
+
+def short_names(groups: Sequence[Group]) -> dict[str, str]:
+    """Labels as a legend has room for: keys without the path to them, where that leaves the names different.
+
+    >>> short_names([Group(f"optimizer.lr={lr}", {"optimizer.lr": lr}, {}) for lr in ("0.1", "0.2")])
+    {'optimizer.lr=0.1': 'lr=0.1', 'optimizer.lr=0.2': 'lr=0.2'}
+    """
+    names = {
+        group.label: " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in group.choices.items())
+        for group in groups
+    }
+    whole = len(set(names.values())) == len(groups) and all(names.values())
+    return names if whole else {group.label: group.label for group in groups}
 
 
 def flat(config: Mapping[str, Any], path: str = "") -> dict[str, str]:

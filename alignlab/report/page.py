@@ -14,6 +14,7 @@ from alignlab.report.findings import findings
 from alignlab.report.groups import Group
 from alignlab.report.plots import PLOTS, plot_run
 from alignlab.report.record import Record, read_run
+from alignlab.report.reliability import plot_reliability
 from alignlab.report.table import Table
 from alignlab.training.run_folder import RunFolder
 
@@ -42,9 +43,11 @@ class Picture(NamedTuple):
 
 def write_report(folder: RunFolder) -> list[Path]:
     """plots/*.png and report.html, from what the run folder holds; gives the pictures in the page."""
-    plot_run(folder.metrics, folder.plots)
+    record = read_run(folder.path)
+    plot_run(folder.metrics, folder.plots, unit=record.reward_unit)
+    plot_reliability(folder)
     pictures = sorted_plots(folder.plots)
-    folder.write_text("report.html", run_page(read_run(folder.path), pictures))
+    folder.write_text("report.html", run_page(record, pictures))
     return pictures
 
 
@@ -57,7 +60,10 @@ def run_page(record: Record, pictures: Sequence[Path]) -> str:
         record=record,
         facts=_facts(record),
         warnings=findings(record),
-        moments=before_and_after(record.initial, record.final),
+        moments=[
+            [row[0].replace("margin, nats", f"margin, {record.reward_unit}"), *row[1:]]
+            for row in before_and_after(record.initial, record.final)
+        ],
         everything=[
             [name, *(_number(moment.get(name)) for moment in (record.initial, record.final))]
             for name in record.final
@@ -107,7 +113,9 @@ def render(template: str, **values: Any) -> str:
 
 def inlined(file: Path) -> Picture:
     """A png as a data url."""
-    return Picture(file.stem, f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}")
+    return Picture(
+        file.stem.replace("_", " "), f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    )
 
 
 def sorted_plots(folder: Path) -> list[Path]:

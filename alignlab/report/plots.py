@@ -25,12 +25,12 @@ class Plot(NamedTuple):
 
 PLOTS = (
     Plot("loss", "loss", ["loss"]),
-    Plot("rewards", "implicit reward, nats", ["rewards/chosen", "rewards/rejected"]),
-    Plot("margin", "implicit reward margin, nats", ["rewards/margin"]),
+    Plot("rewards", "implicit reward, {unit}", ["rewards/chosen", "rewards/rejected"]),
+    Plot("margin", "implicit reward margin, {unit}", ["rewards/margin"]),
     Plot("accuracy", "share of pairs ranked right", ["rewards/accuracy", "ranking_accuracy"]),
     Plot("logps", "log-probability of a response, nats", ["logps/chosen", "logps/rejected"]),
     Plot("lengths", "length of the data's responses, tokens", ["lengths/chosen", "lengths/rejected"]),
-    Plot("kl", "on the data's responses, nats", ["kl", "kl_exact"]),
+    Plot("kl", "KL to the reference on the data's responses (k1, exact), nats", ["kl", "kl_exact"]),
     Plot("kl_k3", "k3 estimate of the KL on the data's responses, nats", ["kl_k3"]),  # may be far larger
     Plot(
         "displacement",
@@ -55,13 +55,17 @@ PLOTS = (
 """
 
 
-def plot_run(metrics: Path, folder: Path) -> list[Path]:
-    """One png a topic: training as thin lines (bold: its running mean), validation as dots."""
+def plot_run(metrics: Path, folder: Path, *, unit: str = "nats") -> list[Path]:
+    """One png a topic: training as thin lines (bold: its running mean), validation as dots.
+
+    `unit` is that of the implicit rewards.
+    """
     history, starts = read_history(metrics), stage_starts(metrics)
     made = []
-    for plot in plots_of(history):
+    for plot in plots_of(history, unit):
         file = folder / f"{plot.name}.png"
-        with picture(file, size(2 * len(plot.topics) + bool(starts))) as axes:
+        names = [f"{split} {topic}" for topic in plot.topics for split in SPLITS.values()]
+        with picture(file, size([*names, *(["next stage"] if starts else [])])) as axes:
             _draw(axes, plot, history)
             for start in starts:
                 axes.axvline(
@@ -72,8 +76,13 @@ def plot_run(metrics: Path, folder: Path) -> list[Path]:
     return made
 
 
-def plots_of(history: History) -> Iterator[Plot]:
+def plots_of(history: History, unit: str = "nats") -> Iterator[Plot]:
     """The pictures that a history has numbers for; `PLOTS` first, then groups of all that is left."""
+    for plot in _plots(history):
+        yield plot._replace(label=plot.label.replace("{unit}", unit))
+
+
+def _plots(history: History) -> Iterator[Plot]:
     topics = list(
         dict.fromkeys(name.partition("/")[2] for name in history if name.partition("/")[0] in SPLITS)
     )

@@ -45,6 +45,14 @@ class Record:
         return self.summary.get("final") or {}
 
     @property
+    def reward_unit(self) -> str:
+        """Of the implicit rewards: nats a token where the objective divides by the length."""
+        objective = self.config.get("objective") or {}
+        choice = objective.get("implicit_reward", "sum")
+        over_tokens = (objective.get("loss") or {}).get(choice, choice)
+        return "nats a token" if over_tokens == "mean" else "nats"
+
+    @property
     def title(self) -> str:
         """Objective and data."""
         return f"{self.summary.get('objective', '?')} on {self.summary.get('data', '?')}"

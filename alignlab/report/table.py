@@ -44,7 +44,7 @@ class Table:
     @property
     def header(self) -> list[str]:
         """Titles of the columns, with units."""
-        return ["", "seeds", *(SHOWN.get(name, name) for name in self.metrics)]
+        return ["", "seeds", *(told(name, self.groups) for name in self.metrics)]
 
     @property
     def rows(self) -> list[list[str]]:
@@ -83,6 +83,13 @@ class Table:
         ]
 
 
+def told(metric: str, groups: Sequence[Group]) -> str:
+    """What a metric is called, with its unit; that of implicit rewards is the objectives' own."""
+    units = {run.reward_unit for group in groups for run in group.runs.values()}
+    text = SHOWN.get(metric, metric)
+    return text.replace(", nats", f", {' or '.join(sorted(units))}") if "reward margin" in text else text
+
+
 def make_table(
     groups: Sequence[Group], *, metrics: Sequence[str] = (), baseline: str | None = None, test: str = "t"
 ) -> Table:
@@ -103,10 +110,19 @@ def make_table(
     return Table(groups, base, shown, [[column[row] for column in columns] for row in range(len(groups))])
 
 
+def comparable(groups: Sequence[Group], metric: str) -> bool:
+    """Whether a metric is on one scale in all groups: losses and implicit rewards are those of an objective."""
+    own = metric == "val/loss" or "reward margin" in SHOWN.get(metric, "")
+    return (
+        not own
+        or len({str(run.config.get("objective")) for group in groups for run in group.runs.values()}) == 1
+    )
+
+
 def tells(groups: Sequence[Group], metric: str) -> bool:
     """Whether a metric can tell groups apart: losses of one objective can, the lengths of the same rows cannot."""
     if metric == "val/loss":
-        return len({str(run.config.get("objective")) for group in groups for run in group.runs.values()}) == 1
+        return comparable(groups, metric)
     values = [group.values(metric) for group in groups]
     return len(groups) == 1 or any(value != values[0] for value in values)
 

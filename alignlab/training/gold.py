@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignlab.data.tokenize import Encoder
-from alignlab.evaluation.gold import GoldReport, evaluate
+from alignlab.evaluation.gold import GoldReport, evaluate, win_rate
 from alignlab.training.spec import GoldSpec
 from alignlab.types import Message
 
@@ -18,11 +18,21 @@ def measure(
         reference,
         encoder.tokenizer,
         prompts[: spec.prompts],
-        reward=lambda prompt, response: spec.reward(prompt, response).reward,
+        reward=spec.reward,
         seed=spec.seed,
         samples_per_prompt=spec.samples_per_prompt,
         max_new_tokens=spec.max_new_tokens,
     )
+
+
+def against(report: GoldReport | None, base: GoldReport | None) -> dict[str, float]:
+    """The metrics of a report, with how often its samples win over those of `base` at the same prompts.
+
+    `win_rate` counts a tie one half, so it is 0.5 of a report against itself. Nothing of no report.
+    """
+    if report is None or base is None:
+        return {}
+    return {**report.metrics, **win_rate(report, base)}
 
 
 def side_by_side(before: GoldReport, after: GoldReport) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 import torch
 
 from alignlab.evaluation.scored import Scored
+from alignlab.objectives.implicit import ImplicitReward
 
 
 def random_rows(lists=60, size=4, seed=0, sources=("a", "b"), reference=True, products=False):
@@ -23,7 +24,7 @@ def random_rows(lists=60, size=4, seed=0, sources=("a", "b"), reference=True, pr
         lengths=torch.randint(5, 40, shape, generator=random).double(),
         labels=labels,
         where=where,
-        beta=0.5,
+        reward=ImplicitReward(0.5),
         products=[(s @ s.T)[:n, :n] for s, n in zip(states, counts.flatten().tolist(), strict=True)]
         if products
         else (),

@@ -8,8 +8,12 @@ import torch
 from alignlab.errors import DataError
 from alignlab.evaluation.calibration import calibration
 from alignlab.evaluation.ches import ches, scores_of
+from alignlab.evaluation.displacement import Seen, displacement
+from alignlab.evaluation.frontier import Point, frontier
 from alignlab.evaluation.length import length
 from alignlab.evaluation.ranking_accuracy import ranking_accuracy
+from alignlab.metrics import intervals
+from alignlab.metrics.displacement import Mass
 from tests.evaluation.made import random_rows
 
 ALL = [ranking_accuracy, calibration, length, ches]
@@ -61,7 +65,7 @@ def test_calibration_finds_the_temperature_that_was_put_in():
     random = torch.Generator().manual_seed(1)
     rewards = torch.randn(rows.labels.shape, generator=random, dtype=torch.float64)
     gumbel = -torch.empty_like(rewards).exponential_(generator=random).log()
-    drawn = replace(rows, labels=rewards + gumbel, logps=3 * rewards / rows.beta, ref_logps=None)
+    drawn = replace(rows, labels=rewards + gumbel, logps=3 * rewards / rows.reward.beta, ref_logps=None)
     found = lines(calibration, drawn)
     assert float(found["temperature of the best fit"]) == pytest.approx(3.0, rel=0.15)
     name = "ECE, both orders, 10 bins"
@@ -87,3 +91,38 @@ def test_ches_follows_the_displacement_that_was_put_in():
     assert lines(ches, replace(rows, ref_logps=None)).keys() < found.keys()
     with pytest.raises(DataError, match="hidden states"):
         ches(random_rows())
+
+
+def test_displacement_says_what_fell_and_what_gained(tmp_path):
+    rows = random_rows()
+    fallen = replace(rows, logps=rows.ref_logps - 2 + rows.labels)
+    before, after = (
+        Mass(own, torch.tensor(values, dtype=torch.float64), 50)
+        for own, values in ((0.5, [0.3, 0.1, 0.1]), (0.4, [0.2, 0.1, 0.3]))
+    )
+    rate = {"samples after": intervals.share(torch.tensor([1.0, 0.0]), torch.ones(2))}
+    seen = Seen(before, after, lambda token: "abc"[token], rate)
+    found = displacement(fallen, seen)
+    told = dict(found.lines)
+    assert told["displaced (chosen fell, margin grew)"].startswith("1.000")
+    assert told["gaining token 1: 'c'"] == "0.1 -> 0.3"
+    assert "gaining token 2: 'b'" not in told
+    assert told["probability of the data's own token: before / after"] == "0.5000 / 0.4000"
+    assert told["refusals, samples after"].startswith("0.500 [")
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in found.figure.axes)
+    assert found.draw(tmp_path / "picture.png") == [tmp_path / "picture.png"]
+    with pytest.raises(DataError, match="needs a reference"):
+        displacement(random_rows(reference=False), seen)
+
+
+def test_the_frontier_keeps_its_points(tmp_path):
+    points = [
+        Point(f"step {step}", step, {"kl": kl, "kl_ci": 0.1, "kl_k3": kl, "win_rate": won, "length": 9.0})
+        for step, kl, won in ((0, 0.0, 0.5), (8, 1.5, 0.7))
+    ]
+    found = frontier(points)
+    assert found.lines[1] == ("step 8", "0.700; 1.500 ± 0.100, 1.500; 9.0")
+    files = found.draw(tmp_path / "frontier.png")
+    assert [file.name for file in files] == ["frontier.png", "frontier.csv"]
+    assert files[1].read_text().splitlines()[2].startswith("step 8,8,1.5,")
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in found.figure.axes)

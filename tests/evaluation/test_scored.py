@@ -1,5 +1,7 @@
 """Scored datasets: columns, slices and summaries, by hand and against the metrics of training."""
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from alignlab.evaluation.summary import figures, summaries
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics
+from alignlab.objectives.implicit import ImplicitReward
 from scripts import score
 from tests.evaluation.made import random_rows
 
@@ -15,7 +18,7 @@ def test_figures_are_those_that_training_reports():
     rows = random_rows()
     meter = Meter()
     known = {name: getattr(rows, name) for name in ("logps", "ref_logps", "lengths", "labels", "where")}
-    meter.add(preference_metrics(**known, start_logps=rows.ref_logps, beta=rows.beta))
+    meter.add(preference_metrics(**known, start_logps=rows.ref_logps, reward=rows.reward))
     expected, found = meter.values(), {name: e.value for name, e in figures(rows).items()}
     names = {
         "implicit accuracy": "rewards/accuracy",
@@ -64,3 +67,24 @@ def test_columns_hold_every_response_once(tmp_path):
         assert (row["logp"], row["length"]) == (rows.logps[b, k].item(), rows.lengths[b, k].item())
         assert row["reward"] == pytest.approx(0.5 * (row["logp"] - row["ref_logp"]))
     assert "score" not in table.column_names
+
+
+def test_lone_responses_have_sides_and_no_order():
+    rows = random_rows(lists=200)
+    lone = replace(rows, where=torch.arange(4).expand(200, 4) == 0, labels=(rows.labels > 0.5).double())
+    found = figures(lone)
+    change = (lone.logps - lone.ref_logps)[:, 0]
+    good = lone.labels[:, 0] > 0.5
+    assert found["log-ratio of chosen, nats"].value == pytest.approx(change[good].mean().item())
+    assert found["log-ratio of rejected, nats"].value == pytest.approx(change[~good].mean().item())
+    expected = ((change > 0) == good).double().mean().item()
+    assert found["sign of the reward is right"].value == pytest.approx(expected)
+    assert found["ranking accuracy"].text() == "-"
+    assert "sign of the reward is right" not in figures(rows)
+
+
+def test_a_reward_without_reference_is_told_beside_the_ratios():
+    rows = replace(random_rows(), reward=ImplicitReward(2.0, per_token=True, against_reference=False))
+    torch.testing.assert_close(rows.rewards, 2 * rows.logps / rows.lengths)
+    assert "implicit reward margin, nats a token" in figures(rows)
+    assert "implicit accuracy" in figures(replace(rows, ref_logps=None))

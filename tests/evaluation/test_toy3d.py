@@ -1,11 +1,17 @@
 """The toy shows what the paper says of DPO, and what a likelihood term mends."""
 
+import json
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alignlab.errors import ConfigError
-from alignlab.evaluation.toy3d import START, toy3d, train
+from alignlab.evaluation.toy3d import START, by_probability, toy3d, train
 from alignlab.objectives.load import load_objective
+from tests.vectors import FILE, needs_vectors
 
 
 def test_dpo_drops_degrades_and_disperses():
@@ -41,3 +47,34 @@ def test_a_picture_and_an_error_for_what_the_toy_has_not(tmp_path):
     assert [axes.get_xlabel() for axes in found.figure.axes] == ["epoch"] * 3
     with pytest.raises(ConfigError, match=r"objective 'tdpo1' takes .*, which the toy has not"):
         toy3d(load_objective("tdpo1"))
+
+
+def slopes(chosen, rejected, beta, alpha=1.0):
+    """Of DPO by both probabilities; alpha = (ref(chosen) / ref(rejected))^beta."""
+    logps = torch.tensor([[chosen, rejected]], dtype=torch.float64).log().requires_grad_()
+    ref_logps = torch.tensor([[math.log(alpha) / beta, 0.0]], dtype=torch.float64)
+    labels = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    loss = load_objective("dpo", beta=beta)(logps=logps, ref_logps=ref_logps, labels=labels).loss
+    return by_probability(loss, logps)[0].tolist()
+
+
+@needs_vectors
+def test_the_vector_of_3d_properties():
+    vectors = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))
+    told, expected = (vectors["D2_3d"][side] for side in ("inputs", "outputs"))
+    chosen, rejected = slopes(told["pi_plus"], told["pi_minus"], told["beta"], told["alpha"])
+    found = {"d_pi_plus": chosen, "d_pi_minus": rejected, "ratio_minus_over_plus": rejected / chosen}
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(chosen=st.floats(1e-4, 0.9), rejected=st.floats(1e-4, 0.9), beta=st.floats(0.05, 1))
+def test_the_push_over_the_pull_is_the_ratio_of_the_probabilities(chosen, rejected, beta):
+    pull, push = slopes(chosen, rejected, beta)
+    assert push / pull == pytest.approx(-chosen / rejected)
+
+
+def test_as_rejected_vanishes_the_push_on_it_grows_and_the_pull_on_chosen_dies():
+    pulls, pushes = zip(*(slopes(0.1, rejected, 0.1) for rejected in (1e-2, 1e-4, 1e-6)), strict=True)
+    assert pushes[0] < pushes[1] < pushes[2]
+    assert abs(pulls[0]) > abs(pulls[1]) > abs(pulls[2])

@@ -35,7 +35,7 @@ def test_objective_lists_every_hyper_parameter(name):
 def test_settings_of_the_objective(name):
     node = read_choice("objective", name)
     assert node["reduction"] in REDUCTIONS
-    assert set(node) - {"pairs", "form"} == {"name", "loss", "reduction"}
+    assert set(node) - {"pairs", "form", "implicit_reward"} == {"name", "loss", "reduction"}
     assert node.get("form", "pairs") in FORMS
     assert node.get("pairs", "none") in (CHOICES if load_objective(name).is_pairwise else {"none"})
 
@@ -49,7 +49,7 @@ def test_yaml_reaches_the_loss(name):
     assert {k: bound[k] for k in node["loss"] if k != "_target_"} == {
         k: v for k, v in node["loss"].items() if k != "_target_"
     }
-    assert objective.beta == node["loss"].get("beta", 1.0)
+    assert objective.reward.beta == node["loss"].get("beta", 1.0)
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)

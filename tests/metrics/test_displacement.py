@@ -1,16 +1,12 @@
-"""Displacement and the gradients behind it, against the vectors and finite differences."""
+"""Displacement, against the vector."""
 
 import json
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from alignlab.metrics.displacement import displaced, displacement, dpo_gradients
+from alignlab.metrics.displacement import Mass, displaced, displacement, top_gaining
 from tests.vectors import FILE, needs_vectors, tensor
-
-PROBABILITY = st.floats(1e-4, 0.9)
 
 
 def vector(name):
@@ -45,28 +41,8 @@ def test_displaced_means_a_fall_of_chosen_under_a_growing_margin():
     assert displaced(chosen, rejected).tolist() == [True, False, False, False]
 
 
-@needs_vectors
-def test_the_vector_of_3d_properties():
-    told, expected = (vector("D2_3d")[side] for side in ("inputs", "outputs"))
-    sides = tensor([told["pi_plus"]]), tensor([told["pi_minus"]])
-    chosen, rejected = (g.item() for g in dpo_gradients(*sides, beta=told["beta"], alpha=told["alpha"]))
-    found = {"d_pi_plus": chosen, "d_pi_minus": rejected, "ratio_minus_over_plus": rejected / chosen}
-    assert found == pytest.approx(expected, abs=1e-9)
-
-
-@settings(max_examples=50, deadline=None)
-@given(chosen=PROBABILITY, rejected=PROBABILITY, beta=st.floats(0.05, 1), alpha=st.floats(0.2, 5))
-def test_gradients_are_those_of_the_dpo_loss(chosen, rejected, beta, alpha):
-    sides = [tensor([value]).requires_grad_() for value in (chosen, rejected)]
-    logits = beta * (sides[0].log() - sides[1].log()) - torch.log(tensor([alpha]))
-    expected = torch.autograd.grad(-torch.nn.functional.logsigmoid(logits).sum(), sides)
-    found = dpo_gradients(tensor([chosen]), tensor([rejected]), beta=beta, alpha=alpha)
-    torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
-    assert (found[1] / found[0]).item() == pytest.approx(-chosen / rejected)
-
-
-def test_as_rejected_vanishes_the_push_on_it_grows_and_the_pull_on_chosen_dies():
-    rejected = tensor([1e-2, 1e-4, 1e-6])
-    pull, push = dpo_gradients(torch.full_like(rejected, 0.1), rejected, beta=0.1)
-    assert (push.diff() > 0).all()
-    assert (pull.abs().diff() < 0).all()
+def test_top_gaining_tokens_are_those_that_gained():
+    before, after = (Mass(0.5, tensor(values), 3) for values in ([0.1, 0.2, 0.1, 0.1], [0.2, 0.1, 0.4, 0.1]))
+    assert top_gaining(before, after, 10).tolist() == [2, 0]
+    assert top_gaining(before, after, 1).tolist() == [2]
+    assert top_gaining(before, before, 3).tolist() == []

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.metrics.meter import Meter
-from alignlab.metrics.preference import k3, preference_metrics
+from alignlab.metrics.preference import k3, preference_metrics, with_margin
+from alignlab.objectives.implicit import ImplicitReward
+from alignlab.objectives.load import load_objective
 from alignlab.types import Part
 
 # Two lists: three responses (the first two tie for best) and two.
@@ -20,6 +22,7 @@ SIGNALS = {
     "where": torch.tensor([[True, True, True], [True, True, False]]),
 }
 BETA = 0.5
+REWARD = ImplicitReward(BETA)
 # Log-ratios: list 0: 1, -1, -1; list 1: 2, -2. Chosen: (0, 0), (1, 1). Rejected: (0, 2), (1, 0).
 EXPECTED = {
     "rewards/chosen": BETA * (1 - 2) / 2,
@@ -48,12 +51,12 @@ def values(parts):
 
 
 def test_by_hand():
-    assert values(preference_metrics(**SIGNALS, beta=BETA)) == pytest.approx(EXPECTED)
+    assert values(preference_metrics(**SIGNALS, reward=REWARD)) == pytest.approx(EXPECTED)
 
 
 def test_without_a_reference_rewards_are_log_probabilities():
     free = {name: value for name, value in SIGNALS.items() if name != "ref_logps"}
-    found = values(preference_metrics(**free, beta=BETA))
+    found = values(preference_metrics(**free, reward=REWARD))
     assert not {"kl", "kl_k3"} & set(found)
     assert found["rewards/chosen"] == pytest.approx(BETA * (-1 - 3) / 2)
     assert found["rewards/accuracy"] == found["ranking_accuracy"] == pytest.approx(2.5 / 3)
@@ -61,27 +64,73 @@ def test_without_a_reference_rewards_are_log_probabilities():
 
 def test_the_exact_divergence_is_told_apart():
     exact = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, math.nan]])
-    assert values(preference_metrics(**SIGNALS, beta=BETA, kl_reverse=exact))["kl_exact"] == pytest.approx(
-        3.0
-    )
+    assert values(preference_metrics(**SIGNALS, reward=REWARD, kl_reverse=exact))[
+        "kl_exact"
+    ] == pytest.approx(3.0)
 
 
 def test_no_gradient_is_kept():
     logps = SIGNALS["logps"].clone().requires_grad_()
-    parts = preference_metrics(**(SIGNALS | {"logps": logps}), beta=BETA)
+    parts = preference_metrics(**(SIGNALS | {"logps": logps}), reward=REWARD)
     assert not any(part.sum.requires_grad for part in parts.values())
 
 
-def test_single_responses_have_no_pairs():
-    single = {name: value[:, :1] for name, value in SIGNALS.items()}
+def test_lone_responses_have_sides_and_signs():
+    lone = {
+        "logps": torch.tensor([[-1.0], [-3.0], [-9.0], [-2.0]]),
+        "ref_logps": torch.tensor([[-2.0], [-1.0], [-5.0], [-2.0]]),
+        "lengths": torch.tensor([[3.0], [2.0], [4.0], [5.0]]),
+        "labels": torch.tensor([[1.0], [0.9], [0.0], [0.0]]),
+        "where": torch.ones(4, 1, dtype=torch.bool),
+    }
     meter = Meter()
-    meter.add(preference_metrics(**single, beta=BETA))
-    of_k3 = (3 * (math.exp(-1 / 3) - 1 + 1 / 3) + 2 * math.exp(-1)) / 2
-    assert meter.values() == pytest.approx({"kl": 1.5, "kl_k3": of_k3})
+    meter.add(preference_metrics(**lone, reward=REWARD))
+    found = with_margin(meter.values())
+    # log-ratios 1 and -2 of the desirable, -4 and 0 of the others
+    assert {name: found[name] for name in found if "kl" not in name} == pytest.approx(
+        {
+            "rewards/chosen": BETA * -0.5,
+            "rewards/rejected": BETA * -2,
+            "rewards/margin": BETA * 1.5,
+            "rewards/accuracy": (1 + 0 + 1 + 0.5) / 4,
+            "logps/chosen": -2.0,
+            "logps/rejected": -5.5,
+            "lengths/chosen": 2.5,
+            "lengths/rejected": 4.5,
+        }
+    )
+    free = preference_metrics(**{k: v for k, v in lone.items() if k != "ref_logps"}, reward=REWARD)
+    assert free["rewards/accuracy"].count == 0  # the sign of a log-probability says nothing
+
+
+def test_rewards_are_the_objectives_own():
+    per_token = preference_metrics(**SIGNALS, reward=ImplicitReward(2.0, per_token=True))
+    assert per_token["rewards/chosen"].mean.item() == pytest.approx(2 * (1 / 3 - 2 / 4) / 2)
+    simpo = preference_metrics(**SIGNALS, reward=load_objective("simpo").reward)
+    assert simpo["rewards/chosen"].mean.item() == pytest.approx(2 * (-1 / 3 - 3 / 4) / 2)  # no reference
+    assert simpo["kl"].mean.item() == pytest.approx(EXPECTED["kl"])
+    assert load_objective("ipo").reward == ImplicitReward(1.0, per_token=True)
+    assert load_objective("ipo", aggregate="sum").reward == ImplicitReward(1.0)
+    assert load_objective("kto", beta=0.3).reward == ImplicitReward(0.3)
+    assert not load_objective("slic").reward.against_reference
+
+
+@pytest.mark.parametrize("name", ["simpo", "ln_dpo", "ipo", "rainbow_po"])
+def test_a_loss_falls_as_the_margin_of_its_own_rewards_grows(name):
+    """The reward is what the loss compares: where two responses have the same, it is where it was."""
+    objective = load_objective(name, **({"dispersion": False} if name == "rainbow_po" else {}))
+    same = {"ref_logps": torch.zeros(1, 2), "labels": torch.tensor([[1.0, 0.0]])}
+    lengths, tens = torch.tensor([[2.0, 8.0]]), torch.tensor([[10.0, 10.0]])
+    for means in ([-1.0, -1.0], [-1.0, -2.0]):
+        logps = [torch.tensor([means]) * n for n in (lengths, tens)]
+        losses = [
+            objective(logps=x, lengths=n, **same).loss for x, n in zip(logps, (lengths, tens), strict=True)
+        ]
+        assert losses[0].item() == pytest.approx(losses[1].item())
 
 
 def test_the_change_since_the_start():
-    found = values(preference_metrics(**SIGNALS, start_logps=SIGNALS["ref_logps"], beta=BETA))
+    found = values(preference_metrics(**SIGNALS, start_logps=SIGNALS["ref_logps"], reward=REWARD))
     assert found["logps_change/chosen"] == pytest.approx((1 - 2) / 2)
     assert found["logps_change/rejected"] == pytest.approx((-1 + 2) / 2)
 
@@ -112,9 +161,9 @@ def test_any_batching_adds_up(lists, seed, data):
     signals = random_signals(lists, seed)
     cuts = sorted(data.draw(st.sets(st.integers(1, lists - 1)))) if lists > 1 else []
     whole, parts = Meter(), Meter()
-    whole.add(preference_metrics(**signals, beta=BETA))
+    whole.add(preference_metrics(**signals, reward=REWARD))
     for start, end in zip([0, *cuts], [*cuts, lists], strict=True):
-        parts.add(preference_metrics(**{k: v[start:end] for k, v in signals.items()}, beta=BETA))
+        parts.add(preference_metrics(**{k: v[start:end] for k, v in signals.items()}, reward=REWARD))
     assert parts.values() == pytest.approx(whole.values(), abs=1e-12)
     assert "kl" in whole.values()
 

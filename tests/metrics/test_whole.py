@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.metrics.whole import SOURCES, Rows, by_gap, by_source, split_metrics
+from alignlab.metrics.whole import SOURCES, Rows, by_gap, by_source, diagram, split_metrics
+from alignlab.objectives.implicit import ImplicitReward
 from tests.metrics.lists import ragged
 from tests.vectors import tensor
 
@@ -70,6 +71,38 @@ def test_a_step_0_with_all_rewards_equal_is_calibrated_and_has_no_correlation():
     assert found == pytest.approx({"calibration/ece": 0.0, "calibration/brier": 0.25})
 
 
+def test_the_diagram_is_that_of_the_error():
+    rows = pairs([2.0, -1.0, 1.0, 3.0], [0.1, 0.2, 0.2, 0.9])
+    told = diagram(rows)
+    gaps = [
+        count * abs(predicted - observed)
+        for predicted, observed, count in zip(told["predicted"], told["observed"], told["count"], strict=True)
+    ]
+    assert sum(told["count"]) == 2 * 4
+    assert sum(gaps) / 8 == pytest.approx(split_metrics(rows)["calibration/ece"])
+    assert diagram(rows.take(torch.tensor([], dtype=torch.long))) == {}
+
+
+def test_lone_responses_have_slices_by_source_and_a_correlation_over_all():
+    known = {
+        "logps": tensor([[-1.0], [-3.0], [-9.0], [-2.0]]),
+        "ref_logps": tensor([[-2.0], [-1.0], [-5.0], [-2.0]]),
+        "lengths": tensor([[3.0], [2.0], [1.0], [2.5]]),
+        "labels": tensor([[1.0], [1.0], [0.0], [0.0]]),
+        "where": torch.ones(4, 1, dtype=torch.bool),
+    }
+    rows = Rows.joined([known], ImplicitReward(0.5))
+    found = split_metrics(rows, ["a", "b", "a", "b"])
+    assert found.pop("length_correlation") > 0.9
+    assert found == {
+        "source/a/rewards/accuracy": 1.0,
+        "source/a/rewards/margin": 2.5,
+        "source/b/rewards/accuracy": 0.25,
+        "source/b/rewards/margin": -1.0,
+    }
+    assert diagram(rows) == {}
+
+
 def signals(scores, labels, where):
     return {"logps": scores, "lengths": scores.abs() + 1, "labels": labels, "where": where}
 
@@ -78,7 +111,7 @@ def signals(scores, labels, where):
 @given(lists=ragged(), other=ragged(size=3), data=st.data())
 def test_batching_padding_and_the_order_of_rows_change_nothing(lists, other, data):
     parts = [signals(*lists), signals(*other)]
-    rows = Rows.joined(parts, 0.5)
+    rows = Rows.joined(parts, ImplicitReward(0.5))
     sources = [f"s{i % 2}" for i in range(len(rows.labels))]
     expected = split_metrics(rows, sources)
     order = torch.tensor(data.draw(st.permutations(range(len(rows.labels)))))
@@ -89,4 +122,6 @@ def test_batching_padding_and_the_order_of_rows_change_nothing(lists, other, dat
         for part in parts
         for i in range(len(part["logps"]))
     ]
-    assert split_metrics(Rows.joined(single, 0.5), sources) == pytest.approx(expected, abs=1e-9)
+    assert split_metrics(Rows.joined(single, ImplicitReward(0.5)), sources) == pytest.approx(
+        expected, abs=1e-9
+    )

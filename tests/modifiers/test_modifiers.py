@@ -99,7 +99,7 @@ def test_label_smoothing_of_the_vectors():
 )
 def test_neutral_settings_change_nothing(name, modifier):
     plain = load_objective(name)
-    settings = NEUTRAL[modifier] | ({"beta": plain.beta} if modifier == "dynamic_beta" else {})
+    settings = NEUTRAL[modifier] | ({"beta": plain.reward.beta} if modifier == "dynamic_beta" else {})
     base = signals()
     found = run(load_objective(name, modifiers={modifier: settings}), base)
     expected = run(plain, base)

@@ -7,10 +7,11 @@ import math
 import pytest
 
 from alignlab.errors import ConfigError, RunError
-from alignlab.report.comparison import compare_plots, curve, front, grid
+from alignlab.report import comparison
+from alignlab.report.comparison import MOST_GROUPS, compare_plots, curve, front, grid, ranked
 from alignlab.report.formats import as_csv, as_latex, as_markdown
-from alignlab.report.groups import find_runs, grouped
-from alignlab.report.table import make_table
+from alignlab.report.groups import find_runs, grouped, short_names
+from alignlab.report.table import comparable, make_table, told
 from tests.report.runs import make_run, make_sweep
 
 SEEDS = range(4)
@@ -185,3 +186,68 @@ def test_pictures_of_a_sweep(tmp_path, sweep):
     assert "heat-map.png" not in {
         file.name for file in compare_plots(grouped(find_runs([sweep])), tmp_path / "other")
     }
+
+
+def forty(folder):
+    for i in range(40):
+        kl = (i * 7 % 40) / 10
+        make_run(
+            folder / str(i),
+            config={"lr": i},
+            overrides=(f"optimizer.lr={i}",),
+            final={
+                "gold/reward": -float(i),
+                "gold/kl": kl,
+                "gold/win_rate": 0.5 + i / 100,
+                "gold/length": 20.0,
+            },
+        )
+    return grouped(find_runs([folder]))
+
+
+def test_of_many_rows_the_best_have_the_curves_and_the_front_the_names(tmp_path, monkeypatch):
+    groups = forty(tmp_path / "runs")
+    assert [group.label for group in ranked(groups)][:2] == ["optimizer.lr=0", "optimizer.lr=1"]
+    assert short_names(groups)["optimizer.lr=3"] == "lr=3"
+    legends = {}
+    monkeypatch.setattr(comparison, "finish", lambda axes, **_: legends.update({axes: names_of(axes)}))
+    made = {file.name for file in compare_plots(groups, tmp_path / "out")}
+    assert {"pareto-kl.png", "frontier.png", "curve-loss.png"} <= made
+    assert max(len(names) for names in legends.values()) <= MOST_GROUPS + 4
+    curves = next(axes for axes in legends if axes.get_title(loc="left"))
+    assert curves.get_title(loc="left") == "the best 16 of 40 rows by gold reward of samples"
+    assert legends[curves] == [f"lr={i}" for i in range(MOST_GROUPS)]
+    named = next(names for names in legends.values() if "best of n of the start" in names)
+    assert any(name.endswith("other rows") for name in named)
+
+
+def names_of(axes):
+    return axes.get_legend_handles_labels()[1]
+
+
+def test_few_rows_stand_in_their_order(sweep):
+    groups = grouped(find_runs([sweep]))
+    assert ranked(groups) == groups
+    assert short_names(groups) == {group.label: group.label for group in groups}
+
+
+def test_implicit_rewards_of_two_objectives_are_on_no_common_scale(tmp_path):
+    values = {"val/rewards/margin": 1.0, "val/rewards/accuracy": 0.6, "val/kl": 2.0}
+    groups = grouped(find_runs([make_sweep(tmp_path, {"dpo": {0: values}, "simpo": {0: values}})]))
+    assert not comparable(groups, "val/rewards/margin")
+    assert comparable(groups, "val/rewards/accuracy")
+    assert comparable(groups[:1], "val/rewards/margin")
+
+
+def test_the_unit_of_rewards_is_that_of_the_objectives(tmp_path):
+    for name, objective in {
+        "a": {"name": "simpo", "implicit_reward": "mean"},
+        "b": {"name": "ipo", "implicit_reward": "aggregate", "loss": {"aggregate": "sum"}},
+    }.items():
+        make_run(
+            tmp_path / name, config={"objective": objective}, overrides=(f"objective={objective['name']}",)
+        )
+    groups = grouped(find_runs([tmp_path]))
+    assert told("val/rewards/margin", groups) == "implicit reward margin, nats or nats a token"
+    assert told("val/rewards/margin", groups[:1]) == "implicit reward margin, nats a token"
+    assert told("val/logps/chosen", groups) == "log-prob of chosen, nats"

@@ -6,9 +6,12 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+from alignlab.report import reliability
 from alignlab.report.figures import COLOURS, look
 from alignlab.report.plots import plot_run, plots_of
 from alignlab.report.record import read_history, stage_starts
+from alignlab.report.reliability import plot_reliability
+from alignlab.training.run_folder import RunFolder
 from tests.report.runs import make_run
 
 NAN = math.nan
@@ -92,3 +95,29 @@ def test_stages_begin_where_their_numbers_do(tmp_path):
 def test_looks_differ(many):
     looks = [look(i) for i in range(many)]
     assert len({(seen["color"], seen["marker"]) for seen in looks}) == many
+
+
+def test_rewards_have_the_unit_of_their_objective():
+    history = {"val/rewards/chosen": ([0], [1.0]), "val/gap/low/rewards/margin": ([0], [1.0])}
+    labels = [plot.label for plot in plots_of(history, "nats a token")]
+    assert labels == ["implicit reward, nats a token", "implicit reward margin, nats a token, by gap"]
+
+
+def diagram(step):
+    return {"step": step, "predicted": [0.3, 0.7], "observed": [0.1, 0.9], "count": [10.0, 10.0]}
+
+
+def test_the_reliability_diagram_is_that_of_the_first_and_the_last_validation(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    assert plot_reliability(folder) is None
+    folder.write_lines("reliability.jsonl", [diagram(0), diagram(4), diagram(8)])
+    drawn = []
+    monkeypatch.setattr(
+        reliability, "finish", lambda axes, **_: drawn.append(axes.get_legend_handles_labels()[1])
+    )
+    assert plot_reliability(folder) == tmp_path / "plots" / "reliability.png"
+    assert drawn == [["calibrated", *(f"validation, step {n} (areas: pairs)" for n in (0, 8))]]
+    (tmp_path / "stages/01-a").mkdir(parents=True)
+    RunFolder(tmp_path / "stages/01-a").write_lines("reliability.jsonl", [diagram(3)])
+    plot_reliability(folder)
+    assert drawn[-1] == ["calibrated", "validation, step 3 (areas: pairs)"]

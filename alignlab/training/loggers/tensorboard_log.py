@@ -1,5 +1,6 @@
 """TensorBoard: event files in the run folder; `tensorboard --logdir outputs` shows all runs."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,14 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 
 from alignlab.errors import ConfigError
+from alignlab.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+FOLDER = "tensorboard"
+"""Of a run folder."""
+SHOWN_SAMPLES = 16
 
 
 class TensorBoardLog(Logger):
@@ -62,3 +71,29 @@ class TensorBoardLog(Logger):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def log_samples(folder: RunFolder) -> None:
+    """The first samples of a run as text, where it has TensorBoard files; what cannot be written is warned of."""
+    events, rows = folder.path / FOLDER, folder.read_lines("samples.jsonl")
+    if not events.is_dir() or not rows:
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(events)) as writer:
+            for number, row in enumerate(rows[:SHOWN_SAMPLES]):
+                steps = folder.read_json("summary.json")["steps"]
+                writer.add_text(f"samples/{number}", _as_text(row), steps)
+    except Exception as error:
+        log.warning("tensorboard: samples are missing from the run (%s)", error)
+
+
+def _as_text(row: Mapping[str, Any]) -> str:
+    """Markdown in which no text of the model has a meaning: every line is indented, so that it is code."""
+    told = []
+    for name in ("prompt", "before", "after"):
+        reward = row.get(f"reward_{name}")
+        title = f"**{name}**" + (f", reward {reward:.2f}" if reward is not None else "")
+        told += [title, "\n".join(f"    {line}" for line in str(row[name]).splitlines() or [""])]
+    return "\n\n".join(told)
