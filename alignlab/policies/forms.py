@@ -13,7 +13,7 @@ from alignlab.errors import ConfigError, one_of
 from alignlab.policies.decoder import decoder_of
 from alignlab.policies.layout import Layout, masked, padded
 from alignlab.policies.segments import PREFIX, install, packed
-from alignlab.policies.tiny_copy import Exact, tiny_batch, tiny_copy
+from alignlab.policies.tiny_copy import Exact, tiny_batch, tiny_copy, told
 from alignlab.types import Batch
 
 log = logging.getLogger(__name__)
@@ -84,14 +84,14 @@ def _tried(model: Any, config: Any, settings: str, attention: str) -> tuple[str,
         copy: Any = tiny_copy(model, config, json.loads(settings), attention)
         expected = _outcome(copy, PADDED)
     except Exception as error:  # whatever an unknown architecture raises
-        return "", f"no tiny copy of it: {_told(error)}"
+        return "", f"no tiny copy of it: {told(error)}"
     faults = [] if (forms := candidates(copy)) else ["its layers are not of attention alone"]
     for name, form in forms.items():
         try:
             form.prepare(copy)
             gap = _gap(expected, _outcome(copy, form))
         except Exception as error:
-            faults.append(f"{name}: {_told(error)}")
+            faults.append(f"{name}: {told(error)}")
             continue
         if gap <= TOLERANCE:
             return name, "; ".join(faults)
@@ -122,7 +122,3 @@ def _plain(model: Any) -> str:
     """The attention implementation to try a copy with, on CPU and in float64."""
     own = model.config._attn_implementation.removeprefix(PREFIX)
     return own if own in ("eager", "sdpa") else "sdpa" if model._supports_sdpa else "eager"
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from alignlab.policies import flex
+from alignlab.policies.blocks import Blocks
 from alignlab.policies.layout import Layout, packed_source
 from alignlab.policies.plan import Plan
 from alignlab.types import Batch
@@ -19,13 +21,20 @@ PREFIX = "packed_"
 
 
 def packed(batch: Batch) -> Layout:
-    """All tokens in one row, each prompt once, for a model that `install` was called on."""
+    """All tokens in one row, each prompt once, for a model that `install` was called on.
+
+    On a GPU the row is filled up to whole blocks.
+    """
+    tokens, positions, plan = batch.tokens, batch.positions, None
+    if tokens.device.type in flex.DEVICES:
+        plan = Blocks(batch)
+        tokens, positions = plan.filled(tokens), plan.filled(positions)
     inputs = {
-        "input_ids": batch.tokens[None],
-        "position_ids": batch.positions[None],
+        "input_ids": tokens[None],
+        "position_ids": positions[None],
         # of four dimensions, so that the model makes no mask of its own
-        "attention_mask": batch.tokens.new_zeros(1, 1, 1, 1),
-        "packed": Plan(batch),
+        "attention_mask": tokens.new_zeros(1, 1, 1, 1),
+        "packed": plan or Plan(batch),
     }
     return Layout(inputs, packed_source(batch))
 
@@ -51,24 +60,43 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    packed: Plan | None = None,
+    packed: Plan | Blocks | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """An attention function of transformers: by the plan in `packed`; without one, that of the name `plain`."""
     if packed is None:
         return _named(plain, module)(module, query, key, value, attention_mask, **options)
     window, cap, scale = (options.get(name) for name in ("sliding_window", "softcap", "scaling"))
-    window = window if window and window < packed.longest else None
-    by_token = [states.squeeze(0).transpose(0, 1) for states in (query, key, value)]
+    states = query, key, value
+    if isinstance(packed, Plan):
+        return _by_tiles(packed, states, window, scale, cap), None
+    output = flex.attend(packed, states, window=window, scale=scale, cap=cap)
+    if output is None:
+        output = _by_tiles(packed.plan, states, window, scale, cap)
+        output = F.pad(output, (0, 0, 0, 0, 0, packed.length - output.shape[1]))
+    return output, None
+
+
+def _by_tiles(
+    plan: Plan,
+    states: tuple[Tensor, Tensor, Tensor],
+    window: int | None,
+    scale: float | None,
+    cap: float | None,
+) -> Float[Tensor, "1 T H V"]:
+    """Attention in a call for each tile."""
+    window = window if window and window < plan.longest else None
+    by_token = [each.squeeze(0).transpose(0, 1) for each in states]
     outputs = []
-    for tile in packed.tiles:
+    for tile in plan.tiles:
         q, k, v = map(_take, by_token, (tile.queries, tile.keys, tile.keys))
         mask = tile.mask(window, q.dtype) if window or cap or not tile.causal else None
-        output = (
-            _capped(q, k, v, mask, scale, cap) if cap and mask is not None else _fused(q, k, v, mask, scale)
-        )
+        if cap and mask is not None:
+            output = _capped(q, k, v, mask, scale, cap)
+        else:
+            output = _fused(q, k, v, mask, scale, device=plan.device)
         outputs.append(output.transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs).index_select(0, packed.place)[None], None
+    return torch.cat(outputs).index_select(0, plan.place)[None]
 
 
 def _named(name: str, module: nn.Module) -> Callable[..., tuple[Tensor, Tensor | None]]:
@@ -84,10 +112,12 @@ def _take(states: Float[Tensor, "T H D"], places: Int[Tensor, "G C"]) -> Float[T
     return taken.view(*places.shape, *states.shape[1:]).transpose(1, 2)
 
 
-def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
+def _fused(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None, *, device: str
+) -> Tensor:
     """Attention of `[G, H, ., D]` under a mask; without one, causal."""
     grouped = query.shape[1] != key.shape[1]
-    if grouped and mask is not None and query.device.type != "cpu":  # no fused kernel there takes both
+    if grouped and mask is not None and device != "cpu":  # no fused kernel there takes both
         key, value, grouped = _repeated(key, query), _repeated(value, query), False
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=grouped

@@ -53,23 +53,30 @@ def tiny_copy(model: type, config: type, settings: Mapping[str, Any], attention:
 
 def tiny_batch() -> Batch:
     """A few lists, some of them longer than the window of a tiny copy."""
-    lists: list[tuple[Sequence[int], list[Sequence[int]]]] = [
-        ([3], [[5]]),
-        (range(1, 14), [range(2, 9), [7], range(9, 3, -1)]),
-        ([8, 1, 4], [range(12), [6, 6]]),
-    ]
-    facts: list[tuple[int, int, int, int]] = []
-    slot = torch.full((len(lists), 3), -1)
+    return batch_of([(1, [1]), (13, [7, 1, 6]), (3, [12, 2])])
+
+
+def batch_of(lists: Sequence[tuple[int, Sequence[int]]]) -> Batch:
+    """Lists of random tokens by their lengths: those of the prompt, and of its responses."""
+    random = torch.Generator().manual_seed(0)
+    facts: list[tuple[int, int, int]] = []
+    slot = torch.full((len(lists), max(len(responses) for _, responses in lists)), -1)
     rows = 0
     for number, (prompt, responses) in enumerate(lists):
-        facts += [(token, place, number, -1) for place, token in enumerate(prompt)]
+        facts += [(place, number, -1) for place in range(prompt)]
         for k, response in enumerate(responses):
-            facts += [(token, place, number, rows) for place, token in enumerate(response, start=len(prompt))]
+            facts += [(place, number, rows) for place in range(prompt, prompt + response)]
             slot[number, k] = rows
             rows += 1
-    tokens, positions, prompts, row = torch.tensor(facts).unbind(1)
-    labels, weights = torch.zeros(slot.shape), torch.ones(len(lists))
-    return Batch(tokens, positions, prompts, row, slot, labels, weights, ids=tuple("abc"))
+    positions, prompts, row = torch.tensor(facts).unbind(1)
+    tokens = torch.randint(SMALL["vocab_size"], positions.shape, generator=random)
+    ids = tuple(str(number) for number in range(len(lists)))
+    return Batch(tokens, positions, prompts, row, slot, torch.zeros(slot.shape), torch.ones(len(lists)), ids)
+
+
+def told(error: Exception) -> str:
+    """What an error says, in a line."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
 def tiny_settings(config: Any) -> dict[str, Any]:

@@ -69,9 +69,7 @@ def test_gradient_checkpointing_changes_nothing(family):
     assert_same(gradients_of(model, lambda: weighted(first[batch.where]) + 0 * second.sum()), wanted)
 
 
-@pytest.mark.parametrize(
-    "family", ["llama", "mistral sliding", "gemma2", "gpt2", "stablelm", "gpt_oss", "lfm2"]
-)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_responses_of_a_list_may_continue_different_prompts(family):
     ids = [ids for _, group in draw((6, 6, 6), vocabulary=VOCABULARY, seed=9) for ids in group]
     a, b, c, d, *responses = ids
