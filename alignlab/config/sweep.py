@@ -1,89 +1,102 @@
-"""The table at the end of a sweep, kept up to date after every job."""
+"""A sweep as a whole: what is refused before its first job, and the table that its folder ends with."""
 
-import csv
-import io
-import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra import compose
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from alignlab.console import print_table
-from alignlab.training.run_folder import write_text
+from alignlab import ranks
+from alignlab.config.resume import differences
+from alignlab.config.summary import Summary
+from alignlab.errors import AlignlabError, ConfigError
+from alignlab.training.run_folder import RunFolder
 
-SHOWN = (
-    "val/loss",
-    "val/rewards/accuracy",
-    "val/ranking_accuracy",
-    "val/rewards/margin",
-    "gold/reward",
-    "gold/kl",
-)
+HERE = ("local", "joblib")
+"""Launchers of this machine; their jobs are one process each."""
 
 
 class SweepTable(Callback):
-    """Writes `summary.csv` in the sweep folder; one row a job, failed ones included."""
+    """Keeps `sweep_summary.csv` up to date, in whichever process a job ends, and prints it at the end."""
 
-    current: ClassVar["SweepTable | None"] = None
-    """The sweep of this process: a failed job ends Hydra's own course before its last callback."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.folder: Path | None = None
+    current: ClassVar["Summary | None"] = None
+    """Of the sweep that this process owns: a failed job ends Hydra's own course before its last callback."""
+    held: ClassVar[ExitStack] = ExitStack()
+    """Its folder is kept to this process."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """A sweep begins."""
-        SweepTable.current = self
+        """A sweep begins, unless it cannot. Hydra makes warnings of errors here, but lets an exit through."""
+        try:
+            require_one_process(config)
+            require_plain(config)
+            summary = Summary.of(config)
+            SweepTable.held.enter_context(RunFolder(summary.folder).locked())
+            SweepTable.current = summary
+        except AlignlabError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Add the job's row."""
-        if SweepTable.current is None or job_return.hydra_cfg is None:
-            return
-        folder = Path(job_return.hydra_cfg.hydra.runtime.output_dir)
-        self.folder = folder.parent
-        self.rows.append(
-            {"job": folder.name, "overrides": " ".join(job_return.overrides or []), **_read(folder)}
+        """A job ended, of this process or of one that a launcher started."""
+        summary = Summary.of(config)
+        if summary.folder in Path(config.hydra.runtime.output_dir).parents:
+            summary.write()
+
+
+def alone(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a job that make the same run without the sweep.
+
+    >>> alone(["sweeps=dpo_beta_lr", "launcher=joblib", "objective=dpo"])
+    ['objective=dpo']
+    """
+    ours = ("sweeps=", *(f"launcher={name}" for name in HERE))
+    return [text for text in overrides if not text.startswith(ours)]
+
+
+def end_sweep() -> None:
+    """Print the table of the sweep of this process, if it has one, and let go of its folder."""
+    if SweepTable.current is not None:
+        SweepTable.current.show()
+    SweepTable.current = None
+    SweepTable.held.close()
+
+
+def require_one_process(config: DictConfig) -> None:
+    """ConfigError where the jobs of a sweep of this machine ask for several ranks, or several ranks begin a sweep.
+
+    The ranks of a job are started with its command line: each of them would begin the sweep anew.
+    """
+    if (started := ranks.started_outside()) > 1:
+        raise ConfigError(
+            f"{started} processes were started together, and each would begin this sweep: start the sweep alone, with "
+            "launcher=slurm, or start each of its jobs with torchrun, without -m"
         )
-        write_text(self.folder / "summary.csv", self._csv())
-
-    def _own(self, row: dict[str, Any]) -> str:
-        """The overrides that tell a job from the others of its sweep."""
-        shared = set.intersection(*(set(r["overrides"].split()) for r in self.rows))
-        return " ".join(o for o in row["overrides"].split() if len(self.rows) == 1 or o not in shared)
-
-    def show(self) -> None:
-        """Print the table."""
-        if self.folder is None:
-            return
-        metrics = [name for name in SHOWN if any(name in row for row in self.rows)]
-        header = ["job", "overrides", "status", "steps", *(name.removeprefix("val/") for name in metrics)]
-        keys = ("status", "steps", *metrics)
-        rows = [[row["job"], self._own(row), *(_text(row.get(key)) for key in keys)] for row in self.rows]
-        print_table("sweep", header, rows)
-        for row in self.rows:
-            if row.get("error"):
-                print(f"job {row['job']} failed: {row['error']}")
-        print(f"sweep folder: {self.folder} (summary.csv)")
-
-    def _csv(self) -> str:
-        fields = list(dict.fromkeys(key for row in self.rows for key in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fields)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return text.getvalue()
+    if OmegaConf.select(config, "launcher.name") in HERE:
+        for key in ("devices", "num_nodes"):
+            if (value := config.trainer[key]) > 1:
+                raise ConfigError(
+                    f"trainer.{key}={value} with -m: launcher={config.launcher.name} runs jobs of one process: use "
+                    "launcher=slurm, or start each job by itself: torchrun --nproc-per-node=... train.py, without -m"
+                )
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / "summary.json"
-    if not file.is_file():
-        return {"status": "failed"}
-    summary = json.loads(file.read_text(encoding="utf-8"))
-    kept = {key: summary.get(key) for key in ("objective", "data", "status", "steps", "error")}
-    return {**kept, **summary.get("final", {})}
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+def require_plain(config: DictConfig) -> None:
+    """ConfigError where a kept sweep sets what its jobs do not name: without it they could not be run again."""
+    choice = OmegaConf.select(config, "hydra.runtime.choices.sweeps")
+    if choice is None:
+        return
+    found = [text for text in config.hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+    without, kept = (
+        OmegaConf.to_container(compose(config.hydra.job.config_name, overrides=[*found, *more]))
+        for more in ([], [f"sweeps={choice}"])
+    )
+    if changed := [key for key, _ in differences(without, kept)]:
+        raise ConfigError(
+            f"sweeps={choice} sets {', '.join(changed)}: put that under hydra.sweeper.params, "
+            "among the overrides of its jobs, so that each of them can be run alone"
+        )
