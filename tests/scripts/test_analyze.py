@@ -1,9 +1,14 @@
 """Every question has a table and a picture; without what it needs there is one message."""
 
+import csv
+
 import pytest
 
+from alignlab.policies.pretrained import load
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.tensor_file import flatten, write
 from scripts import analyze
-from tests.scripts.small_run import make_run
+from tests.scripts.small_run import MODEL, make_run
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +29,32 @@ def test_a_question_to_a_run(what, run, capsys):
     assert (run / f"analysis/{what}.png").is_file()
 
 
+def test_displacement_names_tokens_and_counts_refusals(run, capsys):
+    analyze.main(["displacement", f"run={run}", "--samples", "4"])
+    text = said(capsys)
+    assert "gaining token 1: '" in text
+    assert "refusals, chosen of the data │ 0.000 [" in text
+    assert "refusals, samples after" in text
+
+
+def test_the_frontier_begins_at_even_odds_and_no_divergence(tmp_path, capsys):
+    run = make_run(tmp_path / "run", "evaluation=gold", "evaluation.prompts=6", "evaluation.max_new_tokens=6")
+    trained = load(path=str(run / "model"))[0].state_dict()
+    state = {"state_dict": {f"scorer.policy.model.{name}": value for name, value in trained.items()}}
+    (run / "checkpoints").mkdir()
+    write(run / "checkpoints" / "step-000002.ckpt", flatten(state))
+    RunFolder(run).update_summary(steps=4)
+    analyze.main(["frontier", f"run={run}"])
+    assert "step 4, the end" in said(capsys)
+    with (run / "analysis" / "frontier.csv").open(newline="") as file:
+        start, middle, end = csv.DictReader(file)
+    assert [row["step"] for row in (start, middle, end)] == ["0", "2", "4"]
+    assert (float(start["kl"]), float(start["kl_k3"]), float(start["win_rate"])) == (0.0, 0.0, 0.5)
+    assert float(end["kl_k3"]) > 0
+    numbers = set(start) - {"policy", "step"}
+    assert {name: middle[name] for name in numbers} == {name: end[name] for name in numbers}
+
+
 def test_the_toy_needs_no_run_and_takes_regularizers(tmp_path, capsys):
     given = ["objective=dpo", "regularizers=[sft]", "--epochs", "3", "--out", str(tmp_path)]
     analyze.main(["toy3d", *given])
@@ -34,5 +65,11 @@ def test_the_toy_needs_no_run_and_takes_regularizers(tmp_path, capsys):
 def test_errors_are_messages(tmp_path):
     with pytest.raises(SystemExit, match=r"error: run=.*: no run folder there"):
         analyze.main(["length", f"run={tmp_path}"])
+    with pytest.raises(SystemExit, match="error: frontier needs a run: pass run="):
+        analyze.main(["frontier"])
+    with pytest.raises(SystemExit, match="error: displacement needs a reference: pass run="):
+        analyze.main(
+            ["displacement", *MODEL, "data.limit=8", "data.limit_validation=4", f"cache_dir={tmp_path}"]
+        )
     with pytest.raises(SystemExit, match="error: objective 'tdpo1' takes"):
         analyze.main(["toy3d", "objective=tdpo1"])

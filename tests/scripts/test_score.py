@@ -5,13 +5,17 @@ import pytest
 import torch
 import yaml
 
+from alignlab.config import scoring
 from alignlab.config.build import call
 from alignlab.config.inspect import inspect
-from alignlab.config.scoring import scored
 from alignlab.errors import ConfigError, RunError
 from scripts import score
 from tests.data.shared import DATA, STORIES, needs_data
 from tests.scripts.small_run import MODEL, make_run
+
+
+def scored(overrides, split="validation"):
+    return scoring.scored(scoring.opened(overrides, split=split))
 
 
 @pytest.fixture(scope="module")
