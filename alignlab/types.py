@@ -66,6 +66,8 @@ class Batch:
     another list's response), `rationale`; -1 where a list has none. They have no slot."""
     step: Int[Tensor, "T"] | None = None
     """Which step of its response a token belongs to, from 0; -1 on prompts."""
+    idle: bool = False
+    """A copy that keeps this rank in step with others that have more to do: it counts for nothing."""
 
     @property
     def where(self) -> Bool[Tensor, "B K"]:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch import nn
 
@@ -18,9 +19,11 @@ from alignlab.policies.adapters import LoadModel, lora
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.loggers.guarded import guarded
-from alignlab.training.optim import auto_lr, schedule, trainable
+from alignlab.training.optim import auto_lr, groups, schedule
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import CheckpointSpec, GoldSpec, MovingSpec, ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.strategies.ddp import Ddp
+from alignlab.training.strategies.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +63,32 @@ def build_stage(
         seed=config["seed"],
         checkpoint=CheckpointSpec(**config["callbacks"]["checkpoint"]),
         progress_every=config["callbacks"]["progress"]["every_n_steps"],
+        engine=build_engine(config),
         step_log=_step_log(config["callbacks"], folder),
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
         if gold["reward"]
         else None,
     )
+
+
+def build_engine(config: Config) -> Engine:
+    """One device, or what `strategy` names; `strategy=auto` is ddp on several ranks."""
+    node = config["strategy"]["engine"]
+    if node is None:
+        return Ddp() if world_of(config) > 1 else Engine()
+    engine: Engine = call(node, "strategy.engine")()
+    return engine
+
+
+def world_of(config: Config) -> int:
+    """How many ranks the config asks for."""
+    trainer = config["trainer"]
+    return int(trainer["devices"] * trainer["num_nodes"])
+
+
+def on_gpu(config: Config) -> bool:
+    """Whether the run computes on GPUs."""
+    return config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
 
 
 def _step_log(callbacks: Config, folder: RunFolder) -> Path | None:
@@ -133,16 +157,16 @@ def loader_of(model: Config, path: str) -> Config:
     return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
 
 
-def make_optimizer(optimizer: Config, scheduler: Config, policy: nn.Module, steps: int) -> tuple[Any, Any]:
-    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their number."""
-    parameters = list(trainable(policy))
-    count = sum(parameter.numel() for parameter in parameters)
+def make_optimizer(
+    optimizer: Config, scheduler: Config, policy: nn.Module, steps: int, count: int
+) -> tuple[Any, Any]:
+    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their `count` over all ranks."""
     settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
     lr = auto_lr(count) if optimizer["lr"] == "auto" else float(optimizer["lr"])
     log.info(
         "optimizer: %s, lr %.3g, %s parameters", optimizer["_target_"].rpartition(".")[2], lr, f"{count:,}"
     )
-    made = locate(optimizer["_target_"], "optimizer")(parameters, lr=lr, **settings)
+    made = locate(optimizer["_target_"], "optimizer")(groups(policy), lr=lr, **settings)
     return made, schedule(made, name=scheduler["name"], warmup_ratio=scheduler["warmup_ratio"], steps=steps)
 
 
@@ -150,10 +174,10 @@ def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) ->
     """csv always, and what else was chosen. One that fails is left out."""
     loggers = guarded("csv", lambda: CsvLog(folder.metrics))
     if "tensorboard" in config["logger"]:
-        from alignlab.training.loggers.tensorboard_log import TensorBoardLog
+        from alignlab.training.loggers.tensorboard_log import FOLDER, TensorBoardLog
 
         told = yaml.safe_dump(dict(config), sort_keys=False)
-        loggers += guarded("tensorboard", lambda: TensorBoardLog(folder.path / "tensorboard", told))
+        loggers += guarded("tensorboard", lambda: TensorBoardLog(folder.path / FOLDER, told))
     if "wandb" in config["logger"]:
         from alignlab.training.loggers.wandb_log import make_wandb
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from alignlab import ranks
 from alignlab.config.build import build_stage, call
 from alignlab.config.plan import Planned, placed
 from alignlab.config.schema import Config
@@ -19,6 +20,7 @@ from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
 from alignlab.recipes.whole import joined_metrics, publish, summarized
 from alignlab.report.page import write_report
 from alignlab.training.export import Trained, export, model_card
+from alignlab.training.loggers.tensorboard_log import log_samples
 from alignlab.training.loggers.wandb_log import finish_wandb, log_results
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import Result
@@ -45,7 +47,7 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
         result = _trained(run, plan[0].config, run.folder, {"name": run.name, "group": run.group})
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
         run.folder.update_summary(timings=seconds, status=result.status)
-        if result.stopped_by is None:
+        if result.stopped_by is None and run.folder.writes:
             _report(run.folder)
             _show(run, result.steps, seconds["total"], {"before": result.initial, "after": result.final})
         return result.stopped_by
@@ -53,11 +55,14 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
     for stage in plan:
         folders.append(stage.folder(run.folder))
         stopped = _stage(run, stage, folders)
+        ranks.barrier()
         whole = summarized(folders)
         run.folder.write_text("metrics.csv", joined_metrics(folders))
         run.folder.update_summary(**whole)
         if stopped is not None:
             return stopped
+    if not run.folder.writes:
+        return None
     publish(folders[-1], run.folder)
     run.folder.update_summary(status="finished")
     _report(run.folder)
@@ -86,11 +91,11 @@ def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None
         result = _trained(run, config, folder, names, on_rows=on_rows, collect=stage.spec.collect)
         if result.reference_margin is not None:
             log.info("mean margin of the reference on these rows: %+.2f nats", result.reference_margin)
-        if result.stopped_by is None:
+        if result.stopped_by is None and folder.writes:
             folder.update_summary(model_sha256=model_hash(folder.model))
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
         folder.update_summary(timings=seconds, status=result.status)
-        if result.stopped_by is None:
+        if result.stopped_by is None and folder.writes:
             _report(folder)
     finally:
         finish_wandb(failed=False)
@@ -116,7 +121,7 @@ def _trained(
     folder.write_json("manifest.json", run.manifest)
     result = run_stage(replace(stage, on_rows=on_rows), folder)
     folder.write_json("manifest.json", {**run.manifest, **result.facts})
-    if result.status == "finished":
+    if result.status == "finished" and folder.writes:
         export(merge(result.model), result.tokenizer, folder.model, _card(run, config, result))
         folder.write_lines("samples.jsonl", result.samples)
     folder.update_summary(
@@ -153,6 +158,7 @@ def _report(folder: RunFolder) -> None:
     """Plots and page of what is finished. What fails here is told, and costs nobody a trained model."""
     try:
         log_results(folder, write_report(folder))
+        log_samples(folder)
     except Exception:
         log.warning("no report: python scripts/report.py runs=%s makes it anew", folder.path, exc_info=True)
 

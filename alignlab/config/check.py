@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from alignlab import ranks
+from alignlab.config.build import on_gpu
 from alignlab.config.mixture import parts_of
 from alignlab.config.schema import GROUPS, Config, at, misfits
 from alignlab.config.signatures import failure_of, misused_targets
@@ -21,6 +23,7 @@ from alignlab.policies.mode import resolve_mode
 from alignlab.signals import list_name
 from alignlab.targets import locate
 from alignlab.training.rows import lists_wanted, more_wanted
+from alignlab.training.strategies.deepspeed import misuses
 
 ABOVE_0 = (
     "data.lists_per_step",
@@ -130,6 +133,8 @@ def _objective(config: Config) -> Iterator[str]:
     for term in (*objective.terms, *objective.modifiers):
         if unknown := sorted(UNTRAINED.keys() & set(map(list_name, term.contract.signals))):
             yield f"{term.name} takes {unknown[0]}: {UNTRAINED[unknown[0]]}"
+    if config["strategy"]["name"].startswith("deepspeed"):
+        yield from misuses(config, objective)
     yield from _lists(config, objective)
 
 
@@ -211,15 +216,40 @@ def _loggers(config: Config) -> Iterator[str]:
             yield f"logger={name} needs the {name} package: pip install 'alignlab[{name}]'"
 
 
+def _ranks(config: Config) -> Iterator[str]:
+    """What is wrong with the number of processes."""
+    devices, nodes, strategy = (
+        config["trainer"]["devices"],
+        config["trainer"]["num_nodes"],
+        config["strategy"]["name"],
+    )
+    for key, value in (("devices", devices), ("num_nodes", nodes)):
+        if value < 1:
+            yield f"trainer.{key}={value}: expected a number above 0"
+    world, lists = devices * nodes, config["data"]["lists_per_step"]
+    if world > 1 and strategy == "single":
+        yield f"strategy=single trains on one device, not on {world}: use strategy=ddp, fsdp2, ..."
+    if strategy in ("fsdp", "fsdp2") and config["trainer"]["precision"] == "64-true":
+        yield f"trainer.precision=64-true: strategy={strategy} computes in 32 bits or fewer; use 32-true, or ddp"
+    if nodes > 1 and ranks.started_outside() == 1:
+        yield (
+            f"trainer.num_nodes={nodes}: start the command on every node with torchrun --nnodes={nodes} "
+            f"--nproc-per-node={devices}, or use launcher=slurm"
+        )
+    if on_gpu(config) and devices > max(1, torch.cuda.device_count()):
+        yield f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs"
+    if lists < world:
+        yield f"data.lists_per_step={lists}: {world} ranks share the lists of a step; raise it to {world} at least"
+
+
 def _trainer(config: Config) -> Iterator[str]:
     from transformers import SchedulerType
 
     node = config["trainer"]
-    for key in ("devices", "num_nodes"):
-        if node[key] != 1:
-            yield f"trainer.{key}={node[key]}: strategy=auto trains on one device; set trainer.{key}=1"
     if node["accelerator"] == "gpu" and not torch.cuda.is_available():
         yield "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer.accelerator=auto"
+    else:
+        yield from _ranks(config)
     lr = config["optimizer"].get("lr")
     if lr != "auto" and (isinstance(lr, bool) or not isinstance(lr, (int, float))):
         yield f"optimizer.lr={lr}: expected auto or a number"

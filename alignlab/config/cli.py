@@ -1,30 +1,39 @@
 """The command line around a Hydra main: clear errors instead of traceback walls, and exit codes."""
 
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from alignlab import ranks
 from alignlab.config import resolvers
+from alignlab.config.build import on_gpu
 from alignlab.config.explain import explain
-from alignlab.config.run import run
-from alignlab.config.sweep import SweepTable
+from alignlab.config.run import follow, run
+from alignlab.config.slurm import requeue
+from alignlab.config.sweep import end_sweep
 from alignlab.errors import AlignlabError
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.stop import Stopped, stopped_at_once
+from alignlab.training.strategies.launch import end_with_parent
 
 
 def launch(main: Callable[[], Any]) -> None:
     """Run a Hydra main; every foreseen error is one message on standard error and exit code 1."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through to here
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed would say at length that it found no other
     resolvers.register()
     try:
         main()
@@ -40,8 +49,7 @@ def launch(main: Callable[[], Any]) -> None:
         way = "Choose another with output_dir=... or hydra.run.dir=..."
         _end(f"error: cannot make the run folder: {error}. {way}", 1)
     finally:
-        if SweepTable.current is not None:
-            SweepTable.current.show()
+        end_sweep()
 
 
 def job(cfg: DictConfig) -> float:
@@ -52,15 +60,34 @@ def job(cfg: DictConfig) -> float:
     """
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
     try:
-        with folder.locked(), stopped_at_once():
-            return run(cfg)
+        with joined(cfg), stopped_at_once():
+            if not ranks.main():
+                follow(cfg)
+                return math.nan
+            with folder.locked():
+                return run(cfg)
     except Stopped as stop:
         step = folder.read_json("summary.json").get("steps", 0)
-        _end(f"{stop}, at step {step} of {folder.path}; resume=auto goes on", 128 + stop.number)
+        then = "back in the queue" if requeue(cfg.launcher, stop.number) else "resume=auto goes on"
+        _end(f"{stop}, at step {step} of {folder.path}; {then}", 128 + stop.number)
     except AlignlabError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         _end(f"error: {error}", 1)
+
+
+@contextmanager
+def joined(cfg: DictConfig) -> Iterator[None]:
+    """With the ranks that torchrun, srun or rank 0 of this very run started beside this process, if any."""
+    if ranks.started_outside() == 1:
+        yield
+        return
+    end_with_parent()
+    ranks.join(gpu=on_gpu(cfg))
+    try:
+        yield
+    finally:
+        ranks.leave()
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
@@ -27,6 +29,8 @@ def explain(error: Exception) -> str:
         return _unknown_key(found.group(1))
     if found := re.search(r"Could not (?:find|load) '([^']+)'", text):
         group, _, name = found.group(1).rpartition("/")
+        if group == "hydra/launcher":
+            return f"launcher={name} needs a package: pip install 'alignlab[{name}]'"
         if found.group(1).startswith("resume/"):
             return (
                 f"resume={found.group(1).removeprefix('resume/')}: expected auto; a folder is resume.path=..."
@@ -37,10 +41,19 @@ def explain(error: Exception) -> str:
 
 def options(group: str) -> list[str]:
     """Choices of a config group."""
+    if group == "sweeps":
+        return kept_sweeps()
     try:
         return [name for name in choices(group) if name not in SHARED.get(group, ())]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def kept_sweeps() -> list[str]:
+    """The sweeps that have a file, for `sweeps=NAME`."""
+    return sorted(
+        Path(file.name).stem for file in files("alignlab.sweeps").iterdir() if file.name.endswith(".yaml")
+    )
 
 
 def _cause(error: BaseException | None) -> AlignlabError | None:

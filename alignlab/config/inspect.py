@@ -20,8 +20,8 @@ from alignlab.policies.causal_lm import CausalLM
 from alignlab.training.rows import Splits, tokenize, with_rationales
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.select import selected
+from alignlab.training.setup import stop_ids
 from alignlab.training.spec import Stage
-from alignlab.training.stage import stop_ids
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,6 @@ def rows_of(stage: Stage, model: Any, tokenizer: Any) -> tuple[Splits, Report]:
     examples = load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
     splits = tokenize(stage, examples, Encoder(tokenizer, stop_ids(model)), model)
     if examples.token_steps:
-        splits, _ = selected(stage, CausalLM(model, packing=stage.packing), splits, examples)
+        policy = CausalLM(model, packing=stage.packing)
+        splits, _ = selected(stage, policy, splits, examples, model.device)
     return splits, examples.report

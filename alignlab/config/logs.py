@@ -19,12 +19,19 @@ QUIET = (
     "matplotlib",
 )
 
-NOISE = (".*LeafSpec.*", ".*module.s. in eval mode at the start of training.*")
+NOISE = (
+    ".*LeafSpec.*",
+    ".*module.s. in eval mode at the start of training.*",
+    ".*`srun` command is available.*",
+)
 """Warnings of libraries about things that are as they should be."""
 
 
-def log_to(file: Path) -> None:
-    """Send alignlab's log to the console and to `file`, and nowhere else; others only where they warn."""
+def log_to(file: Path | None) -> None:
+    """Send alignlab's log to the console and to `file`, and nowhere else; others only where they warn.
+
+    Without a file only warnings: so it is with the ranks that others stand for.
+    """
     root = logging.getLogger()
     for handler in [*root.handlers]:
         root.removeHandler(handler)
@@ -32,10 +39,11 @@ def log_to(file: Path) -> None:
     form = logging.Formatter("[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     console = logging.StreamHandler(sys.stderr)
     console.addFilter(lambda record: not getattr(record, "file_only", False))
-    for handler in (console, logging.FileHandler(file, encoding="utf-8")):
+    files: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")] if file else []
+    for handler in (console, *files):
         handler.setFormatter(form)
         root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.INFO if file else logging.WARNING)
     logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)

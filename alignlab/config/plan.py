@@ -37,7 +37,7 @@ class Planned:
 
     def folder(self, run: RunFolder) -> RunFolder:
         """Its own folder; the run folder for the one stage of a plain run."""
-        return RunFolder(run.path / "stages" / self.title) if self.spec.name else run
+        return replace(run, path=run.path / "stages" / self.title) if self.spec.name else run
 
     @property
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""Resolvers of the config files: `${user_path:...}` and `${run_folder:...}`."""
+"""Resolvers of the config files: `${user_path:...}`, `${run_folder:...}`, `${tasks_per_node:...}`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ def register() -> None:
     """Make the resolvers known; may be called again."""
     OmegaConf.register_new_resolver("user_path", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("tasks_per_node", lambda gpus: max(1, gpus), replace=True)
 
 
 def run_folder(base: str, stamp: str, resume: Mapping[str, Any], overrides: Sequence[str]) -> str:
@@ -24,17 +25,17 @@ def run_folder(base: str, stamp: str, resume: Mapping[str, Any], overrides: Sequ
     path = resume["path"]
     if path == "auto":
         found = unfinished(Path(base), overrides, resume["allow"])
-        return str(found) if found else str(_unused(Path(base) / stamp))
+        return str(found) if found else str(unused(Path(base) / stamp))
     if path is not None:
         if not (Path(path) / "overrides.txt").is_file():
             raise ConfigError(
                 f"resume.path={path}: no run folder there; resume=auto finds the newest unfinished run"
             )
         return str(path)
-    return str(_unused(Path(base) / stamp))
+    return str(unused(Path(base) / stamp))
 
 
-def _unused(folder: Path) -> Path:
+def unused(folder: Path) -> Path:
     """The folder, or the first numbered variant of it that does not exist yet."""
     number, free = 1, folder
     while free.exists():

@@ -10,9 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 from alignlab.errors import ConfigError, RunError
 from alignlab.training.run_folder import RunFolder
 
-ELSEWHERE = ("resume", "hydra", "output_dir")
+ELSEWHERE = ("resume", "hydra", "output_dir", "launcher", "sweeps")
 """Overrides that do not make it another run."""
-HARMLESS = ("run_name", "output_dir", "cache_dir", "optimized_metric", "logger", "callbacks")
+HARMLESS = (
+    "run_name",
+    "output_dir",
+    "cache_dir",
+    "optimized_metric",
+    "optimized_direction",
+    "logger",
+    "callbacks",
+    "launcher",
+)
 """Settings that change neither weights nor what is measured."""
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
 """Settings that a run may go on with if they are raised."""

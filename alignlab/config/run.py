@@ -3,7 +3,8 @@
 import errno
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from alignlab import ranks
+from alignlab.config.build import on_gpu, world_of
 from alignlab.config.chain import Run, train
 from alignlab.config.logs import log_to
 from alignlab.config.plan import Planned, composed, planned, resolved
+from alignlab.config.results import target_of
 from alignlab.config.resume import ABSENT, differences, require_same
-from alignlab.errors import AlignlabError, RunError, nearest
+from alignlab.config.sweep import alone, require_one_process
+from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
 from alignlab.training.loggers.wandb_log import finish_wandb
 from alignlab.training.manifest import environment
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.stop import Stopped
+from alignlab.training.strategies.launch import started
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +38,20 @@ def run(cfg: DictConfig) -> float:
     for change in require_same(cfg, folder):
         log.info("going on with another setting: %s", change)
     if (done := finished_before(cfg, folder)) is not None:
+        ranks.broadcast(None)
         return done
     failed = True
     try:
         earlier = {k: v for k, v in folder.read_json("summary.json").items() if k != "error"}
         folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
-        folder.write_text("overrides.txt", "".join(f"{o}\n" for o in hydra.overrides.task))
+        folder.write_text("overrides.txt", "".join(f"{o}\n" for o in alone(hydra.overrides.task)))
         config = resolved(cfg)
+        if hydra.mode == RunMode.MULTIRUN:
+            require_one_process(cfg)
         plan = _plan(config, hydra)
         folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-        stopped = train(_as_run(config, folder, hydra), plan)
+        with together(config, folder):
+            stopped = train(_as_run(config, folder, hydra), plan)
         failed = stopped is not None
     except Exception as error:
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
@@ -54,7 +64,40 @@ def run(cfg: DictConfig) -> float:
         finish_wandb(failed=failed)
     if stopped is not None:
         raise Stopped(stopped)
-    return optimized(config["optimized_metric"], folder.read_json("summary.json")["final"])
+    return optimized(target_of(config), folder.read_json("summary.json")["final"])
+
+
+@contextmanager
+def together(config: Mapping[str, Any], folder: RunFolder) -> Iterator[None]:
+    """With all ranks that the config asks for: they are started here unless they are there already."""
+    wanted, there = world_of(config), ranks.world()
+    if there > 1 and there != wanted:
+        raise ConfigError(
+            f"{there} processes were started together, and trainer.devices={config['trainer']['devices']} times "
+            f"trainer.num_nodes={config['trainer']['num_nodes']} is {wanted}: make them equal"
+        )
+    gpu = on_gpu(config)
+    with started(wanted, folder.path, gpu=gpu) if wanted > there else nullcontext():
+        ranks.broadcast(folder.path)
+        yield
+
+
+def follow(cfg: DictConfig) -> None:
+    """The part of a rank that is not the first: it trains along, and writes nothing."""
+    hydra = HydraConfig.get()
+    log_to(None)
+    path = ranks.broadcast(None)
+    with suppress(OSError):  # the folder that Hydra made for this process, where that is another
+        Path(hydra.runtime.output_dir).rmdir()
+    if path is None:
+        return
+    config = resolved(cfg)
+    plan = _plan(config, hydra)
+    stopped = train(
+        Run(config, RunFolder(path, writes=False), {"overrides": [], "versions": {}}, "", ""), plan
+    )
+    if stopped is not None:
+        raise Stopped(stopped)
 
 
 def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
@@ -65,7 +108,7 @@ def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
     if summary.get("status") != "finished" or _wants_more(cfg.trainer, folder, summary["steps"]):
         return None
     log.info("%s is finished already", folder.path)
-    return optimized(cfg.optimized_metric, summary["final"])
+    return optimized(target_of(cfg), summary["final"])
 
 
 def _wants_more(trainer: DictConfig, folder: RunFolder, done: int) -> bool:
@@ -79,7 +122,7 @@ def _wants_more(trainer: DictConfig, folder: RunFolder, done: int) -> bool:
 
 
 def optimized(metric: str, final: Mapping[str, float]) -> float:
-    """The value that a sweeper minimizes; NaN, with a warning, where the run has no such metric."""
+    """The value that a sweeper goes by; NaN, with a warning, where the run has no such metric."""
     if metric not in final:
         log.warning("optimized_metric=%s is no final metric: %s", metric, nearest(metric, final))
     return float(final.get(metric, math.nan))
@@ -87,7 +130,7 @@ def optimized(metric: str, final: Mapping[str, float]) -> float:
 
 def _plan(config: Mapping[str, Any], hydra: Any) -> list[Planned]:
     """The stages of the run, from the overrides and the config folders that it was started with."""
-    return planned(config, list(hydra.overrides.task), _searched(hydra), hydra.job.config_name)
+    return planned(config, alone(hydra.overrides.task), _searched(hydra), hydra.job.config_name)
 
 
 def _searched(hydra: Any) -> list[str]:
@@ -96,8 +139,9 @@ def _searched(hydra: Any) -> list[str]:
 
 
 def _as_run(config: Mapping[str, Any], folder: RunFolder, hydra: Any) -> Run:
-    sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else ""
-    line = {"overrides": list(hydra.overrides.task), "searchpath": _searched(hydra)}
+    above = folder.path.resolve().parent  # of a sweep, also where each job is a process on a cluster
+    sweep = above.name if above == Path(hydra.sweep.dir).resolve() else ""
+    line = {"overrides": alone(hydra.overrides.task), "searchpath": _searched(hydra)}
     defaults = composed(hydra.job.config_name, _searched(hydra))
     changed = {key: values for key, values in differences(defaults, config) if values[1] != ABSENT}
     manifest = {**environment(), "seed": config["seed"], **line, "changed": changed, "config": config}

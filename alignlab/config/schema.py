@@ -26,6 +26,7 @@ class Root:
     peft: Config
     recipe: Config
     strategy: Config
+    launcher: Config
     optimizer: Config
     scheduler: Config
     trainer: Config
@@ -38,6 +39,7 @@ class Root:
     output_dir: str
     cache_dir: str
     optimized_metric: str
+    optimized_direction: Literal["auto", "minimize", "maximize"]
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Objective:
     pairs: str
     reduction: str
     form: str
+    implicit_reward: str
 
 
 @dataclass
@@ -98,6 +101,7 @@ class Strategy:
     """conf/strategy."""
 
     name: str
+    engine: Config | None
 
 
 @dataclass
@@ -116,6 +120,30 @@ class Resume:
 
     path: str | None
     allow: list[str]
+
+
+@dataclass
+class Launcher:
+    """conf/launcher: a name, and for slurm what a job of the cluster is given."""
+
+    name: Literal["local", "joblib", "slurm"]
+    partition: str | None
+    account: str | None
+    qos: str | None
+    time: int | str
+    nodes: int
+    gpus_per_node: int
+    tasks_per_node: int
+    cpus_per_task: int | None
+    mem: str | int | None
+    parallel: int | None
+    setup: list[str]
+    signal: str
+    requeue: bool
+    sbatch: Config
+    snapshot: list[str]
+    wait: bool
+    dry_run: bool
 
 
 @dataclass
@@ -173,6 +201,7 @@ SCHEMA: dict[str, type] = {
     "trainer": TrainerSpec,
     "evaluation": Evaluation,
     "resume": Resume,
+    "launcher": Launcher,
     "callbacks": Callbacks,
     "callbacks.checkpoint": CheckpointSpec,
     "callbacks.progress": Every,

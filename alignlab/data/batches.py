@@ -1,7 +1,7 @@
 """From tokenized rows to micro-batches: collation, token budget, and the order of steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,8 @@ def collate(
         if extras.rationale and rows.rationales and len(rows.rationales[1][index]):
             asked, reason = (part[index] for part in rows.rationales)
             extra["rationale"][b] = packed.add(asked, [reason])[0]
-    step = packed.columns.pop("step")
+    columns = {name: _joined(pieces) for name, pieces in packed.columns.items()}
+    step = columns.pop("step")
     return Batch(
         tokens=_joined(packed.tokens),
         slot=slot,
@@ -110,8 +111,10 @@ def collate(
             name: _dense([values[rows.members[i]] for i in indices]) for name, values in rows.cached.items()
         },
         extra=extra,
-        step=None if extras.step_ends is None else _joined(step),
-        **{name: _joined(pieces) for name, pieces in packed.columns.items()},
+        step=None if extras.step_ends is None else step,
+        positions=columns["positions"],
+        prompt=columns["prompt"],
+        row=columns["row"],
     )
 
 
@@ -139,12 +142,30 @@ def within_budget(
         yield group
 
 
+def shares(cost: Array, indices: Sequence[int], world: int) -> list[list[int]]:
+    """Deal lists out to ranks: the dearest first, each to the rank that has least to do.
+
+    >>> shares(np.array([5, 1, 4, 2]), [0, 1, 2, 3], 2)
+    [[0, 1], [2, 3]]
+    """
+    dealt: list[list[int]] = [[] for _ in range(world)]
+    load = [0] * world
+    for index in sorted(indices, key=lambda i: (-int(cost[i]), i)):
+        rank = min(range(world), key=lambda r: (load[r], r))
+        dealt[rank].append(index)
+        load[rank] += int(cost[index])
+    return dealt
+
+
 class StepLoader:
     """Optimizer steps over tokenized rows: an iterable that starts anywhere at no cost.
 
     Epoch e is a permutation drawn from (seed, e), or the stored order without `shuffle`; a step is
     the next `lists_per_step` lists of it, and the last step of an epoch may be smaller. No global
     random state is read, so order is a function of the arguments alone.
+
+    Of `world` ranks each gets its share of every step, in as many micro-batches as the others: one
+    with less to do gets idle ones.
     """
 
     def __init__(
@@ -159,7 +180,10 @@ class StepLoader:
         seed: int = 0,
         packed: bool = False,
         extras: Extras = NO_EXTRAS,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
+        self.rank, self.world = rank, world
         self.rows, self.start, self.shuffle, self.seed = rows, start, shuffle, seed
         self.lists_per_step, self.microbatch_tokens = lists_per_step, microbatch_tokens
         self.packed, self.extras = packed, extras
@@ -177,9 +201,13 @@ class StepLoader:
     def __iter__(self) -> Iterator[Step]:
         for step in range(self.start, self.steps):
             indices = self.indices(step)
-            groups = within_budget(self.rows, indices, self.microbatch_tokens, packed=self.packed)
             partners = self._partners(indices) if self.extras.mismatched else None
-            yield [collate(self.rows, group, self.extras, partners) for group in groups]
+            groups, idle = self._groups(indices)
+            batches = [collate(self.rows, group, self.extras, partners) for group in groups]
+            if idle:
+                least = collate(self.rows, [min(indices, key=self._size)], self.extras, partners)
+                batches += [replace(least, idle=True)] * idle
+            yield batches
 
     def indices(self, step: int) -> list[int]:
         """Which rows a step holds."""
@@ -187,10 +215,26 @@ class StepLoader:
         first = within * self.lists_per_step
         return self._order(epoch)[first : first + self.lists_per_step].tolist()
 
+    def _groups(self, indices: Sequence[int]) -> tuple[list[list[int]], int]:
+        """The micro-batches of this rank, and how many more another rank has."""
+        dealt = shares(self._cost, indices, self.world) if self.world > 1 else [list(indices)]
+        cut = [
+            list(within_budget(self.rows, part, self.microbatch_tokens, packed=self.packed)) for part in dealt
+        ]
+        own = cut[self.rank]
+        return own, max(map(len, cut)) - len(own)
+
+    @property
+    def _cost(self) -> Array:
+        return self.rows.unique if self.packed else self.rows.widths
+
+    def _size(self, index: int) -> int:
+        return int(self._cost[index])
+
     def largest(self) -> Batch:
         """The largest micro-batch that these steps could hold."""
-        visited, cost = self.visited(), self.rows.unique if self.packed else self.rows.widths
-        most = visited[np.argsort(-cost[visited], kind="stable")[: self.lists_per_step]].tolist()
+        visited = self.visited()
+        most = visited[np.argsort(-self._cost[visited], kind="stable")[: self.lists_per_step]].tolist()
         group = next(within_budget(self.rows, most, self.microbatch_tokens, packed=self.packed))
         partners = self._partners(group) if self.extras.mismatched else None
         return collate(self.rows, group, self.extras, partners)

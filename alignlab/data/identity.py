@@ -18,12 +18,17 @@ def digest(*parts: Any) -> str:
 
 
 def identity(function: Callable[..., Any]) -> list[Any]:
-    """Name, code and bound options of a function: equal identities, equal results."""
+    """Name, code and bound options of a function: equal identities, equal results.
+
+    `cache_dir`, where something is kept, decides none.
+    """
     options: dict[str, Any] = {}
     while isinstance(function, partial):
         options = {**function.keywords, **options}
         function = function.func
-    told = {name: getattr(value, "fingerprint", value) for name, value in options.items()}
+    told = {
+        name: getattr(value, "fingerprint", value) for name, value in options.items() if name != "cache_dir"
+    }
     return [function.__module__, function.__qualname__, code_hash(function.__module__), told]
 
 

@@ -30,6 +30,17 @@ def layers_of(model: Any) -> list[nn.Module]:
     raise RunError(f"{type(model).__name__}: its {count} decoder layers were not found")
 
 
+def recompute(model: Any) -> None:
+    """Keep no activations inside the layers of a model: its backward computes them again.
+
+    transformers does that in modules that train only, and loads models as ones that do not.
+    """
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    for module in model.modules():
+        if hasattr(module, "gradient_checkpointing"):
+            module.training = True  # itself, and nothing inside it
+
+
 def block_of(layer: nn.Module, kind: str) -> nn.Module:
     """A block of a layer: the first child of such a name that is made of modules (a norm is not)."""
     for name, child in layer.named_children():

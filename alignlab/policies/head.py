@@ -52,14 +52,15 @@ def token_scores(
     *,
     names: Collection[str] = ("logps",),
     reference: tuple[Tensor, Head] | None = None,
+    device: str | None = None,
 ) -> dict[str, Float[Tensor, "R"]]:
     """Quantities of the token distributions, in nats per token, by name: those of ALONE and AGAINST.
 
     `reference` holds the reference's hidden states at the same positions and its head, for AGAINST.
-    Each chunk is computed again in the backward, so memory holds one chunk of logits. Float32 or
-    better throughout, whatever the dtype of the model.
+    Each chunk is computed again in the backward, so memory holds one chunk of logits, as large as suits
+    the `device` (a type; that of the tensors). Float32 or better throughout, whatever the dtype of the model.
     """
-    elements = CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"])
+    elements = CHUNK_ELEMENTS.get(device or hidden.device.type, CHUNK_ELEMENTS["cuda"])
     size, kept = max(1, elements // head.vocabulary), len(targets) * head.vocabulary <= KEPT_ELEMENTS
     if list(names) == ["logps"] and head.is_plain and not kept:
         weight, bias = head.project.weight, head.project.bias

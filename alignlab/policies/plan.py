@@ -62,10 +62,11 @@ class Tile:
 
 
 class Plan:
-    """The tiles of a packed batch; made once, used by every layer."""
+    """The tiles of a packed batch; made once, used by every layer. `device` is the type they are cut for."""
 
-    def __init__(self, batch: Batch) -> None:
-        call = CALL.get(batch.tokens.device.type, CALL["cuda"])
+    def __init__(self, batch: Batch, device: str | None = None) -> None:
+        self.device = device or batch.tokens.device.type
+        call = CALL.get(self.device, CALL["cuda"])
         self.tiles = [Tile(units, batch) for units in _alike(_units(batch, call), call)]
         self.longest = int(batch.positions.max()) + 1
         real = torch.cat([tile.real.flatten() for tile in self.tiles])

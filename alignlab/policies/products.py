@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
+from alignlab import ranks
 from alignlab.data.batches import collate, within_budget
 from alignlab.data.token_rows import Array, TokenRows
 from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.reference import cache_key
+from alignlab.policies.reference import cache_key, one_job
 from alignlab.policies.scoring import Encoder
 from alignlab.types import Batch
 
@@ -34,13 +34,14 @@ def cached_products(
     ends = np.cumsum(sizes**2)[:-1]
     file = cache_dir / "reference" / f"{cache_key(policy, rows, ['products'])}.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
-        if not file.is_file():
+    with one_job(file.with_suffix(".lock")):
+        if not ranks.broadcast(file.is_file()):
             found = _products(policy, rows, budget, track)
-            partial = file.with_suffix(".partial.npy")
-            np.save(partial, np.concatenate([values.ravel() for values in found]))
-            os.replace(partial, file)
-        flat = np.load(file)
+            if ranks.main():
+                partial = file.with_suffix(".partial.npy")
+                np.save(partial, np.concatenate([values.ravel() for values in found]))
+                os.replace(partial, file)
+        flat = ranks.broadcast(np.load(file) if ranks.main() else None)
     return [part.reshape(size, size) for part, size in zip(np.split(flat, ends), sizes, strict=True)]
 
 

@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from alignlab import ranks
 from alignlab.data.batches import collate, within_budget
 from alignlab.data.token_rows import TokenRows
 from alignlab.errors import RunError, one_of
@@ -24,7 +26,7 @@ from alignlab.policies.weights import weights_hash
 log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 256
-"""Rows that are scored between two writes to the disk."""
+"""Rows that each rank scores between two writes to the disk."""
 VERSION = "2"
 """Part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
@@ -49,7 +51,7 @@ def cached_signals(
 
     The key covers the model, the token ids (so tokenizer, template, truncation and data) and the
     names. Jobs that want the same pass wait for the first of them; a pass that was cut short goes
-    on where it stopped. Raises RunError on a hole.
+    on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole.
     """
     for name in names:
         one_of("reference.signals", name, OWN)
@@ -57,20 +59,33 @@ def cached_signals(
     key = cache_key(policy, rows, names)
     file = cache_dir / "reference" / f"{key}.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
-        if file.is_file():
+    with one_job(file.with_suffix(".lock")):
+        if ranks.broadcast(file.is_file()):
             log.info("%s: %d responses from the cache (%s)", ", ".join(names), len(rows.responses), key[:12])
-            found = _read(file, kind, len(rows.responses))
-            if found is None:
+            read = ranks.broadcast(_read(file, kind, len(rows.responses)) if ranks.main() else None)
+            if read is None:
                 raise RunError(
                     f"the reference cache {file} is damaged, has holes or belongs to other rows: "
                     "delete that file and start again"
                 )
         else:
-            found = _pass(policy, rows, kind, file.with_suffix(".parts"), budget, track)
-            _publish(file, found)
-            shutil.rmtree(file.with_suffix(".parts"), ignore_errors=True)
-    return {name: found[name] for name in names}
+            read = _pass(policy, rows, kind, file.with_suffix(".parts"), budget, track)
+            if ranks.main():
+                _publish(file, read)
+                shutil.rmtree(file.with_suffix(".parts"), ignore_errors=True)
+    return {name: read[name] for name in names}
+
+
+@contextmanager
+def one_job(lock: Path) -> Iterator[None]:
+    """Of all jobs only one is inside at a time, with all its ranks."""
+    if ranks.main():
+        with FileLock(lock):
+            ranks.barrier()
+            yield
+    else:
+        ranks.barrier()
+        yield
 
 
 def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
@@ -90,18 +105,33 @@ def _pass(
     """All rows in chunks; those whose part is on the disk already are not scored again."""
     parts.mkdir(exist_ok=True)
     found = np.full(len(rows.responses), np.nan, dtype=kind)
-    for start in range(0, len(rows), CHUNK_ROWS):
-        indices = range(start, min(start + CHUNK_ROWS, len(rows)))
+    size = CHUNK_ROWS * ranks.world()
+    for start in range(0, len(rows), size):
+        indices = range(start, min(start + size, len(rows)))
         members = np.concatenate([rows.members[index] for index in indices])
         part = parts / f"{start}.npy"
-        values = _read(part, kind, len(members))
+        values = ranks.broadcast(_read(part, kind, len(members)) if ranks.main() else None)
         if values is None:
-            values = score(policy, rows, indices, kind, budget=budget, track=track)[members]
-            _publish(part, values)
+            own = indices[ranks.rank() :: ranks.world()]
+            mine = score(policy, rows, own, kind, budget=budget, track=track)
+            track(len(indices) - len(own))
+            values = _together(ranks.gathered(mine[members]))
+            if ranks.main():
+                _publish(part, values)
         else:
             track(len(indices))
         found[members] = values
     return found
+
+
+def _together(parts: Sequence[Array]) -> Array:
+    """What all ranks scored; each left NaN where it did not."""
+    whole = parts[0].copy()
+    for part in parts[1:]:
+        for name in part.dtype.names or ():
+            known = ~np.isnan(part[name])
+            whole[name][known] = part[name][known]
+    return whole
 
 
 @torch.no_grad()
@@ -116,12 +146,15 @@ def score(
 ) -> Array:
     """Signals of these rows, named by the fields of `kind`; the other rows hold NaN.
 
-    Raises RunError for a row that is scored twice, left out, or gets no finite number.
+    Every rank gives its own rows, at the same time: they run equally many forwards. Raises RunError for
+    a row that is scored twice, left out, or gets no finite number.
     """
     device = next(policy.parameters()).device
     names = kind.names or ()
     found = np.full(len(rows.responses), np.nan, dtype=kind)
-    for group in within_budget(rows, indices, budget, packed=policy.packed):
+    groups = list(within_budget(rows, indices, budget, packed=policy.packed))
+    most = max(ranks.gathered(len(groups)))
+    for group in groups:
         batch = collate(rows, group).to(device)
         scores = policy(batch, wanted={OWN[name] for name in names})
         own = {"logps": scores.logps, **scores.more}
@@ -137,6 +170,8 @@ def score(
                     raise RunError(f"the reference gave no finite {name} for row {rows.ids[index]}")
                 found[name][members] = values[: len(members)]
         track(len(group))
+    for _ in range(most - len(groups)):
+        policy(collate(rows, [0]).to(device))  # a sharded model runs on all ranks or on none
     for index in indices:
         if np.isnan(found[names[0]][rows.members[index]]).any():
             raise RunError(f"row {rows.ids[index]} was left out by the reference")

@@ -1,15 +1,18 @@
 """The identity of a model: a hash of its weights."""
 
 import hashlib
+from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over names, dtypes and bytes of all parameters and buffers."""
+    """SHA-256 over names, dtypes and bytes of all parameters and buffers; the same however it is sharded."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
+        whole: Any = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        digest.update(whole.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -44,7 +44,8 @@ def check_own_rows(ids: Sequence[str], folder: RunFolder, before: Sequence[RunFo
                 f"row {ids[int(taken.argmax())]} of stage {folder.path.name} was trained on in {other.path.name}: "
                 "each row belongs to one stage; look at the pipeline's overrides of these stages"
             )
-    np.save(folder.path / ROWS, mine)
+    if folder.writes:
+        np.save(folder.path / ROWS, mine)
 
 
 def _short(text: str) -> int:

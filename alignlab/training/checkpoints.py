@@ -4,7 +4,8 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -13,10 +14,20 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
+from alignlab import ranks
+from alignlab.errors import RunError
 from alignlab.training import tensor_file
 from alignlab.training.run_folder import sync_folder, write_text
 
 log = logging.getLogger(__name__)
+
+Write = Callable[[Path, tensor_file.Flat], Mapping[str, str]]
+"""Writes a state into a new file or folder; SHA-256 by name in the folder, the name of a file itself is empty."""
+
+
+def one_file(path: Path, flat: tensor_file.Flat) -> dict[str, str]:
+    """The whole state in a file."""
+    return {"": tensor_file.write(path, flat)}
 
 
 class Checkpoints(CheckpointIO):
@@ -24,7 +35,8 @@ class Checkpoints(CheckpointIO):
 
     `step-000025.ckpt` has its SHA-256 beside it (`sha256sum -c` reads it); `last.ckpt` and `best.ckpt`
     are links. The newest `keep` stay, and the best one. With `background` a copy is taken and written
-    by a thread, while training goes on.
+    by a thread, while training goes on. Where ranks hold parts of the model, all of them write, and
+    a checkpoint is a folder, with the SHA-256 of each file.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, background: bool = False) -> None:
@@ -45,7 +57,9 @@ class Checkpoints(CheckpointIO):
         return None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one; `storage_options` are `best` (it is the best so far) and `then` (called when it is there)."""
+        """Write one; `storage_options` are `best` (it is the best so far), `then` (called when it is there) and
+        `write`, where it is no single file.
+        """
         self.join()
         tree, tensors = tensor_file.flatten(checkpoint)
         if self.background:
@@ -60,12 +74,16 @@ class Checkpoints(CheckpointIO):
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read one. There is no code in it, so it is always `weights_only`."""
+        if Path(path).is_dir():
+            raise RunError(
+                f"{path} was written by ranks that share the model: go on with the strategy that wrote it"
+            )
         state: dict[str, Any] = tensor_file.read(Path(path))
         return state
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete one, and its hash."""
-        Path(path).unlink(missing_ok=True)
+        _remove(Path(path))
         hash_file(Path(path)).unlink(missing_ok=True)
 
     def join(self) -> None:
@@ -78,7 +96,7 @@ class Checkpoints(CheckpointIO):
 
     def mark(self, name: str, step: int) -> None:
         """Let `<name>.ckpt` be the checkpoint of a step, if that is there."""
-        if self.path(step).is_file():
+        if self.path(step).exists():
             _point(self.folder / f"{name}.ckpt", self.path(step).name)
 
     def _noting_failure(self, write: Callable[[], None]) -> None:
@@ -94,17 +112,23 @@ class Checkpoints(CheckpointIO):
         *,
         best: bool,
         then: Callable[[], None],
+        write: Write = one_file,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(file.name + ".partial")
         try:
-            digest = tensor_file.write(partial, flat)
-            write_text(hash_file(file), f"{digest}  {file.name}\n")
+            digests = write(partial, flat)
+            if not ranks.main():
+                return
+            lines = [f"{digest}  {Path(file.name, name)}\n" for name, digest in digests.items()]
+            write_text(hash_file(file), "".join(lines))
+            _remove(file)
             os.replace(partial, file)
             for name in ("last", "best") if best else ("last",):
                 _point(self.folder / f"{name}.ckpt", file.name)
         finally:
-            partial.unlink(missing_ok=True)  # half a file on a full disk takes room from the rest
+            if ranks.main():
+                _remove(partial)  # half a file on a full disk takes room from the rest
         sync_folder(self.folder)
         then()
         self._prune()
@@ -116,7 +140,7 @@ class Checkpoints(CheckpointIO):
             if file.name not in links:
                 self.remove_checkpoint(file)
         for left in self.folder.glob("*.partial"):
-            left.unlink()
+            _remove(left)
 
     def _all(self) -> Iterator[Path]:
         """From the newest to the oldest."""
@@ -125,13 +149,14 @@ class Checkpoints(CheckpointIO):
 
 
 def damage(file: Path) -> str | None:
-    """What is wrong with a checkpoint; None where it is whole."""
+    """What is wrong with a checkpoint, a file or a folder; None where it is whole."""
     if not hash_file(file).is_file():
         return "has no hash beside it"
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    known = hash_file(file).read_text(encoding="utf-8").partition(" ")[0]
-    return None if found == known else "is torn (its hash differs)"
+    known = [line.partition("  ") for line in hash_file(file).read_text(encoding="utf-8").splitlines()]
+    for digest, _, name in known:
+        if _digest(file.parent / name) != digest:
+            return "is torn (its hash differs)"
+    return None if known else "is torn (its hash is empty)"
 
 
 def step_of(file: Path) -> int:
@@ -142,6 +167,22 @@ def step_of(file: Path) -> int:
 def hash_file(file: Path) -> Path:
     """Where the hash of a checkpoint is."""
     return file.with_name(file.name + ".sha256")
+
+
+def _digest(file: Path) -> str | None:
+    """SHA-256 of a file; None where it is gone."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _point(link: Path, target: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from alignlab import ranks
 from alignlab.data.examples import Report
 from alignlab.data.load import load_examples
 from alignlab.data.sources import local
@@ -31,8 +32,9 @@ def collected(
     """
     for split in SPLITS:
         file = folder.path / "collected" / f"{split}.jsonl"
-        if not file.is_file():
+        if folder.writes and not file.is_file():
             _collect(stage, folder, split, getattr(splits, split), encoder.tokenizer, model)
+    ranks.barrier()
     data = read_back(stage.data, folder.path / "collected")
     examples = load_examples(data, stage.cache_dir)
     check_lists(stage.objective, examples, data)

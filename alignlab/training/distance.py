@@ -4,21 +4,53 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from alignlab import ranks
+from alignlab.training.strategies.shares import is_spread, local
+
 
 class Distance:
-    """Half the squared Euclidean distance of all trained parameters from their values at construction."""
+    """Half the squared Euclidean distance of all trained parameters from their values at construction.
+
+    Its gradient by the parameters does not go through a graph: an engine that spreads them over ranks
+    has no place for it there. `pull` adds it to theirs once all backward passes of a step are done.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self._start = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._start = [(parameter, local(parameter).clone()) for parameter in trained]
+        self._pulled = torch.zeros((), dtype=_exact(trained[0]), requires_grad=True)
 
-    def __call__(self, model: nn.Module) -> Float[Tensor, ""]:
-        """The distance now, with its graph."""
-        now = dict(model.named_parameters())
-        squares = [_square(now[name], start.to(now[name].device)) for name, start in self._start.items()]
-        return torch.stack(squares).sum() / 2
+    def __call__(self) -> Float[Tensor, ""]:
+        """The distance now. All ranks must ask, before the forward of a micro-batch."""
+        nothing = self._pulled.detach()
+        sums: dict[bool, Tensor] = {True: nothing, False: nothing}
+        for parameter, start in self._start:
+            spread = is_spread(parameter)
+            sums[spread] = sums[spread] + _moved(parameter, start).square().sum()
+        return (ranks.total(sums[True]) + sums[False]) / 2 + self._pulled
+
+    def forget(self) -> None:
+        """A step begins: what was made of the distance before it is no part of its gradient."""
+        self._pulled.grad = None
+
+    @torch.no_grad()
+    def pull(self) -> None:
+        """Add the gradient of what the step made of the distance, as the mean over ranks."""
+        slope = torch.zeros_like(self._pulled) if self._pulled.grad is None else self._pulled.grad
+        weight = (ranks.total(slope) / ranks.world()).item()
+        for parameter, start in self._start:
+            if start.numel():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                gradient = local(parameter.grad)
+                gradient += (weight * _moved(parameter, start)).to(gradient.dtype)
 
 
-def _square(now: Tensor, start: Tensor) -> Tensor:
-    """In float32 or better."""
-    exact = torch.promote_types(now.dtype, torch.float32)
-    return (now.to(exact) - start.to(exact)).square().sum()
+def _moved(parameter: Tensor, start: Tensor) -> Tensor:
+    """From the start to where a parameter is, in float32 or better."""
+    now = local(parameter)
+    return now.to(_exact(now)) - start.to(now.device, _exact(now))
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)

@@ -12,16 +12,16 @@ from alignlab.policies.causal_lm import CausalLM
 from alignlab.training.callbacks.validation import sources_of
 from alignlab.training.gold import measure
 from alignlab.training.module import PreferenceModule
+from alignlab.training.references import attach_reference
 from alignlab.training.rows import (
-    attach_reference,
     extras_for,
     feature_sizes,
     tokenize,
     with_rationales,
 )
 from alignlab.training.select import selected
+from alignlab.training.setup import stop_ids
 from alignlab.training.spec import Stage
-from alignlab.training.stage import stop_ids
 
 
 def evaluate(stage: Stage) -> dict[str, float]:
@@ -34,7 +34,7 @@ def evaluate(stage: Stage) -> dict[str, float]:
     on_gpu = torch.cuda.is_available() and stage.trainer.accelerator != "cpu"
     policy = CausalLM(model, packing=stage.packing).to("cuda" if on_gpu else "cpu")
     encoder = Encoder(tokenizer, stop_ids(model))
-    splits, _ = selected(stage, policy, tokenize(stage, examples, encoder, model), examples)
+    splits, _ = selected(stage, policy, tokenize(stage, examples, encoder, model), examples, model.device)
     splits = replace(splits, train=splits.validation)  # nothing else is scored
     stage.objective.bind(feature_sizes(model))
     order: dict[str, Any] = {
@@ -44,11 +44,11 @@ def evaluate(stage: Stage) -> dict[str, float]:
         "extras": extras_for(stage.objective, stage.data, tokenizer, model),
     }
     loader = StepLoader(splits.validation, **order)
-    _, references, splits = attach_reference(stage, policy, splits, loader)
+    _, references, splits = attach_reference(stage, policy, splits, loader, model.device)
     module = PreferenceModule(
         policy,
         stage.objective,
-        lambda trained: stage.make_optimizer(trained, 1),
+        lambda trained: stage.make_optimizer(trained, 1, 0),
         steps=1,
         references=references,
     ).to(model.device)

@@ -1,5 +1,6 @@
 """What it takes to know, later, what a run was."""
 
+import json
 import os
 import platform
 import subprocess
@@ -17,7 +18,7 @@ def environment() -> dict[str, Any]:
     """Versions, code, command and where it was given, and hardware of this process."""
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "git": _git(),
+        "git": commit(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "working_directory": str(Path.cwd()),
         "hardware": {
@@ -36,9 +37,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git() -> dict[str, Any] | None:
-    """Commit of the checkout that alignlab runs from, and whether it was changed since."""
+def commit() -> dict[str, Any] | None:
+    """Commit of the checkout that alignlab runs from, and whether it was changed since.
+
+    A snapshot of the code has it written down in `commit.json`.
+    """
     here = Path(__file__).parent
+    if (noted := here.parent / "commit.json").is_file():
+        return json.loads(noted.read_text(encoding="utf-8"))
 
     def ask(*arguments: str) -> str:
         done = subprocess.run(

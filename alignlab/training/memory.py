@@ -33,7 +33,7 @@ class MemoryProbe(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Try it; what it leaves behind is cleared."""
         assert isinstance(module, PreferenceModule)
-        if module.device.type == "cuda":
+        if module.device.type == "cuda" and module.engine.probes:
             self.run(trainer, module)
 
     def run(self, trainer: L.Trainer, module: PreferenceModule) -> None:

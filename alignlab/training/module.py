@@ -1,26 +1,29 @@
 """The Lightning module: one optimizer step over the micro-batches of a global batch."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
+from alignlab import ranks
 from alignlab.data.batches import Step
 from alignlab.metrics.meter import Meter
-from alignlab.metrics.preference import preference_metrics
-from alignlab.metrics.whole import Rows, split_metrics
+from alignlab.metrics.preference import preference_metrics, with_margin
+from alignlab.metrics.whole import Rows, diagram, split_metrics
 from alignlab.objectives.gather import Gathered
 from alignlab.objectives.objective import Objective
 from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
 from alignlab.training.gather import across_ranks
 from alignlab.training.peak import peak_memory
 from alignlab.training.rails import Finite, check_start, put_back, state_of
-from alignlab.training.rows import References
+from alignlab.training.references import References
+from alignlab.training.strategies.engine import Engine
 from alignlab.types import Batch, Outcome, Part
 
 Found = dict[str, Tensor]
@@ -49,6 +52,8 @@ class PreferenceModule(L.LightningModule):
         make_optimizer: MakeOptimizer,
         *,
         steps: int,
+        engine: Engine | None = None,
+        scorer: nn.Module | None = None,
         references: References = (None, None),
         gradient_clip_val: float | None = None,
         start_tolerance: float | None = None,
@@ -57,18 +62,16 @@ class PreferenceModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.policy, self.objective, self.make_optimizer, self.steps = (
-            policy,
-            objective,
-            make_optimizer,
-            steps,
-        )
+        self.engine = engine or Engine()
+        self.scorer = scorer or Scorer(policy)
+        self.objective, self.make_optimizer, self.steps = objective, make_optimizer, steps
         self.terms = nn.ModuleDict(objective.modules)  # so that their state is checkpointed
         self._references = references  # in a tuple: no submodules, so neither trained nor checkpointed
-        self._distance = Distance(policy) if "parameter_distance" in objective.signals else None
+        self._distance = Distance(self.scorer) if "parameter_distance" in objective.signals else None
         self.gradient_clip_val, self.start_tolerance = gradient_clip_val, start_tolerance
         self.finite, self.reference_is_start = finite or Finite(), reference_is_start
         self.latest_step: dict[str, float] = {}
+        self.reliability: dict[str, list[float]] = {}
         self._tokens, self._seconds = 0, 0.0
 
     @property
@@ -79,7 +82,7 @@ class PreferenceModule(L.LightningModule):
     @property
     def trained(self) -> nn.Module:
         """All that the optimizer moves: the policy, and terms with parameters of their own."""
-        return nn.ModuleList([self.policy, self.terms]) if self.terms else self.policy
+        return nn.ModuleList([self.scorer, self.terms]) if self.terms else self.scorer
 
     @property
     def progress(self) -> float:
@@ -99,37 +102,48 @@ class PreferenceModule(L.LightningModule):
 
     def signals(self, batch: Batch) -> dict[str, Tensor]:
         """Base signals of a micro-batch: what is known of the data, and the scores of the models."""
-        reference, second = self._references
-        scores = self.policy(batch, reference=reference, reference2=second, wanted=self.objective.signals)
-        found = {**cached(batch, scores.logps.dtype), **scores.signals(batch)}
-        if self._distance is not None:
-            found["parameter_distance"] = self._distance(self.policy)
-        return {**data_signals(batch, scores.logps.dtype), **found}
+        moved = {} if self._distance is None else {"parameter_distance": self._distance().to(self.device)}
+        scored = self.scorer(Opaque(batch), Opaque(*self._references), self.objective.signals)
+        found = {**cached(batch, scored["logps"].dtype), **scored, **moved}
+        return {**data_signals(batch, scored["logps"].dtype), **found}
 
     def training_step(self, sealed: Sealed, _: int) -> None:
         """Forward and backward over all micro-batches, then one update."""
         began, step = time.perf_counter(), sealed.step
         meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
         self.terms.train()
-        for batch, signals, gathered in self._scored(step):
-            outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
-            if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
-                check_start(self.objective, signals, batch.ids, tolerance=self.start_tolerance)
-            self.manual_backward(outcome.loss_over(totals))
+        if self._distance is not None:
+            self._distance.forget()
+        statistics = self._statistics(step, self.signals)
+        for number, (batch, gathered) in enumerate(zip(step, statistics, strict=True), start=1):
+            with self.engine.micro(self.trainer, last=number == len(step)):
+                signals = self.signals(batch)
+                if batch.idle:
+                    self.manual_backward(nothing(signals, self.terms))
+                    continue
+                outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
+                if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
+                    check_start(self.objective, signals, batch.ids, tolerance=self.start_tolerance)
+                self.manual_backward(outcome.loss_over(totals) * ranks.world())
             meter.add(self._watched(signals, outcome))
-        metrics = self._named(meter)
-        clip = self.gradient_clip_val or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.trained.parameters(), clip).item()
-        if not self.finite.passes(self.global_step + 1, metrics["loss"], norm, step, self.signals):
-            put_back(self.terms, held)
-            self.optimizers().zero_grad()  # type: ignore[union-attr]  # without gradients it moves nothing
-        self._update()
+        metrics = self._named(Meter.joined(ranks.gathered(meter)))
+
+        def passes(norm: float) -> bool:
+            passed = self.finite.passes(self.global_step + 1, metrics["loss"], norm, step, self.signals)
+            if not passed:
+                put_back(self.terms, held)
+            return passed
+
+        if self._distance is not None:
+            self._distance.pull()
+        norm = self.engine.update(self, passes)
+        self.lr_schedulers().step()  # type: ignore[union-attr]
         seconds = time.perf_counter() - began
         metrics |= {"gradient_norm": norm, **peak_memory(self.device)}
         if self.finite.skips:
             metrics["nonfinite"] = self.finite.count
         metrics["lr"] = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
-        tokens = sum(batch.tokens.numel() for batch in step)
+        tokens = sum(ranks.gathered(sum(batch.tokens.numel() for batch in step if not batch.idle)))
         metrics["tokens_per_second"] = tokens / seconds
         self._tokens, self._seconds = self._tokens + tokens, self._seconds + seconds
         self.report("train", metrics)
@@ -147,20 +161,28 @@ class PreferenceModule(L.LightningModule):
         meter, began, tokens = Meter(), time.perf_counter(), 0
         seen: list[Found] = []
         ids: list[str] = []
+        score = self._from_cache if untrained else self.signals
         self.terms.eval()
         for step in steps:
             moved = [batch.to(self.device) for batch in step]
-            for batch, signals, gathered in self._scored(moved, untrained=untrained):
+            for batch, gathered in zip(moved, self._statistics(moved, score), strict=True):
+                signals = score(batch)
+                if batch.idle:
+                    continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
                 meter.add(self._watched(signals, outcome))
                 tokens += batch.tokens.numel()
                 seen.append({name: signals[name].cpu() for name in ROWS if name in signals})
                 ids += batch.ids
-        found = split_metrics(
-            Rows.joined(seen, self.objective.beta), [sources[row] for row in ids] if sources else ()
-        )
-        metrics = {**self._named(meter), **found}
-        return {**metrics, "tokens_per_second": tokens / (time.perf_counter() - began)}
+        everywhere = ranks.gathered((meter, tokens, seen, ids))
+        seen = [signals for part in everywhere for signals in part[2]]
+        ids = [row for part in everywhere for row in part[3]]
+        rows = Rows.joined(seen, self.objective.reward)
+        self.reliability = diagram(rows)
+        found = split_metrics(rows, [sources[row] for row in ids] if sources else ())
+        metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **found}
+        seconds = time.perf_counter() - began
+        return {**metrics, "tokens_per_second": sum(part[1] for part in everywhere) / seconds}
 
     def report(self, split: str, metrics: Mapping[str, float]) -> None:
         """Send metrics to every logger, under the number of optimizer steps done."""
@@ -168,26 +190,23 @@ class PreferenceModule(L.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(named, step=self.global_step)
 
-    def _scored(self, step: Step, *, untrained: bool = False) -> Iterator[tuple[Batch, Found, Statistics]]:
-        """Micro-batches with their signals, and the statistics of the whole step where a term wants them.
+    def _statistics(self, step: Step, score: Callable[[Batch], Found]) -> list[Statistics]:
+        """For every micro-batch the statistics of the whole step, where a term wants them.
 
         These need all scores before the first loss: one forward more, without gradient.
         """
-        score = self._from_cache if untrained else self.signals
         if not self.objective.gathers:
-            yield from ((batch, score(batch), None) for batch in step)
-            return
+            return [None for _ in step]
         with torch.no_grad():
             brought = [self.objective.contribute(**score(batch), progress=self.progress) for batch in step]
-        joint = [
-            dict(zip(brought[0], views, strict=True))
-            for views in zip(
-                *(across_ranks([part[name] for part in brought]) for name in brought[0]), strict=True
-            )
+        shown = [
+            {name: rows.none() if batch.idle else rows for name, rows in part.items()}
+            for batch, part in zip(step, brought, strict=True)
         ]
+        views = [across_ranks([part[name] for part in shown]) for name in shown[0]]
+        joint = [dict(zip(shown[0], view, strict=True)) for view in zip(*views, strict=True)]
         self.objective.absorb(joint[0])
-        for batch, gathered in zip(step, joint, strict=True):
-            yield batch, score(batch), gathered
+        return list(joint)
 
     def _from_cache(self, batch: Batch) -> Found:
         """Signals of a policy that still is its reference: cached scores are its own, where they suffice."""
@@ -199,11 +218,15 @@ class PreferenceModule(L.LightningModule):
     def _totals(self, step: Step) -> dict[str, Tensor]:
         """Elements that each part of the loss counts over the whole step."""
         counts = [self.objective.counts(**data_signals(batch, torch.float32)) for batch in step]
-        return {name: torch.stack([count[name] for count in counts]).sum() for name in counts[0]}
+        busy = torch.tensor([not batch.idle for batch in step], device=self.device)
+        return {
+            name: ranks.total((torch.stack([count[name] for count in counts]) * busy).sum())
+            for name in counts[0]
+        }
 
     def _named(self, meter: Meter) -> dict[str, float]:
         """Metrics with the total loss in front: the weighted sum of its parts."""
-        values = meter.values()
+        values = with_margin(meter.values())
         weights = self.objective.weights(self.progress)
         loss = sum(weight * values.get(f"loss/{name}", 0.0) for name, weight in weights.items())
         return {"loss": loss, **values}
@@ -214,7 +237,7 @@ class PreferenceModule(L.LightningModule):
         if self.reference_is_start and "ref_logps" in signals:
             known["start_logps"] = signals["ref_logps"]
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
-        return {**parts, **preference_metrics(**known, beta=self.objective.beta)}
+        return {**parts, **preference_metrics(**known, reward=self.objective.reward)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """How many steps were left out."""
@@ -224,12 +247,6 @@ class PreferenceModule(L.LightningModule):
         """Go on counting."""
         self.finite.count = checkpoint["nonfinite"]
 
-    def _update(self) -> None:
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        optimizer.step()  # type: ignore[union-attr]
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        scheduler.step()  # type: ignore[union-attr]
-
 
 def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     """The base signals that need no model."""
@@ -237,6 +254,12 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     if batch.rewards is not None:
         known["rewards"] = batch.rewards
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
+
+
+def nothing(signals: Found, terms: nn.Module) -> Tensor:
+    """A loss of 0 that takes the way back through all that these signals came from, and all of the terms."""
+    touched = [*(value for value in signals.values() if value.requires_grad), *terms.parameters()]
+    return torch.stack([value.sum() * 0 for value in touched]).sum()
 
 
 def cached(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:

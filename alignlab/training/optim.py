@@ -7,6 +7,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from alignlab.training.strategies.shares import is_spread
+
 
 def auto_lr(parameters: int) -> float:
     """A learning rate for full fine-tuning of a model of that many parameters.
@@ -20,6 +22,12 @@ def auto_lr(parameters: int) -> float:
 def trainable(model: nn.Module) -> Iterable[nn.Parameter]:
     """Parameters that learn."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Parameters that learn, for an optimizer; those spread over ranks apart, as its kernels take no mixture."""
+    parts = [[p for p in trainable(model) if is_spread(p) == spread] for spread in (True, False)]
+    return [{"params": part} for part in parts if part]
 
 
 def schedule(optimizer: Optimizer, *, name: str, warmup_ratio: float, steps: int) -> Any:

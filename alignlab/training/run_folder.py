@@ -19,6 +19,8 @@ class RunFolder:
     """Paths of a run folder, and writes that never leave half a file."""
 
     path: Path
+    writes: bool = True
+    """Whether this process writes to it; of several ranks one does."""
 
     @property
     def checkpoints(self) -> Path:
@@ -50,9 +52,14 @@ class RunFolder:
         """Pictures."""
         return self.path / "plots"
 
+    def nonfinite(self, rank: int) -> Path:
+        """Where batches are kept whose loss was not finite."""
+        return self.path / "nonfinite" / (f"rank-{rank}" if rank else "")
+
     def write_text(self, name: str, text: str) -> None:
         """Write a file atomically."""
-        write_text(self.path / name, text)
+        if self.writes:
+            write_text(self.path / name, text)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a json file atomically."""

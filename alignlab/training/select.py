@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import torch
+
 from alignlab.console import tracked
 from alignlab.data.batches import require_rows
 from alignlab.data.examples import Report
@@ -16,11 +18,14 @@ from alignlab.data.token_rows import TokenRows
 from alignlab.policies.causal_lm import CausalLM
 from alignlab.policies.products import cached_products
 from alignlab.policies.reference import cached_signals
+from alignlab.training.references import frozen
 from alignlab.training.rows import Splits
 from alignlab.training.spec import Stage
 
 
-def selected(stage: Stage, policy: CausalLM, splits: Splits, examples: Examples) -> tuple[Splits, bool]:
+def selected(
+    stage: Stage, policy: CausalLM, splits: Splits, examples: Examples, device: torch.device
+) -> tuple[Splits, bool]:
     """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
 
     Steps that go by scores see those of the model that the run begins with.
@@ -30,10 +35,9 @@ def selected(stage: Stage, policy: CausalLM, splits: Splits, examples: Examples)
 
     @cache
     def initial() -> CausalLM:
-        own = (
-            policy if stage.load_initial is None else CausalLM(stage.load_initial()[0], packing=stage.packing)
-        )
-        return own.to(next(policy.parameters()).device)
+        if stage.load_initial is None and not stage.engine.shards:
+            return policy
+        return frozen(stage, stage.load_initial or stage.load_model, device)
 
     found, ordered = {}, False
     for split in SPLITS:

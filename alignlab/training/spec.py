@@ -10,6 +10,7 @@ from torch import nn
 
 from alignlab.data.spec import DataSpec
 from alignlab.objectives.objective import Objective
+from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
 
 LoadModel = Callable[[], tuple[Any, Any]]
@@ -89,8 +90,8 @@ class Stage:
     data: DataSpec
     load_model: LoadModel
     reference: ReferenceSpec
-    make_optimizer: Callable[[nn.Module, int], tuple[torch.optim.Optimizer, Any]]
-    """(all that is trained, steps) to (optimizer, schedule)."""
+    make_optimizer: Callable[[nn.Module, int, int], tuple[torch.optim.Optimizer, Any]]
+    """(all that is trained, steps, number of parameters over all ranks) to (optimizer, schedule)."""
     make_loggers: Callable[[], Sequence[Any]]
     trainer: TrainerSpec
     cache_dir: Path
@@ -106,6 +107,8 @@ class Stage:
     packing: str = "auto"
     """Whether each prompt is read once for all its responses: auto | on | off."""
     gold: GoldSpec | None = None
+    engine: Engine = field(default_factory=Engine)
+    """How it trains on one device or several ranks."""
     step_log: Path | None = None
     """Where every step is written down for measuring from outside, if at all."""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from alignlab import ranks
+
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -28,6 +30,12 @@ class Listener:
         """Take the signals."""
         self._previous = {number: signal.signal(number, in_this_process(self._note)) for number in SIGNALS}
 
+    def agreed(self) -> int | None:
+        """What any rank was asked; all ranks must ask for it at the same time."""
+        if ranks.world() > 1:
+            self.asked = max(filter(None, ranks.gathered(self.asked)), default=None)
+        return self.asked
+
     def end(self) -> None:
         """Give them back to who had them before."""
         for number, handler in self._previous.items():
@@ -45,6 +53,7 @@ def stopped_at_once() -> Iterator[None]:
     """A signal raises `Stopped` wherever the program is: for work whose results are kept whole or not at all."""
     before = {number: signal.signal(number, in_this_process(_stop)) for number in SIGNALS}
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a job of a cluster begins with them held back
         yield
     finally:
         for number, handler in before.items():

@@ -59,7 +59,7 @@ def flatten(state: Any) -> Flat:
     return node(state), tensors
 
 
-def nested(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+def nested(tree: Any, tensors: Mapping[str, Any]) -> Any:
     """The state that `flatten` took apart."""
     if isinstance(tree, list):
         return [nested(each, tensors) for each in tree]

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from alignlab.config.cli import launch
-from alignlab.config.sweep import SweepTable
 from tests.repository import ROOT
 
 
@@ -24,7 +23,6 @@ def command(tmp_path, cache, monkeypatch, capfd):
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ALIGNLAB_CACHE", str(cache))
-    monkeypatch.setattr(SweepTable, "current", None)
     import train
 
     def run(*overrides):

@@ -175,8 +175,8 @@ def test_jobs_of_a_sweep_have_stages(command, tmp_path):
     assert told.code == 0, told.err
     for job, name in (("0", "dpo"), ("1", "ipo")):
         assert [summary(stage)["objective"] for stage in stages(tmp_path / "sweep" / job)] == [name, name]
-    with (tmp_path / "sweep" / "summary.csv").open(newline="") as stream:
-        assert [row["status"] for row in csv.DictReader(stream)] == ["finished", "finished"]
+    with (tmp_path / "sweep" / "sweep_summary.csv").open(newline="") as stream:
+        assert [row["failed"] for row in csv.DictReader(stream)] == ["0", "0"]
 
 
 def test_curriculum(done):

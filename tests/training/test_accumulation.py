@@ -34,7 +34,7 @@ def after_one_step(folder, case, budget, precision):
     return result, torch.cat([p.detach().flatten() for p in result.model.parameters()])
 
 
-def plain_sgd(policy, steps):
+def plain_sgd(policy, steps, count):
     """Weights after the step are linear in the gradient, so equal weights mean equal gradients."""
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)

@@ -26,7 +26,7 @@ def test_validation_before_between_and_after():
     validation = Validation(Mock(spec=StepLoader), every_n_steps=2)
     assert (validation.initial, validation.final, validation.best) == ({}, {}, {})
     validation.load_state_dict(
-        {"history": {0: {"loss": 3.0}, 2: {"loss": 1.0}, 4: {"loss": 1.0}, 5: {"loss": 2.0}}}
+        {"history": {0: {"loss": 3.0}, 2: {"loss": 1.0}, 4: {"loss": 1.0}, 5: {"loss": 2.0}}, "diagrams": {}}
     )
     assert validation.initial == {"loss": 3.0}
     assert validation.final == {"loss": 2.0}
@@ -87,7 +87,7 @@ def test_gradients_are_clipped_to_the_norm(tmp_path):
     moved = {}
     for clip in (1e-3, None):
 
-        def sgd(policy, steps):
+        def sgd(policy, steps, count):
             optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
             return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
@@ -136,7 +136,7 @@ def test_only_what_learns_is_trained():
 def test_the_start_is_read_from_the_cache_where_the_policy_is_the_reference(equal, monkeypatch):
     monkeypatch.setattr("alignlab.training.callbacks.validation.sources_of", lambda rows: {})
     module, trainer = Mock(spec=PreferenceModule), Mock(spec=L.Trainer, global_step=0)
-    module.evaluate.return_value = {"loss": 0.5}
+    module.evaluate.return_value, module.reliability = {"loss": 0.5}, {}
     trainer.precision_plugin = Precision()
     loader = Mock(spec=StepLoader, rows=[])
     Validation(loader, 2, starts_as_reference=equal).on_train_start(trainer, module)

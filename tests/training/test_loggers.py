@@ -12,7 +12,7 @@ from alignlab.config.build import make_loggers
 from alignlab.errors import ConfigError
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.loggers.guarded import Guarded, guarded
-from alignlab.training.loggers.tensorboard_log import TensorBoardLog
+from alignlab.training.loggers.tensorboard_log import FOLDER, SHOWN_SAMPLES, TensorBoardLog, log_samples
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.config.compose import composed, problem
@@ -159,6 +159,32 @@ def test_tensorboard_tells_the_config(tmp_path):
     events.Reload()
     (text,) = events.Tensors("config/text_summary")
     assert b"beta: 0.125" in text.tensor_proto.string_val[0]
+
+
+def test_tensorboard_shows_samples_as_they_are(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = RunFolder(tmp_path)
+    row = {
+        "prompt": "a\nb",
+        "before": "# no heading",
+        "reward_before": 0.5,
+        "after": "c",
+        "reward_after": 1.25,
+    }
+    folder.write_lines("samples.jsonl", [row] * (SHOWN_SAMPLES + 1))
+    folder.write_json("summary.json", {"steps": 7})
+    log_samples(folder)
+    assert not (tmp_path / FOLDER).exists()  # another logger was chosen
+    (tmp_path / FOLDER).mkdir()
+    log_samples(folder)
+    events = accumulator.EventAccumulator(str(tmp_path / FOLDER))
+    events.Reload()
+    assert len(events.Tags()["tensors"]) == SHOWN_SAMPLES
+    (text,) = events.Tensors("samples/0/text_summary")
+    assert text.step == 7
+    told = text.tensor_proto.string_val[0].decode()
+    assert "**prompt**\n\n    a\n    b\n\n**before**, reward 0.50\n\n    # no heading" in told
+    assert "**after**, reward 1.25\n\n    c" in told
 
 
 def test_a_resumed_run_has_every_step_once(tmp_path):

@@ -121,7 +121,7 @@ def test_as_many_steps_are_left_out_as_asked_for():
 
 
 def test_a_non_finite_step_saves_its_batch_and_stops(tmp_path):
-    def exploding(policy, steps):
+    def exploding(policy, steps, count):
         optimizer = torch.optim.SGD(policy.parameters(), lr=1e30)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 

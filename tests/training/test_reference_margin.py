@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from alignlab.training.rows import reference_margin
+from alignlab.training.references import reference_margin
 from tests.data.ragged import token_rows
 from tests.vectors import FILE
 

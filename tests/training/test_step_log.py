@@ -70,7 +70,7 @@ def test_the_next_run_appends_and_reads_the_reference_from_the_cache(tmp_path):
 
 def test_without_one_there_is_none(tmp_path):
     run_stage(small_stage(tmp_path), RunFolder(tmp_path))
-    assert not list(tmp_path.glob("*.jsonl"))
+    assert not list(tmp_path.glob("step*.jsonl"))
 
 
 def test_validation_is_in_no_step(tmp_path, monkeypatch):

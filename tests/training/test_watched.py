@@ -1,10 +1,12 @@
 """What a run reports beside its loss: change since the start, memory, slices; and where each comes from."""
 
 import math
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 
+from alignlab.lab import world
 from alignlab.training.callbacks.validation import sources_of, with_changes
 from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import MovingSpec, ReferenceSpec
@@ -91,3 +93,36 @@ def test_changes_that_are_known_stay():
     assert found["logps_change/chosen"] == -0.4
     assert found["logps_change/rejected"] == -2.0
     assert with_changes({"loss": math.pi}, {}) == {"loss": math.pi}
+
+
+def test_every_validation_leaves_its_reliability_diagram(tmp_path):
+    folder = ran(tmp_path)
+    told = RunFolder(folder).read_lines("reliability.jsonl")
+    seen = dict(reports(folder, "val"))
+    assert [diagram["step"] for diagram in told] == [*seen]
+    for diagram in told:
+        columns = zip(diagram["predicted"], diagram["observed"], diagram["count"], strict=True)
+        gaps = [abs(predicted - observed) * count for predicted, observed, count in columns]
+        error = seen[diagram["step"]]["calibration/ece"]
+        assert sum(gaps) / sum(diagram["count"]) == pytest.approx(error, abs=1e-6)
+
+
+def lone(*, split, size):
+    """Every response of the lab alone in its row, desirable or not."""
+    for example in world.examples(split=split, size=size // 2, responses=2):
+        for place, response in enumerate(example.responses):
+            name = f"{example.id}-{place}"
+            yield replace(example, id=name, responses=[response], labels=[1.0 - place], rewards=None)
+
+
+def test_lone_responses_are_watched_by_their_side(tmp_path):
+    folder = ran(tmp_path, objective="kto", data={"source": lone, "form": "single"})
+    for split in ("train", "val"):
+        last = [found for _, found in reports(folder, split)][-1]
+        assert last["rewards/margin"] == pytest.approx(last["rewards/chosen"] - last["rewards/rejected"])
+        assert 0 <= last["rewards/accuracy"] <= 1
+        assert last["logps/chosen"] < 0 < last["lengths/rejected"]
+        assert "ranking_accuracy" not in last
+    start = next(found for _, found in reports(folder, "val"))
+    assert (start["rewards/accuracy"], start["rewards/margin"]) == (0.5, 0.0)
+    assert not (folder / "reliability.jsonl").exists()

@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 import torch
 
+from alignlab import ranks
 from alignlab.errors import RunError, nearest
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpoints import Checkpoints
@@ -38,14 +39,16 @@ class Checkpoint(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Listen for signals, and take up the random state of the checkpoint."""
         self.listener.start()
-        if self._is_best(trainer.global_step):  # as validated just now, or in a run killed before it said so
+        if ranks.main() and self._is_best(
+            trainer.global_step
+        ):  # as validated just now, or in a run killed before it said so
             self.files.mark("best", trainer.global_step)
         if self._random is not None:
             set_random_state(self._random)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Save where it is due; stop where it was asked for."""
-        step, best, stopped = trainer.global_step, self._is_best(trainer.global_step), self.listener.asked
+        step, best, stopped = trainer.global_step, self._is_best(trainer.global_step), self.listener.agreed()
         if best or stopped or step % self.spec.every_n_steps == 0 or step == trainer.max_steps:
             then = {"best": best, "then": lambda: self.on_save(step)}
             trainer.save_checkpoint(self.files.path(step), storage_options=then)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from alignlab.training.spec import MovingSpec
+from alignlab.training.strategies.shares import shares, together, whole_state
 
 
 class MovingReference(L.Callback):
@@ -26,14 +27,14 @@ class MovingReference(L.Callback):
             move(self.reference, self.policy, self.decay)
 
     def state_dict(self) -> dict[str, Any]:
-        """Travels in the checkpoint: weights by name."""
-        return {name: weight.detach() for name, weight in self.reference.named_parameters()}
+        """Travels in the checkpoint: weights by name, of the first rank."""
+        return whole_state(self.reference) or {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Comes back from the checkpoint."""
         with torch.no_grad():
-            for name, weight in self.reference.named_parameters():
-                weight.copy_(state_dict[name])
+            for name, share in shares(self.reference).items():
+                share.flat.copy_(share.of(state_dict[name]))
 
 
 def following(spec: MovingSpec, reference: Any, policy: nn.Module) -> list[L.Callback]:
@@ -43,10 +44,13 @@ def following(spec: MovingSpec, reference: Any, policy: nn.Module) -> list[L.Cal
 
 @torch.no_grad()
 def move(reference: nn.Module, policy: nn.Module, decay: float) -> None:
-    """reference := decay * reference + (1 - decay) * policy, computed in float32 at least; `decay=0` copies."""
-    weights = dict(policy.named_parameters())
-    for name, kept in reference.named_parameters():
-        new = weights[name].detach()
+    """reference := decay * reference + (1 - decay) * policy, computed in float32 at least; `decay=0` copies.
+
+    Either may be spread over ranks, in its own way; all of them must move it.
+    """
+    weights = shares(policy)
+    for name, share in shares(reference).items():
+        kept, new = share.flat, share.of(together(weights[name])).to(share.flat.device)
         if decay == 0:
             kept.copy_(new)
             continue

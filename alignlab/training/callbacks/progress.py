@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from rich.progress import Progress, TaskID
 
+from alignlab import ranks
 from alignlab.console import bar
 from alignlab.training.module import PreferenceModule
 
@@ -33,7 +34,7 @@ class TrainingProgress(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Open the bar where there is a terminal."""
         self._began = (trainer.global_step, time.perf_counter())
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and ranks.main():
             self._bar = bar()
             self._bar.start()
             done, steps = trainer.global_step, trainer.max_steps

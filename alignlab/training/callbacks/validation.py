@@ -1,8 +1,10 @@
 """Validation at step 0, every n steps, and at the end, by the module's own `evaluate`."""
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,6 +12,7 @@ import lightning as L
 from alignlab.data.batches import Step, StepLoader
 from alignlab.data.token_rows import TokenRows
 from alignlab.training.module import PreferenceModule
+from alignlab.training.run_folder import write_text
 from alignlab.training.stop import Listener
 
 
@@ -23,6 +26,7 @@ class Validation(L.Callback):
     It is cut short where the `listener` was asked to stop, to leave time for the checkpoint; the resumed
     run begins with it. Only the last one is always finished: no step is left to begin with.
     `starts_as_reference`: the policy starts as the very model whose log-probabilities are cached.
+    `reliability`: the file that takes the diagram of each validation, one json line each.
     """
 
     def __init__(
@@ -32,10 +36,13 @@ class Validation(L.Callback):
         *,
         listener: Listener | None = None,
         starts_as_reference: bool = False,
+        reliability: Path | None = None,
     ) -> None:
         self.loader, self.every_n_steps = loader, every_n_steps
+        self.reliability = reliability
         self.listener, self.starts_as_reference = listener or Listener(), starts_as_reference
         self.history: dict[int, dict[str, float]] = {}
+        self.diagrams: dict[int, dict[str, list[float]]] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """The metrics that training starts from, or those that were cut short."""
@@ -53,7 +60,7 @@ class Validation(L.Callback):
 
     def _until_asked(self) -> Iterator[Step]:
         for step in self.loader:
-            if self.listener.asked is not None:
+            if self.listener.agreed() is not None:
                 raise _CutShort
             yield step
 
@@ -66,6 +73,11 @@ class Validation(L.Callback):
         metrics = with_changes(metrics, self.initial)
         module.report("val", metrics)
         self.history[trainer.global_step] = metrics
+        if module.reliability:
+            self.diagrams[trainer.global_step] = module.reliability
+        if self.reliability and self.diagrams and trainer.is_global_zero:
+            rows = ({"step": step, **diagram} for step, diagram in self.diagrams.items())
+            write_text(self.reliability, "".join(json.dumps(row) + "\n" for row in rows))
 
     @cached_property
     def _sources(self) -> dict[str, str]:
@@ -91,11 +103,11 @@ class Validation(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Travels in the checkpoint."""
-        return {"history": self.history}
+        return {"history": self.history, "diagrams": self.diagrams}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Comes back from the checkpoint."""
-        self.history = state_dict["history"]
+        self.history, self.diagrams = state_dict["history"], state_dict["diagrams"]
 
 
 def sources_of(rows: TokenRows) -> dict[str, str]:

@@ -1,0 +1,37 @@
+"""What engines wrap: a policy that takes a batch and gives plain tensors."""
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import Tensor, nn
+
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.scoring import Encoder, score
+from alignlab.types import Batch
+
+
+class Opaque:
+    """Something that passes an engine's hooks as it is: they would take a batch or a reference apart."""
+
+    def __init__(self, *held: Any) -> None:
+        self.held = held
+
+
+class Scorer(nn.Module):
+    """Signals of a batch as a dictionary of tensors: there engines find what gradients come back through.
+
+    All weights of the policy that are not in its layers (embeddings, final norm, head) are read inside
+    this module's forward, and the head's again in its backward.
+    """
+
+    def __init__(self, policy: CausalLM) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, batch: Opaque, references: Opaque, wanted: Collection[str]) -> dict[str, Tensor]:
+        """Signals by name; see `policies.scoring.score`."""
+        given: Batch = batch.held[0]
+        first: Encoder | None
+        second: Encoder | None
+        first, second = references.held
+        return score(given, self.policy, first, second, wanted).signals(given)

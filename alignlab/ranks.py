@@ -1,0 +1,135 @@
+"""Who we are among the processes that train together. With one process everything here is the identity."""
+
+import os
+import subprocess
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from alignlab.errors import RunError
+
+WAIT = timedelta(hours=2)
+"""The longest that ranks wait for one of them, as for a reference pass of another job."""
+PORTS = (20_000, 20_000)
+"""First port and number of ports that jobs of a cluster are spread over."""
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if _joined() else 0
+
+
+def world() -> int:
+    """Processes that train together."""
+    return dist.get_world_size() if _joined() else 1
+
+
+def main() -> bool:
+    """Whether this is the process that writes the run folder."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all."""
+    if world() > 1:
+        broadcast(None)
+
+
+def broadcast(value: Any) -> Any:
+    """What rank 0 has."""
+    held = [value]
+    if world() > 1:
+        dist.broadcast_object_list(held, device=torch.device("cpu"))
+    return held[0]
+
+
+def gathered(value: Any) -> list[Any]:
+    """What every rank has, in their order."""
+    held: list[Any] = [value] * world()
+    if world() > 1:
+        dist.all_gather_object(held, value)
+    return held
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Rank 0 does it before the others, who find what it left on the disk. All ranks must come."""
+    if not main():
+        barrier()
+    yield
+    if main():
+        barrier()
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over all ranks."""
+    if world() == 1:
+        return values
+    summed = values.clone()
+    dist.all_reduce(summed)
+    return summed
+
+
+def started_outside(environ: MutableMapping[str, str] = os.environ) -> int:
+    """How many processes torchrun or srun started together; 1 where none did.
+
+    Leaves the variables of torchrun behind, whoever started them.
+    """
+    steps = int(environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1")))
+    if "WORLD_SIZE" not in environ and steps > 1 and "SLURM_PROCID" in environ:
+        environ.update(from_slurm(environ))
+    return int(environ.get("WORLD_SIZE", "1"))
+
+
+def from_slurm(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """The variables of torchrun for a task of srun; the first node of the step is where all meet."""
+    tasks = environ.get("SLURM_STEP_NUM_TASKS") or environ["SLURM_NTASKS"]
+    nodes = environ.get("SLURM_STEP_NUM_NODES") or environ.get("SLURM_NNODES", "1")
+    job = environ.get("SLURM_JOB_ID", "0")
+    found = {
+        "RANK": environ["SLURM_PROCID"],
+        "LOCAL_RANK": environ["SLURM_LOCALID"],
+        "GROUP_RANK": environ.get("SLURM_NODEID", "0"),
+        "WORLD_SIZE": tasks,
+        "LOCAL_WORLD_SIZE": str(int(tasks) // int(nodes)),
+        "TORCHELASTIC_RUN_ID": job,
+        "MASTER_PORT": environ.get("MASTER_PORT", str(PORTS[0] + int(job) % PORTS[1])),
+    }
+    if "MASTER_ADDR" not in environ:
+        first = "127.0.0.1" if nodes == "1" else _first_host(environ["SLURM_STEP_NODELIST"])
+        found["MASTER_ADDR"] = first
+    return found
+
+
+def join(*, gpu: bool) -> None:
+    """Meet the other ranks; the variables of torchrun say where. RunError where they cannot be reached."""
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=WAIT)
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise RunError(f"the {os.environ['WORLD_SIZE']} ranks did not meet at {where}: {error}") from error
+
+
+def leave() -> None:
+    """Part from the other ranks."""
+    if _joined():
+        dist.destroy_process_group()
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _first_host(nodes: str) -> str:
+    """The first name of a node list such as `n[1-4,7]`; SLURM itself reads it."""
+    told = subprocess.run(
+        ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False
+    )
+    return told.stdout.split()[0] if told.returncode == 0 and told.stdout else "localhost"

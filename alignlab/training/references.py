@@ -1,0 +1,120 @@
+"""The reference of a stage: its scores for the rows, or the model itself."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from alignlab import ranks
+from alignlab.console import tracked
+from alignlab.data.batches import StepLoader
+from alignlab.data.token_rows import TokenRows
+from alignlab.policies.adapters import WithoutAdapter, has_adapter
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.mode import CACHEABLE, resolve_mode
+from alignlab.policies.reference import cached_signals
+from alignlab.policies.scoring import Encoder as Reference
+from alignlab.training.rows import Splits
+from alignlab.training.spec import LoadModel, Stage
+from alignlab.training.strategies.frozen import shard_frozen
+
+References = tuple[Reference | None, Reference | None]
+"""Live references, the first and the second."""
+
+log = logging.getLogger(__name__)
+
+
+def frozen(stage: Stage, load: LoadModel, device: torch.device) -> CausalLM:
+    """A model that only scores, on the device; spread over the ranks where the policy will be."""
+    with ranks.main_first():
+        model = CausalLM(load()[0], packing=stage.packing).eval().requires_grad_(False)
+    return shard_frozen(model, device) if stage.engine.shards else model.to(device)
+
+
+def attach_reference(
+    stage: Stage, policy: CausalLM, splits: Splits, loader: StepLoader, device: torch.device
+) -> tuple[str, References, Splits]:
+    """(mode, live references if any, rows with cached scores if precomputed).
+
+    Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
+    """
+    spec, objective = stage.reference, stage.objective
+    adapter = spec.is_start and has_adapter(policy.model)
+    mode = resolve_mode(spec.mode, objective, adapter=adapter, update=spec.moving.update)
+    second = spec.second if objective.needs_second_reference else None
+    log.info(
+        "reference: %s%s%s",
+        mode,
+        "" if mode == "none" else f", {spec.name}",
+        f", {second[0]}" if second else "",
+    )
+    if objective.needs_second_reference and second is None:
+        log.warning("both references are %s: set reference.second to another model", spec.name)
+    if mode == "none":
+        return mode, (None, None), splits
+    if mode in ("live", "adapter"):
+        first = WithoutAdapter(policy) if mode == "adapter" else frozen(stage, spec.load, device)
+        other = first if second is None else frozen(stage, second[1], device)
+        return mode, (first, other if objective.needs_second_reference else None), splits
+    adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference
+    is_policy = spec.is_start and not adapted and not stage.engine.shards
+    scorer = policy if is_policy else frozen(stage, spec.load, device)
+    wanted = sorted({"ref_logps"} | objective.signals & CACHEABLE - {"ref2_logps"})
+    splits = _scored(stage, scorer, splits, loader, wanted)
+    if objective.needs_second_reference:
+        other = scorer if second is None else frozen(stage, second[1], device)
+        splits = _scored(stage, other, splits, loader, ["ref_logps"], rename={"ref_logps": "ref2_logps"})
+    return mode, (None, None), splits
+
+
+def _scored(
+    stage: Stage,
+    scorer: CausalLM,
+    splits: Splits,
+    loader: StepLoader,
+    names: Sequence[str],
+    rename: Mapping[str, str] | None = None,
+) -> Splits:
+    """Both splits with these scores of a reference, under other names where `rename` says so."""
+
+    def scored(rows: TokenRows, visited: Any, split: str) -> TokenRows:
+        part, found = rows.take(visited), {}
+        with tracked(f"reference log-probabilities, {split}", len(part)) as advance:
+            scores = cached_signals(
+                scorer,
+                part,
+                names,
+                cache_dir=stage.cache_dir,
+                budget=stage.data.microbatch_tokens,
+                track=advance,
+            )
+        places = np.concatenate([rows.members[index] for index in visited])
+        for name, values in scores.items():
+            every = np.full(len(rows.responses), np.nan)
+            every[places] = values
+            found[(rename or {}).get(name, name)] = every
+        return rows.with_cached(found)
+
+    train = scored(splits.train, loader.visited(), "train")
+    return replace(
+        splits,
+        train=train,
+        validation=scored(splits.validation, np.arange(len(splits.validation)), "validation"),
+    )
+
+
+def reference_margin(rows: TokenRows) -> float | None:
+    """Mean over the rows of log ref(best) - log ref(worst), nats; None where no scores came with the rows.
+
+    The diagnostic of sDPO (arXiv:2403.19270): how far the reference itself prefers what it is to teach.
+    """
+    if "ref_logps" not in rows.cached:
+        return None
+    gaps = []
+    for i in range(len(rows)):
+        scores, labels = rows.cached["ref_logps"][rows.members[i]], rows.labels[i]
+        gaps.append(scores[np.argmax(labels)] - scores[np.argmin(labels)])
+    return float(np.nanmean(gaps))

@@ -1,0 +1,30 @@
+"""Data parallelism: every rank holds the whole model."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import lightning as L
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+
+from alignlab.training.strategies.engine import Engine
+
+
+class Ddp(Engine):
+    """DistributedDataParallel; gradients travel once a step, with the backward of its last micro-batch."""
+
+    def __init__(self, *, bucket_cap_mb: int = 25, find_unused_parameters: bool = False) -> None:
+        self.settings: dict[str, Any] = {
+            "bucket_cap_mb": bucket_cap_mb,
+            "find_unused_parameters": find_unused_parameters,
+            "gradient_as_bucket_view": True,
+        }
+
+    def lightning(self, clip: float | None) -> Any:
+        """Lightning's own, among ranks that are there already."""
+        return DDPStrategy(cluster_environment=TorchElasticEnvironment(), **self.settings)
+
+    def micro(self, trainer: L.Trainer, *, last: bool) -> AbstractContextManager[Any]:
+        """No traffic before the last one."""
+        assert isinstance(trainer.strategy, ParallelStrategy)
+        return nullcontext() if last else trainer.strategy.block_backward_sync()

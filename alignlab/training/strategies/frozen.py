@@ -1,0 +1,21 @@
+"""A frozen model spread over the ranks: their share of every layer each, whatever trains beside it."""
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.decoder import layers_of, unwrapped
+
+
+def shard_frozen(policy: CausalLM, device: torch.device) -> CausalLM:
+    """The same model with its decoder layers sharded; embeddings, final norm and head are whole on each rank.
+
+    A layer is put together while it runs. All ranks must score at the same time, equally often.
+    """
+    policy.requires_grad_(False)
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    for layer in layers_of(unwrapped(policy.model)):
+        fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+    return policy.to(device)

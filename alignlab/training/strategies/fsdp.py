@@ -1,0 +1,85 @@
+"""FSDP1: torch's FullyShardedDataParallel, of every layer's parameters one behind the other a share."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch import plugins
+from lightning.pytorch.accelerators import CUDAAccelerator
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import nn
+from torch.distributed.fsdp import CPUOffload, FullyShardedDataParallel, MixedPrecision, ShardingStrategy
+from torch.distributed.fsdp.wrap import CustomPolicy
+
+from alignlab import ranks
+from alignlab.errors import ConfigError
+from alignlab.policies.decoder import layers_of
+from alignlab.training.strategies import shares
+from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
+
+
+class Fsdp(Sharded):
+    """Every decoder layer is put together where it runs; what is not in a layer, for the whole micro-batch."""
+
+    def __init__(
+        self,
+        *,
+        reshard_after_forward: bool = True,
+        cpu_offload: bool = False,
+        reduce: str = "every",
+    ) -> None:
+        super().__init__(reshard_after_forward=reshard_after_forward, cpu_offload=cpu_offload, reduce=reduce)
+        if cpu_offload and reduce == "every":
+            raise ConfigError(
+                "strategy=fsdp loses gradients with cpu_offload: set strategy.engine.reduce=last"
+            )
+
+    def lightning(self, clip: float | None) -> Any:
+        """Lightning's own, on CPUs too, with our checkpoints."""
+        return FsdpStrategy()
+
+    def place(self, scorer: nn.Module, device: torch.device, precision: str) -> nn.Module:
+        """Wrapped. With bfloat16, gradients meet in float32; mixed, parameters are rounded as they travel."""
+        shares.note_shapes(scorer)
+        layers = {id(layer) for layer in layers_of(scorer.policy.model)}  # type: ignore[union-attr]
+        spread = ShardingStrategy.FULL_SHARD if self.reshard_after_forward else ShardingStrategy.SHARD_GRAD_OP
+        offload = self.cpu_offload and device.type != "cpu"
+        return FullyShardedDataParallel(
+            scorer,
+            sharding_strategy=spread if ranks.world() > 1 else ShardingStrategy.NO_SHARD,
+            auto_wrap_policy=CustomPolicy(lambda module: id(module) in layers),
+            cpu_offload=CPUOffload(offload_params=offload),
+            mixed_precision=MixedPrecision(
+                param_dtype=torch.bfloat16 if precision == "bf16-mixed" else None,
+                reduce_dtype=torch.float32 if precision.startswith("bf16") else None,
+            ),
+            device_id=device,
+            use_orig_params=True,
+        )
+
+    def micro(self, trainer: L.Trainer, *, last: bool) -> AbstractContextManager[Any]:
+        """Gradients meet now, or are kept whole for the last one."""
+        apart: AbstractContextManager[Any] = nullcontext()
+        if self.reduce == "last" and not last:
+            apart = trainer.lightning_module.scorer.no_sync()  # type: ignore[operator, union-attr]
+        return apart
+
+
+class FsdpStrategy(ShardedStrategy, FSDPStrategy):
+    """For a module that is wrapped and in place when it comes, on CPU ranks too."""
+
+    @property
+    def precision_plugin(self) -> Any:
+        """The one that other strategies have, so that references compute as they do there."""
+        return self._precision_plugin or plugins.Precision()
+
+    @precision_plugin.setter
+    def precision_plugin(self, plugin: Any) -> None:
+        if plugin is not None and plugin.precision == "bf16-mixed":
+            device = "cuda" if isinstance(self.accelerator, CUDAAccelerator) else "cpu"
+            plugin = plugins.MixedPrecision(plugin.precision, device)
+        elif plugin is not None:
+            halves = plugin.precision == "bf16-true"
+            plugin = plugins.HalfPrecision(plugin.precision) if halves else plugins.Precision()
+        self._precision_plugin = plugin

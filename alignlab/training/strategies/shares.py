@@ -1,0 +1,182 @@
+"""What a rank holds of a model that is spread over ranks: of every parameter a run of its elements, in rank order."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from alignlab import ranks
+from alignlab.errors import RunError
+from alignlab.training.strategies.sharded_files import Held, Piece, filled
+
+WRAPPER = "_fsdp_wrapped_module."
+"""What FSDP1 puts into the names of parameters."""
+WEIGHT = "weight"
+"""The kind of elements that are the parameter's own; the other kinds are names of its optimizer's states."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """This rank's elements of a parameter."""
+
+    parameter: nn.Parameter
+    start: int
+    """The place of the first one in the flattened whole."""
+
+    @property
+    def flat(self) -> Tensor:
+        """The elements, in the memory of the parameter."""
+        return local(self.parameter).view(-1)
+
+    def of(self, whole: Tensor) -> Tensor:
+        """The same elements of another whole."""
+        return whole.reshape(-1)[self.start : self.start + self.flat.numel()]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor, without its graph and in its memory."""
+    tensor = tensor.detach()
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def note_shapes(module: nn.Module) -> None:
+    """Write the shape of every parameter on it, before FSDP1 flattens it."""
+    for parameter in module.parameters():
+        parameter.whole_shape = parameter.shape  # type: ignore[attr-defined]
+
+
+def whole_shape(parameter: Tensor) -> torch.Size:
+    """The shape of a parameter, however it is spread."""
+    shape: torch.Size = getattr(parameter, "whole_shape", parameter.shape)
+    return shape
+
+
+def is_spread(parameter: Tensor) -> bool:
+    """Whether each rank holds a part of it only."""
+    return isinstance(parameter, DTensor) or hasattr(parameter, "whole_shape")
+
+
+def shares(module: nn.Module) -> dict[str, Share]:
+    """Of all parameters, by the names they have where nothing is wrapped. All ranks must ask."""
+    named = {name.replace(WRAPPER, ""): parameter for name, parameter in module.named_parameters()}
+    sizes = ranks.gathered([local(parameter).numel() for parameter in named.values()])
+    before = [sum(counts) for counts in zip(*sizes[: ranks.rank()], strict=True)] or [0] * len(named)
+    return {
+        name: Share(parameter, start if is_spread(parameter) else 0)
+        for (name, parameter), start in zip(named.items(), before, strict=True)
+    }
+
+
+def held(module: nn.Module, optimizer: Optimizer) -> Held:
+    """For the checkpoint: what this rank holds. The first rank tells what all ranks hold whole."""
+    found = {}
+    for name, share in shares(module).items():
+        if not share.flat.numel() or not (is_spread(share.parameter) or ranks.main()):
+            continue
+        elements, numbers = {WEIGHT: share.flat}, {}
+        for kind, value in optimizer.state.get(share.parameter, {}).items():
+            if isinstance(value, Tensor) and value.shape == share.parameter.shape:
+                elements[kind] = local(value).reshape(-1)
+            else:
+                numbers[kind] = value
+        found[name] = {"start": share.start, "elements": elements, "numbers": numbers}
+    return found
+
+
+@torch.no_grad()
+def take_up(module: nn.Module, optimizer: Optimizer, saved: Sequence[Held]) -> None:
+    """Bring parameters and optimizer to what the ranks of a checkpoint held, however many they were.
+
+    RunError where a parameter is not there, or not all of it.
+    """
+    states: dict[nn.Parameter, dict[str, Any]] = {}
+    for name, share in shares(module).items():
+        found = [rank[name] for rank in saved if name in rank]
+        if not found:
+            raise RunError(f"the checkpoint has no {name}: it belongs to another model")
+        state = {kind: _read(value) for kind, value in found[0]["numbers"].items()}
+        for kind in found[0]["elements"]:
+            pieces = [replace(part["elements"][kind], start=part["start"]) for part in found]
+            flat = filled(pieces, share.start, share.flat.numel())
+            if kind == WEIGHT:
+                share.flat.copy_(flat)
+            else:
+                state[kind] = torch.zeros_like(share.parameter, dtype=flat.dtype, requires_grad=False)
+                local(state[kind]).view(-1).copy_(flat)
+        if state:
+            states[share.parameter] = state
+    numbered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    by_number = {n: states[parameter] for n, parameter in enumerate(numbered) if parameter in states}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": by_number})
+
+
+def buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What modules keep beside their parameters, by name; all ranks have the same."""
+    for prefix, each in module.named_modules():
+        for name, buffer in each.named_buffers(prefix, recurse=False):
+            if name.rpartition(".")[2] not in each._non_persistent_buffers_set:
+                yield name.replace(WRAPPER, ""), buffer
+
+
+@torch.no_grad()
+def whole_state(model: nn.Module) -> dict[str, Tensor] | None:
+    """Rank 0: the state dict of a model on the CPU, put together one parameter at a time; None on other ranks."""
+    found: dict[int, Tensor] = {}
+    for share in shares(model).values():
+        whole = together(share)
+        if ranks.main():
+            found[id(share.parameter)] = whole.cpu()
+    if not ranks.main():
+        return None
+    named = model.named_parameters(remove_duplicate=False)  # tied ones under each of their names
+    state = {name.replace(WRAPPER, ""): found[id(parameter)] for name, parameter in named}
+    return state | {name: buffer.detach().cpu() for name, buffer in buffers(model)}
+
+
+def average_copies(parameters: Iterable[nn.Parameter]) -> None:
+    """Let gradients of parameters that every rank holds whole be their mean over ranks, as the others are."""
+    for parameter in parameters:
+        if parameter.requires_grad and not is_spread(parameter):
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = ranks.total(gradient) / ranks.world()
+
+
+@torch.no_grad()
+def clip(parameters: Iterable[nn.Parameter], largest: float | None) -> float:
+    """The norm of the gradient over all parameters of all ranks, which is then at most `largest`."""
+    gradients: dict[bool, list[Tensor]] = {True: [], False: []}
+    for parameter in parameters:
+        if parameter.grad is not None and local(parameter.grad).numel():
+            gradients[is_spread(parameter)].append(local(parameter.grad))
+    norm = (ranks.total(_squares(gradients[True])) + _squares(gradients[False])).sqrt().item()
+    if largest is not None:
+        for group in filter(None, gradients.values()):
+            torch._foreach_mul_(group, min(1.0, largest / (norm + 1e-6)))
+    return norm
+
+
+def _squares(tensors: list[Tensor]) -> Tensor:
+    """The sum of all squared elements, on the CPU."""
+    norms = torch._foreach_norm(tensors, dtype=torch.float64) if tensors else [torch.zeros(())]
+    return torch.stack(list(norms)).square().sum().double().cpu()
+
+
+def together(share: Share) -> Tensor:
+    """The whole of a parameter. All ranks must ask."""
+    flat = share.flat
+    if is_spread(share.parameter) and ranks.world() > 1:
+        counts = ranks.gathered(flat.numel())
+        padded = torch.cat([flat, flat.new_zeros(max(counts) - flat.numel())])
+        received = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(received, padded)
+        flat = torch.cat([part[:count] for part, count in zip(received, counts, strict=True)])
+    return flat.view(whole_shape(share.parameter))
+
+
+def _read(value: Any) -> Any:
+    return value.whole() if isinstance(value, Piece) else value

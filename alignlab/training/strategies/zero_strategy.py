@@ -1,0 +1,136 @@
+"""Lightning's DeepSpeed strategy as we run it: micro-batches and checkpoints of our own, and CPU ranks too."""
+
+import warnings
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.plugins import DeepSpeedPrecision
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from alignlab.training.strategies import zero_state
+from alignlab.training.strategies.sharded import ShardedStrategy
+from alignlab.training.strategies.sharded_files import Held
+
+
+class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
+    """Lightning's strategy, with our micro-batches, our checkpoints, and on CPU ranks too."""
+
+    cluster_environment: Any
+    lightning_module: Any
+    model: Any
+    trained: dict[str, Tensor] | None = None
+    """Rank 0, at the end of stage 3: all weights by name."""
+
+    @property
+    def precision_plugin(self) -> Any:
+        """Rounds as DeepSpeed does."""
+        return self._precision_plugin
+
+    @precision_plugin.setter
+    def precision_plugin(self, plugin: Any) -> None:
+        self._precision_plugin = plugin and ZeroPrecision(plugin.precision)
+
+    def setup_environment(self) -> None:
+        """The parent refuses CPUs here, and does nothing else."""
+        DDPStrategy.setup_environment(self)
+
+    def setup_distributed(self) -> None:
+        """The ranks have met already; DeepSpeed joins them."""
+        import deepspeed
+
+        known = deepspeed.ops.__compatible_ops__
+        known["deepspeed_shm_comm"] = False  # it would be compiled for a minute, and gloo does the same
+        if self._alone:  # a group of one is made anew by every training
+            deepspeed.comm.comm.cdb = deepspeed.utils.groups._WORLD_GROUP = None
+        warnings.filterwarnings("ignore", r".*torch\.distributed\.\w+_tensor. is deprecated", FutureWarning)
+        self.set_world_ranks()
+        self._init_deepspeed_distributed()
+
+    def setup(self, trainer: L.Trainer) -> None:
+        """As DeepSpeed wants it."""
+        DeepSpeedStrategy.setup(self, trainer)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """DeepSpeed goes around each micro-batch, not around the step."""
+        return self.lightning_module.training_step(*args, **kwargs)
+
+    def _setup_model_and_optimizer(
+        self, model: Any, optimizer: Any, lr_scheduler: Any = None
+    ) -> tuple[Any, Any]:
+        """DeepSpeed's engine takes the place of the scorer that it wraps."""
+        import deepspeed
+
+        trained = _Trained(model.scorer, model.terms)
+        if self.zero_stage_3:
+            deepspeed.zero.Init(module=trained, config_dict_or_path=self.config)
+            for weight in model.scorer.policy.model.get_output_embeddings().parameters():
+                deepspeed.zero.register_external_parameter(trained.scorer, weight)  # read without its module
+        engine, wrapped, *_ = deepspeed.initialize(
+            args=Namespace(device_rank=self.local_rank),
+            config=self.config,
+            model=trained,
+            model_parameters=[p for p in trained.parameters() if p.requires_grad],
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+            dist_init_required=False,
+        )
+        model.scorer = engine
+        model.to(self.root_device)
+        return engine, wrapped
+
+    def on_train_end(self) -> None:
+        """Mixed precision ends with the weights that the optimizer moved, not with their rounded copies."""
+        module, mixed = self.lightning_module, "mixed" in self.precision_plugin.precision
+        if self.zero_stage_3:
+            self.trained = zero_state.whole(module.scorer.policy.model, exact=mixed)
+        elif mixed:
+            zero_state.unround(self.model)
+
+    def teardown(self) -> None:
+        """DeepSpeed lets go of the model."""
+        from deepspeed.runtime.zero.parameter_offload import FWD_MODULE_STACK
+
+        if self.model is not self.lightning_module:
+            self.model.destroy()
+        FWD_MODULE_STACK.clear()
+        super().teardown()
+
+    def held(self) -> Held:
+        """What this rank holds of weights and optimizer."""
+        return zero_state.held(self.model)
+
+    def take_up(self, saved: Sequence[Held]) -> None:
+        """Bring them to what the ranks of a checkpoint held."""
+        zero_state.take_up(self.model, saved)
+
+
+class ZeroPrecision(DeepSpeedPrecision):
+    """Mixed is bfloat16 weights, beside float32 ones of the optimizer; references are rounded as the policy is."""
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        """Its weights, and no buffers; a reference that is spread over the ranks already stays as it is."""
+        weights = [parameter for parameter in module.parameters() if parameter.is_floating_point()]
+        if "bf16" in self.precision and not any(isinstance(weight, DTensor) for weight in weights):
+            for weight in weights:
+                weight.data = weight.data.bfloat16()
+        return module
+
+
+class _Trained(nn.Module):
+    """All that is trained, as one module that is called as the scorer is."""
+
+    def __init__(self, scorer: nn.Module, terms: nn.Module) -> None:
+        super().__init__()
+        self.scorer, self.terms = scorer, terms
+
+    @property
+    def policy(self) -> Any:
+        """The policy that is trained."""
+        return self.scorer.policy
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.scorer(*args, **kwargs)

@@ -1,0 +1,105 @@
+"""Two ranks come to what one process comes to, on the same global batches: losses, gradients, validation."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from alignlab import ranks
+from alignlab.config.build import call
+from alignlab.objectives.load import read_choice
+from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import ReferenceSpec
+from alignlab.training.stage import run_stage
+from tests.training.small import load_small, small_stage
+from tests.training.strategies.group import on_ranks
+
+pytestmark = pytest.mark.slow
+
+SMALL = {"microbatch_tokens": 150, "lists_per_step": 7}
+"""Several micro-batches a step, not equally many on both ranks, and a last step of three lists."""
+CASES = {
+    "dpo": {},
+    "dpo live": {"mode": "live"},
+    "dpo sum": {"hyper": {"reduction": "sum"}},
+    "lipo_lambda": {"other": True},
+    "lipo_lambda sft kl length": {
+        "hyper": {"regularizers": ["sft", "kl", "length"]},
+        "mode": "live",
+        "other": True,
+    },
+    "simpo entropy": {"hyper": {"regularizers": ["entropy"]}},
+    "kto": {},
+    "bco": {},
+    "bco running": {"hyper": {"delta": "running"}, "mode": "live"},
+    "aot": {},
+    "dpo l2_to_reference": {"hyper": {"regularizers": {"l2_to_reference": 10.0}}, "steps": 2},
+}
+ENGINES = ["ddp", "fsdp", "fsdp2", "deepspeed_zero1", "deepspeed_zero2", "deepspeed_zero3"]
+REFUSED = {
+    (f"deepspeed_zero{stage}", "dpo l2_to_reference"): "DeepSpeed keeps gradients to itself"
+    for stage in (1, 2, 3)
+}
+
+
+def plain_sgd(policy, steps, count):
+    """Weights are linear in the gradients of the steps, so equal weights mean equal gradients."""
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.05)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
+def outcome(folder: Path, case: str, settings: dict, engine: str | None) -> tuple:
+    """Metrics that the run ends with, its losses by step, and its weights."""
+    world = 1 if engine is None else 2
+    changes = {} if engine is None else {"engine": call(read_choice("strategy", engine)["engine"], engine)()}
+    if settings.get("other"):  # so that no rounding of equal scores decides ranks
+        loader = lambda: load_small(seed=1)  # noqa: E731
+        changes["reference"] = ReferenceSpec(settings.get("mode", "auto"), "other", loader, is_start=False)
+    else:
+        changes["mode"] = settings.get("mode", "auto")
+    folder = folder / f"{engine}-{case}".replace(" ", "-")
+    stage = small_stage(
+        folder,
+        case.split()[0],
+        hyper=dict(settings.get("hyper", {})),
+        data=SMALL,
+        trainer={"max_steps": settings.get("steps", 4), "devices": world, "gradient_clip_val": 1.0},
+        make_optimizer=plain_sgd,
+        **changes,
+    )
+    result = run_stage(stage, RunFolder(folder))
+    if not ranks.main():
+        return ()
+    weights = torch.cat([p.detach().flatten() for p in result.model.parameters()])
+    kept = {
+        name: value for name, value in result.final.items() if not name.endswith(("tokens_per_second", "_mb"))
+    }
+    return kept, weights
+
+
+def matrix(folder: Path, engine: str | None) -> dict[str, tuple]:
+    """Every case, one after the other."""
+    return {
+        case: outcome(folder, case, settings, engine)
+        for case, settings in CASES.items()
+        if (engine, case) not in REFUSED
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return matrix(tmp_path_factory.mktemp("alone"), None)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_ranks_are_one_process(engine, alone, tmp_path):
+    if engine.startswith("deepspeed") and not find_spec("deepspeed"):
+        pytest.skip("deepspeed is not installed: pip install 'alignlab[deepspeed]'")
+    together = on_ranks(2, matrix, tmp_path, engine)[0]
+    start = torch.cat([p.detach().flatten() for p in load_small()[0].parameters()])
+    for case, (metrics, weights) in together.items():
+        expected, reached = alone[case]
+        assert (reached - start).abs().max() > 1e-3, case
+        assert (weights - reached).abs().max() < 1e-5, case
+        assert metrics == pytest.approx(expected, abs=2e-4, rel=1e-4), case
