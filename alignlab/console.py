@@ -56,6 +56,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 SHOWN = {
     "gold/reward": "gold reward of samples",
+    "gold/win_rate": "win rate over the start",
     "gold/kl": "KL to the start on samples, nats",
     "gold/length": "length of samples, tokens",
     "val/loss": "loss",

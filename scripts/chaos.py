@@ -49,6 +49,7 @@ CASES = {
     "moving-reference": ("reference.update=ema", "reference.every_n_steps=2"),
     "stepwise": ("recipe=stepwise", "recipe.steps=2", "trainer.max_steps=5"),
     "sft-then-dpo": ("recipe=sft_then", "trainer.max_steps=5"),
+    "two-ranks": ("trainer.devices=2", "trainer.accelerator=cpu", "data.microbatch_tokens=300"),
 }
 ODDS = (1, 4, 4, 1)
 """How often each moment is drawn."""

@@ -41,7 +41,9 @@ def main(arguments: Sequence[str]) -> None:
         {key: value for key, value in environment().items() if key in ("versions", "git")},
     ):
         log.warning("%s was %s then, and is %s: bits may differ", name, then, now)
-    os.execv(sys.executable, [sys.executable, str(TRAIN), *manifest["searchpath"], *line, *more])
+    os.execv(
+        sys.executable, [sys.executable, str(TRAIN), *manifest["searchpath"], *line, "hydra.mode=RUN", *more]
+    )
 
 
 def manifest_of(run: Path) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def test_every_module_imports(name):
 def test_every_package_is_shipped():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     found = find_packages(ROOT, include=["alignlab", "alignlab.*"])
-    assert sorted(settings["packages"]) == sorted([*found, "alignlab.conf"])
+    assert sorted(settings["packages"]) == sorted(
+        [*found, "alignlab.conf", "alignlab.sweeps", "hydra_plugins"]
+    )
 
 
 def test_the_shipped_config_is_the_checkout():

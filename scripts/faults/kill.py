@@ -31,7 +31,7 @@ def start(run: Path, overrides: Sequence[str]) -> BaseProcess:
     It has a process of its own, forked from this one, which has done nothing but `prepare`.
     """
     run.parent.mkdir(parents=True, exist_ok=True)
-    line = ["train.py", *overrides, "resume=auto", f"hydra.run.dir={run}"]
+    line = [str(ROOT / "train.py"), *overrides, "resume=auto", f"hydra.run.dir={run}"]
     process = get_context("fork").Process(target=_train, args=(run, line))
     process.start()
     return process

@@ -45,8 +45,8 @@ BATCHES = [
     },
     {
         "objective.pairs=best_wrst": "did you mean 'best_worst'?",
-        "trainer.devices=2": "set trainer.devices=1",
-        "trainer.num_nodes=2": "set trainer.num_nodes=1",
+        "strategy=single": "strategy=single trains on one device, not on 2",
+        "trainer.devices=2": "data.lists_per_step=0: 2 ranks share the lists of a step; raise it to 2 at least",
         "trainer.max_steps=0": "trainer.max_steps=0: expected a number above 0",
         "trainer.gradient_clip_val=0": "trainer.gradient_clip_val=0: expected a number above 0",
         "seed=-1": "seed=-1: expected a number of at least 0",

@@ -74,7 +74,7 @@ def test_optimizers_and_schedules_step(optimizer):
     for scheduler in choices("scheduler"):
         policy = small_policy()
         chosen = composed(f"scheduler={scheduler}")["scheduler"]
-        made, schedule = make_optimizer(config["optimizer"], chosen, policy, 10)
+        made, schedule = make_optimizer(config["optimizer"], chosen, policy, 10, 100)
         before = policy.model.lm_head.weight.detach().clone()
         for _ in range(2):
             policy.model.lm_head.weight.sum().backward()
