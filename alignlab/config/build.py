@@ -147,6 +147,7 @@ def build_reference(config: Config, load_start: LoadModel, initial: Config | Non
         is_start=name == start,
         check_start=node["check_start"],
         second=None if node["second"] is None else named(node["second"]),
+        shard=None if node["shard"] == "auto" else node["shard"],
         moving=MovingSpec(node["update"], node["every_n_steps"], node["ema_decay"]),
     )
 

@@ -236,5 +236,6 @@ def _references(
         size = own
         if path is not None:
             size = elements(subject_of(config, config_at(path), "32-true", own=False, named=path))
-        found += footprint.frozen(size, width, ranks, spread=spread.weights)
+        sharded = spread.weights if node["shard"] == "auto" else node["shard"]
+        found += footprint.frozen(size, width, ranks, spread=sharded)
     return found

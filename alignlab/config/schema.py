@@ -73,6 +73,7 @@ class Reference:
     of: Literal["start", "base"]
     second: str | None
     check_start: bool
+    shard: bool | Literal["auto"]
     update: str
     every_n_steps: int
     ema_decay: float

@@ -28,10 +28,11 @@ log = logging.getLogger(__name__)
 
 
 def frozen(stage: Stage, load: LoadModel, device: torch.device) -> CausalLM:
-    """A model that only scores, on the device; spread over the ranks where the policy will be."""
+    """A model that only scores, on the device; spread over the ranks as the config says, or as the policy will be."""
     with ranks.main_first():
         model = CausalLM(load()[0], packing=stage.packing).eval().requires_grad_(False)
-    return shard_frozen(model, device) if stage.engine.shards else model.to(device)
+    shard = stage.engine.shards if stage.reference.shard is None else stage.reference.shard
+    return shard_frozen(model, device) if shard and ranks.world() > 1 else model.to(device)
 
 
 def attach_reference(

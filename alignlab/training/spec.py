@@ -68,6 +68,8 @@ class ReferenceSpec:
     is_start: bool
     check_start: bool = True
     second: tuple[str, LoadModel] | None = None
+    shard: bool | None = None
+    """Whether its layers are spread over the ranks; None: where the policy's are."""
     moving: MovingSpec = MovingSpec()
 
 

@@ -1,5 +1,6 @@
 """Two ranks come to what one process comes to, on the same global batches: losses, gradients, validation."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SMALL = {"microbatch_tokens": 150, "lists_per_step": 7}
 CASES = {
     "dpo": {},
     "dpo live": {"mode": "live"},
+    "dpo live sharded": {"mode": "live", "shard": True},
     "dpo sum": {"hyper": {"reduction": "sum"}},
     "lipo_lambda": {"other": True},
     "lipo_lambda sft kl length": {
@@ -53,11 +55,13 @@ def outcome(folder: Path, case: str, settings: dict, engine: str | None) -> tupl
     """Metrics that the run ends with, its losses by step, and its weights."""
     world = 1 if engine is None else 2
     changes = {} if engine is None else {"engine": call(read_choice("strategy", engine)["engine"], engine)()}
-    if settings.get("other"):  # so that no rounding of equal scores decides ranks
-        loader = lambda: load_small(seed=1)  # noqa: E731
-        changes["reference"] = ReferenceSpec(settings.get("mode", "auto"), "other", loader, is_start=False)
-    else:
-        changes["mode"] = settings.get("mode", "auto")
+    other, mode = settings.get("other", False), settings.get("mode", "auto")
+    load = partial(
+        load_small, seed=int(other)
+    )  # another model where rounding would decide ranks of equal scores
+    changes["reference"] = ReferenceSpec(
+        mode, f"small {int(other)}", load, not other, shard=settings.get("shard")
+    )
     folder = folder / f"{engine}-{case}".replace(" ", "-")
     stage = small_stage(
         folder,
