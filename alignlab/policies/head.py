@@ -32,14 +32,23 @@ class Head:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a linear layer that nobody watches (adapters, sharding) or casts (autocast)."""
-        hooks = self.project._forward_hooks or self.project._forward_pre_hooks
-        device = self.project.weight.device.type if type(self.project) is nn.Linear else "cpu"
-        return type(self.project) is nn.Linear and not hooks and not torch.is_autocast_enabled(device)
+        """Whether it is a linear layer without adapters that nobody casts (autocast)."""
+        device = self.project.weight.device.type if self.is_linear else "cpu"
+        return self.is_linear and not torch.is_autocast_enabled(device)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it has no adapters.
+
+        It is then computed past its module: how often that is called would depend on the length of the
+        rows, and engines that follow the calls of modules take them to be the same on all ranks.
+        """
+        return type(self.project) is nn.Linear
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits of a few hidden states."""
-        logits = self.project(hidden)
+        layer = self.project
+        logits = F.linear(hidden, layer.weight, layer.bias) if self.is_linear else layer(hidden)
         if self.scale != 1.0:
             logits = logits * self.scale
         return torch.tanh(logits / self.cap) * self.cap if self.cap else logits

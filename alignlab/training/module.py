@@ -85,6 +85,11 @@ class PreferenceModule(L.LightningModule):
         return nn.ModuleList([self.scorer, self.terms]) if self.terms else self.scorer
 
     @property
+    def _learned_terms(self) -> bool:
+        """Whether terms have parameters: engines then want them called on every rank, on idle ones too."""
+        return any(True for _ in self.terms.parameters())
+
+    @property
     def progress(self) -> float:
         """The share of the optimizer steps that is done."""
         return self.global_step / self.steps
@@ -118,14 +123,15 @@ class PreferenceModule(L.LightningModule):
         for number, (batch, gathered) in enumerate(zip(step, statistics, strict=True), start=1):
             with self.engine.micro(self.trainer, last=number == len(step)):
                 signals = self.signals(batch)
-                if batch.idle:
-                    self.manual_backward(nothing(signals, self.terms))
+                if batch.idle and not self._learned_terms:
+                    self.manual_backward(nothing(signals))
                     continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
                 if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
                     check_start(self.objective, signals, batch.ids, tolerance=self.start_tolerance)
-                self.manual_backward(outcome.loss_over(totals) * ranks.world())
-            meter.add(self._watched(signals, outcome))
+                self.manual_backward(outcome.loss_over(totals) * (0 if batch.idle else ranks.world()))
+            if not batch.idle:
+                meter.add(self._watched(signals, outcome))
         metrics = self._named(Meter.joined(ranks.gathered(meter)))
 
         def passes(norm: float) -> bool:
@@ -167,9 +173,11 @@ class PreferenceModule(L.LightningModule):
             moved = [batch.to(self.device) for batch in step]
             for batch, gathered in zip(moved, self._statistics(moved, score), strict=True):
                 signals = score(batch)
-                if batch.idle:
+                if batch.idle and not self._learned_terms:
                     continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
+                if batch.idle:
+                    continue
                 meter.add(self._watched(signals, outcome))
                 tokens += batch.tokens.numel()
                 seen.append({name: signals[name].cpu() for name in ROWS if name in signals})
@@ -256,10 +264,9 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 
-def nothing(signals: Found, terms: nn.Module) -> Tensor:
-    """A loss of 0 that takes the way back through all that these signals came from, and all of the terms."""
-    touched = [*(value for value in signals.values() if value.requires_grad), *terms.parameters()]
-    return torch.stack([value.sum() * 0 for value in touched]).sum()
+def nothing(signals: Found) -> Tensor:
+    """A loss of 0 that takes the way back through all that these signals came from."""
+    return torch.stack([value.sum() * 0 for value in signals.values() if value.requires_grad]).sum()
 
 
 def cached(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:

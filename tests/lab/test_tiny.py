@@ -6,6 +6,7 @@ import torch
 from alignlab.errors import ConfigError
 from alignlab.lab import tiny, vocabulary, world, writers
 from alignlab.lab.grammar import sentences
+from alignlab.lab.reward import reward
 
 SHORT = {"steps": 3, "batch_size": 4, "hidden_size": 16, "layers": 1, "heads": 2}
 
@@ -167,10 +168,8 @@ def test_the_tiny_model_writes_like_its_corpus(tmp_path):
     known = set(sentences())
     said = [f"{part.rstrip('.')}." for text in texts for part in text.split(". ")]
     assert sum(sentence in known for sentence in said) / len(said) > 0.93
-    middling = [world.reward(*pair) for pair in writers.corpus(2000)]
-    drawn_rewards = [
-        world.reward(row.prompt[0]["content"], text) for row, text in zip(rows, texts, strict=True)
-    ]
+    middling = [reward(*pair) for pair in writers.corpus(2000)]
+    drawn_rewards = [reward(row.prompt[0]["content"], text) for row, text in zip(rows, texts, strict=True)]
     mean = sum(middling) / len(middling)
     assert abs(sum(drawn_rewards) / len(drawn_rewards) - mean) < 0.6
 

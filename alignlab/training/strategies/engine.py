@@ -33,11 +33,14 @@ class Engine:
         """Around forward and backward of a micro-batch: gradients meet at the last one of a step."""
         return nullcontext()
 
+    def clip(self, module: Any) -> float:
+        """Bring the gradient to the norm that is allowed; its norm before."""
+        largest = module.gradient_clip_val or float("inf")
+        return torch.nn.utils.clip_grad_norm_(module.trained.parameters(), largest).item()
+
     def update(self, module: Any, passes: Callable[[float], bool]) -> float:
         """Clip, and move the weights unless the step does not pass; the norm of the gradient before."""
-        clip = module.gradient_clip_val or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(module.trained.parameters(), clip).item()
-        optimizer = module.optimizers()
+        norm, optimizer = self.clip(module), module.optimizers()
         if not passes(norm):
             optimizer.zero_grad()  # without gradients it moves nothing
         optimizer.step()

@@ -1,6 +1,6 @@
 """What the engines that shard by FSDP have in common: the update, the trained model, and their checkpoints."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -40,17 +40,11 @@ class Sharded(Engine):
         one_of("strategy.engine.reduce", reduce, ("every", "last"))
         self.reshard_after_forward, self.cpu_offload, self.reduce = reshard_after_forward, cpu_offload, reduce
 
-    def update(self, module: Any, passes: Callable[[float], bool]) -> float:
-        """Gradients of objective terms, which each rank holds whole, are averaged here."""
+    def clip(self, module: Any) -> float:
+        """The norm is that of all shares. Gradients of objective terms, which each rank holds whole, are averaged."""
         parameters = list(module.trained.parameters())
         shares.average_copies(parameters)
-        norm = shares.clip(parameters, module.gradient_clip_val)
-        optimizer = module.optimizers()
-        if not passes(norm):
-            optimizer.zero_grad()  # without gradients it moves nothing
-        optimizer.step()
-        optimizer.zero_grad()
-        return norm
+        return shares.clip(parameters, module.gradient_clip_val)
 
     def whole(self, module: Any) -> dict[str, Tensor] | None:
         """One parameter at a time."""

@@ -36,6 +36,7 @@ CASES = {
     "bco": {},
     "bco running": {"hyper": {"delta": "running"}, "mode": "live"},
     "aot": {},
+    "sparse_po": {},
     "dpo l2_to_reference": {"hyper": {"regularizers": {"l2_to_reference": 10.0}}, "steps": 2},
 }
 ENGINES = ["ddp", "fsdp", "fsdp2", "deepspeed_zero1", "deepspeed_zero2", "deepspeed_zero3"]
