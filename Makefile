@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help install train test test-fast check format sweep smollm2 chaos clean
+.PHONY: help install train test test-fast check format sweep smollm2 chaos claims clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test-fast: install ## Run the fast tests
 
 chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliability.md)
 	$(BIN)/python scripts/chaos.py $(ARGS)
+
+claims: install ## Run the ledger of claims, as far as it is not cached (docs/claims.md)
+	$(BIN)/python scripts/claims.py $(ARGS)
 
 check: install ## Lint, format check, types, import contracts
 	$(BIN)/ruff check .

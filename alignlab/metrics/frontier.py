@@ -1,6 +1,9 @@
 """What reward costs in divergence: best-of-n sampling of the start, which policies are held against."""
 
 import math
+import operator
+from collections.abc import Sequence
+from statistics import fmean
 
 
 def best_of_n(n: int) -> tuple[float, float]:
@@ -12,3 +15,18 @@ def best_of_n(n: int) -> tuple[float, float]:
     [0.6363, 0.8]
     """
     return math.log(n) - (n - 1) / n, n / (n + 1)
+
+
+def best_reward(rewards: Sequence[Sequence[float]], n: int) -> float:
+    """Mean reward of the best of n samples, from N >= n samples of each prompt: the mean over all choices of n of them.
+
+    Of sorted rewards the i-th is the best of C(i - 1, n - 1) choices, so nothing is thrown away, and nothing is biased.
+
+    >>> best_reward([[0.0, 1.0, 2.0]], 1), best_reward([[0.0, 1.0, 2.0]], 3)
+    (1.0, 2.0)
+    """
+    found = []
+    for drawn in rewards:
+        shares = [math.comb(i, n - 1) / math.comb(len(drawn), n) for i in range(len(drawn))]
+        found.append(math.fsum(map(operator.mul, shares, sorted(drawn))))
+    return fmean(found)

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from alignlab.console import SHOWN
-from alignlab.metrics.frontier import best_of_n
+from alignlab.metrics.frontier import best_of_n, best_reward
 from alignlab.report.figures import finish, look, picture, size
 from alignlab.report.groups import Group, metrics_of, short_names
 from alignlab.report.record import Series
@@ -26,6 +26,7 @@ COSTS = ("gold/kl", "val/kl_exact", "val/kl"), ("gold/length",)
 MOST_SAMPLES = 64
 """Samples that best-of-n is drawn up to."""
 FRONT = "Pareto front of the means"
+BEST_OF_N = "best of n of the start"
 PALE = "#b8bec4"
 BEST = ("gold/reward", "val/rewards/accuracy", "val/loss")
 
@@ -137,11 +138,35 @@ def _pareto(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
         return
     for cost in costs:
         file = folder / f"pareto-{cost.rpartition('/')[2]}.png"
-        points = _points(rows, cost, reward)
-        with picture(file, size([*_named(points), FRONT, ""])) as axes:
+        points, bound = _points(rows, cost, reward), []
+        if (cost, reward) == ("gold/kl", "gold/reward"):
+            bound = best_samples(groups)
+        with picture(file, size([*_named(points), FRONT, "", ""])) as axes:
             _tradeoff(axes, points, cost, reward)
+            if bound:
+                axes.plot(*zip(*bound, strict=True), color="black", lw=1, ls=":", label=BEST_OF_N)
             finish(axes, x=told(cost, groups), y=told(reward, groups))
         yield file
+
+
+def best_samples(groups: Sequence[Group]) -> list[tuple[float, float]]:
+    """KL and gold reward of the best of n samples of the start, for each n that all runs drew so many of.
+
+    Nothing where one sample was drawn of a prompt, or the runs do not begin with one model: n = 1 alone is a point.
+    """
+    runs = [run for group in groups for run in group.runs.values()]
+    if len({str(run.config.get("model")) for run in runs}) > 1:
+        return []
+    drawn: list[list[float]] = []
+    for run in runs:
+        by_prompt: dict[str, list[float]] = {}
+        for sample in run.samples:
+            by_prompt.setdefault(sample["prompt"], []).append(sample["reward_before"])
+        drawn += by_prompt.values()
+    most = min(map(len, drawn), default=0)
+    if most < 2:
+        return []
+    return [(best_of_n(n)[0], best_reward(drawn, n)) for n in range(1, most + 1)]
 
 
 def _frontier(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
@@ -154,7 +179,7 @@ def _frontier(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
         _tradeoff(axes, points, "gold/kl", "gold/win_rate")
         bound = [best_of_n(n) for n in range(1, MOST_SAMPLES + 1)]
         limits = axes.axis()
-        axes.plot(*zip(*bound, strict=True), color="black", lw=1, ls=":", label="best of n of the start")
+        axes.plot(*zip(*bound, strict=True), color="black", lw=1, ls=":", label=BEST_OF_N)
         axes.axis(limits)
         finish(axes, x=SHOWN["gold/kl"], y=f"{SHOWN['gold/win_rate']}, ties one half")
     yield file

@@ -8,7 +8,7 @@ import pytest
 
 from alignlab.errors import ConfigError, RunError
 from alignlab.report import comparison
-from alignlab.report.comparison import MOST_GROUPS, compare_plots, curve, front, grid, ranked
+from alignlab.report.comparison import MOST_GROUPS, best_samples, compare_plots, curve, front, grid, ranked
 from alignlab.report.formats import as_csv, as_latex, as_markdown
 from alignlab.report.groups import find_runs, grouped, short_names
 from alignlab.report.table import comparable, make_table, told
@@ -251,3 +251,25 @@ def test_the_unit_of_rewards_is_that_of_the_objectives(tmp_path):
     assert told("val/rewards/margin", groups) == "implicit reward margin, nats or nats a token"
     assert told("val/rewards/margin", groups[:1]) == "implicit reward margin, nats a token"
     assert told("val/logps/chosen", groups) == "log-prob of chosen, nats"
+
+
+def test_best_of_n_of_the_start_beside_the_reward(tmp_path):
+    """From several samples of a prompt; runs of other models, or with one sample each, have no such curve."""
+    samples = tuple(
+        {"prompt": p, "reward_before": r}
+        for p, rewards in {"a": (0.0, 2.0), "b": (1.0, 3.0)}.items()
+        for r in rewards
+    )
+    runs = {"dpo": samples, "ipo": samples, "one": samples[::2]}
+    for place, (name, drawn) in enumerate(runs.items()):
+        told = {
+            "config": {"objective": {"name": name}},
+            "overrides": (f"objective={name}",),
+            "samples": drawn,
+        }
+        make_run(tmp_path / name, final={"gold/reward": float(place), "gold/kl": 1.0 + place}, **told)
+    groups = grouped(find_runs([tmp_path]))
+    both = [group for group in groups if "one" not in group.label]
+    assert best_samples(both) == [(0.0, 1.5), (pytest.approx(math.log(2) - 0.5), 2.5)]
+    assert best_samples(groups) == []
+    assert tmp_path / "plots/pareto-kl.png" in compare_plots(both, tmp_path / "plots")

@@ -1,0 +1,57 @@
+"""What finished runs came to, one small file each: a ledger that was broken off goes on where it was."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import alignlab
+from alignlab.claims.plan import Job, Metrics
+from alignlab.training.run_folder import write_text
+
+PACKAGE = Path(alignlab.__file__).parent
+NO_NUMBERS = ("claims", "report")
+"""Packages that decide no number of a run."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Results in `results/`, runs that are under way in `runs/`, and what all of them share in `shared/`."""
+
+    folder: Path
+
+    def file(self, job: Job) -> Path:
+        """Of a result."""
+        return self.folder / "results" / f"{job.key}.json"
+
+    def run(self, job: Job) -> Path:
+        """The run folder of a job, there until its result is."""
+        return self.folder / "runs" / job.key
+
+    def read(self, job: Job) -> Mapping[str, Any] | None:
+        """The result of a job, or the error that it ended with."""
+        file = self.file(job)
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def results(self, job: Job) -> Metrics | None:
+        """The metrics of a finished job."""
+        found = self.read(job)
+        return None if found is None else found["metrics"]
+
+    def write(self, job: Job, metrics: Metrics, seconds: float) -> None:
+        """Keep a result, with the code that it comes from."""
+        told = {"overrides": job.overrides, "seconds": round(seconds, 2), "code": code(), "metrics": metrics}
+        write_text(self.file(job), json.dumps(told, indent=1) + "\n")
+
+
+@cache
+def code() -> str:
+    """A hash of all code that decides the numbers of a run."""
+    digest = hashlib.sha256()
+    files = [file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] not in NO_NUMBERS]
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,179 @@
+"""docs/claims.md: the ledger as a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignlab.claims.cache import Cache, code
+from alignlab.claims.plan import Job, Plan
+from alignlab.claims.verdict import FAILS, NOT_RUN, Finding, Outcome
+
+INTRODUCTION = """# Claims
+
+<!-- written by scripts/claims.py from claims/*.yaml and the results of runs; do not edit -->
+
+What papers say of their objectives and recipes, tried on the [embedded world](lab.md), where the reward is exact. A
+claim is a yaml of `claims/`: arms (overrides of `train.py`), the metric compared, the direction expected, and the
+margin below which an effect does not matter, all fixed before running. It says something about this world and this
+size of model, and about nothing else.
+
+```
+make claims                                 # run what is not cached, and write this page
+python scripts/claims.py lipo_lists         # one claim
+python scripts/claims.py --plan             # runs and minutes
+python scripts/claims.py --small            # every claim in miniature: the plumbing, no result
+```
+
+"""
+HEADER = """\
+| claim | effect | 95 % interval | verdict | minutes | plot |
+|---|---:|---:|---|---:|---|"""
+RULE = """## How it is judged
+
+Every arm runs on {seeds} seeds, and differences are paired over them: arms with the same data have the same rows and
+prompts at a seed. With d the mean difference in the direction expected, and m the margin, the least that matters:
+
+| expected | holds | does not hold |
+|---|---|---|
+| more (less: of the negated difference) | d > 0 | d < m: an effect that would matter is ruled out |
+| no less | d > -m | d < -m |
+| equal | -m < d < m | d > m or d < -m |
+
+Each is a one-sided t test at 0.025, in agreement with the 95 % intervals shown, Holm-corrected over the comparisons of
+the claim; what holds is not asked whether it does not. A claim holds where all of its comparisons do, and does not
+where one of them does not; whatever is in between is *not separable here*. A claim that does not hold stays, with what
+was tried.
+
+Settings are searched before, with the same few values for every arm, on {tuning} seeds that judge nothing; the best
+mean is taken. Where a claim has no search, all arms have the same settings. All runs share `claims/common.yaml`.
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim, what its runs said, and its pictures, relative to the page."""
+
+    plan: Plan
+    outcome: Outcome
+    pictures: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        """On the page."""
+        return self.plan.claim.name.replace("_", " ")
+
+
+def page(entries: Sequence[Entry], cache: Cache, before: str = "", renewed: Sequence[str] = ()) -> str:
+    """The whole page. With names in `renewed` all other claims stay as they are on the page `before`."""
+    rows, sections = _parts(before) if renewed else ({}, {})
+    kept = {entry.title for entry in entries if entry.plan.claim.name not in renewed} & rows.keys()
+    common = entries[0].plan.common
+    rule = RULE.format(
+        seeds=len(common.seeds),
+        tuning=len(common.tuning_seeds),
+    )
+    table = [rows[entry.title] if entry.title in kept else _row(entry, cache) for entry in entries]
+    lines = [INTRODUCTION + HEADER, *table, "", _note(entries, cache), "", rule]
+    for entry in entries:
+        lines += [sections[entry.title]] if entry.title in kept else _section(entry, cache)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def write_page(file: Path, entries: Sequence[Entry], cache: Cache, renewed: Sequence[str] = ()) -> None:
+    """Write it, with what is there of the claims that were not asked for."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    before = file.read_text(encoding="utf-8") if file.is_file() else ""
+    file.write_text(page(entries, cache, before, renewed), encoding="utf-8")
+
+
+def _parts(text: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Rows of the table and sections of a page, by their titles."""
+    rows = {line[3 : line.index("](")]: line for line in text.splitlines() if line.startswith("| [")}
+    sections = [f"## {part.rstrip()}\n" for part in text.split("\n## ")[1:]]
+    return rows, {section[3 : section.index("\n")]: section for section in sections}
+
+
+def _row(entry: Entry, cache: Cache) -> str:
+    claim, found = entry.plan.claim, entry.outcome.findings
+    effect, interval = (_effect(found[0]), _interval(found[0])) if found else ("", "")
+    plot = f"[plot]({entry.pictures[0]})" if entry.pictures else ""
+    minutes = _minutes(entry.plan, cache)
+    told = f"{minutes:.1f}" if minutes else ""
+    link = f"[{entry.title}](#{entry.title.replace(' ', '-')}): {claim.claim}"
+    return f"| {link} | {effect} | {interval} | {entry.outcome.verdict} | {told} | {plot} |"
+
+
+def _note(entries: Sequence[Entry], cache: Cache) -> str:
+    note = "Effect and interval are those of a claim's first comparison; minutes are of one core, all runs together."
+    stale = _stale(entries, cache)
+    if stale:
+        note += f" {stale} of these runs are of an earlier state of the code."
+    return note
+
+
+def _section(entry: Entry, cache: Cache) -> Iterator[str]:
+    plan, claim, outcome = entry.plan, entry.plan.claim, entry.outcome
+    yield f"## {entry.title}\n"
+    yield f"{claim.claim} ({claim.paper}). **{outcome.verdict}**\n"
+    if outcome.verdict == NOT_RUN:
+        done = sum(cache.read(job) is not None for job in _jobs(plan, cache))
+        yield f"Of {plan.count()} runs {done} are there. What will decide:\n"
+        yield "| comparison | expected | margin |\n|---|---|---:|"
+        for told in claim.comparisons:
+            yield f"| {told.title} | {told.expect.replace('_', ' ')} | {told.margin:g} |"
+    else:
+        yield "| | comparison | expected | margin | effect | 95 % interval | p | verdict |"
+        yield "|---|---|---|---:|---:|---:|---:|---|"
+        for place, finding in enumerate(outcome.findings, start=1):
+            c = finding.comparison
+            cells = [place, c.title, c.expect.replace("_", " "), f"{c.margin:g}"]
+            cells += [_effect(finding), _interval(finding), f"{finding.p_holds:.2g}", finding.verdict]
+            yield f"| {' | '.join(map(str, cells))} |"
+    yield ""
+    yield from _settings(plan, plan.chosen(cache.results))
+    if outcome.verdict == FAILS:
+        yield "What was tried: " + ("; ".join(claim.tried) or "nothing beyond this.") + "\n"
+    for file in entry.pictures:
+        yield f"![{entry.title}]({file})\n"
+
+
+def _settings(plan: Plan, chosen: Mapping[str, float | None]) -> Iterator[str]:
+    """What every arm is, and what its search found."""
+    claim, search = plan.claim, plan.claim.search
+    if claim.runs:
+        yield f"All arms: `{' '.join(claim.runs)}`\n"
+    if search:
+        values = ", ".join(f"{value:g}" for value in search.values)
+        count = len(plan.values) * len(plan.tuning_seeds)
+        yield f"Searched for every arm: `{search.key}` of {values}, by {search.by}, {count} runs an arm.\n"
+    yield f"| arm | overrides |{' ' + search.key + ' |' if search else ''}"
+    yield f"|---|---|{'---:|' if search else ''}"
+    for name, arm in claim.arms.items():
+        value = chosen.get(name)
+        told = "" if value is None else f"{value:g}"
+        as_other = f" (as {arm.tuned_as.replace('_', ' ')})" if arm.tuned_as else ""
+        line = f"`{' '.join(arm.runs)}`".replace("|", "\\|") if arm.runs else ""
+        yield f"| {name.replace('_', ' ')} | {line} |{f' {told}{as_other} |' if search else ''}"
+    yield ""
+
+
+def _effect(finding: Finding) -> str:
+    return f"{finding.mean:+.3g}"
+
+
+def _interval(finding: Finding) -> str:
+    return f"{finding.mean - finding.half:+.3g} to {finding.mean + finding.half:+.3g}"
+
+
+def _jobs(plan: Plan, cache: Cache) -> list[Job]:
+    return [*plan.search(), *plan.judging(cache.results)]
+
+
+def _minutes(plan: Plan, cache: Cache) -> float:
+    found = [cache.read(job) for job in _jobs(plan, cache)]
+    return sum(one["seconds"] for one in found if one is not None) / 60
+
+
+def _stale(entries: Sequence[Entry], cache: Cache) -> int:
+    found = {job.key: cache.read(job) for entry in entries for job in _jobs(entry.plan, cache)}
+    return sum(one["code"] != code() for one in found.values() if one is not None)

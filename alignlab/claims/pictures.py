@@ -1,0 +1,64 @@
+"""Pictures of the ledger: effects with their intervals and seeds, and curves over a setting."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from alignlab.claims.plan import Plan, Results
+from alignlab.claims.verdict import Outcome
+from alignlab.report.figures import finish, look, picture
+from alignlab.report.statistics import estimate
+
+
+def draw(plan: Plan, outcome: Outcome, results: Results, folder: Path) -> list[Path]:
+    """What there is to see of a claim that was run."""
+    if not outcome.findings:
+        return []
+    name = plan.claim.name
+    made = [_effects(outcome, folder / f"{name}.png")]
+    if plan.claim.curve:
+        made.append(_curve(plan, results, plan.claim.curve, folder / f"{name}-curve.png"))
+    return made
+
+
+def _effects(outcome: Outcome, file: Path) -> Path:
+    """Each comparison in units of its margin: mean, 95 % interval, seeds as dots, and the margin as a band."""
+    findings = list(outcome.findings)
+    with picture(file, (7.2, 1.3 + 0.55 * len(findings))) as axes:
+        axes.axvspan(-1, 1, color="#b8bec4", alpha=0.3, lw=0, label="within the margin")
+        axes.axvline(0, color="grey", lw=0.8)
+        for place, finding in enumerate(findings):
+            unit, style = finding.comparison.margin, look(place)
+            seeds = [one / unit for one in finding.by_seed]
+            axes.plot(seeds, [place] * len(seeds), "o", color=style["color"], ms=3.5, alpha=0.45)
+            axes.errorbar(
+                finding.mean / unit, place, xerr=finding.half / unit, fmt="D", color=style["color"], capsize=4
+            )
+        axes.set_yticks(range(len(findings)), [str(place + 1) for place in range(len(findings))])
+        axes.set_ylim(len(findings) - 0.4, -0.6)
+        finish(axes, x="effect, in units of the margin (95 % interval, dots are seeds)", y="comparison")
+    return file
+
+
+def _curve(plan: Plan, results: Results, curve: Mapping[str, str], file: Path) -> Path:
+    """Means over the seeds of all metrics `<of>/<number>`, by the number."""
+    chosen = plan.chosen(results)
+    with picture(file, (6.4, 4.2)) as axes:
+        for place, arm in enumerate(plan.claim.arms):
+            runs = [results(plan.job(arm, seed, chosen[arm])) or {} for seed in plan.seeds]
+            points = _numbers([*runs[0]], curve["of"])
+            if not points:
+                continue
+            about = [estimate([run[name] for run in runs]) for name, _ in points]
+            x, y, bar = [at for _, at in points], [one.mean for one in about], [one.half for one in about]
+            axes.errorbar(x, y, yerr=bar, **look(place), lw=1.6, ms=5, capsize=3, label=arm.replace("_", " "))
+        finish(axes, x=curve["x"], y="gold reward (mean and 95 % interval over seeds)")
+    return file
+
+
+def _numbers(names: Sequence[str], prefix: str) -> list[tuple[str, float]]:
+    found = []
+    for name in names:
+        head, _, last = name.rpartition("/")
+        if head == prefix and last.replace(".", "", 1).isdigit():
+            found.append((name, float(last)))
+    return sorted(found, key=lambda one: one[1])
