@@ -129,7 +129,10 @@ class PreferenceModule(L.LightningModule):
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
                 if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
                     check_start(self.objective, signals, batch.ids, tolerance=self.start_tolerance)
-                self.manual_backward(outcome.loss_over(totals) * (0 if batch.idle else ranks.world()))
+                share = outcome.loss_over(totals)
+                if ranks.world() > 1:  # engines average gradients, and want the same way back on every rank
+                    share = share * (0 if batch.idle else ranks.world()) + nothing(signals)
+                self.manual_backward(share)
             if not batch.idle:
                 meter.add(self._watched(signals, outcome))
         metrics = self._named(Meter.joined(ranks.gathered(meter)))
