@@ -56,6 +56,17 @@ def gathered(value: Any) -> list[Any]:
     return held
 
 
+def rows(own: Tensor) -> Tensor:
+    """The rows of all ranks in their order; each may have another number of them."""
+    counts = gathered(len(own))
+    if len(counts) == 1:
+        return own
+    padded = torch.cat([own, own.new_zeros(max(counts) - len(own), *own.shape[1:])])
+    received = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(received, padded)
+    return torch.cat([part[:count] for part, count in zip(received, counts, strict=True)])
+
+
 @contextmanager
 def main_first() -> Iterator[None]:
     """Rank 0 does it before the others, who find what it left on the disk. All ranks must come."""
@@ -111,10 +122,15 @@ def join(*, gpu: bool) -> None:
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=WAIT)
+        dist.init_process_group(backend(gpu=gpu), timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RunError(f"the {os.environ['WORLD_SIZE']} ranks did not meet at {where}: {error}") from error
+
+
+def backend(*, gpu: bool) -> str:
+    """What ranks talk by."""
+    return "cpu:gloo,cuda:nccl" if gpu else "gloo"
 
 
 def leave() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 
 from alignlab.config import resolvers
+from alignlab.config.overrides import without_resume
 from alignlab.config.plan import resolved
 from alignlab.config.resume import HARMLESS, differences, within
 from alignlab.errors import AlignlabError, ConfigError
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(runs) != 1:
         raise ConfigError("name one run folder: python scripts/rerun.py run=<folder>")
     manifest, more = manifest_of(Path(runs[0])), [text for text in arguments if not text.startswith("run=")]
-    line = again(manifest["overrides"])
+    line = without_resume(manifest["overrides"])
     if Path(manifest["working_directory"]).is_dir():  # where its relative paths are meant from
         os.chdir(manifest["working_directory"])
     require_same_config(manifest, [*manifest["searchpath"], *line])
@@ -53,11 +54,6 @@ def manifest_of(run: Path) -> dict[str, Any]:
         raise ConfigError(f"run={run}: there is no manifest.json")
     manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return manifest
-
-
-def again(overrides: Sequence[str]) -> list[str]:
-    """The overrides of a run without those that made it go on with another."""
-    return [text for text in overrides if not within(text.partition("=")[0], ("resume",))]
 
 
 def require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import nn
 
@@ -84,11 +83,6 @@ def world_of(config: Config) -> int:
     """How many ranks the config asks for."""
     trainer = config["trainer"]
     return int(trainer["devices"] * trainer["num_nodes"])
-
-
-def on_gpu(config: Config) -> bool:
-    """Whether the run computes on GPUs."""
-    return config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available()
 
 
 def _step_log(callbacks: Config, folder: RunFolder) -> Path | None:

@@ -1,7 +1,6 @@
 """The stages of a run, one after the other: those that are finished are passed over."""
 
 import logging
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 
 from alignlab import ranks
 from alignlab.config.build import build_stage, call
+from alignlab.config.card import card
 from alignlab.config.plan import Planned, placed
 from alignlab.config.schema import Config
 from alignlab.console import before_and_after, print_table
@@ -19,7 +19,7 @@ from alignlab.policies.adapters import merge
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
 from alignlab.recipes.whole import joined_metrics, publish, summarized
 from alignlab.report.page import write_report
-from alignlab.training.export import Trained, export, model_card
+from alignlab.training.export import export
 from alignlab.training.loggers.tensorboard_log import log_samples
 from alignlab.training.loggers.wandb_log import finish_wandb, log_results
 from alignlab.training.run_folder import RunFolder
@@ -122,7 +122,9 @@ def _trained(
     result = run_stage(replace(stage, on_rows=on_rows), folder)
     folder.write_json("manifest.json", {**run.manifest, **result.facts})
     if result.status == "finished" and folder.writes:
-        export(merge(result.model), result.tokenizer, folder.model, _card(run, config, result))
+        moments = {"initial": result.initial, "final": result.final}
+        told = card(config, run.config["model"], run.manifest, steps=result.steps, **moments)
+        export(merge(result.model), result.tokenizer, folder.model, told)
         folder.write_lines("samples.jsonl", result.samples)
     folder.update_summary(
         steps=result.steps,
@@ -133,25 +135,6 @@ def _trained(
         reference_margin=result.reference_margin,
     )
     return result
-
-
-def _card(run: Run, config: Config, result: Result) -> str:
-    """The README of the trained model."""
-    loss, data = config["objective"]["loss"], config["data"]
-    told = Trained(
-        objective=config["objective"]["name"],
-        hyper={key: value for key, value in loss.items() if key != "_target_"},
-        terms=[*config["regularizers"], *config["modifiers"]],
-        data=list(data.get("parts") or [data["name"]]),
-        pipeline=list(config["pipeline"]),
-        base=run.config["model"].get("path") or run.config["model"]["name"],
-        steps=result.steps,
-        command=shlex.join(["python", "train.py", *run.manifest["overrides"]]),
-        initial=result.initial,
-        final=result.final,
-        versions=run.manifest["versions"],
-    )
-    return model_card(told)
 
 
 def _report(folder: RunFolder) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from alignlab import ranks
-from alignlab.config.build import on_gpu
 from alignlab.config.mixture import parts_of
 from alignlab.config.schema import GROUPS, Config, at, misfits
 from alignlab.config.signatures import failure_of, misused_targets
@@ -23,6 +22,7 @@ from alignlab.policies.mode import resolve_mode
 from alignlab.signals import list_name
 from alignlab.targets import locate
 from alignlab.training.rows import lists_wanted, more_wanted
+from alignlab.training.spec import on_gpu
 from alignlab.training.strategies.deepspeed import misuses
 
 ABOVE_0 = (
@@ -236,7 +236,7 @@ def _ranks(config: Config) -> Iterator[str]:
             f"trainer.num_nodes={nodes}: start the command on every node with torchrun --nnodes={nodes} "
             f"--nproc-per-node={devices}, or use launcher=slurm"
         )
-    if on_gpu(config) and devices > max(1, torch.cuda.device_count()):
+    if on_gpu(config["trainer"]["accelerator"]) and devices > max(1, torch.cuda.device_count()):
         yield f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs"
     if lists < world:
         yield f"data.lists_per_step={lists}: {world} ranks share the lists of a step; raise it to {world} at least"

@@ -1,6 +1,5 @@
 """A checkpoint of a run as a plain Hugging Face folder."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,11 @@ import torch
 from omegaconf import OmegaConf
 
 from alignlab.config.build import call, with_adapters
-from alignlab.config.schema import Config
+from alignlab.config.card import card
 from alignlab.errors import ConfigError
 from alignlab.policies.adapters import merge
 from alignlab.training.checkpoints import step_of
-from alignlab.training.export import Trained, export, model_card
+from alignlab.training.export import export
 from alignlab.training.policy_weights import load_policy
 from alignlab.training.run_folder import RunFolder
 
@@ -30,7 +29,8 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
         model = model.to(torch.bfloat16)
     load_policy(model, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
-    export(merge(model), tokenizer, out, _card(run, config, step_of(checkpoint)))
+    told = card(config, config["model"], run.read_json("manifest.json"), steps=step_of(checkpoint))
+    export(merge(model), tokenizer, out, told)
     return checkpoint
 
 
@@ -52,21 +52,3 @@ def _config(run: RunFolder) -> dict[str, Any]:
         raise ConfigError(f"run={run.path}: no run folder (it has no config.yaml)")
     config: Any = OmegaConf.to_container(OmegaConf.load(file))
     return config
-
-
-def _card(run: RunFolder, config: Config, steps: int) -> str:
-    manifest, data = run.read_json("manifest.json"), config["data"]
-    told = Trained(
-        objective=config["objective"]["name"],
-        hyper={key: value for key, value in config["objective"]["loss"].items() if key != "_target_"},
-        terms=[*config["regularizers"], *config["modifiers"]],
-        data=list(data.get("parts") or [data["name"]]),
-        pipeline=list(config["pipeline"]),
-        base=config["model"].get("path") or config["model"]["name"],
-        steps=steps,
-        command=shlex.join(["python", "train.py", *manifest.get("overrides", ())]),
-        initial={},
-        final={},
-        versions=manifest.get("versions", {}),
-    )
-    return model_card(told)

@@ -17,13 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab import ranks
 from alignlab.config import resolvers
-from alignlab.config.build import on_gpu
 from alignlab.config.explain import explain
 from alignlab.config.run import follow, run
 from alignlab.config.slurm import requeue
 from alignlab.config.sweep import end_sweep
 from alignlab.errors import AlignlabError
 from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import on_gpu
 from alignlab.training.stop import Stopped, stopped_at_once
 from alignlab.training.strategies.launch import end_with_parent
 
@@ -83,7 +83,7 @@ def joined(cfg: DictConfig) -> Iterator[None]:
         yield
         return
     end_with_parent()
-    ranks.join(gpu=on_gpu(cfg))
+    ranks.join(gpu=on_gpu(cfg.trainer.accelerator))
     try:
         yield
     finally:

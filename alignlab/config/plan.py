@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alignlab.config.build import loader_of
 from alignlab.config.check import check
 from alignlab.config.explain import explain
+from alignlab.config.overrides import key_of
 from alignlab.config.schema import GROUPS, Config
 from alignlab.config.signatures import failure_of
 from alignlab.errors import ConfigError, nearest
@@ -109,7 +110,7 @@ def _stage_config(
 ) -> dict[str, Any]:
     """The config of a stage; of a group that it chooses anew, nothing stays of what an experiment set inside."""
     cfg, chosen = _compose(name, [*hydra, *combined(run, stage)]), _chosen(stage)
-    own = [text for text in stage if text.lstrip("+~").partition("=")[0].partition(".")[0] in chosen]
+    own = [text for text in stage if key_of(text).partition(".")[0] in chosen]
     alone = _compose(name, [*hydra, *own])
     OmegaConf.set_struct(cfg, False)
     for group, choice in chosen.items():

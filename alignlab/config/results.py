@@ -1,6 +1,5 @@
 """What the jobs of a sweep came to, read from their folders, wherever they ran."""
 
-import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alignlab.config.resume import within
+from alignlab.config.overrides import without_resume
+from alignlab.training.run_folder import RunFolder
 
 SMALLER = ("loss", "kl", "kl_exact")
 """Last parts of names of metrics that are better where they are smaller."""
@@ -64,13 +64,13 @@ class Setting:
 
 def read_job(folder: Path) -> Job:
     """What a folder tells of the job in it, as far as that has come."""
-    summary, manifest = (_json(folder / f"{name}.json") for name in ("summary", "manifest"))
+    summary, manifest = map(RunFolder(folder).read_json, ("summary.json", "manifest.json"))
     started = folder / "overrides.txt"
     overrides = started.read_text(encoding="utf-8").splitlines() if started.is_file() else []
     status = summary.get("status", "failed")
     return Job(
         folder=folder,
-        overrides=[text for text in overrides if not within(text.partition("=")[0], ("resume",))],
+        overrides=without_resume(overrides),
         searchpath=manifest.get("searchpath", []),
         status=status,
         error=summary.get("error", ""),
@@ -137,10 +137,6 @@ def _without_seed(job: Job) -> Iterator[str]:
     if not job.overrides:
         yield f"folder {job.folder.name}"
     yield from (text for text in job.overrides if not text.startswith("seed="))
-
-
-def _json(file: Path) -> dict:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _by_number(path: Path) -> tuple[Path, int, str]:

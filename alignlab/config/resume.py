@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from alignlab.config.overrides import key_of
 from alignlab.errors import ConfigError, RunError
 from alignlab.training.run_folder import RunFolder
 
@@ -30,7 +31,7 @@ ABSENT = "(absent)"
 
 def same_run(overrides: Sequence[str], allow: Sequence[str] = ()) -> list[str]:
     """What must be equal for two commands to be the same run; keys that may differ are left out."""
-    return sorted(o for o in overrides if not within(o.lstrip("+~").partition("=")[0], (*ELSEWHERE, *allow)))
+    return sorted(o for o in overrides if not within(key_of(o), (*ELSEWHERE, *allow)))
 
 
 def unfinished(base: Path, overrides: Sequence[str], allow: Sequence[str] = ()) -> Path | None:

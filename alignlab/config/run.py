@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -13,9 +14,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alignlab import ranks
-from alignlab.config.build import on_gpu, world_of
+from alignlab.config.build import world_of
 from alignlab.config.chain import Run, train
 from alignlab.config.logs import log_to
+from alignlab.config.overrides import quoted
 from alignlab.config.plan import Planned, composed, planned, resolved
 from alignlab.config.results import target_of
 from alignlab.config.resume import ABSENT, differences, require_same
@@ -24,6 +26,7 @@ from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
 from alignlab.training.loggers.wandb_log import finish_wandb
 from alignlab.training.manifest import environment
 from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import on_gpu
 from alignlab.training.stop import Stopped
 from alignlab.training.strategies.launch import started
 
@@ -76,8 +79,9 @@ def together(config: Mapping[str, Any], folder: RunFolder) -> Iterator[None]:
             f"{there} processes were started together, and trainer.devices={config['trainer']['devices']} times "
             f"trainer.num_nodes={config['trainer']['num_nodes']} is {wanted}: make them equal"
         )
-    gpu = on_gpu(config)
-    with started(wanted, folder.path, gpu=gpu) if wanted > there else nullcontext():
+    gpu = on_gpu(config["trainer"]["accelerator"])
+    again = [sys.executable, *sys.argv, f"hydra.run.dir={quoted(str(folder.path))}"]
+    with started(again, wanted, folder.path, gpu=gpu) if wanted > there else nullcontext():
         ranks.broadcast(folder.path)
         yield
 

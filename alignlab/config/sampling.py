@@ -27,6 +27,7 @@ from alignlab.policies.pretrained import load
 from alignlab.training.checkpoints import step_of
 from alignlab.training.gold import against, measure
 from alignlab.training.run_folder import RunFolder
+from alignlab.training.spec import on_gpu
 from alignlab.training.tensor_file import read
 
 
@@ -50,9 +51,7 @@ def points(run: RunFolder, overrides: Sequence[str], *, split: str = "validation
     splits, _ = rows_of(stage, start, tokenizer)
     rows = getattr(splits, split)
     prompts = [rows.messages(i) for i in range(min(stage.gold.prompts, len(rows)))]
-    device = torch.device(
-        "cuda" if torch.cuda.is_available() and stage.trainer.accelerator != "cpu" else "cpu"
-    )
+    device = torch.device("cuda" if on_gpu(stage.trainer.accelerator) else "cpu")
     encoder, start = Encoder(tokenizer), start.to(device)
     base, found = None, []
     for name, step, make in _policies(run, stage.load_model):

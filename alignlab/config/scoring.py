@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from alignlab.config.build import build_stage
 from alignlab.config.check import check
 from alignlab.config.inspect import composed, quiet, rows_of
+from alignlab.config.overrides import key_of
 from alignlab.config.plan import combined, model_at
 from alignlab.config.schema import GROUPS
 from alignlab.console import tracked
@@ -23,7 +24,7 @@ from alignlab.policies.products import cached_products
 from alignlab.policies.reference import cached_signals
 from alignlab.training.callbacks.validation import sources_of
 from alignlab.training.run_folder import RunFolder
-from alignlab.training.spec import Stage
+from alignlab.training.spec import Stage, on_gpu
 
 SPLITS = ("validation", "train")
 NAMES = {"name": "", "group": ""}
@@ -151,7 +152,7 @@ def _group(override: str) -> str:
     >>> [_group(text) for text in ("data=lab", "+data.path=/x", "model@other=tiny")]
     ['data', 'data', 'model']
     """
-    return override.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
+    return key_of(override).partition(".")[0].partition("@")[0]
 
 
 def _yaml(file: Path) -> dict[str, Any]:
@@ -166,8 +167,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _on_device(policy: CausalLM, stage: Stage) -> CausalLM:
-    on_gpu = torch.cuda.is_available() and stage.trainer.accelerator != "cpu"
-    return policy.to("cuda" if on_gpu else "cpu")
+    return policy.to("cuda" if on_gpu(stage.trainer.accelerator) else "cpu")
 
 
 def _logps(stage: Stage, policy: CausalLM, rows: TokenRows, what: str) -> Any:

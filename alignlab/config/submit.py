@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from alignlab.config import jobs, sbatch, slurm, snapshot
 from alignlab.config.jobs import Job
+from alignlab.config.overrides import key_of, quoted
 from alignlab.config.plan import resolved
 from alignlab.config.resolvers import unused
 from alignlab.config.results import target_of
@@ -120,13 +121,13 @@ class Sweep:
             sys.executable,
             str(program),
             *flags,
-            *(text for text in hydra.overrides.hydra if not within(_key(text), OWN)),
-            *([f"hydra.searchpath=[{','.join(map(_quoted, searched))}]"] if searched else []),
-            *(text for text in alone(hydra.overrides.task) if _key(text) not in ("resume", "resume.path")),
+            *(text for text in hydra.overrides.hydra if not within(key_of(text), OWN)),
+            *([f"hydra.searchpath=[{','.join(map(quoted, searched))}]"] if searched else []),
+            *(text for text in alone(hydra.overrides.task) if key_of(text) not in ("resume", "resume.path")),
             "resume=auto",
             "hydra.mode=RUN",
-            f"hydra.run.dir={_quoted(hydra.runtime.output_dir)}",
-            f"hydra.sweep.dir={_quoted(str(self.folder))}",
+            f"hydra.run.dir={quoted(hydra.runtime.output_dir)}",
+            f"hydra.sweep.dir={quoted(str(self.folder))}",
         ]
 
     def _awaited(self, sent: Sequence[Job], configs: Sequence[DictConfig]) -> list[JobReturn]:
@@ -170,15 +171,6 @@ def _without_hydra(config: DictConfig) -> DictConfig:
     with read_write(task), open_dict(task):
         del task["hydra"]
     return task
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
-def _quoted(text: str) -> str:
-    """As Hydra reads it back, whatever is in it."""
-    return "'" + text.replace("'", "\\'") + "'"
 
 
 def _link_logs(job: Job, below: Path, tasks: int) -> None:

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from alignlab.data.batches import StepLoader
 from alignlab.data.load import load_examples
 from alignlab.data.tokenize import Encoder
@@ -21,7 +19,7 @@ from alignlab.training.rows import (
 )
 from alignlab.training.select import selected
 from alignlab.training.setup import stop_ids
-from alignlab.training.spec import Stage
+from alignlab.training.spec import Stage, on_gpu
 
 
 def evaluate(stage: Stage) -> dict[str, float]:
@@ -31,8 +29,8 @@ def evaluate(stage: Stage) -> dict[str, float]:
     """
     examples = load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
     model, tokenizer = stage.load_model()
-    on_gpu = torch.cuda.is_available() and stage.trainer.accelerator != "cpu"
-    policy = CausalLM(model, packing=stage.packing).to("cuda" if on_gpu else "cpu")
+    policy = CausalLM(model, packing=stage.packing)
+    policy.to("cuda" if on_gpu(stage.trainer.accelerator) else "cpu")
     encoder = Encoder(tokenizer, stop_ids(model))
     splits, _ = selected(stage, policy, tokenize(stage, examples, encoder, model), examples, model.device)
     splits = replace(splits, train=splits.validation)  # nothing else is scored

@@ -85,7 +85,7 @@ class PreferenceModule(L.LightningModule):
         return nn.ModuleList([self.scorer, self.terms]) if self.terms else self.scorer
 
     @property
-    def _learned_terms(self) -> bool:
+    def learned_terms(self) -> bool:
         """Whether terms have parameters: engines then want them called on every rank, on idle ones too."""
         return any(True for _ in self.terms.parameters())
 
@@ -123,7 +123,7 @@ class PreferenceModule(L.LightningModule):
         for number, (batch, gathered) in enumerate(zip(step, statistics, strict=True), start=1):
             with self.engine.micro(self.trainer, last=number == len(step)):
                 signals = self.signals(batch)
-                if batch.idle and not self._learned_terms:
+                if batch.idle and not self.learned_terms:
                     self.manual_backward(nothing(signals))
                     continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
@@ -176,7 +176,7 @@ class PreferenceModule(L.LightningModule):
             moved = [batch.to(self.device) for batch in step]
             for batch, gathered in zip(moved, self._statistics(moved, score), strict=True):
                 signals = score(batch)
-                if batch.idle and not self._learned_terms:
+                if batch.idle and not self.learned_terms:
                     continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
                 if batch.idle:
@@ -230,10 +230,8 @@ class PreferenceModule(L.LightningModule):
         """Elements that each part of the loss counts over the whole step."""
         counts = [self.objective.counts(**data_signals(batch, torch.float32)) for batch in step]
         busy = torch.tensor([not batch.idle for batch in step], device=self.device)
-        return {
-            name: ranks.total((torch.stack([count[name] for count in counts]) * busy).sum())
-            for name in counts[0]
-        }
+        sums = [(torch.stack([count[name] for count in counts]) * busy).sum() for name in counts[0]]
+        return dict(zip(counts[0], ranks.total(torch.stack(sums)), strict=True))
 
     def _named(self, meter: Meter) -> dict[str, float]:
         """Metrics with the total loss in front: the weighted sum of its parts."""

@@ -12,11 +12,10 @@ from alignlab.errors import RunError
 from alignlab.training import tensor_file
 from alignlab.training.checkpoints import damage
 from alignlab.training.strategies.sharded_files import HELD, common, filled, opened
+from alignlab.training.strategies.shares import WEIGHT
 
 MODEL = "policy.model."
 """Before the names of the transformers model's own weights."""
-WEIGHT = "weight"
-"""Of what ranks hold of a weight, the weight itself."""
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from alignlab import ranks
 from alignlab.data.batches import StepLoader
 from alignlab.training.checkpoints import Checkpoints
 from alignlab.training.run_folder import RunFolder
-from alignlab.training.spec import Stage, TrainerSpec
+from alignlab.training.spec import Stage, TrainerSpec, on_gpu
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ def precision_of(spec: TrainerSpec) -> Any:
     """The precision that `auto` stands for: autocast to bfloat16 on a GPU that computes in it, else float32."""
     if spec.precision != "auto":
         return spec.precision
-    on_gpu = spec.accelerator != "cpu" and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    exact = not on_gpu(spec.accelerator) or not torch.cuda.is_bf16_supported(including_emulation=False)
+    return "32-true" if exact else "bf16-mixed"
 
 
 def start_tolerance(stage: Stage) -> float | None:

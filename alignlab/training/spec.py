@@ -34,6 +34,11 @@ class TrainerSpec:
     max_nonfinite: int = 10
 
 
+def on_gpu(accelerator: str) -> bool:
+    """Whether `trainer.accelerator` comes to a GPU on this machine."""
+    return accelerator != "cpu" and torch.cuda.is_available()
+
+
 @dataclass(frozen=True)
 class CheckpointSpec:
     """When a checkpoint is written and which ones stay; conf/callbacks/default.yaml says what each means."""

@@ -1,14 +1,12 @@
 """One cache for all end-to-end tests, and a clean process to run commands in."""
 
-import logging
-import os
 import sys
-import warnings
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
 
 from alignlab.config.cli import launch
+from tests.in_process import called
 from tests.repository import ROOT
 
 
@@ -27,20 +25,6 @@ def command(tmp_path, cache, monkeypatch, capfd):
 
     def run(*overrides):
         monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
-        before, handlers = dict(os.environ), list(logging.getLogger().handlers)
-        code = 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                launch(train.main)
-            except SystemExit as stop:
-                code = stop.code
-            finally:
-                os.environ.clear()
-                os.environ.update(before)
-                logging.captureWarnings(False)
-                logging.getLogger().handlers[:] = handlers
-        out, err = capfd.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err)
+        return called(partial(launch, train.main), capfd)
 
     return run

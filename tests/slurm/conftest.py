@@ -1,15 +1,13 @@
 """One cluster for all tests here, and the command line in this process, from where jobs are sent."""
 
-import logging
-import os
 import runpy
 import sys
-import warnings
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
 
 from tests.end_to_end.command import environment
+from tests.in_process import called
 from tests.repository import ROOT
 from tests.slurm.cluster import Cluster, missing
 
@@ -40,19 +38,8 @@ def command(cluster, cache, tmp_path, monkeypatch, capfd):
 
     def run(program, *overrides):
         monkeypatch.setattr(sys, "argv", [program, *overrides])
-        environ, handlers, code = dict(os.environ), list(logging.getLogger().handlers), 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                runpy.run_path(str(ROOT / program), run_name="__main__")
-            except SystemExit as stop:
-                code = stop.code
-            finally:
-                os.environ.clear()
-                os.environ.update(environ)
-                logging.captureWarnings(False)
-                logging.getLogger().handlers[:] = handlers
-        out, err = capfd.readouterr()
-        return SimpleNamespace(code=code or 0, out=out, err=err)
+        told = called(partial(runpy.run_path, str(ROOT / program), run_name="__main__"), capfd)
+        told.code = told.code or 0
+        return told
 
     return run

@@ -13,7 +13,6 @@ from torch.distributed.fsdp import CPUOffload, FullyShardedDataParallel, MixedPr
 from torch.distributed.fsdp.wrap import CustomPolicy
 
 from alignlab import ranks
-from alignlab.errors import ConfigError
 from alignlab.policies.decoder import layers_of
 from alignlab.training.strategies import shares
 from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
@@ -22,18 +21,7 @@ from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
 class Fsdp(Sharded):
     """Every decoder layer is put together where it runs; what is not in a layer, for the whole micro-batch."""
 
-    def __init__(
-        self,
-        *,
-        reshard_after_forward: bool = True,
-        cpu_offload: bool = False,
-        reduce: str = "every",
-    ) -> None:
-        super().__init__(reshard_after_forward=reshard_after_forward, cpu_offload=cpu_offload, reduce=reduce)
-        if cpu_offload and reduce == "every":
-            raise ConfigError(
-                "strategy=fsdp loses gradients with cpu_offload: set strategy.engine.reduce=last"
-            )
+    offloads_every = False
 
     def lightning(self, clip: float | None) -> Any:
         """Lightning's own, on CPUs too, with our checkpoints."""

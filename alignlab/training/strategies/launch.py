@@ -21,7 +21,7 @@ GRACE = 30.0
 
 
 @contextmanager
-def started(count: int, folder: Path, *, gpu: bool) -> Iterator[None]:
+def started(command: Sequence[str], count: int, folder: Path, *, gpu: bool) -> Iterator[None]:
     """This process is rank 0; the others run as long as this lasts, and write to `ranks/` of the folder.
 
     A rank that fails takes all with it.
@@ -46,7 +46,7 @@ def started(count: int, folder: Path, *, gpu: bool) -> Iterator[None]:
                 "LOCAL_RANK": str(rank),
                 STARTED_BY: str(os.getpid()),
             }
-            children.append(subprocess.Popen(command(folder), env=own, stdout=told, stderr=told))
+            children.append(subprocess.Popen(command, env=own, stdout=told, stderr=told))
         os.environ.update({**common, "RANK": "0", "LOCAL_RANK": "0"})
         ending = threading.Event()
         threading.Thread(target=_watch, args=(children, folder, ending), daemon=True).start()
@@ -65,12 +65,6 @@ def started(count: int, folder: Path, *, gpu: bool) -> Iterator[None]:
             _end(children)
             for name in (*common, "RANK", "LOCAL_RANK"):
                 os.environ.pop(name, None)
-
-
-def command(folder: Path, argv: Sequence[str] = ()) -> list[str]:
-    """What starts another rank of the run in this folder."""
-    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return [sys.executable, *(argv or sys.argv), f"hydra.run.dir='{quoted}'"]
 
 
 def end_with_parent() -> None:

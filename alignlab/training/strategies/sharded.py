@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from alignlab import ranks
-from alignlab.errors import RunError, one_of
+from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.training.strategies import shares
 from alignlab.training.strategies.engine import Engine
 from alignlab.training.strategies.sharded_files import Held, ShardedFiles
@@ -29,6 +29,8 @@ class Sharded(Engine):
     """
 
     shards = True
+    offloads_every = True
+    """Whether gradients may meet after every micro-batch with cpu_offload."""
 
     def __init__(
         self,
@@ -38,6 +40,10 @@ class Sharded(Engine):
         reduce: str = "every",
     ) -> None:
         one_of("strategy.engine.reduce", reduce, ("every", "last"))
+        if cpu_offload and reduce == "every" and not self.offloads_every:
+            raise ConfigError(
+                "strategy=fsdp loses gradients with cpu_offload: set strategy.engine.reduce=last"
+            )
         self.reshard_after_forward, self.cpu_offload, self.reduce = reshard_after_forward, cpu_offload, reduce
 
     def clip(self, module: Any) -> float:
@@ -63,7 +69,7 @@ class ShardedStrategy(ShardedFiles, ParallelStrategy):
     def __init__(self, **options: Any) -> None:
         self._alone = not dist.is_initialized()
         if self._alone:
-            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            backend = ranks.backend(gpu=torch.cuda.is_available())
             store = dist.HashStore()  # type: ignore[attr-defined]
             dist.init_process_group(backend, store=store, rank=0, world_size=1)
         super().__init__(**options)

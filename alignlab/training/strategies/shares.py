@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
@@ -169,12 +168,8 @@ def _squares(tensors: list[Tensor]) -> Tensor:
 def together(share: Share) -> Tensor:
     """The whole of a parameter. All ranks must ask."""
     flat = share.flat
-    if is_spread(share.parameter) and ranks.world() > 1:
-        counts = ranks.gathered(flat.numel())
-        padded = torch.cat([flat, flat.new_zeros(max(counts) - flat.numel())])
-        received = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(received, padded)
-        flat = torch.cat([part[:count] for part, count in zip(received, counts, strict=True)])
+    if is_spread(share.parameter):
+        flat = ranks.rows(flat)
     return flat.view(whole_shape(share.parameter))
 
 

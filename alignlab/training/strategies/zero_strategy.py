@@ -64,8 +64,7 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
         """DeepSpeed's engine takes the place of the scorer that it wraps."""
         import deepspeed
 
-        learned = any(True for _ in model.terms.parameters())
-        trained = _Trained(model.scorer, model.terms if learned else nn.ModuleDict())
+        trained = _Trained(model.scorer, model.terms if model.learned_terms else nn.ModuleDict())
         if self.zero_stage_3:
             deepspeed.zero.Init(module=trained, config_dict_or_path=self.config)
             for weight in model.scorer.policy.model.get_output_embeddings().parameters():
