@@ -48,7 +48,7 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
         run.folder.update_summary(timings=seconds, status=result.status)
         if result.stopped_by is None and run.folder.writes:
-            _report(run.folder)
+            _report(run.folder, drawn=run.config["report"])
             _show(run, result.steps, seconds["total"], {"before": result.initial, "after": result.final})
         return result.stopped_by
     folders: list[RunFolder] = []
@@ -65,7 +65,7 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
         return None
     publish(folders[-1], run.folder)
     run.folder.update_summary(status="finished")
-    _report(run.folder)
+    _report(run.folder, drawn=run.config["report"])
     moments = {"before": whole["initial"], **{told["name"]: told["final"] for told in whole["stages"]}}
     _show(run, whole["steps"], time.perf_counter() - began, moments)
     return None
@@ -96,7 +96,7 @@ def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
         folder.update_summary(timings=seconds, status=result.status)
         if result.stopped_by is None and folder.writes:
-            _report(folder)
+            _report(folder, drawn=run.config["report"])
     finally:
         finish_wandb(failed=False)
     return result.stopped_by
@@ -137,10 +137,10 @@ def _trained(
     return result
 
 
-def _report(folder: RunFolder) -> None:
+def _report(folder: RunFolder, *, drawn: bool) -> None:
     """Plots and page of what is finished. What fails here is told, and costs nobody a trained model."""
     try:
-        log_results(folder, write_report(folder))
+        log_results(folder, write_report(folder) if drawn else [])
         log_samples(folder)
     except Exception:
         log.warning("no report: python scripts/report.py runs=%s makes it anew", folder.path, exc_info=True)

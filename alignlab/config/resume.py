@@ -19,6 +19,7 @@ HARMLESS = (
     "cache_dir",
     "optimized_metric",
     "optimized_direction",
+    "report",
     "logger",
     "callbacks",
     "launcher",

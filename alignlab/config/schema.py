@@ -40,6 +40,7 @@ class Root:
     cache_dir: str
     optimized_metric: str
     optimized_direction: Literal["auto", "minimize", "maximize"]
+    report: bool
 
 
 @dataclass

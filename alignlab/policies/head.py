@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from alignlab.policies.linear_head import linear_logps
 
-CHUNK_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
-"""Logits alive at a time: 32 or 256 MB of float32."""
+CHUNK_ELEMENTS = {"cpu": 2**25, "cuda": 2**26}
+"""Logits alive at a time: 128 or 256 MB of float32. Fewer read the weights too often."""
 KEPT_ELEMENTS = 2**21
 """Logits that are kept for the backward: so few cost more to compute again than to keep."""
 
