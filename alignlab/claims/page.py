@@ -1,11 +1,12 @@
 """docs/claims.md: the ledger as a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from alignlab.claims.cache import Cache, code
-from alignlab.claims.plan import Job, Plan
+from alignlab.claims.plan import Job, Plan, Results
 from alignlab.claims.verdict import FAILS, NOT_RUN, Finding, Outcome
 
 INTRODUCTION = """# Claims
@@ -25,6 +26,8 @@ python scripts/claims.py --small            # every claim in miniature: the plum
 ```
 
 """
+SHOWN = {"gold/reward": "gold reward", "gold/kl": "KL, nats", "gold/length": "tokens"}
+"""What is told of every arm, as means over the seeds."""
 HEADER = """\
 | claim | effect | 95 % interval | verdict | minutes | plot |
 |---|---:|---:|---|---:|---|"""
@@ -45,7 +48,8 @@ where one of them does not; whatever is in between is *not separable here*. A cl
 was tried.
 
 Settings are searched before, with the same few values for every arm, on {tuning} seeds that judge nothing; the best
-mean is taken. Where a claim has no search, all arms have the same settings. All runs share `claims/common.yaml`.
+mean is taken. Where a claim has no search, all arms have the same settings. All runs share `claims/common.yaml`. Beside
+every arm stand what its answers came to, as means over the seeds that judge: gold reward, KL to the start, and length.
 """
 
 
@@ -60,7 +64,7 @@ class Entry:
     @property
     def title(self) -> str:
         """On the page."""
-        return self.plan.claim.name.replace("_", " ")
+        return _words(self.plan.claim.name)
 
 
 def page(entries: Sequence[Entry], cache: Cache, before: str = "", renewed: Sequence[str] = ()) -> str:
@@ -120,41 +124,61 @@ def _section(entry: Entry, cache: Cache) -> Iterator[str]:
         yield f"Of {plan.count()} runs {done} are there. What will decide:\n"
         yield "| comparison | expected | margin |\n|---|---|---:|"
         for told in claim.comparisons:
-            yield f"| {told.title} | {told.expect.replace('_', ' ')} | {told.margin:g} |"
+            yield f"| {told.title} | {_words(told.expect)} | {told.margin:g} |"
     else:
         yield "| | comparison | expected | margin | effect | 95 % interval | p | verdict |"
         yield "|---|---|---|---:|---:|---:|---:|---|"
         for place, finding in enumerate(outcome.findings, start=1):
             c = finding.comparison
-            cells = [place, c.title, c.expect.replace("_", " "), f"{c.margin:g}"]
+            cells = [place, c.title, _words(c.expect), f"{c.margin:g}"]
             cells += [_effect(finding), _interval(finding), f"{finding.p_holds:.2g}", finding.verdict]
             yield f"| {' | '.join(map(str, cells))} |"
     yield ""
-    yield from _settings(plan, plan.chosen(cache.results))
+    yield from _settings(plan, cache.results)
     if outcome.verdict == FAILS:
         yield "What was tried: " + ("; ".join(claim.tried) or "nothing beyond this.") + "\n"
     for file in entry.pictures:
         yield f"![{entry.title}]({file})\n"
 
 
-def _settings(plan: Plan, chosen: Mapping[str, float | None]) -> Iterator[str]:
-    """What every arm is, and what its search found."""
-    claim, search = plan.claim, plan.claim.search
+def _settings(plan: Plan, results: Results) -> Iterator[str]:
+    """What every arm is, what its search found, and what it came to."""
+    claim, search, chosen = plan.claim, plan.claim.search, plan.chosen(results)
     if claim.runs:
         yield f"All arms: `{' '.join(claim.runs)}`\n"
     if search:
         values = ", ".join(f"{value:g}" for value in search.values)
         count = len(plan.values) * len(plan.tuning_seeds)
         yield f"Searched for every arm: `{search.key}` of {values}, by {search.by}, {count} runs an arm.\n"
-    yield f"| arm | overrides |{' ' + search.key + ' |' if search else ''}"
-    yield f"|---|---|{'---:|' if search else ''}"
+        if at_ends := [_words(name) for name in plan.tuned() if chosen.get(name) in _ends(search.values)]:
+            yield f"At an end of these values, so that more might be better: {', '.join(at_ends)}.\n"
+    titles = ["arm", "overrides", *([search.key] if search else []), *SHOWN.values()]
+    yield f"| {' | '.join(titles)} |"
+    yield f"|---|---|{'---:|' * (len(titles) - 2)}"
     for name, arm in claim.arms.items():
         value = chosen.get(name)
         told = "" if value is None else f"{value:g}"
-        as_other = f" (as {arm.tuned_as.replace('_', ' ')})" if arm.tuned_as else ""
+        as_other = f" (as {_words(arm.tuned_as)})" if arm.tuned_as else ""
         line = f"`{' '.join(arm.runs)}`".replace("|", "\\|") if arm.runs else ""
-        yield f"| {name.replace('_', ' ')} | {line} |{f' {told}{as_other} |' if search else ''}"
+        cells = [_words(name), line, *([f"{told}{as_other}"] if search else []), *_means(plan, results, name)]
+        yield f"| {' | '.join(cells)} |"
     yield ""
+
+
+def _means(plan: Plan, results: Results, arm: str) -> list[str]:
+    """What the runs of an arm came to, over the seeds; empty while one is missing."""
+    chosen = plan.chosen(results)
+    runs = [results(plan.job(arm, seed, chosen[arm])) or {} for seed in plan.seeds] if arm in chosen else []
+    told = [[run[name] for run in runs if name in run] for name in SHOWN]
+    return [f"{fmean(values):.3g}" if len(values) == len(plan.seeds) else "" for values in told]
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _effect(finding: Finding) -> str:

@@ -39,6 +39,8 @@ def test_a_claim_that_holds(tmp_path):
     text = page([entry_of(tmp_path, plan, cache)], cache)
     assert "| +0.5 | +0.412 to +0.588 | holds | 9.0 | [plot](made_up.png) |" in text
     assert "`optimizer.lr` of 0.1, 0.2, by gold/reward, 4 runs an arm" in text
+    assert "At an end of these values, so that more might be better: ours, theirs." in text
+    assert "| ours | `objective=ipo` | 0.2 | 1.5 |  |  |" in text
     assert "What was tried" not in text
     assert "earlier state" not in text
     assert (tmp_path / "made_up.png").stat().st_size > 1000

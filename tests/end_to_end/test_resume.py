@@ -174,7 +174,8 @@ def test_a_second_run_in_the_same_folder_is_refused(command, tmp_path):
 
 def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path):
     line = (*SMALL, "scheduler=constant", "hydra.run.dir=run", "resume=auto")
-    assert command(*line, "trainer.max_steps=2").code == 0
+    assert command(*line, "trainer.max_steps=2", "report=false").code == 0
+    assert not (tmp_path / "run/report.html").exists()
     before = {
         p: p.read_bytes()
         for p in (tmp_path / "run").rglob("*")
@@ -191,3 +192,4 @@ def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path
     assert done.code == 0, done.err
     assert "going on with another setting: optimizer.lr: auto -> 0.001" in done.err
     assert summary(tmp_path / "run")["steps"] == 4
+    assert (tmp_path / "run/report.html").is_file()
