@@ -7,7 +7,7 @@ from statistics import fmean
 
 from alignlab.claims.cache import Cache, code
 from alignlab.claims.plan import Job, Plan, Results
-from alignlab.claims.verdict import FAILS, NOT_RUN, Finding, Outcome
+from alignlab.claims.verdict import FAILS, HOLDS, NOT_RUN, Finding, Outcome
 
 INTRODUCTION = """# Claims
 
@@ -104,13 +104,26 @@ def _row(entry: Entry, cache: Cache) -> str:
     minutes = _minutes(entry.plan, cache)
     told = f"{minutes:.1f}" if minutes else ""
     link = f"[{entry.title}](#{entry.title.replace(' ', '-')}): {claim.claim}"
-    return f"| {link} | {effect} | {interval} | {entry.outcome.verdict} | {told} | {plot} |"
+    return f"| {link} | {effect} | {interval} | {_verdict(entry.outcome)} | {told} | {plot} |"
+
+
+def _verdict(outcome: Outcome) -> str:
+    """Of a claim, with how many of its comparisons hold where not all of several do."""
+    count = len(outcome.findings)
+    if count < 2 or outcome.verdict == HOLDS:
+        return outcome.verdict
+    holding = sum(finding.verdict == HOLDS for finding in outcome.findings)
+    return f"{outcome.verdict} ({holding} of its {count} comparisons do)"
 
 
 def _note(entries: Sequence[Entry], cache: Cache) -> str:
     note = "Effect and interval are those of a claim's first comparison; minutes are of one core, all runs together."
-    stale = _stale(entries, cache)
-    if stale:
+    found = {job.key: cache.read(job) for entry in entries for job in _jobs(entry.plan, cache)}
+    done = [one for one in found.values() if one is not None]
+    if all(entry.outcome.findings for entry in entries):
+        minutes = sum(one["seconds"] for one in done) / 60
+        note += f" The whole ledger is {len(done)} runs and {minutes:.0f} of these minutes."
+    if stale := sum(one["code"] != code() for one in done):
         note += f" {stale} of these runs are of an earlier state of the code."
     return note
 
@@ -118,7 +131,7 @@ def _note(entries: Sequence[Entry], cache: Cache) -> str:
 def _section(entry: Entry, cache: Cache) -> Iterator[str]:
     plan, claim, outcome = entry.plan, entry.plan.claim, entry.outcome
     yield f"## {entry.title}\n"
-    yield f"{claim.claim} ({claim.paper}). **{outcome.verdict}**\n"
+    yield f"{claim.claim} ({claim.paper}). **{_verdict(outcome)}**\n"
     if outcome.verdict == NOT_RUN:
         done = sum(cache.read(job) is not None for job in _jobs(plan, cache))
         yield f"Of {plan.count()} runs {done} are there. What will decide:\n"
@@ -196,8 +209,3 @@ def _jobs(plan: Plan, cache: Cache) -> list[Job]:
 def _minutes(plan: Plan, cache: Cache) -> float:
     found = [cache.read(job) for job in _jobs(plan, cache)]
     return sum(one["seconds"] for one in found if one is not None) / 60
-
-
-def _stale(entries: Sequence[Entry], cache: Cache) -> int:
-    found = {job.key: cache.read(job) for entry in entries for job in _jobs(entry.plan, cache)}
-    return sum(one["code"] != code() for one in found.values() if one is not None)

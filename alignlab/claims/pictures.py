@@ -4,9 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignlab.claims.plan import Plan, Results
-from alignlab.claims.verdict import Outcome
-from alignlab.report.figures import finish, look, picture
+from alignlab.claims.verdict import FAILS, HOLDS, OPEN, Outcome
+from alignlab.report.figures import COLOURS, finish, look, picture
 from alignlab.report.statistics import estimate
+
+STYLES = {
+    HOLDS: {"color": COLOURS[0], "marker": "o"},
+    FAILS: {"color": COLOURS[1], "marker": "s"},
+    OPEN: {"color": "#7a7a7a", "marker": "D"},
+}
+"""Of comparisons, by what was found."""
 
 
 def draw(plan: Plan, outcome: Outcome, results: Results, folder: Path) -> list[Path]:
@@ -26,16 +33,21 @@ def _effects(outcome: Outcome, file: Path) -> Path:
     with picture(file, (7.2, 1.3 + 0.55 * len(findings))) as axes:
         axes.axvspan(-1, 1, color="#b8bec4", alpha=0.3, lw=0, label="within the margin")
         axes.axvline(0, color="grey", lw=0.8)
+        named = set[str]()
         for place, finding in enumerate(findings):
-            unit, style = finding.comparison.margin, look(place)
+            unit, style = finding.comparison.margin, STYLES[finding.verdict]
+            label = None if finding.verdict in named else finding.verdict
+            named.add(finding.verdict)
             seeds = [one / unit for one in finding.by_seed]
             axes.plot(seeds, [place] * len(seeds), "o", color=style["color"], ms=3.5, alpha=0.45)
-            axes.errorbar(
-                finding.mean / unit, place, xerr=finding.half / unit, fmt="D", color=style["color"], capsize=4
-            )
-        axes.set_yticks(range(len(findings)), [str(place + 1) for place in range(len(findings))])
+            mean, half = finding.mean / unit, finding.half / unit
+            axes.errorbar(mean, place, xerr=half, **style, ls="", ms=6, capsize=4, label=label)
+        told = [
+            f"{place}, {one.comparison.expect.replace('_', ' ')}" for place, one in enumerate(findings, 1)
+        ]
+        axes.set_yticks(range(len(findings)), told)
         axes.set_ylim(len(findings) - 0.4, -0.6)
-        finish(axes, x="effect, in units of the margin (95 % interval, dots are seeds)", y="comparison")
+        finish(axes, x="effect, in units of the margin (95 % interval, dots are seeds)", y="expected")
     return file
 
 
