@@ -13,7 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from alignlab.policies.linear_head import linear_logps
 
 CHUNK_ELEMENTS = {"cpu": 2**25, "cuda": 2**26}
-"""Logits alive at a time: 128 or 256 MB of float32. Fewer read the weights too often."""
+"""Logits alive at a time: 128 or 256 MB of float32. Fewer read the weights too often, and blocks of up to 32 MB are
+kept by the C library when they are freed, in pieces that nothing else fits into."""
 KEPT_ELEMENTS = 2**21
 """Logits that are kept for the backward: so few cost more to compute again than to keep."""
 

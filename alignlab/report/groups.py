@@ -118,3 +118,21 @@ def _seeds(override: str) -> bool:
 def _by_number(path: Path) -> tuple[Path, int, str]:
     """Jobs of a sweep by their number: 2 before 10."""
     return path.parent, int(path.name) if path.name.isdigit() else -1, path.name
+
+
+def grid(groups: Sequence[Group]) -> tuple[tuple[str, list[str]], tuple[str, list[str]]] | None:
+    """The two settings of a sweep over just two, with their values in order; None of any other."""
+    keys = list(dict.fromkeys(key for group in groups for key in group.choices))
+    if len(keys) != 2 or any(len(group.choices) != 2 for group in groups):
+        return None
+    values = [sorted({group.choices[key] for group in groups}, key=_in_order) for key in keys]
+    if min(map(len, values)) < 2:
+        return None
+    return (keys[0], values[0]), (keys[1], values[1])
+
+
+def _in_order(value: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(value), ""
+    except ValueError:
+        return 1, 0.0, value

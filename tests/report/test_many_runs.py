@@ -7,11 +7,12 @@ import math
 import pytest
 
 from alignlab.errors import ConfigError, RunError
-from alignlab.report import comparison
-from alignlab.report.comparison import MOST_GROUPS, best_samples, compare_plots, curve, front, grid, ranked
+from alignlab.report import comparison, tradeoffs
+from alignlab.report.comparison import compare_plots, curve, ranked
 from alignlab.report.formats import as_csv, as_latex, as_markdown
-from alignlab.report.groups import find_runs, grouped, short_names
+from alignlab.report.groups import find_runs, grid, grouped, short_names
 from alignlab.report.table import comparable, make_table, told
+from alignlab.report.tradeoffs import MOST_GROUPS, Shown, best_samples, front, lines
 from tests.report.runs import make_run, make_sweep
 
 SEEDS = range(4)
@@ -210,7 +211,8 @@ def test_of_many_rows_the_best_have_the_curves_and_the_front_the_names(tmp_path,
     assert [group.label for group in ranked(groups)][:2] == ["optimizer.lr=0", "optimizer.lr=1"]
     assert short_names(groups)["optimizer.lr=3"] == "lr=3"
     legends = {}
-    monkeypatch.setattr(comparison, "finish", lambda axes, **_: legends.update({axes: names_of(axes)}))
+    for module in (comparison, tradeoffs):
+        monkeypatch.setattr(module, "finish", lambda axes, **_: legends.update({axes: names_of(axes)}))
     made = {file.name for file in compare_plots(groups, tmp_path / "out")}
     assert {"pareto-kl.png", "frontier.png", "curve-loss.png"} <= made
     assert max(len(names) for names in legends.values()) <= MOST_GROUPS + 4
@@ -273,3 +275,25 @@ def test_best_of_n_of_the_start_beside_the_reward(tmp_path):
     assert best_samples(both) == [(0.0, 1.5), (pytest.approx(math.log(2) - 0.5), 2.5)]
     assert best_samples(groups) == []
     assert tmp_path / "plots/pareto-kl.png" in compare_plots(both, tmp_path / "plots")
+
+
+def test_rows_that_a_number_sets_apart_make_a_line(tmp_path):
+    """One for each objective, in order of the number; rows of two numbers' values or of one setting make none."""
+    for name in ("dpo", "ipo"):
+        for rate in ("1e-3", "5e-5", "1e-4"):
+            make_run(
+                tmp_path / name / rate,
+                overrides=(f"objective={name}", f"optimizer.lr={rate}"),
+                config={"objective": {"name": name}, "optimizer": {"lr": float(rate)}},
+                final={"gold/reward": 1.0, "gold/kl": 1.0},
+            )
+    groups = grouped(find_runs([tmp_path]))
+    rows = [Shown(group, group.label, place) for place, group in enumerate(groups)]
+    found = lines(rows)
+    assert list(found) == ["objective=dpo", "objective=ipo"]
+    for name, line in found.items():
+        assert [row.group.choices["optimizer.lr"] for row in line] == ["5e-5", "1e-4", "1e-3"]
+        assert all(f"objective={row.group.choices['objective']}" == name for row in line)
+    assert lines([row for row in rows if row.group.choices["optimizer.lr"] != "1e-4"]) == {}
+    assert lines([row for row in rows if row.group.choices["objective"] == "dpo"]) == {}
+    assert tmp_path / "plots/pareto-kl.png" in compare_plots(groups, tmp_path / "plots")
