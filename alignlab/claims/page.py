@@ -77,7 +77,7 @@ def page(entries: Sequence[Entry], cache: Cache, before: str = "", renewed: Sequ
         tuning=len(common.tuning_seeds),
     )
     table = [rows[entry.title] if entry.title in kept else _row(entry, cache) for entry in entries]
-    lines = [INTRODUCTION + HEADER, *table, "", _note(entries, cache), "", rule]
+    lines = [INTRODUCTION + HEADER, *table, "", _note(entries, cache, table), "", rule]
     for entry in entries:
         lines += [sections[entry.title]] if entry.title in kept else _section(entry, cache)
     return "\n".join(lines).rstrip() + "\n"
@@ -116,14 +116,13 @@ def _verdict(outcome: Outcome) -> str:
     return f"{outcome.verdict} ({holding} of its {count} comparisons do)"
 
 
-def _note(entries: Sequence[Entry], cache: Cache) -> str:
+def _note(entries: Sequence[Entry], cache: Cache, table: Sequence[str]) -> str:
     note = "Effect and interval are those of a claim's first comparison; minutes are of one core, all runs together."
+    minutes = [row.split("|")[-3].strip() for row in table]
+    if all(minutes):
+        note += f" The whole ledger took {sum(map(float, minutes)):.0f}."
     found = {job.key: cache.read(job) for entry in entries for job in _jobs(entry.plan, cache)}
-    done = [one for one in found.values() if one is not None]
-    if all(entry.outcome.findings for entry in entries):
-        minutes = sum(one["seconds"] for one in done) / 60
-        note += f" The whole ledger is {len(done)} runs and {minutes:.0f} of these minutes."
-    if stale := sum(one["code"] != code() for one in done):
+    if stale := sum(one["code"] != code() for one in found.values() if one is not None):
         note += f" {stale} of these runs are of an earlier state of the code."
     return note
 
