@@ -32,7 +32,7 @@ class Cache:
         return self.folder / "runs" / job.key
 
     def read(self, job: Job) -> Mapping[str, Any] | None:
-        """The result of a job, or the error that it ended with."""
+        """The result of a job, with its seconds and code; None where there is none."""
         file = self.file(job)
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 

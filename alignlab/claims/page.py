@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from alignlab.claims.cache import Cache, code
-from alignlab.claims.plan import Job, Plan, Results
+from alignlab.claims.plan import Job, Metrics, Plan, Results
 from alignlab.claims.verdict import FAILS, HOLDS, NOT_RUN, Finding, Outcome
 
 INTRODUCTION = """# Claims
@@ -72,10 +72,7 @@ def page(entries: Sequence[Entry], cache: Cache, before: str = "", renewed: Sequ
     rows, sections = _parts(before) if renewed else ({}, {})
     kept = {entry.title for entry in entries if entry.plan.claim.name not in renewed} & rows.keys()
     common = entries[0].plan.common
-    rule = RULE.format(
-        seeds=len(common.seeds),
-        tuning=len(common.tuning_seeds),
-    )
+    rule = RULE.format(seeds=len(common.seeds), tuning=len(common.tuning_seeds))
     table = [rows[entry.title] if entry.title in kept else _row(entry, cache) for entry in entries]
     lines = [INTRODUCTION + HEADER, *table, "", _note(entries, cache, table), "", rule]
     for entry in entries:
@@ -171,18 +168,21 @@ def _settings(plan: Plan, results: Results) -> Iterator[str]:
         value = chosen.get(name)
         told = "" if value is None else f"{value:g}"
         as_other = f" (as {_words(arm.tuned_as)})" if arm.tuned_as else ""
+        jobs = plan.of_arm(name, value) if name in chosen else []
+        means = _means([results(job) or {} for job in jobs])
         line = f"`{' '.join(arm.runs)}`".replace("|", "\\|") if arm.runs else ""
-        cells = [_words(name), line, *([f"{told}{as_other}"] if search else []), *_means(plan, results, name)]
+        cells = [_words(name), line, *([f"{told}{as_other}"] if search else []), *means]
         yield f"| {' | '.join(cells)} |"
     yield ""
 
 
-def _means(plan: Plan, results: Results, arm: str) -> list[str]:
+def _means(runs: Sequence[Metrics]) -> list[str]:
     """What the runs of an arm came to, over the seeds; empty while one is missing."""
-    chosen = plan.chosen(results)
-    runs = [results(plan.job(arm, seed, chosen[arm])) or {} for seed in plan.seeds] if arm in chosen else []
-    told = [[run[name] for run in runs if name in run] for name in SHOWN]
-    return [f"{fmean(values):.3g}" if len(values) == len(plan.seeds) else "" for values in told]
+    known = [bool(runs) and all(name in run for run in runs) for name in SHOWN]
+    return [
+        f"{fmean(run[name] for run in runs):.3g}" if told else ""
+        for name, told in zip(SHOWN, known, strict=True)
+    ]
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

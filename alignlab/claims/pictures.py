@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alignlab.claims.plan import Plan, Results
 from alignlab.claims.verdict import FAILS, HOLDS, OPEN, Outcome
-from alignlab.report.figures import COLOURS, finish, look, picture
+from alignlab.report.figures import COLOURS, PALE, finish, look, picture
 from alignlab.report.statistics import estimate
 
 STYLES = {
@@ -31,7 +31,7 @@ def _effects(outcome: Outcome, file: Path) -> Path:
     """Each comparison in units of its margin: mean, 95 % interval, seeds as dots, and the margin as a band."""
     findings = list(outcome.findings)
     with picture(file, (7.2, 1.3 + 0.55 * len(findings))) as axes:
-        axes.axvspan(-1, 1, color="#b8bec4", alpha=0.3, lw=0, label="within the margin")
+        axes.axvspan(-1, 1, color=PALE, alpha=0.3, lw=0, label="within the margin")
         axes.axvline(0, color="grey", lw=0.8)
         named = set[str]()
         for place, finding in enumerate(findings):
@@ -56,7 +56,7 @@ def _curve(plan: Plan, results: Results, curve: Mapping[str, str], file: Path) -
     chosen = plan.chosen(results)
     with picture(file, (6.4, 4.2)) as axes:
         for place, arm in enumerate(plan.claim.arms):
-            runs = [results(plan.job(arm, seed, chosen[arm])) or {} for seed in plan.seeds]
+            runs = [results(job) or {} for job in plan.of_arm(arm, chosen[arm])]
             points = _numbers([*runs[0]], curve["of"])
             if not points:
                 continue

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from statistics import fmean
 
 from alignlab.claims.spec import Claim, Common
+from alignlab.config.overrides import key_of
 
 SMALL_SEEDS = 2
 
@@ -103,8 +104,11 @@ class Plan:
 
     def judging(self, results: Results) -> list[Job]:
         """Every run that judges, of the arms whose search is done."""
-        chosen = self.chosen(results)
-        return [self.job(arm, seed, value) for arm, value in chosen.items() for seed in self.seeds]
+        return [job for arm, value in self.chosen(results).items() for job in self.of_arm(arm, value)]
+
+    def of_arm(self, arm: str, value: float | None) -> list[Job]:
+        """The runs that judge an arm, by seed, with the value that its search chose."""
+        return [self.job(arm, seed, value) for seed in self.seeds]
 
     def count(self) -> int:
         """Runs in all."""
@@ -119,7 +123,7 @@ def merged(*parts: Sequence[str]) -> list[str]:
     """
     found: dict[str, str] = {}
     for text in (text for part in parts for text in part):
-        key = text.partition("=")[0].lstrip("+~")
+        key = key_of(text)
         found.pop(key, None)
         found[key] = text
     return list(found.values())

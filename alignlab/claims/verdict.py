@@ -68,9 +68,7 @@ def judged(plan: Plan, results: Results) -> Outcome:
     chosen = plan.chosen(results)
     if chosen.keys() < plan.claim.arms.keys():
         return Outcome([])
-    runs = {
-        arm: [results(plan.job(arm, seed, value)) for seed in plan.seeds] for arm, value in chosen.items()
-    }
+    runs = {arm: [*map(results, plan.of_arm(arm, value))] for arm, value in chosen.items()}
     whole = {arm: [one for one in found if one is not None] for arm, found in runs.items()}
     if any(len(found) < len(plan.seeds) for found in whole.values()):
         return Outcome([])

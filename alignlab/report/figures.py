@@ -8,6 +8,8 @@ from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 """Of Okabe and Ito, but for the last one; their yellow is too pale for a line."""
+PALE = "#b8bec4"
+"""What stands in the background."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", ":", "-.")
 DPI = 120

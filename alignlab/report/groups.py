@@ -131,8 +131,18 @@ def grid(groups: Sequence[Group]) -> tuple[tuple[str, list[str]], tuple[str, lis
     return (keys[0], values[0]), (keys[1], values[1])
 
 
-def _in_order(value: str) -> tuple[int, float, str]:
+def number_of(text: str) -> float | None:
+    """The number that a setting is; None of a word.
+
+    >>> number_of("1e-4"), number_of("dpo")
+    (0.0001, None)
+    """
     try:
-        return 0, float(value), ""
+        return float(text)
     except ValueError:
-        return 1, 0.0, value
+        return None
+
+
+def _in_order(value: str) -> tuple[int, float, str]:
+    number = number_of(value)
+    return (1, 0.0, value) if number is None else (0, number, "")

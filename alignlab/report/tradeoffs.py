@@ -9,8 +9,8 @@ from typing import Any
 
 from alignlab.console import SHOWN
 from alignlab.metrics.frontier import best_of_n, best_reward
-from alignlab.report.figures import finish, look, picture, size
-from alignlab.report.groups import Group, grid, metrics_of
+from alignlab.report.figures import PALE, finish, look, picture, size
+from alignlab.report.groups import Group, grid, metrics_of, number_of
 from alignlab.report.table import comparable, told
 
 MOST_GROUPS = 16
@@ -23,7 +23,6 @@ MOST_SAMPLES = 64
 """Samples that best-of-n is drawn up to."""
 FRONT = "Pareto front of the means"
 BEST_OF_N = "best of n of the start"
-PALE = "#b8bec4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +121,7 @@ def lines(rows: Sequence[Shown]) -> dict[str, list[Shown]]:
     """
     found = grid([row.group for row in rows])
     for (number, values), (other, names) in (found[::-1], found) if found else ():
-        if len(values) >= FEWEST_IN_LINE and all(map(_is_number, values)) and len(names) <= MOST_GROUPS:
+        if len(values) >= FEWEST_IN_LINE and None not in map(number_of, values) and len(names) <= MOST_GROUPS:
             short = other.rpartition(".")[2]
             return {
                 f"{short}={name}": sorted(
@@ -132,14 +131,6 @@ def lines(rows: Sequence[Shown]) -> dict[str, list[Shown]]:
                 for name in names
             }
     return {}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _tradeoff(axes: Any, points: Points, cost: str, reward: str) -> None:
