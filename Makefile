@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help install train test test-fast check format sweep smollm2 chaos claims clean
+.PHONY: help install lock train test test-fast check format sweep smollm2 chaos claims clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -13,17 +13,23 @@ help: ## Show this list
 install: $(VENV)/.installed ## Make .venv and install alignlab with its development tools
 
 # Without an NVIDIA device torch comes first and alone, pinned, and only where that build brings no CUDA packages.
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' >/dev/null 2>&1; then \
-	  if $(PIP) install --dry-run -q --report - -r constraints.txt | grep -q '"name": "nvidia'; then \
+	  if $(PIP) install --dry-run -q --report - -c requirements.lock torch | grep -q '"name": "nvidia'; then \
 	    echo 'error: no NVIDIA device here, and pip would fetch the CUDA build of torch (several GB).'; \
 	    echo 'Point pip at the CPU wheels of PyTorch (PIP_INDEX_URL or PIP_FIND_LINKS), then: make install'; exit 1; \
 	  fi; \
-	  $(PIP) install -q -r constraints.txt; \
+	  $(PIP) install -q -c requirements.lock torch; \
 	fi
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) install -q -c requirements.lock -e '.[dev]'
 	touch $@
+
+lock: install ## Write requirements.lock from .venv, with all that CI installs
+	$(PIP) install -q -e '.[dev,oracles,deepspeed]'
+	sed -n '/^#/p' requirements.lock > $(VENV)/lock
+	$(PIP) freeze --exclude-editable | grep -v '^nvidia' | sed 's/+.*//' >> $(VENV)/lock
+	mv $(VENV)/lock requirements.lock
 
 train: install ## Train the embedded default (ARGS="objective=ipo ..." for more)
 	$(BIN)/python train.py $(ARGS)

@@ -23,6 +23,7 @@ NOISE = (
     ".*LeafSpec.*",
     ".*module.s. in eval mode at the start of training.*",
     ".*`srun` command is available.*",
+    ".*is_gradient_checkpointing. is deprecated.*",
 )
 """Warnings of libraries about things that are as they should be."""
 

@@ -22,54 +22,40 @@ def lora(
     alpha: int = 32,
     target_modules: str | Sequence[str] = "all-linear",
 ) -> tuple[Any, Any]:
-    """(model, tokenizer) with LoRA layers of rank `r` (arXiv:2106.09685); only these train.
+    """(model, tokenizer), the model inside peft's own with LoRA layers of rank `r` (arXiv:2106.09685); only these train.
 
     They start at zero, so the model starts as it was. No dropout: a score is a fact.
 
     Raises ConfigError without the package `peft`, and for modules that the model does not have.
     """
     try:
-        from peft import LoraConfig
+        from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ConfigError("peft=lora needs the package peft: pip install 'alignlab[peft]'") from error
     model, tokenizer = load()
     wanted = target_modules if isinstance(target_modules, str) else list(target_modules)
     config = LoraConfig(r=r, lora_alpha=alpha, target_modules=wanted, task_type="CAUSAL_LM")
     try:
-        model.add_adapter(config)
+        return get_peft_model(model, config), tokenizer
     except ValueError as error:
         raise ConfigError(f"peft.target_modules={target_modules}: {str(error).partition('. ')[0]}") from error
-    return model, tokenizer
 
 
 def has_adapter(model: Any) -> bool:
     """Whether adapters are in the model."""
-    return bool(getattr(model, "_hf_peft_config_loaded", False))
+    return hasattr(model, "peft_config")
 
 
 @contextmanager
 def switched_off(model: Any) -> Iterator[None]:
     """The model without its adapters, as long as this lasts."""
-    model.disable_adapters()
-    try:
+    with model.disable_adapter():
         yield
-    finally:
-        model.enable_adapters()
 
 
 def merge(model: Any) -> Any:
     """The same model as a plain one: what the adapters learned added to its weights."""
-    if not has_adapter(model):
-        return model
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for name, layer in list(model.named_modules()):
-        if isinstance(layer, BaseTunerLayer):
-            layer.merge()
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, layer.get_base_layer())
-    model._hf_peft_config_loaded = False
-    return model
+    return model.merge_and_unload() if has_adapter(model) else model
 
 
 class WithoutAdapter:

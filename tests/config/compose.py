@@ -9,9 +9,8 @@ from alignlab.config import resolvers
 from alignlab.config.run import resolved
 from alignlab.errors import ConfigError
 from alignlab.objectives.load import choices
-from tests.vectors import FILE
+from tests.repository import SHARED
 
-SHARED = FILE.parents[1]
 STORIES = SHARED / "data/models/stories260k"
 
 

@@ -1,6 +1,5 @@
 """The toy shows what the paper says of DPO, and what a likelihood term mends."""
 
-import json
 import math
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from alignlab.errors import ConfigError
 from alignlab.evaluation.toy3d import START, by_probability, toy3d, train
 from alignlab.objectives.load import load_objective
-from tests.vectors import FILE, needs_vectors
+from tests.vectors import more
 
 
 def test_dpo_drops_degrades_and_disperses():
@@ -58,9 +57,8 @@ def slopes(chosen, rejected, beta, alpha=1.0):
     return by_probability(loss, logps)[0].tolist()
 
 
-@needs_vectors
 def test_the_vector_of_3d_properties():
-    vectors = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))
+    vectors = more()
     told, expected = (vectors["D2_3d"][side] for side in ("inputs", "outputs"))
     chosen, rejected = slopes(told["pi_plus"], told["pi_minus"], told["beta"], told["alpha"])
     found = {"d_pi_plus": chosen, "d_pi_minus": rejected, "ratio_minus_over_plus": rejected / chosen}

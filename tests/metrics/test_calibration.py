@@ -1,6 +1,5 @@
 """Calibration: the vector, both forms of the error, and what a temperature can and cannot change."""
 
-import json
 import math
 
 import pytest
@@ -9,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.metrics import calibration
-from tests.vectors import FILE, needs_vectors, tensor
+from tests.vectors import more, tensor
 
 MARGINS = st.lists(st.floats(-8, 8), min_size=1, max_size=30).map(tensor)
 
 
-@needs_vectors
 def test_vector():
-    case = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["D6_ece"]
+    case = more()["D6_ece"]
     margins, bins = tensor(case["inputs"]["margins_chosen_minus_rejected"]), case["inputs"]["bins"]
     found = {
         "ece_both_orders_uniform": calibration.both_orders(margins, bins=bins).ece,

@@ -1,16 +1,13 @@
 """CHES scores: the vector and the identities of the paper."""
 
-import json
-
 import pytest
 
 from alignlab.metrics.ches import ches
-from tests.vectors import FILE, needs_vectors, tensor
+from tests.vectors import more, tensor
 
 
-@needs_vectors
 def test_vector():
-    case = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["A14_ches"]
+    case = more()["A14_ches"]
     chosen, rejected = tensor(case["inputs"]["h_pref"]), tensor(case["inputs"]["h_disp"])
     found = {
         "ches": ches(chosen.sum(0), rejected.sum(0)).item(),

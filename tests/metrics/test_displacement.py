@@ -1,19 +1,16 @@
 """Displacement, against the vector."""
 
-import json
-
 import pytest
 import torch
 
 from alignlab.metrics.displacement import Mass, displaced, displacement, top_gaining
-from tests.vectors import FILE, needs_vectors, tensor
+from tests.vectors import more, tensor
 
 
 def vector(name):
-    return json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))[name]
+    return more()[name]
 
 
-@needs_vectors
 def test_the_vector_of_displacement():
     told, expected = (vector("D3_displacement")[side] for side in ("inputs", "outputs"))
     unseen = torch.tensor(told["unseen"])

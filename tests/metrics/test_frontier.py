@@ -1,6 +1,5 @@
 """What best-of-n costs and buys, against the vector."""
 
-import json
 from itertools import combinations
 from statistics import fmean
 
@@ -10,12 +9,11 @@ from hypothesis import strategies as st
 
 from alignlab.metrics.frontier import best_of_n, best_reward
 from alignlab.metrics.refusals import refuses
-from tests.vectors import FILE, needs_vectors
+from tests.vectors import more
 
 
-@needs_vectors
 def test_the_vector_of_best_of_n():
-    told = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["C2_bon"]
+    told = more()["C2_bon"]
     found = [best_of_n(n) for n in told["inputs"]["n"]]
     expected = told["outputs"]
     assert [kl for kl, _ in found] == pytest.approx(expected["kl_upper_bound"], abs=1e-9)

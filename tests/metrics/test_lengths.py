@@ -1,6 +1,5 @@
 """Length: correlations against their definitions, and the length-controlled win rate."""
 
-import json
 import math
 import statistics
 
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.metrics.lengths import correlation, length_controlled, rank_correlation, within_lists
-from tests.vectors import FILE, needs_vectors, tensor
+from tests.vectors import more, tensor
 
 NUMBERS = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=20)
 
@@ -38,9 +37,8 @@ def test_within_lists_prompts_and_lone_responses_play_no_part():
     assert within_lists(values, where).tolist() == [-1.0, 1.0, -10.0, 0.0, 10.0]
 
 
-@needs_vectors
 def test_the_vector_of_the_length_controlled_win_rate():
-    case = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["D4_lc_winrate"]
+    case = more()["D4_lc_winrate"]
     told, expected = case["inputs"], case["outputs"]
     longer = tensor(told["len_model"]) - tensor(told["len_baseline"])
     found = length_controlled(tensor(told["pref_model"]), longer)

@@ -1,7 +1,6 @@
 """Ranking metrics: the vectors, against scipy-free definitions, and what must not change them."""
 
 import itertools
-import json
 import math
 
 import pytest
@@ -11,14 +10,13 @@ from hypothesis import strategies as st
 
 from alignlab.metrics import ranking
 from tests.metrics.lists import ragged
-from tests.vectors import FILE, needs_vectors, tensor
+from tests.vectors import more, tensor
 
 METRICS = [ranking.ndcg, ranking.kendall_tau, ranking.top1]
 
 
-@needs_vectors
 def test_vectors():
-    case = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["D1_ranking"]
+    case = more()["D1_ranking"]
     told, expected = case["inputs"], case["outputs"]
     chosen, rejected = tensor(told["ref_logp_w"]), tensor(told["ref_logp_l"])
     assert (ranking.wins(chosen, rejected) > 0).tolist() == expected["R_ref"]

@@ -13,7 +13,7 @@ from alignlab.objectives.dynamic import dynamic_beta
 from alignlab.objectives.load import choices, read_choice
 from alignlab.objectives.noisy import cdpo
 from alignlab.targets import locate
-from tests.vectors import case, given, needs_vectors, pair_signals, tensor
+from tests.vectors import case, given, pair_signals, tensor
 
 MODIFIERS = choices("modifiers")
 NEUTRAL = {
@@ -79,7 +79,6 @@ def test_on_dpo_it_is_the_objective_of_its_kind(modifier, settings, twin, hyper)
     assert_close(values, expected.float(), rtol=1e-5, atol=1e-5)
 
 
-@needs_vectors
 def test_label_smoothing_of_the_vectors():
     expected = case("cdpo")
     objective = load_objective("dpo", modifiers={"label_smoothing": {"epsilon": expected["hparams"]["eps"]}})

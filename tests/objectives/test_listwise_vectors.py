@@ -1,6 +1,5 @@
 """Listwise losses: the shared vectors, what they come to on two responses, and odd lists."""
 
-import json
 import math
 
 import pytest
@@ -21,7 +20,7 @@ from alignlab.objectives.negative_only import d2o
 from alignlab.objectives.pairwise import dpo
 from alignlab.objectives.plackett_luce import list_mle, pro
 from alignlab.objectives.tree import tpo_tree
-from tests.vectors import FILE, case, load, needs_vectors, tensor
+from tests.vectors import case, load, more, tensor
 
 WITH_REFERENCE = {
     "lipo_lambda": (lipo_lambda, {"beta": 0.5}),
@@ -101,7 +100,6 @@ def assert_vector(name, values, logps):
     assert_close(gradient, tensor(case(name)["grad_logps"], logps.dtype), **exact)
 
 
-@needs_vectors
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", WITH_REFERENCE)
 def test_vector(name, dtype):
@@ -111,7 +109,6 @@ def test_vector(name, dtype):
     assert_vector(name, loss(logps - given["ref_logps"], given["labels"], given["where"], **hyper), logps)
 
 
-@needs_vectors
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", PRO)
 def test_vector_of_pro(name, dtype):
@@ -120,7 +117,6 @@ def test_vector_of_pro(name, dtype):
     assert_vector(name, pro(logps, given["lens"], given["labels"], given["where"], **PRO[name]), logps)
 
 
-@needs_vectors
 @pytest.mark.parametrize("references", [1, 2])
 def test_vector_of_d2o(references):
     given, expected = load()["fixtures"]["D2O"], case("d2o")
@@ -134,7 +130,6 @@ def test_vector_of_d2o(references):
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
 
 
-@needs_vectors
 @pytest.mark.parametrize("step_agg", ["mean", "sum"])
 def test_vector_of_tpo(step_agg):
     given, expected = load()["fixtures"]["TPO"], case("tpo_tree")
@@ -147,10 +142,9 @@ def test_vector_of_tpo(step_agg):
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
 
 
-@needs_vectors
 def test_vector_of_tpo_as_printed():
     """Lambda-weighted loss of given rewards (one step, no emphasis), and the adaptive margin."""
-    vector = json.loads((FILE.parent / "vectors_b.json").read_text(encoding="utf-8"))["A12_tpo"]
+    vector = more()["A12_tpo"]
     given, expected = vector["inputs"], vector["outputs"]
     labels, where = tensor([given["v"]]), torch.ones(1, 3, dtype=torch.bool)
     steps = tensor([given["r"]])[:, :, None] / given["beta"]

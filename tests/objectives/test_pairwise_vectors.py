@@ -1,7 +1,5 @@
 """Every pairwise loss against the shared vectors: values and gradients, down to the logits."""
 
-import json
-
 import pytest
 import torch
 from torch.testing import assert_close
@@ -11,9 +9,7 @@ from alignlab.objectives.dynamic import dynamic_beta
 from alignlab.objectives.numeric import log1mexp
 from alignlab.objectives.weighted import wpo_weights
 from tests.objectives.calls import call, with_logratios
-from tests.vectors import FILE, case, load, needs_vectors, tensor
-
-pytestmark = needs_vectors
+from tests.vectors import case, load, more, tensor
 
 DTYPES = {torch.float64: {"rtol": 1e-9, "atol": 1e-9}, torch.float32: {"rtol": 1e-5, "atol": 1e-5}}
 SIDES = {"chosen": "w", "rejected": "l"}
@@ -199,7 +195,7 @@ def test_log1mexp(x):
 
 def vector_b(name):
     """Inputs and outputs of one of the second set of vectors."""
-    found = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))[name]
+    found = more()[name]
     return found["inputs"], found["outputs"]
 
 

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from alignlab.errors import ConfigError
 from alignlab.objectives.sparse_po import MaskNetwork, masks_from, sparse_loss, sparse_po
 from alignlab.objectives.term import make_term
-from tests.vectors import case, load, needs_vectors, tensor
+from tests.vectors import case, load, tensor
 
 SIZES = {"ref_layers": (3, 5)}
 LEARNED = ["common", "independent"]
@@ -74,7 +74,6 @@ def scattered(loss):
     return loss
 
 
-@needs_vectors
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", ["sparsepo_common", "sparsepo_independent", "sparsepo_independent_l1"])
 def test_vector(name, dtype):
@@ -92,7 +91,6 @@ def test_vector(name, dtype):
         assert_close(gradient, tensor(expected[f"grad_logits_{side}"], dtype), **exact)
 
 
-@needs_vectors
 def test_vector_of_activation_masks():
     expected, token = case("sparsepo_mapo"), load()["fixtures"]["TOKEN"]
     _, logratios, divergences, wheres = token_fixture()
@@ -109,7 +107,6 @@ def test_vector_of_activation_masks():
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
 
 
-@needs_vectors
 @pytest.mark.parametrize("name", ["tdpo1", "token_dpo"])
 def test_masks_of_one(name):
     """TDPO1; with the divergence masked out, DPO on tokens."""

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from alignlab.objectives.gather import Gathered, join
 from alignlab.objectives.pairwise import dpo
 from alignlab.objectives.transport import AOT, UnpairedAOT
-from tests.vectors import case, load, needs_vectors, tensor
+from tests.vectors import case, load, tensor
 
 KINDS = {"aot": AOT, "aot_unpaired": UnpairedAOT}
 every = pytest.mark.parametrize("name", KINDS)
@@ -56,7 +56,6 @@ def sorted_loss(name, pairs, beta, epsilon=0.0):
     return total.detach(), torch.autograd.grad(total, leaves[:2])
 
 
-@needs_vectors
 @every
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_vector(name, dtype):

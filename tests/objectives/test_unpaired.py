@@ -11,7 +11,7 @@ from alignlab.objectives.gather import Gathered, join
 from alignlab.objectives.pairwise import dpo
 from alignlab.objectives.term import make_term
 from alignlab.objectives.unpaired import bco, kto
-from tests.vectors import case, load, needs_vectors, tensor
+from tests.vectors import case, load, tensor
 
 DESIRABLE = tensor([[1, 0], [0, 1], [0, 0], [1, 0], [0, 0]])
 WHERE = torch.tensor([[1, 1], [1, 1], [1, 1], [1, 0], [0, 0]], dtype=torch.bool)
@@ -83,7 +83,6 @@ def assert_pairs(values, logratios, name):
     assert_close(gradient, expected, **exact)
 
 
-@needs_vectors
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_vector_of_kto(dtype):
     logratios, pair = pairs(dtype)
@@ -95,7 +94,6 @@ def test_vector_of_kto(dtype):
     assert_pairs(loss(logratios, desirable, where, gathered), logratios, "kto_pairsum")
 
 
-@needs_vectors
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
     ("name", "hyper"),

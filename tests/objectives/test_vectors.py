@@ -5,9 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
-from tests.vectors import case, given, list_signals, load, needs_vectors, pair_signals, tensor
-
-pytestmark = needs_vectors
+from tests.vectors import case, given, list_signals, load, pair_signals, tensor
 
 # case -> objective, hyper-parameters
 PAIRS = {

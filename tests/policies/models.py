@@ -54,7 +54,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 FORMS = dict.fromkeys(FAMILIES, "segments") | {
     "stablelm": "masks",
-    "gptj": "masks",
     "gpt_oss": "masks by layer type",
     "bloom": "",
     "lfm2": "",

@@ -92,4 +92,6 @@ def test_a_stage_trains_adapters_and_leaves_the_rest(hyper, mode, tmp_path):
     start = dict(load_small()[0].named_parameters())
     for name, parameter in result.model.named_parameters():
         if "lora" not in name:
-            assert torch.equal(parameter, start[name.replace(".base_layer", "")])
+            assert torch.equal(
+                parameter, start[name.removeprefix("base_model.model.").replace(".base_layer", "")]
+            )

@@ -1,6 +1,5 @@
 """Regularizers of the policy's hidden states."""
 
-import json
 import math
 
 import pytest
@@ -13,7 +12,7 @@ from alignlab.objectives.load import build_term
 from alignlab.objectives.objective import Objective
 from alignlab.regularizers.preference_degree import PreferenceDegree, degree_losses
 from alignlab.regularizers.simctg import simctg
-from tests.vectors import FILE, case, load, needs_vectors, tensor
+from tests.vectors import case, load, more, tensor
 
 ONE = torch.ones(1, 1, dtype=torch.float64)
 
@@ -28,9 +27,8 @@ def contrast(hidden, lengths, margin=0.5):
     return simctg(hidden[None, None], lengths * ONE, ONE, ONE > 0, margin=margin)
 
 
-@needs_vectors
 def test_simctg_of_the_vectors():
-    vector = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["F1_simctg"]
+    vector = more()["F1_simctg"]
     value = contrast(tensor(vector["inputs"]["h"]), 3, vector["inputs"]["margin"])
     assert_close(value, tensor([vector["outputs"]["loss"]]), rtol=1e-9, atol=1e-9)
     single = simctg(tensor(vector["inputs"]["h"])[None, None].float(), 3 * ONE.float(), ONE.float(), ONE > 0)
@@ -59,7 +57,6 @@ def test_simctg_looks_at_the_best_response_alone():
     assert (gradient[0, 1, :3] != 0).all()
 
 
-@needs_vectors
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 def test_degrees_of_the_vectors(dtype, error):
     """The vectors add gamma times the degree's loss to DPO's."""

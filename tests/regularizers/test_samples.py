@@ -1,7 +1,5 @@
 """Divergence on log-ratios: what the estimators measure, and where their gradients point."""
 
-import json
-
 import pytest
 import torch
 from torch.testing import assert_close
@@ -12,7 +10,7 @@ from alignlab.objectives.load import build_term
 from alignlab.objectives.objective import Objective
 from alignlab.regularizers.hypo import hypo
 from alignlab.regularizers.kl import estimate
-from tests.vectors import FILE, case, load, needs_vectors, pair_signals, tensor
+from tests.vectors import case, load, more, pair_signals, tensor
 
 KL = "alignlab.regularizers.kl.kl"
 HYPO = "alignlab.regularizers.hypo.hypo"
@@ -36,7 +34,6 @@ def online(dtype=torch.float64):
     }
 
 
-@needs_vectors
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_estimates_of_the_vectors(estimator, dtype, error):
@@ -48,7 +45,6 @@ def test_estimates_of_the_vectors(estimator, dtype, error):
     assert_close(singles, tensor(expected["per_example"], dtype), rtol=error, atol=error)
 
 
-@needs_vectors
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(("baseline", "name"), [("none", "surrogate"), ("rloo", "rloo")])
 def test_hypo_of_the_vectors(baseline, name, dtype, error):
@@ -60,7 +56,6 @@ def test_hypo_of_the_vectors(baseline, name, dtype, error):
     assert_close(gradient, tensor([expected["grad_logp_on"]], dtype), rtol=error, atol=error)
 
 
-@needs_vectors
 def test_hypo_beside_dpo():
     """Samples of each of the four prompts; the mean is that of the fixture."""
     hyper = case("hypo_total")["hparams"]
@@ -72,11 +67,10 @@ def test_hypo_beside_dpo():
 
 def toy():
     """C1 of the second file: log-probabilities of policy (by logits) and reference over three outcomes."""
-    toy = json.loads(FILE.with_name("vectors_b.json").read_text(encoding="utf-8"))["C1_hypo_kl"]
+    toy = more()["C1_hypo_kl"]
     return toy["inputs"], toy["outputs"]
 
 
-@needs_vectors
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_expectation_over_the_policy(estimator):
     inputs, outputs = toy()
@@ -109,7 +103,6 @@ def test_where_the_gradient_of_an_estimate_points(estimator, direction):
     assert_close(found, exact[direction], rtol=1e-9, atol=1e-12)
 
 
-@needs_vectors
 def test_hypo_has_the_gradient_of_the_reverse_divergence():
     """Of one sample each; and the leave-one-out baseline of two is the vectors'."""
     found, exact = expected_gradients(lambda p, r: hypo(p[:, None], r[:, None]))

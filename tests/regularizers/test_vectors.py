@@ -6,9 +6,7 @@ from torch.testing import assert_close
 
 from alignlab.objectives.load import build_term
 from alignlab.objectives.objective import Objective
-from tests.vectors import case, given, load, needs_vectors, pair_signals, tensor, token_fixture
-
-pytestmark = needs_vectors
+from tests.vectors import case, given, load, pair_signals, tensor, token_fixture
 
 SFT = "alignlab.regularizers.sft.sft"
 KL = "alignlab.regularizers.kl.kl"

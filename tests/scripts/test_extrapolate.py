@@ -1,6 +1,5 @@
 """`python scripts/extrapolate.py`: the arithmetic, the files it leaves, and what it says of them."""
 
-import json
 import runpy
 
 import pytest
@@ -17,10 +16,9 @@ from alignlab.policies.extrapolation import extrapolate, extrapolated
 from alignlab.training.run_folder import RunFolder
 from tests.end_to_end.command import SMALL, summary, train
 from tests.repository import ROOT
-from tests.vectors import FILE
+from tests.vectors import more
 
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "extrapolate.py"))
-VECTORS = FILE.with_name("vectors_b.json")
 
 
 def small(seed, **settings):
@@ -44,9 +42,8 @@ def saved(folder, **tensors):
     return folder
 
 
-@pytest.mark.skipif(not VECTORS.is_file(), reason=f"no {VECTORS}: set ALIGNLAB_SHARED")
 def test_vector():
-    case = json.loads(VECTORS.read_text())["A18_expo"]
+    case = more()["A18_expo"]
     given_, wanted = case["inputs"], case["outputs"]["theta2"]
     ends = (torch.tensor(given_[name], dtype=torch.float64) for name in ("theta0", "theta1"))
     torch.testing.assert_close(

@@ -1,15 +1,11 @@
 """sDPO's diagnostic: how far a reference prefers already what it is to teach."""
 
-import json
-
 import numpy as np
 import pytest
 
 from alignlab.training.references import reference_margin
 from tests.data.ragged import token_rows
-from tests.vectors import FILE
-
-VECTORS = FILE.with_name("vectors_b.json")
+from tests.vectors import more
 
 
 def rows(scores):
@@ -18,10 +14,9 @@ def rows(scores):
     return made.with_cached({"ref_logps": np.array([value for values in scores for value in values])})
 
 
-@pytest.mark.skipif(not VECTORS.is_file(), reason=f"no {VECTORS}: set ALIGNLAB_SHARED")
 @pytest.mark.parametrize("model", ["S", "M1"])
 def test_vector(model):
-    case = json.loads(VECTORS.read_text())["A1_sdpo"]
+    case = more()["A1_sdpo"]
     scores, gaps = case["inputs"][f"ref_{model}"], case["outputs"][f"gamma_ref_{model}"]
     assert [reference_margin(rows([pair])) for pair in scores] == pytest.approx(gaps, abs=1e-9)
     assert reference_margin(rows(scores)) == pytest.approx(np.mean(gaps), abs=1e-9)

@@ -1,6 +1,5 @@
 """Rows made by hand, and numbers computed apart from alignlab."""
 
-import json
 from functools import cache
 
 import numpy as np
@@ -8,15 +7,13 @@ import numpy as np
 from alignlab.data.rows import Drop, Dropped
 from alignlab.data.steps import Tokenized
 from alignlab.types import Example
-from tests.vectors import FILE
-
-VECTORS = FILE.with_name("vectors_b.json")
+from tests.vectors import more
 
 
 @cache
 def vector(name):
     """Inputs and outputs of one method card."""
-    return json.loads(VECTORS.read_text(encoding="utf-8"))[name]
+    return more()[name]
 
 
 def row(prompt="ask", responses=("good", "bad"), labels=(1.0, 0.0), id="row", **rest):

@@ -11,7 +11,6 @@ from alignlab.data.transforms.curry import curry, curry_pairs, stages
 from alignlab.data.transforms.pairs import pairs
 from alignlab.errors import ConfigError, DataError
 from tests.data.transforms.hand_made import row, tokenized, vector
-from tests.vectors import needs_vectors
 
 some_lists = st.lists(
     st.lists(
@@ -45,7 +44,6 @@ def described(pair, logps=None):
     return [*map(int, pair.responses), gap(pair, logps)]
 
 
-@needs_vectors
 def test_vector_by_rating():
     case = vector("A2_curry_dpo")
     rows = made(case["inputs"]["scores"])
@@ -55,7 +53,6 @@ def test_vector_by_rating():
         assert {rows.examples[i].meta["curry"]["rank"] for i in selection.keep} == {stage}
 
 
-@needs_vectors
 def test_vector_by_reference():
     case = vector("A2_curry_dpo")
     logps = case["inputs"]["ref_logps"]

@@ -10,7 +10,6 @@ from alignlab.data.transforms.filter_ches import ches_of, ches_scores, filter_ch
 from alignlab.errors import ConfigError, DataError
 from alignlab.metrics.ches import ches
 from tests.data.transforms.hand_made import row, tokenized, vector
-from tests.vectors import needs_vectors
 
 
 def rows_of(states):
@@ -23,7 +22,6 @@ def rows_of(states):
     )
 
 
-@needs_vectors
 def test_vector():
     case = vector("A14_ches")
     chosen, rejected = (np.array(case["inputs"][name]) for name in ("h_pref", "h_disp"))

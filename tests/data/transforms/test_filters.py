@@ -23,7 +23,6 @@ from alignlab.data.transforms.preference_strength import filter_preference_stren
 from alignlab.data.transforms.score_filters import filter_difficulty, filter_reference_outliers, standardized
 from alignlab.errors import ConfigError, DataError
 from tests.data.transforms.hand_made import kept, pairs_of, row, sifted, tokenized, vector
-from tests.vectors import needs_vectors
 
 some_labels = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=5)
 some_text = st.text(alphabet="ab c.!,\n", min_size=1, max_size=60)
@@ -59,7 +58,6 @@ def test_length_ratio_counts_characters_of_the_model():
     assert kept(filter_length_ratio, row(responses=[turns, "123"]), low=1.0, high=1.0)  # 1, line break, 2
 
 
-@needs_vectors
 def test_repetition_vector():
     case = vector("F6_diversity")
     for n in (2, 3, 4):
@@ -132,7 +130,6 @@ def test_filters_by_value_change_nothing_the_second_time(margins, bound):
     assert list(again.keep) == list(range(len(selection.keep)))
 
 
-@needs_vectors
 def test_difficulty_vector():
     case = vector("D1_ranking")
     best, worst = case["inputs"]["ref_logp_w"], case["inputs"]["ref_logp_l"]
@@ -156,7 +153,6 @@ def test_rows_that_have_no_margin():
         filter_difficulty(tokenized([row(responses=["a"], labels=[1.0], id="lone")], [[0.0]]))
 
 
-@needs_vectors
 def test_preference_strength_vector():
     case = vector("A15_pref_strength")
     margins, expected = case["inputs"]["diffs_by_rm"], case["outputs"]

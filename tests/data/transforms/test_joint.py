@@ -13,7 +13,6 @@ from alignlab.errors import ConfigError
 from alignlab.objectives.load import load_objective
 from alignlab.types import Example
 from tests.data.transforms.hand_made import row, vector
-from tests.vectors import needs_vectors
 
 
 def split(made):
@@ -135,7 +134,6 @@ def test_options_that_cannot_work(options, message):
     assert message in str(error.value)
 
 
-@needs_vectors
 def test_dove_reads_the_better_label_as_chosen():
     """Whichever prompt the better response has."""
     card = vector("A5_dove")

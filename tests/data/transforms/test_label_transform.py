@@ -14,7 +14,6 @@ from alignlab.data.transforms.strengths import strengths_of
 from alignlab.errors import ConfigError, DataError
 from tests.data.transforms.hand_made import row, vector
 from tests.data.transforms.listed import listed, outcome
-from tests.vectors import needs_vectors
 
 scores = st.lists(st.integers(-4, 4).map(float), min_size=2, max_size=6).filter(lambda s: len(set(s)) > 1)
 some_margins = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=3)
@@ -88,7 +87,6 @@ def test_wins_that_were_counted():
     assert theta[0] - theta[1] == pytest.approx(math.log(3), abs=1e-6)
 
 
-@needs_vectors
 def test_vector_of_preference_strength():
     card = vector("A15_pref_strength")
     given, expected = card["inputs"], card["outputs"]

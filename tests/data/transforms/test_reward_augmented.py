@@ -14,7 +14,6 @@ from tests.config.compose import composed
 from tests.data.tokenizers_ import byte_level, llama_style
 from tests.data.transforms.hand_made import row, vector
 from tests.data.transforms.listed import outcome
-from tests.vectors import needs_vectors
 
 STATED = "Write a response that would be given the score below, on a scale from 1 (worst) to 10 (best)."
 
@@ -28,7 +27,6 @@ def scored(*rewards, **rest):
     )
 
 
-@needs_vectors
 def test_vector():
     """Two rows a pair, but for the tie, which the card says to drop; goals as one writes them."""
     card = vector("A3_reward_augmented")

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from alignlab.data.transforms.stepwise import BY, ORDERS, reward_accuracy, step_order, step_parts, stepwise
 from alignlab.errors import ConfigError, DataError
 from tests.data.transforms.hand_made import pairs_of, row, tokenized, vector
-from tests.vectors import needs_vectors
 
 
 def flat(by_source):
@@ -18,7 +17,6 @@ def flat(by_source):
     return [margin for margin, _ in mixed], [name for _, name in mixed]
 
 
-@needs_vectors
 def test_vector():
     case = vector("A1_sdpo")
     margins, sources = flat(case["inputs"]["margins_by_source"])

@@ -1,28 +1,23 @@
-"""Numeric vectors computed apart from alignlab (numpy and torch autograd agree to 1e-10).
-
-They lie outside the repository: `$ALIGNLAB_SHARED/vectors`, else `<repository>/../shared/vectors`.
-"""
+"""Numeric vectors computed apart from alignlab (numpy and torch autograd agree to 1e-10)."""
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
 
-FILE = (
-    Path(os.environ.get("ALIGNLAB_SHARED") or Path(__file__).parents[2] / "shared") / "vectors/vectors_a.json"
-)
-needs_vectors = pytest.mark.skipif(
-    not FILE.exists(), reason=f"no {FILE}: set ALIGNLAB_SHARED to the folder that holds vectors/"
-)
+FOLDER = Path(__file__).parent
 
 
 @cache
-def load() -> dict:
-    return json.loads(FILE.read_text(encoding="utf-8"))
+def load(file: str = "vectors_a.json") -> dict:
+    return json.loads((FOLDER / file).read_text(encoding="utf-8"))
+
+
+def more() -> dict:
+    """Vectors of what is no loss of pairs or lists, by card."""
+    return load("vectors_b.json")
 
 
 def case(name: str) -> dict:
