@@ -3,10 +3,11 @@
 import hydra
 from omegaconf import DictConfig
 
-from alignlab.config.cli import job, launch
+from alignlab.launch.cli import job, launch
+from alignlab.places import CONF
 
 
-@hydra.main(version_base=None, config_path="pkg://alignlab.conf", config_name="train")
+@hydra.main(version_base=None, config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float:
     """One run."""
     return job(cfg)

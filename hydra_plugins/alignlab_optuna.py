@@ -1,4 +1,4 @@
-"""The sweeper behind `hydra/sweeper=optuna`, where Hydra looks for plugins; all work is in alignlab.config.study."""
+"""The sweeper behind `hydra/sweeper=optuna`, where Hydra looks for plugins; all work is in alignlab.launch.study."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: Sequence[str]) -> None:
         """Run the study."""
-        from alignlab.config.study import run_study  # every Hydra program imports this file
+        from alignlab.launch.study import run_study  # every Hydra program imports this file
 
         run_study(arguments, self.config, self.launch, **self.options)
 

@@ -1,4 +1,4 @@
-"""The launcher behind `launcher=slurm`, where Hydra looks for plugins; all work is in alignlab.config.submit."""
+"""The launcher behind `launcher=slurm`, where Hydra looks for plugins; all work is in alignlab.launch.submit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ class SlurmLauncher(Launcher):
 
     def setup(self, **given: Any) -> None:
         """Keep what Hydra hands over: `hydra_context`, `task_function`, `config`."""
-        from alignlab.config.submit import Sweep  # here, since every Hydra program imports this file
+        from alignlab.launch.submit import Sweep  # here, since every Hydra program imports this file
 
         self.sweep = Sweep(**given)
 

@@ -1,7 +1,6 @@
 """Makes the folder `sweeps/` a config group, from whatever folder the command is given: `sweeps=NAME`."""
 
 import sys
-from importlib.resources import files
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -13,4 +12,6 @@ class KeptSweeps(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """A group is a folder below a search path, so the folder above it is what is searched."""
         if "alignlab" in sys.modules:  # every Hydra program comes here
-            search_path.append("alignlab", f"file://{files('alignlab.sweeps').joinpath('..')}")
+            from alignlab.places import SWEEPS
+
+            search_path.append("alignlab", f"file://{SWEEPS.parent}")

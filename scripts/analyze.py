@@ -22,21 +22,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from alignlab.config.inspect import composed
-from alignlab.config.sampling import points, seen
-from alignlab.config.scoring import SPLITS, config_of, opened, run_of, scored
+from alignlab.analysis.calibration import calibration
+from alignlab.analysis.ches import ches
+from alignlab.analysis.displacement import displacement
+from alignlab.analysis.frontier import frontier
+from alignlab.analysis.length import length
+from alignlab.analysis.ranking_accuracy import ranking_accuracy
+from alignlab.analysis.result import Analysis
+from alignlab.analysis.scored import Scored
+from alignlab.analysis.toy3d import toy3d
 from alignlab.errors import AlignlabError, ConfigError
-from alignlab.evaluation.analysis import Analysis
-from alignlab.evaluation.calibration import calibration
-from alignlab.evaluation.ches import ches
-from alignlab.evaluation.displacement import displacement
-from alignlab.evaluation.frontier import frontier
-from alignlab.evaluation.length import length
-from alignlab.evaluation.ranking_accuracy import ranking_accuracy
-from alignlab.evaluation.scored import Scored
-from alignlab.evaluation.toy3d import toy3d
-from alignlab.objectives.load import build_objective
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.inspect import composed
+from alignlab.launch.sampling import points, seen
+from alignlab.launch.scoring import SPLITS, config_of, opened, run_of, scored
+from alignlab.objective.load import build_objective
+from alignlab.runs.folder import RunFolder
 
 OF_ROWS: dict[str, Callable[[Scored], Analysis]] = {
     "ranking_accuracy": ranking_accuracy,

@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from alignlab.claims.cache import Cache  # noqa: E402
+from alignlab.claims.claim import names, read_claim, read_common  # noqa: E402
 from alignlab.claims.page import Entry, write_page  # noqa: E402
 from alignlab.claims.pictures import draw  # noqa: E402
-from alignlab.claims.plan import Job, Plan  # noqa: E402
 from alignlab.claims.runner import run_jobs  # noqa: E402
-from alignlab.claims.spec import names, read_claim, read_common  # noqa: E402
+from alignlab.claims.runs_of import Job, Plan  # noqa: E402
 from alignlab.claims.verdict import judged  # noqa: E402
 from alignlab.console import print_table  # noqa: E402
 from alignlab.errors import AlignlabError  # noqa: E402

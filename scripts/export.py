@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignlab.config.checkpointed import export_checkpoint
-from alignlab.config.inspect import quiet
 from alignlab.errors import AlignlabError, ConfigError, nearest
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.export_checkpoint import export_checkpoint
+from alignlab.launch.inspect import quiet
+from alignlab.runs.folder import RunFolder
 
 KEYS = ("run", "checkpoint", "out")
 

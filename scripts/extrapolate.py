@@ -16,11 +16,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alignlab.config.reuse import evaluated, start_of
 from alignlab.console import before_and_after, print_table
 from alignlab.errors import AlignlabError, ConfigError, nearest
-from alignlab.policies.extrapolation import extrapolate
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.finished_run import evaluated, start_of
+from alignlab.runs.extrapolation import extrapolate
+from alignlab.runs.folder import RunFolder
 
 KEYS = ("run", "start", "trained")
 

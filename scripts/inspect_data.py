@@ -28,11 +28,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alignlab.config.inspect import Inspected, inspect
+from alignlab.data.encoding.token_rows import Array, TokenRows
 from alignlab.data.statistics import Statistics, statistics
-from alignlab.data.token_rows import Array, TokenRows
 from alignlab.errors import AlignlabError
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.inspect import Inspected, inspect
+from alignlab.runs.folder import RunFolder
 
 SHOWN = 60
 """Tokens of a shortened prompt or response."""

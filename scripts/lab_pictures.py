@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from alignlab.data.transforms.flip_noise import flip_noise
-from alignlab.lab.kin import KINDS
 from alignlab.lab.reading import words
 from alignlab.lab.reward import reward
+from alignlab.lab.similar_responses import KINDS
 from alignlab.lab.world import examples
 from alignlab.lab.writers import corpus, write, writer
 from alignlab.report.figures import finish, look, picture

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
-from alignlab.objectives.card import FAMILIES, GROUPS, Card, as_yaml, cards
+from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"

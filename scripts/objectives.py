@@ -24,11 +24,11 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from alignlab.analysis.loss_curves import TOKENS, along, pair_matrix, reach
 from alignlab.errors import AlignlabError, ConfigError
-from alignlab.objectives.card import FAMILIES, GROUPS, Card, as_yaml, cards, find_card
-from alignlab.objectives.curves import TOKENS, along, pair_matrix, reach
-from alignlab.objectives.load import load_objective
-from alignlab.objectives.objective import Objective
+from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards, find_card
+from alignlab.objective.load import load_objective
+from alignlab.objective.objective import Objective
 
 PAIR, LIST = [1.0, 0.0], [1.0, 2 / 3, 1 / 3, 0.0]
 PLACES = (1 / 6, -1 / 6, 1 / 3, 0.0)

@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
-from alignlab.config.footprint import Forecast, forecast, knobs
 from alignlab.console import print_table
 from alignlab.errors import AlignlabError
-from alignlab.policies.growth import Lists
-from alignlab.training.footprint import CARDS, GIB, Footprint
+from alignlab.planner.footprint import Forecast, forecast, knobs
+from alignlab.planner.growth import Lists
+from alignlab.planner.memory import CARDS, GIB, Footprint
 
 SHOWN = 0.005
 """Parts below so many GiB are left out."""

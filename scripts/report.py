@@ -20,10 +20,10 @@ from alignlab.console import print_table
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.report.comparison import compare_plots
 from alignlab.report.formats import as_csv, as_latex, as_markdown
-from alignlab.report.groups import find_runs, grouped, metrics_of
 from alignlab.report.page import runs_page, write_report
 from alignlab.report.table import make_table
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.groups import find_runs, grouped, metrics_of
 
 SHOWN_METRICS = 5
 """What fits a terminal; the files have all."""

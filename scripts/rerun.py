@@ -14,14 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 
 from alignlab.config import resolvers
-from alignlab.config.overrides import without_resume
-from alignlab.config.plan import resolved
-from alignlab.config.resume import HARMLESS, differences, within
+from alignlab.config.stage_configs import resolved
 from alignlab.errors import AlignlabError, ConfigError
-from alignlab.training.manifest import environment
+from alignlab.places import CONF
+from alignlab.runs.manifest import environment
+from alignlab.runs.overrides import without_resume
+from alignlab.runs.resume import HARMLESS, differences, within
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
@@ -59,7 +60,7 @@ def manifest_of(run: Path) -> dict[str, Any]:
 def require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """ConfigError where these overrides do not make the config of the run any more."""
     resolvers.register()
-    with initialize_config_module("alignlab.conf", version_base=None):
+    with initialize_config_dir(str(CONF), version_base=None):
         now = resolved(compose("train", overrides=list(overrides)))
     changed = {
         key: values

@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from alignlab.config.scoring import SPLITS, opened, scored
+from alignlab.analysis.scored import Scored
+from alignlab.analysis.summary import summaries
 from alignlab.errors import AlignlabError, ConfigError
-from alignlab.evaluation.scored import Scored
-from alignlab.evaluation.summary import summaries
+from alignlab.launch.scoring import SPLITS, opened, scored
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

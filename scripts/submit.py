@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alignlab.config import jobs, slurm
 from alignlab.console import print_table
 from alignlab.errors import AlignlabError
+from alignlab.launch import jobs, slurm
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 

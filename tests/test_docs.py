@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from alignlab.objectives.load import build_objective, choices
+from alignlab.objective.load import build_objective, choices
 from tests.config.compose import composed, problem
 from tests.repository import ROOT
 

@@ -2,7 +2,6 @@
 
 import tomllib
 from importlib import import_module
-from importlib.resources import files
 from pkgutil import walk_packages
 
 import pytest
@@ -25,12 +24,6 @@ def test_every_package_is_shipped():
     assert sorted(settings["packages"]) == sorted(
         [*found, "alignlab.conf", "alignlab.sweeps", "hydra_plugins"]
     )
-
-
-def test_the_shipped_config_is_the_checkout():
-    shipped = files("alignlab.conf")
-    for file in (ROOT / "conf").rglob("*.yaml"):
-        assert shipped.joinpath(*file.relative_to(ROOT / "conf").parts).is_file()
 
 
 def test_no_file_is_long():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alignlab import ConfigError
-from alignlab.objectives.load import choices
+from alignlab.objective.load import choices
 from alignlab.signals import (
     LIST_SIGNALS,
     OTHER_SIGNALS,
@@ -128,7 +128,7 @@ def test_objectives_select_pairs_only_where_they_see_them(name, monkeypatch):
         calls.append(len(labels))
         return Pairs(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
 
-    monkeypatch.setattr("alignlab.objectives.objective.select", lambda choice: choose)
+    monkeypatch.setattr("alignlab.objective.objective.select", lambda choice: choose)
     objective = build(name)
     signals = random_signals(objective, lists=2, width=2)
     calls.clear()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import alignlab
-from alignlab.claims.plan import Job, Metrics
-from alignlab.training.run_folder import write_text
+from alignlab.claims.runs_of import Job, Metrics
+from alignlab.runs.folder import write_text
 
 PACKAGE = Path(alignlab.__file__).parent
 NO_NUMBERS = ("claims", "report")

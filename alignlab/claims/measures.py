@@ -10,18 +10,18 @@ from pathlib import Path
 import torch
 
 from alignlab.config.build import build_stage
-from alignlab.config.inspect import quiet, rows_of
-from alignlab.config.reuse import config_of, evaluated, start_of
-from alignlab.config.sampling import points
-from alignlab.config.scoring import NAMES, opened, scored
-from alignlab.data.tokenize import Encoder
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.transforms.reward_augmented import stated
+from alignlab.launch.finished_run import config_of, evaluated, start_of
+from alignlab.launch.inspect import quiet, rows_of
+from alignlab.launch.sampling import points
+from alignlab.launch.scoring import NAMES, opened, scored
 from alignlab.metrics.lengths import rank_correlation
 from alignlab.metrics.ranking import flips, idealized_wins
-from alignlab.policies.extrapolation import extrapolate
-from alignlab.policies.pretrained import load
+from alignlab.policies.causal_lm.pretrained import load
+from alignlab.runs.extrapolation import extrapolate
+from alignlab.runs.folder import RunFolder
 from alignlab.training.gold import measure
-from alignlab.training.run_folder import RunFolder
 from alignlab.types import Message
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)

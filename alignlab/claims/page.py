@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from alignlab.claims.cache import Cache, code
-from alignlab.claims.plan import Job, Metrics, Plan, Results
+from alignlab.claims.runs_of import Job, Metrics, Plan, Results
 from alignlab.claims.verdict import FAILS, HOLDS, NOT_RUN, Finding, Outcome
 
 INTRODUCTION = """# Claims

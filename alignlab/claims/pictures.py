@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alignlab.claims.plan import Plan, Results
+from alignlab.claims.runs_of import Plan, Results
 from alignlab.claims.verdict import FAILS, HOLDS, OPEN, Outcome
 from alignlab.report.figures import COLOURS, PALE, finish, look, picture
 from alignlab.report.statistics import estimate

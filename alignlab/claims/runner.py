@@ -15,10 +15,10 @@ from typing import Any
 
 from alignlab.claims.cache import Cache
 from alignlab.claims.measures import measured
-from alignlab.claims.plan import Job
-from alignlab.config.cli import launch
+from alignlab.claims.runs_of import Job
 from alignlab.lab import tiny
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.cli import launch
+from alignlab.runs.folder import RunFolder
 
 Told = Callable[[Job, float, bool], None]
 """Called when a job has ended: its seconds, and whether it has a result."""

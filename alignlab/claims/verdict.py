@@ -20,8 +20,8 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
-from alignlab.claims.plan import Metrics, Plan, Results
-from alignlab.claims.spec import Comparison
+from alignlab.claims.claim import Comparison
+from alignlab.claims.runs_of import Metrics, Plan, Results
 from alignlab.errors import one_of
 from alignlab.report.statistics import Estimate, estimate, holm
 

@@ -12,14 +12,14 @@ from torch import nn
 
 from alignlab.config.mixture import parts_of, weights_of
 from alignlab.data.spec import DataSpec
-from alignlab.objectives.load import build_objective
-from alignlab.policies import pretrained
-from alignlab.policies.adapters import LoadModel, lora
+from alignlab.objective.load import build_objective
+from alignlab.policies.causal_lm import pretrained
+from alignlab.policies.causal_lm.adapters import LoadModel, lora
+from alignlab.runs.folder import RunFolder
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.loggers.guarded import guarded
 from alignlab.training.optim import auto_lr, groups, schedule
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import CheckpointSpec, GoldSpec, MovingSpec, ReferenceSpec, Stage, TrainerSpec
 from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine

@@ -11,14 +11,14 @@ from alignlab import ranks
 from alignlab.config.mixture import parts_of
 from alignlab.config.schema import GROUPS, Config, at, misfits
 from alignlab.config.signatures import failure_of, misused_targets
-from alignlab.data.examples import takes_rows
-from alignlab.data.files import data_files
+from alignlab.data.reading.examples import takes_rows
+from alignlab.data.reading.files import data_files
 from alignlab.data.steps import text_and_token_steps
 from alignlab.errors import ConfigError, nearest
-from alignlab.objectives.load import build_objective, build_term, choices
-from alignlab.objectives.objective import Objective
-from alignlab.policies import pretrained
-from alignlab.policies.mode import resolve_mode
+from alignlab.objective.load import build_objective, build_term, choices
+from alignlab.objective.objective import Objective
+from alignlab.passes.reference_mode import resolve_mode
+from alignlab.policies.causal_lm import pretrained
 from alignlab.signals import list_name
 from alignlab.targets import locate
 from alignlab.training.rows import lists_wanted, more_wanted

@@ -2,15 +2,14 @@
 
 import re
 import sys
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alignlab.errors import AlignlabError, nearest
-from alignlab.objectives.load import choices
+from alignlab.objective.load import choices
+from alignlab.places import CONF, SWEEPS
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 SHARED = {"data": {"knobs"}}
@@ -51,9 +50,7 @@ def options(group: str) -> list[str]:
 
 def kept_sweeps() -> list[str]:
     """The sweeps that have a file, for `sweeps=NAME`."""
-    return sorted(
-        Path(file.name).stem for file in files("alignlab.sweeps").iterdir() if file.name.endswith(".yaml")
-    )
+    return sorted(file.stem for file in SWEEPS.glob("*.yaml"))
 
 
 def _cause(error: BaseException | None) -> AlignlabError | None:
@@ -101,13 +98,13 @@ def _chosen(group: str) -> set[str]:
 
 def known_keys() -> list[str]:
     """Every dotted key that the groups chosen on this command line bring, as far as they compose."""
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     holder = GlobalHydra.instance()
     running, holder.hydra = holder.hydra, None
     try:
-        with initialize_config_module("alignlab.conf", version_base=None):
+        with initialize_config_dir(str(CONF), version_base=None):
             for chosen in ([a for a in sys.argv[1:] if re.fullmatch(r"\w+=.*", a)], []):
                 try:
                     return _keys(compose("train", overrides=chosen), "")

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.config.schema import Config
 from alignlab.errors import ConfigError, nearest
+from alignlab.places import CONF
 
 OWN = ("weight", "data")
 """Settings of a part that its source does not have."""
@@ -54,10 +55,6 @@ def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, A
 def _composing() -> Iterator[set[str]]:
     """Within the command that runs, or with our own configs where there is none; gives the sources there are."""
     hydra = GlobalHydra.instance()
-    ready = (
-        nullcontext()
-        if hydra.is_initialized()
-        else initialize_config_module("alignlab.conf", version_base=None)
-    )
+    ready = nullcontext() if hydra.is_initialized() else initialize_config_dir(str(CONF), version_base=None)
     with ready:
         yield set(hydra.config_loader().get_group_options("data")) - {"knobs", "mixture"}

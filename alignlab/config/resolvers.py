@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from alignlab.config.resume import unfinished
 from alignlab.errors import ConfigError
+from alignlab.runs.resume import unfinished
 
 
 def register() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from alignlab.config.schema import Config
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import KINDS, Tokenized, kind_of
 from alignlab.errors import AlignlabError, DataError, nearest
-from alignlab.objectives.term import check_type
+from alignlab.objective.term import check_type
 from alignlab.targets import locate
 from alignlab.types import Example
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from alignlab.data.examples import Report, informative
-from alignlab.data.identity import digest
 from alignlab.data.pipeline import piped, stored
-from alignlab.data.read import source_rows
+from alignlab.data.reading.examples import Report, informative
+from alignlab.data.reading.source_rows import source_rows
 from alignlab.data.spec import SPLITS, DataSpec
 from alignlab.data.steps import Step, text_and_token_steps
-from alignlab.data.table import ExampleTable
+from alignlab.data.tables.identity import digest
+from alignlab.data.tables.table import ExampleTable
 from alignlab.data.transforms.split import apart, split
 from alignlab.errors import DataError
 from alignlab.types import Example

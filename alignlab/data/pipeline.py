@@ -14,10 +14,10 @@ from typing import Any
 from filelock import FileLock
 
 from alignlab.console import tracked
-from alignlab.data.examples import Report, transformed, transformed_together
-from alignlab.data.identity import digest, identity
+from alignlab.data.reading.examples import Report, transformed, transformed_together
 from alignlab.data.steps import Step, for_split, kind_of
-from alignlab.data.table import ExampleTable, chunks, write_table
+from alignlab.data.tables.identity import digest, identity
+from alignlab.data.tables.table import ExampleTable, chunks, write_table
 from alignlab.types import Example
 
 VERSION = "1"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignlab.data.token_rows import Array, TokenRows
+from alignlab.data.encoding.token_rows import Array, TokenRows
 
 
 @dataclass(frozen=True)

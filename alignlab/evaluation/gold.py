@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from alignlab.data.tokenize import Encoder
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.metrics.preference import k3
 from alignlab.types import Message
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from alignlab.errors import ConfigError, nearest, one_of
-from alignlab.lab import kin
+from alignlab.lab import similar_responses as kin
 from alignlab.lab.grammar import FACTS
 
 KEY = "data.source"

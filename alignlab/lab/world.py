@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.lab import kin as kinship
+from alignlab.lab import similar_responses as kinship
 from alignlab.lab.cycle import win_rates
 from alignlab.lab.draws import draw, policy_of
 from alignlab.lab.grammar import FACTS, INSULTS

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from alignlab.metrics.chosen_rejected import Sides
 from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
-from alignlab.metrics.sides import Sides
-from alignlab.objectives.implicit import ImplicitReward
-from alignlab.objectives.pairs import all_pairs
+from alignlab.objective.implicit_reward import ImplicitReward
+from alignlab.objective.pair_selection import all_pairs
 from alignlab.types import Part
 
 FARTHEST = 20.0

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objectives import dynamic
-from alignlab.objectives.modify import Loss
+from alignlab.losses.pairs import dynamic
+from alignlab.objective.modified import Loss
 
 
 def dynamic_beta(

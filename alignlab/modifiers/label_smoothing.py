@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objectives.modify import Loss
-from alignlab.objectives.numeric import expect
+from alignlab.objective.modified import Loss
+from alignlab.objective.numeric import expect
 
 
 def label_smoothing(loss: Loss, *, epsilon: float = 0.1) -> Float[Tensor, "P"]:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objectives.modify import Loss
-from alignlab.objectives.numeric import expect
-from alignlab.objectives.tokens import ld_sums
+from alignlab.losses.pairs.tokens import ld_sums
+from alignlab.objective.modified import Loss
+from alignlab.objective.numeric import expect
 
 
 def ld(*, alpha: float = 0.5, on_reference: bool = True) -> Callable[..., Float[Tensor, "P"]]:

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objectives.modify import Loss
-from alignlab.objectives.weighted import wpo_weights
+from alignlab.losses.pairs.weighted import wpo_weights
+from alignlab.objective.modified import Loss
 
 
 def wpo(

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.scoring import Encoder, score
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.causal_lm.signals import Encoder, score
 from alignlab.types import Batch
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from alignlab.errors import ConfigError, one_of
-from alignlab.recipes.pick import START, pipeline_of
-from alignlab.recipes.spec import StageSpec
+from alignlab.recipes.stage_spec import StageSpec
+from alignlab.recipes.words import START, pipeline_of
 
 
 def iterative(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from alignlab.errors import RunError
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 
 ROWS = "row_ids.npy"
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from alignlab.errors import one_of
-from alignlab.recipes.pick import MODELS
-from alignlab.recipes.spec import StageSpec
+from alignlab.recipes.stage_spec import StageSpec
+from alignlab.recipes.words import MODELS
 
 ALONE = ("objective=supervised", "regularizers=[]", "modifiers=[]", "reference=none")
 """The negative log-likelihood and nothing else."""

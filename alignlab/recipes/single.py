@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from alignlab.recipes.spec import StageSpec
+from alignlab.recipes.stage_spec import StageSpec
 
 
 def single(pipeline: Sequence[str]) -> Iterator[StageSpec]:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.recipes.spec import StageSpec
+from alignlab.recipes.stage_spec import StageSpec
 
 KEYS = [field.name for field in fields(StageSpec)]
 

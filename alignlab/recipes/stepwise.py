@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from alignlab.errors import ConfigError, one_of
-from alignlab.recipes.pick import MODELS, pipeline_of
-from alignlab.recipes.spec import StageSpec
+from alignlab.recipes.stage_spec import StageSpec
+from alignlab.recipes.words import MODELS, pipeline_of
 
 
 def stepwise(

@@ -7,11 +7,11 @@ from statistics import fmean
 
 from alignlab.console import SHOWN
 from alignlab.report.figures import finish, look, picture, size
-from alignlab.report.groups import Group, grid, metrics_of, short_names
-from alignlab.report.record import Series
 from alignlab.report.statistics import Estimate, estimate
 from alignlab.report.table import tells, told
 from alignlab.report.tradeoffs import MOST_GROUPS, Shown, frontier, pareto
+from alignlab.runs.groups import Group, grid, metrics_of, short_names
+from alignlab.runs.record import Series
 
 MOST_BANDS = 6
 """More bands would hide each other."""

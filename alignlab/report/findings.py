@@ -11,7 +11,7 @@ from statistics import fmean, median
 
 import numpy as np
 
-from alignlab.report.record import History, Record, Series
+from alignlab.runs.record import History, Record, Series
 
 Finding = Callable[[History], str | None]
 

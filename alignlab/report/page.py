@@ -11,12 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from alignlab.console import before_and_after
 from alignlab.report.findings import findings
-from alignlab.report.groups import Group
 from alignlab.report.plots import PLOTS, plot_run
-from alignlab.report.record import Record, read_run
 from alignlab.report.reliability import plot_reliability
 from alignlab.report.table import Table
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.groups import Group
+from alignlab.runs.record import Record, read_run
 
 SHOWN_SAMPLES = 6
 FIRST = (

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from alignlab.report.figures import COLOURS, LINES, finish, picture, size
 from alignlab.report.findings import rolling
-from alignlab.report.record import History, Series, read_history, stage_starts
+from alignlab.runs.record import History, Series, read_history, stage_starts
 
 SPLITS = {"train": "training", "val": "validation"}
 SMOOTH_FROM, WINDOW_SHARE, MOST_LINES = 40, 25, len(COLOURS)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.report.figures import COLOURS, finish, picture, size
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 
 FILE = "reliability.jsonl"
 AREA = 220.0

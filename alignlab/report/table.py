@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from alignlab.console import SHOWN
 from alignlab.errors import ConfigError, nearest
-from alignlab.report.groups import Group, metrics_of
 from alignlab.report.statistics import FEWEST, Difference, Estimate, compare, estimate, holm, stars
+from alignlab.runs.groups import Group, metrics_of
 
 
 @dataclass(frozen=True)

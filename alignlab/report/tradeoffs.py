@@ -10,8 +10,8 @@ from typing import Any
 from alignlab.console import SHOWN
 from alignlab.metrics.frontier import best_of_n, best_reward
 from alignlab.report.figures import PALE, finish, look, picture, size
-from alignlab.report.groups import Group, grid, metrics_of, number_of
 from alignlab.report.table import comparable, told
+from alignlab.runs.groups import Group, grid, metrics_of, number_of
 
 MOST_GROUPS = 16
 """Curves that a picture can hold."""

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import ranks
-from alignlab.data.examples import Report
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import load_examples
+from alignlab.data.reading.examples import Report
 from alignlab.data.sources import local
 from alignlab.data.spec import SPLITS, DataSpec
-from alignlab.data.tokenize import Encoder
 from alignlab.errors import DataError
+from alignlab.runs.folder import RunFolder
 from alignlab.training.rows import Splits, check_lists, tokenize
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from typing import Any
 import lightning as L
 import torch
 
-from alignlab.data.batches import Step, StepLoader
-from alignlab.data.token_rows import TokenRows
+from alignlab.data.batching.batches import Step, StepLoader
+from alignlab.data.encoding.token_rows import TokenRows
 
 
 class Sealed:

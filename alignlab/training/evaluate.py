@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from alignlab.data.batches import StepLoader
+from alignlab.data.batching.batches import StepLoader
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import load_examples
-from alignlab.data.tokenize import Encoder
-from alignlab.policies.causal_lm import CausalLM
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.training.callbacks.validation import sources_of
 from alignlab.training.gold import measure
 from alignlab.training.module import PreferenceModule
@@ -17,9 +17,9 @@ from alignlab.training.rows import (
     tokenize,
     with_rationales,
 )
-from alignlab.training.select import selected
 from alignlab.training.setup import stop_ids
 from alignlab.training.spec import Stage, on_gpu
+from alignlab.training.token_steps import selected
 
 
 def evaluate(stage: Stage) -> dict[str, float]:

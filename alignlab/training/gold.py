@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignlab.data.tokenize import Encoder
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.evaluation.gold import GoldReport, evaluate, win_rate
 from alignlab.training.spec import GoldSpec
 from alignlab.types import Message

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from alignlab import ranks
-from alignlab.data.batches import Step
+from alignlab.data.batching.batches import Step
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics, with_margin
-from alignlab.metrics.whole import Rows, diagram, split_metrics
-from alignlab.objectives.gather import Gathered
-from alignlab.objectives.objective import Objective
-from alignlab.policies.causal_lm import CausalLM
+from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
+from alignlab.objective.gathered import Gathered
+from alignlab.objective.objective import Objective
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.scorer import Opaque, Scorer
+from alignlab.training.across_ranks import across_ranks
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
-from alignlab.training.gather import across_ranks
 from alignlab.training.peak import peak_memory
 from alignlab.training.rails import Finite, check_start, put_back, state_of
 from alignlab.training.references import References

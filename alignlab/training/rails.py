@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from alignlab.errors import RunError
-from alignlab.objectives.objective import Objective
-from alignlab.training import tensor_file
-from alignlab.training.run_folder import write_text
+from alignlab.objective.objective import Objective
+from alignlab.runs.folder import write_text
+from alignlab.training.checkpointing import tensor_file
 from alignlab.types import Batch
 
 log = logging.getLogger(__name__)

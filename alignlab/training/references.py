@@ -10,13 +10,13 @@ import torch
 
 from alignlab import ranks
 from alignlab.console import tracked
-from alignlab.data.batches import StepLoader
-from alignlab.data.token_rows import TokenRows
-from alignlab.policies.adapters import WithoutAdapter, has_adapter
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.mode import CACHEABLE, resolve_mode
-from alignlab.policies.reference import cached_signals
-from alignlab.policies.scoring import Encoder as Reference
+from alignlab.data.batching.batches import StepLoader
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.passes.reference import cached_signals
+from alignlab.passes.reference_mode import CACHEABLE, resolve_mode
+from alignlab.policies.causal_lm.adapters import WithoutAdapter, has_adapter
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.causal_lm.signals import Encoder as Reference
 from alignlab.training.rows import Splits
 from alignlab.training.spec import LoadModel, Stage
 from alignlab.training.strategies.frozen import shard_frozen

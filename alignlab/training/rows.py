@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from alignlab.console import tracked
-from alignlab.data.batches import Extras, StepLoader, require_rows
+from alignlab.data.batching.batches import Extras, StepLoader, require_rows
+from alignlab.data.encoding.prepare import require_vocabulary, tokenized
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.encoding.tokenize import Encoder, Limits
 from alignlab.data.load import Examples
-from alignlab.data.prepare import require_vocabulary, tokenized
 from alignlab.data.spec import DataSpec
-from alignlab.data.token_rows import TokenRows
-from alignlab.data.tokenize import Encoder, Limits
 from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
-from alignlab.objectives.objective import Objective
+from alignlab.objective.objective import Objective
 from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)

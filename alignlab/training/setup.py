@@ -8,9 +8,9 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from alignlab import ranks
-from alignlab.data.batches import StepLoader
-from alignlab.training.checkpoints import Checkpoints
-from alignlab.training.run_folder import RunFolder
+from alignlab.data.batching.batches import StepLoader
+from alignlab.runs.folder import RunFolder
+from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.spec import Stage, TrainerSpec, on_gpu
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from alignlab.data.spec import DataSpec
-from alignlab.objectives.objective import Objective
+from alignlab.objective.objective import Objective
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
 

@@ -11,18 +11,19 @@ import lightning as L
 from torch import nn
 
 from alignlab import ranks
-from alignlab.data.batches import StepLoader
+from alignlab.data.batching.batches import StepLoader
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import load_examples
-from alignlab.data.tokenize import Encoder
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.decoder import recompute
+from alignlab.policies.causal_lm.decoder import recompute
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.scorer import Scorer
+from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.checkpoint import Checkpoint
 from alignlab.training.callbacks.moving_reference import following
 from alignlab.training.callbacks.progress import TrainingProgress
 from alignlab.training.callbacks.step_log import StepLog
 from alignlab.training.callbacks.validation import Validation
-from alignlab.training.checkpoints import Checkpoints
+from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.collect import collected
 from alignlab.training.datamodule import PreferenceData
 from alignlab.training.gold import against, measure, side_by_side
@@ -41,8 +42,6 @@ from alignlab.training.rows import (
     tokenize,
     with_rationales,
 )
-from alignlab.training.run_folder import RunFolder
-from alignlab.training.select import selected
 from alignlab.training.setup import (
     make_trainer,
     order_of,
@@ -54,6 +53,7 @@ from alignlab.training.setup import (
 )
 from alignlab.training.spec import Result, Stage
 from alignlab.training.stop import Listener
+from alignlab.training.token_steps import selected
 
 log = logging.getLogger(__name__)
 

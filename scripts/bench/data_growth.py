@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alignlab.data.batches import StepLoader
-from alignlab.data.examples import Report
-from alignlab.data.prepare import require_vocabulary, tokenized
-from alignlab.data.table import ExampleTable, write_table
-from alignlab.data.token_rows import TokenRows
-from alignlab.data.tokenize import Encoder, Limits
+from alignlab.data.batching.batches import StepLoader
+from alignlab.data.encoding.prepare import require_vocabulary, tokenized
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.encoding.tokenize import Encoder, Limits
+from alignlab.data.reading.examples import Report
+from alignlab.data.tables.table import ExampleTable, write_table
 from bench.data_pairs import SHORT, load_tokenizer, pairs
 
 LIMITS = Limits(1024, 512, 32)

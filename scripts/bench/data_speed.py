@@ -12,12 +12,12 @@ from typing import Any
 import datasets
 from trl import DPOTrainer
 
-from alignlab.data.chat_text import ChatText
-from alignlab.data.examples import Report
-from alignlab.data.prepare import tokenized
-from alignlab.data.table import ExampleTable, write_table
-from alignlab.data.token_rows import TokenRows
-from alignlab.data.tokenize import Encoder, Limits
+from alignlab.data.encoding.chat_text import ChatText
+from alignlab.data.encoding.prepare import tokenized
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.encoding.tokenize import Encoder, Limits
+from alignlab.data.reading.examples import Report
+from alignlab.data.tables.table import ExampleTable, write_table
 from alignlab.types import Example
 
 NO_LIMITS = Limits(10**6)

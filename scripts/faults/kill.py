@@ -46,7 +46,7 @@ def _train(run: Path, line: list[str]) -> None:
     os.environ.setdefault("ALIGNLAB_CACHE", str(run.parents[1] / "cache"))
     sys.modules["torch"].set_num_threads(1)
     sys.argv = line
-    sys.modules["alignlab.config.cli"].launch(sys.modules["train"].main)
+    sys.modules["alignlab.launch.cli"].launch(sys.modules["train"].main)
 
 
 def finish(process: BaseProcess, run: Path) -> None:

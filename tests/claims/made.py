@@ -1,7 +1,7 @@
 """Claims and results made up for tests."""
 
-from alignlab.claims.plan import Plan
-from alignlab.claims.spec import Arm, Claim, Common, Comparison, Search
+from alignlab.claims.claim import Arm, Claim, Common, Comparison, Search
+from alignlab.claims.runs_of import Plan
 
 COMMON = Common(
     runs=["data=lab", "trainer.max_steps=64"],

@@ -10,10 +10,10 @@ import pytest
 
 from alignlab.claims.cache import Cache
 from alignlab.claims.measures import measured, reference_reward
-from alignlab.claims.plan import Job
 from alignlab.claims.runner import run_jobs
+from alignlab.claims.runs_of import Job
 from alignlab.errors import ConfigError
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 SUMMARY = {"status": "finished", "initial": {"gold/reward": 0.5}, "final": {"gold/reward": 2.0}}

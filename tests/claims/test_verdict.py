@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from alignlab.claims.spec import Arm, Comparison
+from alignlab.claims.claim import Arm, Comparison
 from alignlab.claims.verdict import (
     FAILS,
     HOLDS,

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from alignlab.config import resolvers
-from alignlab.config.run import resolved
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import choices
+from alignlab.launch.run import resolved
+from alignlab.objective.load import choices
+from alignlab.places import CONF
 from tests.repository import SHARED
 
 STORIES = SHARED / "data/models/stories260k"
@@ -18,7 +19,7 @@ def composed(*overrides: str) -> dict[str, Any]:
     """The resolved config that these overrides make."""
     resolvers.register()
     GlobalHydra.instance().clear()
-    with initialize_config_module("alignlab.conf", version_base=None):
+    with initialize_config_dir(str(CONF), version_base=None):
         return resolved(compose("train", overrides=list(overrides)))
 
 

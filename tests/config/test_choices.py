@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from alignlab.config.build import build_data, build_stage, make_optimizer
-from alignlab.objectives.load import choices
-from alignlab.training.run_folder import RunFolder
+from alignlab.objective.load import choices
+from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import Stage
 from tests.config.compose import STORIES, composed, group, problem
 from tests.repository import ROOT
@@ -28,7 +28,9 @@ NEEDS = {
     "pipeline=[unpaired]": ["objective=kto"],
 }
 """What a choice cannot be without."""
-PACKAGES = {f"strategy=deepspeed_{stage}": "deepspeed" for stage in ("zero1", "zero2", "zero3", "zero3_offload")}
+PACKAGES = {
+    f"strategy=deepspeed_{stage}": "deepspeed" for stage in ("zero1", "zero2", "zero3", "zero3_offload")
+}
 """Packages that `make install` does not bring, and a choice needs."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
@@ -14,10 +14,11 @@ from omegaconf import OmegaConf
 from alignlab.config import resolvers
 from alignlab.config.check import check
 from alignlab.config.explain import kept_sweeps
-from alignlab.config.plan import planned, resolved
-from alignlab.config.sweep import alone, require_one_process, require_plain
+from alignlab.config.stage_configs import planned, resolved
 from alignlab.errors import ConfigError
-from alignlab.objectives.card import cards
+from alignlab.launch.sweep import alone, require_one_process, require_plain
+from alignlab.objective.card import cards
+from alignlab.places import CONF
 from tests.config.compose import composed
 from tests.repository import ROOT
 
@@ -38,7 +39,7 @@ def hydra(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     resolvers.register()
     GlobalHydra.instance().clear()
-    with initialize_config_module("alignlab.conf", version_base=None):
+    with initialize_config_dir(str(CONF), version_base=None):
         yield
 
 
@@ -112,7 +113,7 @@ def test_a_sweep_of_ones_own(monkeypatch, tmp_path):
     )
     GlobalHydra.instance().clear()
     resolvers.register()
-    with initialize_config_module("alignlab.conf", version_base=None):
+    with initialize_config_dir(str(CONF), version_base=None):
         line = [f"hydra.searchpath=[file://{tmp_path}]", "sweeps=mine"]
         cfg = compose("train", overrides=line, return_hydra_config=True)
         with pytest.raises(ConfigError, match=r"sweeps=mine sets trainer.max_steps: put that under"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from alignlab.data.token_rows import Lists, RowIds, TokenRows
+from alignlab.data.encoding.token_rows import Lists, RowIds, TokenRows
 from alignlab.types import Example
 
 Ids = list[int]

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from alignlab.data.examples import Report, converted, generated, transformed
-from alignlab.data.files import read
-from alignlab.data.rows import Drop, Origin
+from alignlab.data.reading.examples import Report, converted, generated, transformed
+from alignlab.data.reading.files import read
+from alignlab.data.reading.rows import Drop, Origin
 from alignlab.data.sources import local
 from alignlab.errors import DataError
 from alignlab.types import Example

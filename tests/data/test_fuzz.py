@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.data.examples import Report, converted
-from alignlab.data.files import grouped
-from alignlab.data.rows import Origin, validate
+from alignlab.data.reading.examples import Report, converted
+from alignlab.data.reading.files import grouped
+from alignlab.data.reading.rows import Origin, validate
 from alignlab.data.sources import (
     helpsteer2,
     hh_rlhf,

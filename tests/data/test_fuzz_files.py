@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.data.examples import Report, converted
-from alignlab.data.files import data_files, read
-from alignlab.data.rows import validate
+from alignlab.data.reading.examples import Report, converted
+from alignlab.data.reading.files import data_files, read
+from alignlab.data.reading.rows import validate
 from alignlab.data.sources.local import convert
 from alignlab.errors import DataError
-from tests.data.test_files import WRITERS
+from tests.data.reading.test_files import WRITERS
 
 CASES = 40
 """Damaged files of each format, plain and zipped."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from alignlab.data import hub_rows
 from alignlab.data.load import load_examples
+from alignlab.data.reading import hub_rows
 from alignlab.data.sources import local, ultrafeedback
 from alignlab.data.spec import DataSpec
 from alignlab.data.transforms.pairs import pairs

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alignlab.data.rows import Drop, RowError, validate
+from alignlab.data.reading.rows import Drop, RowError, validate
 from alignlab.data.sources.local import convert
 
 ASK = {"role": "user", "content": "Which?"}

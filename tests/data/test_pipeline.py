@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from alignlab.data.examples import Report
 from alignlab.data.pipeline import piped, stored
-from alignlab.data.rows import Dropped, user
+from alignlab.data.reading.examples import Report
+from alignlab.data.reading.rows import Dropped, user
 from alignlab.data.steps import Selection, kind_of, text_and_token_steps
-from alignlab.data.table import ExampleTable, write_table
+from alignlab.data.tables.table import ExampleTable, write_table
 from alignlab.errors import ConfigError, DataError
 from alignlab.types import Example
 
@@ -18,7 +18,7 @@ STEPS = """
 from dataclasses import replace
 from pathlib import Path
 
-from alignlab.data.rows import Drop, Dropped
+from alignlab.data.reading.rows import Drop, Dropped
 
 RUNS = Path({runs!r})
 
@@ -97,7 +97,7 @@ def test_only_what_changed_and_what_follows_runs_again(tmp_path, steps):
 
 
 def test_edited_code_is_another_step(tmp_path, steps):
-    from alignlab.data.identity import code_hash
+    from alignlab.data.tables.identity import code_hash
 
     run(tmp_path, {"turn": steps.turn})
     assert runs(tmp_path) == ["turn"]

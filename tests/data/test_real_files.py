@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from alignlab.data.examples import Report, converted, informative, transformed
-from alignlab.data.files import read
+from alignlab.data.reading.examples import Report, converted, informative, transformed
+from alignlab.data.reading.files import read
 from alignlab.data.sources import (
     hh_rlhf,
     kto,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import Drop, RowError, validate
+from alignlab.data.reading.rows import Drop, RowError, validate
 from alignlab.data.sources import hh_rlhf, local, ultrafeedback, ultrafeedback_binarized
 
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.examples import Report, converted
-from alignlab.data.files import read
-from alignlab.data.id_turns import LARGEST, id_turns, ids_in
+from alignlab.data.encoding.id_turns import LARGEST, id_turns, ids_in
+from alignlab.data.encoding.prepare import require_vocabulary, tokenized
+from alignlab.data.encoding.tokenize import Encoder, Limits
 from alignlab.data.load import load_examples
-from alignlab.data.prepare import require_vocabulary, tokenized
-from alignlab.data.rows import RowError, validate
+from alignlab.data.reading.examples import Report, converted
+from alignlab.data.reading.files import read
+from alignlab.data.reading.rows import RowError, validate
 from alignlab.data.sources import token_ids
 from alignlab.data.spec import DataSpec
-from alignlab.data.tokenize import Encoder, Limits
 from alignlab.data.transforms.pairs import pairs
 from alignlab.errors import DataError
 from alignlab.types import Example

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Drop
-from alignlab.data.tokenize import Limits, Tokens, truncate
+from alignlab.data.encoding.tokenize import Limits, Tokens, truncate
+from alignlab.data.reading.rows import Drop
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
 PROMPT, LONG = [1, 5, 6, 7], [8, 9, 10, 11, 2]

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 from alignlab.lab import vocabulary
-from alignlab.policies.pretrained import PLAIN_TEMPLATE
+from alignlab.policies.causal_lm.pretrained import PLAIN_TEMPLATE
 from tests.data.shared import STORIES
 
 TEXTS = ["Tell me about the fox. It eats mice!", "User: Assistant: system", "Üñí 漢字 🙂 42\n"]

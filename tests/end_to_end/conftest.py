@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from alignlab.config.cli import launch
+from alignlab.launch.cli import launch
 from tests.in_process import called
 from tests.repository import ROOT
 

@@ -122,7 +122,7 @@ def test_an_error_of_ours_has_no_traceback_in_the_log_but_a_bug_has(command, tmp
     def broken(*_, **__):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("alignlab.config.chain.build_stage", broken)
+    monkeypatch.setattr("alignlab.launch.chain.build_stage", broken)
     with pytest.raises(ZeroDivisionError):
         command("hydra.run.dir=run")
     assert "Traceback" in (tmp_path / "run/train.log").read_text()
@@ -133,7 +133,7 @@ def test_ctrl_c_before_training(command, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("alignlab.config.chain.build_stage", interrupted)
+    monkeypatch.setattr("alignlab.launch.chain.build_stage", interrupted)
     done = command("hydra.run.dir=run")
     assert done.code == 130
     assert "resume=auto goes on" in done.err
@@ -145,7 +145,7 @@ def test_a_full_disk_is_told(command, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("alignlab.config.chain.build_stage", full)
+    monkeypatch.setattr("alignlab.launch.chain.build_stage", full)
     told(command("hydra.run.dir=run"), "the disk is full", "is kept in")
     assert summary(tmp_path / "run")["status"] == "failed"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.objectives.load import choices, read_choice
+from alignlab.objective.load import choices, read_choice
 from tests.end_to_end.command import SMALL, summary
 
 FITTED = {"reward_augmented": ("pipeline.reward_augmented.scale=[-20.0,20.0]",)}

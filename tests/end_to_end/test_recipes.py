@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from alignlab.config import chain
+from alignlab.launch import chain
 from alignlab.recipes.rails import ROWS, model_hash
 from alignlab.training.module import PreferenceModule
 from tests.end_to_end.command import SMALL, metrics, summary, weights
@@ -157,7 +157,7 @@ def test_a_stage_sees_config_folders_of_ones_own(done, tmp_path):
     for folder, name in (("mine", "mine"), ("yours", "yours")):
         place = tmp_path / folder / "objective"
         place.mkdir(parents=True)
-        node = {"name": name, "loss": {"_target_": "alignlab.objectives.pairwise.dpo", "beta": 0.25}}
+        node = {"name": name, "loss": {"_target_": "alignlab.losses.pairs.pairwise.dpo", "beta": 0.25}}
         OmegaConf.save({**node, "pairs": "best_worst", "reduction": "mean"}, place / f"{name}.yaml")
     run = done(
         "run",

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from alignlab.config.build import build_data
 from alignlab.data.load import load_examples
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 from tests.config.compose import composed
 from tests.end_to_end.command import SMALL, summary
 

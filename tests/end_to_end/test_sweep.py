@@ -50,7 +50,7 @@ def test_the_command_at_the_end_runs_the_best_again(command, tmp_path):
 
 @pytest.mark.slow
 def test_a_bug_in_one_job_stops_nothing_either(command, tmp_path, monkeypatch):
-    from alignlab.config import chain
+    from alignlab.launch import chain
 
     build = chain.build_stage
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alignlab.objectives.gather import Gathered, join
-from alignlab.objectives.objective import Objective
+from alignlab.objective.gathered import Gathered, join
+from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, POLICY
 
 Batch = dict[str, Tensor]

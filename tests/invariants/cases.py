@@ -14,9 +14,9 @@ import torch
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import build_term, choices, read_choice
-from alignlab.objectives.objective import Objective
-from alignlab.objectives.pairs import CHOICES
+from alignlab.objective.load import build_term, choices, read_choice
+from alignlab.objective.objective import Objective
+from alignlab.objective.pair_selection import CHOICES
 from alignlab.signals import VOCABULARY, contract, list_name
 from alignlab.targets import locate
 from tests.invariants.batches import BOUND, random_signals

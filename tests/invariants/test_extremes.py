@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alignlab.objectives.numeric import log1mexp
+from alignlab.objective.numeric import log1mexp
 from tests.invariants.batches import (
     absent,
     at_start,

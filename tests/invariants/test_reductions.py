@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
-from alignlab.objectives.load import read_choice
+from alignlab.objective.load import read_choice
 from tests.invariants.batches import policy_leaves, pool, take, wanted_by
 from tests.invariants.cases import OBJECTIVES, bound
 from tests.invariants.reductions import BETA, REDUCTIONS

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alignlab import load_objective
-from alignlab.objectives.load import read_choice
+from alignlab.objective.load import read_choice
 from tests.invariants.batches import at_start, random_signals
 from tests.invariants.cases import OBJECTIVES, bound
 

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
-from alignlab.objectives.pairs import CHOICES
+from alignlab.objective.pair_selection import CHOICES
 from tests.invariants.batches import loss_and_gradients, random_signals
 from tests.invariants.cases import OBJECTIVES, bound
 

@@ -5,10 +5,10 @@ import inspect
 import pytest
 
 from alignlab import load_objective
-from alignlab.objectives.load import build_objective, read_choice
-from alignlab.objectives.objective import FORMS, REDUCTIONS
-from alignlab.objectives.pairs import CHOICES
-from alignlab.objectives.term import KINDS
+from alignlab.objective.load import build_objective, read_choice
+from alignlab.objective.objective import FORMS, REDUCTIONS
+from alignlab.objective.pair_selection import CHOICES
+from alignlab.objective.term import KINDS
 from alignlab.targets import locate
 from tests.invariants.cases import OBJECTIVES, REGULARIZERS
 

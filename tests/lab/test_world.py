@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.identity import identity
+from alignlab.data.tables.identity import identity
 from alignlab.errors import ConfigError
 from alignlab.lab.cycle import win_rates
 from alignlab.lab.reading import asked

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import k3, preference_metrics, with_margin
-from alignlab.objectives.implicit import ImplicitReward
-from alignlab.objectives.load import load_objective
+from alignlab.objective.implicit_reward import ImplicitReward
+from alignlab.objective.load import load_objective
 from alignlab.types import Part
 
 # Two lists: three responses (the first two tie for best) and two.

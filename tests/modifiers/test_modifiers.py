@@ -9,9 +9,9 @@ from torch.testing import assert_close
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.objectives.dynamic import dynamic_beta
-from alignlab.objectives.load import choices, read_choice
-from alignlab.objectives.noisy import cdpo
+from alignlab.losses.pairs.dynamic import dynamic_beta
+from alignlab.losses.pairs.noisy import cdpo
+from alignlab.objective.load import choices, read_choice
 from alignlab.targets import locate
 from tests.vectors import case, given, pair_signals, tensor
 

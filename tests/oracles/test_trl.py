@@ -8,8 +8,8 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
-from alignlab.objectives.load import build_term
-from alignlab.objectives.objective import Objective
+from alignlab.objective.load import build_term
+from alignlab.objective.objective import Objective
 from tests.oracles.toy import loss_and_gradient, toy
 
 MISSING = "no TRL 1.16: pip install -e '.[oracles]'"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.tiny_copy import Exact
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.causal_lm.packing.tiny_copy import Exact
 from tests.data.ragged import Rows
 
 VOCABULARY = 37

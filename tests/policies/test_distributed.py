@@ -9,10 +9,10 @@ import torch.multiprocessing as multiprocessing
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
-from alignlab.data.batches import collate
-from alignlab.policies import head
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.decoder import layers_of
+from alignlab.data.batching.batches import collate
+from alignlab.policies.causal_lm import head
+from alignlab.policies.causal_lm.decoder import layers_of
+from alignlab.policies.causal_lm.model import CausalLM
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import VOCABULARY, build, gradients
 

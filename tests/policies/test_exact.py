@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alignlab.data.batches import collate
-from alignlab.policies import head
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.tiny_copy import Exact
+from alignlab.data.batching.batches import collate
+from alignlab.policies.causal_lm import head
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.causal_lm.packing.tiny_copy import Exact
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import (
     FAMILIES,
@@ -87,7 +87,9 @@ def test_the_responses_of_a_list_may_continue_different_prompts(family):
 @pytest.mark.parametrize("call", [0, 2**8, 2**30])
 @pytest.mark.parametrize("family", ["llama", "mistral sliding", "gemma2", "gpt_neox"])
 def test_how_attention_is_cut_up_changes_nothing(monkeypatch, family, call):
-    monkeypatch.setattr("alignlab.policies.plan.CALL", dict.fromkeys(("cpu", "cuda"), call))
+    monkeypatch.setattr(
+        "alignlab.policies.causal_lm.packing.tiles.CALL", dict.fromkeys(("cpu", "cuda"), call)
+    )
     check(policy(family), ROWS, collate(token_rows(ROWS), range(len(ROWS))))
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from alignlab.data.batches import Extras, collate, within_budget
-from alignlab.objectives.load import load_objective
-from alignlab.policies.reference import OWN, cache_key, cached_signals
+from alignlab.data.batching.batches import Extras, collate, within_budget
+from alignlab.objective.load import load_objective
+from alignlab.passes.reference import OWN, cache_key, cached_signals
 from tests.data.ragged import draw, joint_rows, token_rows
 from tests.policies.models import VOCABULARY, policy
 

@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoModelForCausalLM
 
-from alignlab.policies.decoder import layers_of, recompute
+from alignlab.policies.causal_lm.decoder import layers_of, recompute
 from tests.training.small import load_small
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from alignlab.errors import RunError
-from alignlab.policies.decoder import block_of, decoder_of, layers_of
-from alignlab.policies.tiny_copy import Exact
+from alignlab.policies.causal_lm.decoder import block_of, decoder_of, layers_of
+from alignlab.policies.causal_lm.packing.tiny_copy import Exact
 from alignlab.signals import BASE
 from tests.data.ragged import draw
 from tests.policies.models import VOCABULARY, assert_same, distributions, gradients, gradients_of, policy

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from alignlab.config import resolvers
-from alignlab.config.plan import planned, resolved
-from alignlab.objectives.load import choices, read_choice
+from alignlab.config.stage_configs import planned, resolved
+from alignlab.objective.load import choices, read_choice
+from alignlab.places import CONF
 from tests.end_to_end import collecting
 from tests.repository import ROOT
 
@@ -34,7 +35,7 @@ def plan(overrides, *search):
     resolvers.register()
     GlobalHydra.instance().clear()
     hydra = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in search)}]"] if search else []
-    with initialize_config_module("alignlab.conf", version_base=None):
+    with initialize_config_dir(str(CONF), version_base=None):
         config = resolved(compose("train", overrides=[*hydra, *overrides]))
         return planned(config, overrides, hydra, "train")
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from alignlab.errors import RunError
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 
 
 @pytest.fixture

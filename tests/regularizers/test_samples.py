@@ -6,8 +6,8 @@ from torch.testing import assert_close
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import build_term
-from alignlab.objectives.objective import Objective
+from alignlab.objective.load import build_term
+from alignlab.objective.objective import Objective
 from alignlab.regularizers.hypo import hypo
 from alignlab.regularizers.kl import estimate
 from tests.vectors import case, load, more, pair_signals, tensor

@@ -7,8 +7,8 @@ import torch
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import build_term
-from alignlab.objectives.objective import Objective
+from alignlab.objective.load import build_term
+from alignlab.objective.objective import Objective
 
 LENGTHS = [[10.0, 12.0], [24.0, 20.0]]
 LOGPS = [[-12.5, -14.0], [-30.25, -28.5]]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from alignlab.objectives.load import build_term
-from alignlab.objectives.objective import Objective
+from alignlab.objective.load import build_term
+from alignlab.objective.objective import Objective
 from tests.vectors import case, given, load, pair_signals, tensor, token_fixture
 
 SFT = "alignlab.regularizers.sft.sft"

@@ -3,7 +3,7 @@
 import pytest
 
 from alignlab.report import findings as look
-from alignlab.report.record import read_run
+from alignlab.runs.record import read_run
 from tests.report.runs import make_run
 
 

@@ -10,9 +10,9 @@ from alignlab.errors import ConfigError, RunError
 from alignlab.report import comparison, tradeoffs
 from alignlab.report.comparison import compare_plots, curve, ranked
 from alignlab.report.formats import as_csv, as_latex, as_markdown
-from alignlab.report.groups import find_runs, grid, grouped, short_names
 from alignlab.report.table import comparable, make_table, told
 from alignlab.report.tradeoffs import MOST_GROUPS, Shown, best_samples, front, lines
+from alignlab.runs.groups import find_runs, grid, grouped, short_names
 from tests.report.runs import make_run, make_sweep
 
 SEEDS = range(4)

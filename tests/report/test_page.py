@@ -8,8 +8,8 @@ import pytest
 
 from alignlab.errors import RunError
 from alignlab.report.page import rerun, run_page, write_report
-from alignlab.report.record import read_run
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import read_run
 from tests.report.runs import make_run
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{ 7*7 }}</pre>"

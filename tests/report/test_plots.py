@@ -9,9 +9,9 @@ import pytest
 from alignlab.report import reliability
 from alignlab.report.figures import COLOURS, look
 from alignlab.report.plots import plot_run, plots_of
-from alignlab.report.record import read_history, stage_starts
 from alignlab.report.reliability import plot_reliability
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import read_history, stage_starts
 from tests.report.runs import make_run
 
 NAN = math.nan

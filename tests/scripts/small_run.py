@@ -4,8 +4,8 @@ import torch
 from omegaconf import OmegaConf
 
 from alignlab.config.build import call
-from alignlab.config.inspect import composed
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.inspect import composed
+from alignlab.runs.folder import RunFolder
 
 MODEL = ["model.loader.hidden_size=16", "model.loader.layers=1", "model.loader.steps=2"]
 

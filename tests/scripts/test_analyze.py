@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from alignlab.policies.pretrained import load
-from alignlab.training.run_folder import RunFolder
-from alignlab.training.tensor_file import flatten, write
+from alignlab.policies.causal_lm.pretrained import load
+from alignlab.runs.folder import RunFolder
+from alignlab.training.checkpointing.tensor_file import flatten, write
 from scripts import analyze
 from tests.scripts.small_run import MODEL, make_run
 

@@ -54,7 +54,7 @@ def test_many_rows_are_all_batched_and_a_cached_run_builds_nothing(bench, tokeni
     assert {
         f"{name}_{what}" for name in ("examples", "tokenize", "batches") for what in ("seconds", "peak_mb")
     } < {*built}
-    monkeypatch.setattr("alignlab.data.prepare._build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr("alignlab.data.encoding.prepare._build", lambda *_: pytest.fail("built again"))
     begun = bench.growth.start(30, tmp_path, tokenizer)
     assert {"start_seconds", "resume_begin_seconds", "resume_middle_seconds", "resume_end_seconds"} < {*begun}
 

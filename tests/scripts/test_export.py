@@ -8,9 +8,9 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from alignlab.lab import vocabulary
-from alignlab.training import tensor_file
-from alignlab.training.checkpoints import hash_file
-from alignlab.training.strategies.sharded_files import HELD, file_name
+from alignlab.training.checkpointing import tensor_file
+from alignlab.training.checkpointing.checkpoints import hash_file
+from alignlab.training.checkpointing.sharded_files import HELD, file_name
 from scripts import export
 
 RANKS = 3
@@ -31,7 +31,7 @@ def run(tmp_path):
         start = tmp_path / "start"
         model.save_pretrained(start)
         vocabulary.build().save_pretrained(start)
-        loader = {"_target_": "alignlab.policies.pretrained.load", "path": str(start)}
+        loader = {"_target_": "alignlab.policies.causal_lm.pretrained.load", "path": str(start)}
         config = {
             "model": {"name": "local", "path": str(start), "loader": loader},
             "objective": {"name": "dpo", "loss": {"_target_": "dpo", "beta": 0.1}},
@@ -123,7 +123,7 @@ def test_low_precision_stays_low(run, tmp_path):
 
 def test_adapters_are_merged(run, tmp_path):
     pytest.importorskip("peft")
-    from alignlab.policies.adapters import lora, merge
+    from alignlab.policies.causal_lm.adapters import lora, merge
 
     settings = {"r": 2, "alpha": 4, "target_modules": "all-linear"}
     trained, _ = lora(lambda: (small(0), None), **settings)

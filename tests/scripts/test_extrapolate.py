@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from alignlab.config.reuse import evaluated, start_of
 from alignlab.errors import ConfigError
-from alignlab.policies import extrapolation
-from alignlab.policies.extrapolation import extrapolate, extrapolated
-from alignlab.training.run_folder import RunFolder
+from alignlab.launch.finished_run import evaluated, start_of
+from alignlab.runs import extrapolation
+from alignlab.runs.extrapolation import extrapolate, extrapolated
+from alignlab.runs.folder import RunFolder
 from tests.end_to_end.command import SMALL, summary, train
 from tests.repository import ROOT
 from tests.vectors import more

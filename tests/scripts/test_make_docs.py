@@ -6,8 +6,8 @@ import runpy
 import pytest
 import yaml
 
-from alignlab.objectives.card import FAMILIES, GROUPS, as_yaml, cards
-from alignlab.objectives.load import choices, load_objective
+from alignlab.objective.card import FAMILIES, GROUPS, as_yaml, cards
+from alignlab.objective.load import choices, load_objective
 from tests.invariants.reductions import REDUCTIONS
 from tests.repository import ROOT
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from alignlab.analysis.loss_curves import along, pair_matrix, reach
 from alignlab.errors import ConfigError
-from alignlab.objectives.card import FAMILIES, GROUPS, cards, find_card
-from alignlab.objectives.curves import along, pair_matrix, reach
-from alignlab.objectives.load import choices, load_objective
+from alignlab.objective.card import FAMILIES, GROUPS, cards, find_card
+from alignlab.objective.load import choices, load_objective
 from tests.repository import ROOT
 
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "objectives.py"))

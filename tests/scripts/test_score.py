@@ -5,10 +5,10 @@ import pytest
 import torch
 import yaml
 
-from alignlab.config import scoring
 from alignlab.config.build import call
-from alignlab.config.inspect import inspect
 from alignlab.errors import ConfigError, RunError
+from alignlab.launch import scoring
+from alignlab.launch.inspect import inspect
 from scripts import score
 from tests.data.shared import DATA, STORIES, needs_data
 from tests.scripts.small_run import MODEL, make_run
@@ -112,7 +112,7 @@ def test_of_a_stage_the_reference_is_its_own_start_or_that_of_the_run(tmp_path):
     run, other = make_run(tmp_path / "run"), make_run(tmp_path / "other", "model.loader.steps=3")
     for name, of in (("01-a", "start"), ("02-b", "base")):
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        loader = {"_target_": "alignlab.policies.pretrained.load", "path": str(other / "model")}
+        loader = {"_target_": "alignlab.policies.causal_lm.pretrained.load", "path": str(other / "model")}
         config["model"] |= {"path": str(other / "model"), "loader": loader}
         config["reference"]["of"] = of
         stage = run / "stages" / name

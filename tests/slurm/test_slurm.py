@@ -125,7 +125,7 @@ def test_a_job_runs_what_it_was_sent_with(cluster, cache, tmp_path):
     shutil.copy(ROOT / "train.py", checkout)
     (own / "objective").mkdir(parents=True)
     files = {
-        checkout / "alignlab/training/manifest.py": ('"machine": platform.machine()', '"machine": "early"'),
+        checkout / "alignlab/runs/manifest.py": ('"machine": platform.machine()', '"machine": "early"'),
         checkout / "alignlab/conf/trainer/default.yaml": (
             "gradient_clip_val: 1.0",
             "gradient_clip_val: 0.75",

@@ -11,10 +11,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from alignlab.config.build import make_optimizer
 from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
-from alignlab.objectives.load import load_objective
-from alignlab.policies.causal_lm import CausalLM
+from alignlab.objective.load import load_objective
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import CheckpointSpec, ReferenceSpec, Stage, TrainerSpec
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}

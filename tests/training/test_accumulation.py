@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage

@@ -9,11 +9,11 @@ import pytest
 import torch
 from lightning.pytorch.plugins import Precision
 
-from alignlab.data.batches import StepLoader
+from alignlab.data.batching.batches import StepLoader
+from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.module import PreferenceModule
 from alignlab.training.optim import auto_lr, schedule, trainable
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from alignlab.training.stop import SIGNALS, Listener

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from alignlab.errors import RunError
-from alignlab.training import tensor_file
+from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.checkpoint import random_state, set_random_state
-from alignlab.training.checkpoints import Checkpoints, damage
-from alignlab.training.run_folder import RunFolder
+from alignlab.training.checkpointing import tensor_file
+from alignlab.training.checkpointing.checkpoints import Checkpoints, damage
 from alignlab.training.spec import CheckpointSpec
 from alignlab.training.stage import run_stage
 from tests.training.small import small_stage

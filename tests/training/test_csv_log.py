@@ -2,8 +2,8 @@
 
 import csv
 
+from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.training.small import small_stage
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from alignlab.config.check import UNTRAINED
-from alignlab.objectives.load import choices, load_objective
-from alignlab.training.run_folder import RunFolder
+from alignlab.objective.load import choices, load_objective
+from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage
 

@@ -10,10 +10,10 @@ from lightning.pytorch.loggers.logger import Logger
 
 from alignlab.config.build import make_loggers
 from alignlab.errors import ConfigError
+from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.loggers.guarded import Guarded, guarded
 from alignlab.training.loggers.tensorboard_log import FOLDER, SHOWN_SAMPLES, TensorBoardLog, log_samples
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.config.compose import composed, problem
 from tests.training.small import small_stage

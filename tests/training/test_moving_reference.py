@@ -11,7 +11,7 @@ from torch import nn
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.policies.mode import resolve_mode
+from alignlab.passes.reference_mode import resolve_mode
 from alignlab.training.callbacks.moving_reference import MovingReference, move
 from alignlab.training.spec import MovingSpec
 from tests.config.compose import composed, problem

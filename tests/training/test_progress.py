@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from alignlab import console
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.training.small import small_stage
 

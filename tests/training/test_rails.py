@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from alignlab.errors import RunError
-from alignlab.objectives.load import load_objective
+from alignlab.objective.load import load_objective
+from alignlab.runs.folder import RunFolder
 from alignlab.training.module import PreferenceModule
 from alignlab.training.rails import Finite, NonFiniteError, check_start
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.end_to_end.command import TIMED
 from tests.training.small import load_small, small_stage

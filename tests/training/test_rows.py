@@ -2,8 +2,8 @@
 
 import pytest
 
+from alignlab.data.encoding.tokenize import Limits
 from alignlab.data.spec import DataSpec
-from alignlab.data.tokenize import Limits
 from alignlab.lab import world
 from alignlab.training.rows import limits_within
 

@@ -9,8 +9,8 @@ import pytest
 from alignlab import hub
 from alignlab.errors import ConfigError, RunError
 from alignlab.report.plots import plot_run
+from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.wandb_log import chosen_mode, finish_wandb, has_key, log_results, make_wandb
-from alignlab.training.run_folder import RunFolder
 from tests.end_to_end.command import until
 from tests.end_to_end.wandb_file import read_run
 from tests.report.runs import make_run

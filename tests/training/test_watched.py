@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 
 from alignlab.lab import world
+from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.validation import sources_of, with_changes
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import MovingSpec, ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.data.transforms.hand_made import row

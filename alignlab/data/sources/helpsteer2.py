@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, finite, number
-from alignlab.data.sources.parts import pair, text_of
+from alignlab.data.reading.rows import Drop, RowError, column, finite, number
+from alignlab.data.sources.columns import pair, text_of
 from alignlab.errors import one_of
 from alignlab.types import Example, Message
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column
-from alignlab.data.sources.parts import pair
+from alignlab.data.reading.rows import Drop, RowError, column
+from alignlab.data.sources.columns import pair
 from alignlab.types import Example, Message
 
 REPLY = "\n\nAssistant:"

@@ -17,8 +17,8 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, finite, messages, number, user
-from alignlab.data.sources.parts import id_of
+from alignlab.data.reading.rows import Drop, RowError, column, finite, messages, number, user
+from alignlab.data.sources.columns import id_of
 from alignlab.types import Example
 
 Text = str | list[Any]

@@ -9,9 +9,9 @@ good_natured  bool, optional
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, finite
+from alignlab.data.reading.rows import Drop, RowError, column, finite
+from alignlab.data.sources.columns import by_rank, text_of
 from alignlab.data.sources.hh_rlhf import REPLY, dialogue
-from alignlab.data.sources.parts import by_rank, text_of
 from alignlab.types import Example
 
 

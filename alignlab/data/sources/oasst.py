@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, finite, messages
-from alignlab.data.sources.parts import by_rank, text_of
+from alignlab.data.reading.rows import Drop, RowError, column, finite, messages
+from alignlab.data.sources.columns import by_rank, text_of
 from alignlab.types import Example, Message
 
 ROLES = {"prompter": "user", "assistant": "assistant"}

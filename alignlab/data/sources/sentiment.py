@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignlab.data.rows import Drop, RowError, column, number, user
-from alignlab.data.sources.parts import id_of
+from alignlab.data.reading.rows import Drop, RowError, column, number, user
+from alignlab.data.sources.columns import id_of
 from alignlab.errors import ConfigError
 from alignlab.types import Example
 

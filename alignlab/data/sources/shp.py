@@ -11,8 +11,8 @@ post_id, c_root_id_A, c_root_id_B, domain   str, optional
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.rows import RowError, column, number, user
-from alignlab.data.sources.parts import pair, text_of
+from alignlab.data.reading.rows import RowError, column, number, user
+from alignlab.data.sources.columns import pair, text_of
 from alignlab.types import Example
 
 SPLITS = ("_train", "_validation", "_test")

@@ -9,8 +9,8 @@ extra      {confidence: int}, optional
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.rows import RowError, column, user
-from alignlab.data.sources.parts import pair, text_of
+from alignlab.data.reading.rows import RowError, column, user
+from alignlab.data.sources.columns import pair, text_of
 from alignlab.types import Example
 
 

@@ -8,9 +8,9 @@ id          str, optional
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.id_turns import LARGEST, id_turns
-from alignlab.data.rows import RowError, column
-from alignlab.data.sources.parts import id_of
+from alignlab.data.encoding.id_turns import LARGEST, id_turns
+from alignlab.data.reading.rows import RowError, column
+from alignlab.data.sources.columns import id_of
 from alignlab.types import Example
 
 

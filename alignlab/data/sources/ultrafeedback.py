@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignlab.data.rows import RowError, column, finite, user
-from alignlab.data.sources.parts import text_of
+from alignlab.data.reading.rows import RowError, column, finite, user
+from alignlab.data.sources.columns import text_of
 from alignlab.types import Example
 
 NUMBER = re.compile(r"\d{1,3}(\.\d{1,9})?", re.ASCII)

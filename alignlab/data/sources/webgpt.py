@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from alignlab.data.rows import column, number, user
-from alignlab.data.sources.parts import pair, text_of
+from alignlab.data.reading.rows import column, number, user
+from alignlab.data.sources.columns import pair, text_of
 from alignlab.types import Example
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from alignlab.data.lists import take
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import Array, Selection, Tokenized
+from alignlab.data.tables.lists import take
 from alignlab.data.transforms.margins import reference_margins
 from alignlab.errors import ConfigError, DataError, one_of
 from alignlab.types import Example

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from alignlab.data.chat_text import turns_of
-from alignlab.data.lists import with_copies
-from alignlab.data.rows import Drop
+from alignlab.data.encoding.chat_text import turns_of
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import STOP_WORDS, WORD, plain
 from alignlab.errors import ConfigError, one_of

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.texts import prompts
 from alignlab.errors import one_of
 from alignlab.types import Example, Message

@@ -3,8 +3,8 @@
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from alignlab.data.id_turns import ids_in
-from alignlab.data.rows import Drop
+from alignlab.data.encoding.id_turns import ids_in
+from alignlab.data.reading.rows import Drop
 from alignlab.data.transforms.margins import SCALES, check_bounds, ends, margin, out_of_bounds
 from alignlab.data.transforms.texts import words, written
 from alignlab.errors import ConfigError, DataError, one_of

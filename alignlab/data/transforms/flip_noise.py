@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from alignlab.data.lists import flipped
+from alignlab.data.tables.lists import flipped
 from alignlab.data.transforms.margins import ends
 from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example

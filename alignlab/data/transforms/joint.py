@@ -8,8 +8,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from alignlab.data.lists import PER_RESPONSE, per_response, take
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
+from alignlab.data.tables.lists import PER_RESPONSE, per_response, take
 from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example
 

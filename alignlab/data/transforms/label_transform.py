@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from alignlab.data.lists import flipped
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import flipped
 from alignlab.data.transforms.bradley_terry import fitted
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.strengths import strengths_of

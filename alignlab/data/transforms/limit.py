@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
 from alignlab.errors import ConfigError
 from alignlab.types import Example
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
 from alignlab.data.steps import Array
 from alignlab.data.transforms.texts import prompts, text, words
 from alignlab.errors import ConfigError, one_of

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from alignlab.data.chat_text import turns_of
-from alignlab.data.lists import take, with_copies
-from alignlab.data.rows import Drop
+from alignlab.data.encoding.chat_text import turns_of
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import take, with_copies
 from alignlab.errors import one_of
 from alignlab.types import Example
 

@@ -4,9 +4,9 @@ import random
 import re
 from collections.abc import Iterator
 
-from alignlab.data.chat_text import turns_of
-from alignlab.data.lists import with_copies
-from alignlab.data.rows import Drop
+from alignlab.data.encoding.chat_text import turns_of
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import SENTENCE, WORD
 from alignlab.errors import ConfigError, one_of

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from alignlab.data.lists import take
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import take
 from alignlab.errors import one_of
 from alignlab.types import Example
 

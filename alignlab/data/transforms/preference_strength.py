@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.margins import SCALES, check_bounds, margin, out_of_bounds, quantile
 from alignlab.errors import DataError, one_of
 from alignlab.types import Example

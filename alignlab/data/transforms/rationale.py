@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from alignlab.data.rows import Drop, user
+from alignlab.data.reading.rows import Drop, user
 from alignlab.types import Example, Message
 
 QUESTION = "Which of these two responses is better, and why?"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from alignlab.data.lists import per_response
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import per_response
 from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example, Message
 

@@ -2,7 +2,7 @@
 
 import re
 
-from alignlab.data.lists import per_response
+from alignlab.data.tables.lists import per_response
 from alignlab.types import Example, Message
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"

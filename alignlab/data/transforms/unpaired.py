@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from alignlab.data.lists import take
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.lists import take
 from alignlab.data.transforms.margins import ends
 from alignlab.errors import one_of
 from alignlab.types import Example

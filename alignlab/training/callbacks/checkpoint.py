@@ -12,7 +12,7 @@ import torch
 from alignlab import ranks
 from alignlab.errors import RunError, nearest
 from alignlab.training.callbacks.validation import Validation
-from alignlab.training.checkpoints import Checkpoints
+from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.spec import CheckpointSpec
 from alignlab.training.stop import Listener, Stopped
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import lightning as L
 
-from alignlab.data.batches import Step, StepLoader
-from alignlab.data.token_rows import TokenRows
+from alignlab.data.batching.batches import Step, StepLoader
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.runs.folder import write_text
 from alignlab.training.module import PreferenceModule
-from alignlab.training.run_folder import write_text
 from alignlab.training.stop import Listener
 
 

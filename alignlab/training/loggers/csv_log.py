@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import lightning as L
 from lightning.pytorch.loggers.logger import Logger
 
-from alignlab.training.run_folder import write_text
+from alignlab.runs.folder import write_text
 
 
 class CsvLog(Logger):

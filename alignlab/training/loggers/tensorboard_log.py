@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 
 from alignlab.errors import ConfigError
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

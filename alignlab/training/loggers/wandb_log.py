@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 
 from alignlab import hub
 from alignlab.errors import ConfigError, RunError, one_of
-from alignlab.training.run_folder import RunFolder
+from alignlab.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from alignlab.objectives.objective import Objective
+from alignlab.objective.objective import Objective
 from alignlab.training.strategies.engine import Engine
 from alignlab.training.strategies.zero_strategy import ZeroStrategy
 

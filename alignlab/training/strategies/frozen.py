@@ -5,8 +5,8 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from alignlab.policies.causal_lm import CausalLM
-from alignlab.policies.decoder import layers_of, unwrapped
+from alignlab.policies.causal_lm.decoder import layers_of, unwrapped
+from alignlab.policies.causal_lm.model import CausalLM
 
 
 def shard_frozen(policy: CausalLM, device: torch.device) -> CausalLM:

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import CPUOffload, FullyShardedDataParallel, MixedPr
 from torch.distributed.fsdp.wrap import CustomPolicy
 
 from alignlab import ranks
-from alignlab.policies.decoder import layers_of
+from alignlab.policies.causal_lm.decoder import layers_of
 from alignlab.training.strategies import shares
 from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
 

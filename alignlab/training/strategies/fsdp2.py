@@ -17,7 +17,7 @@ from torch.distributed.fsdp import (
 )
 
 from alignlab import ranks
-from alignlab.policies.decoder import layers_of
+from alignlab.policies.causal_lm.decoder import layers_of
 from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
 
 

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 
 from alignlab import ranks
 from alignlab.errors import ConfigError, RunError, one_of
+from alignlab.training.checkpointing.sharded_files import Held, ShardedFiles
 from alignlab.training.strategies import shares
 from alignlab.training.strategies.engine import Engine
-from alignlab.training.strategies.sharded_files import Held, ShardedFiles
 
 
 class Sharded(Engine):

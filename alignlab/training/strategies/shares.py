@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from alignlab import ranks
 from alignlab.errors import RunError
-from alignlab.training.strategies.sharded_files import Held, Piece, filled
+from alignlab.training.checkpointing.sharded_files import Held, Piece, filled
 
 WRAPPER = "_fsdp_wrapped_module."
 """What FSDP1 puts into the names of parameters."""

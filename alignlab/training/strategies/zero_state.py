@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from alignlab import ranks
 from alignlab.errors import RunError
-from alignlab.training.strategies.sharded_files import Held, Piece, filled
+from alignlab.training.checkpointing.sharded_files import Held, Piece, filled
 
 MASTER = "weight"
 """Kind of the weights as the optimizer moves them, in float32; the other kinds are names of its states."""

@@ -11,9 +11,9 @@ from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from alignlab.training.checkpointing.sharded_files import Held
 from alignlab.training.strategies import zero_state
 from alignlab.training.strategies.sharded import ShardedStrategy
-from alignlab.training.strategies.sharded_files import Held
 
 
 class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import Drop, RowError, validate
+from alignlab.data.reading.rows import Drop, RowError, validate
 from alignlab.data.sources import helpsteer2, nectar
 from alignlab.errors import ConfigError
 from tests.data.sources.rows import BLUE, HELPSTEER2, NECTAR, OPENING, RATINGS, RED, changed, said

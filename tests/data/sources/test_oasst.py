@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import Drop, RowError, validate
+from alignlab.data.reading.rows import Drop, RowError, validate
 from alignlab.data.sources.oasst import convert
 from tests.data.sources.rows import BLUE, OASST, OPENING, RED, TREE, changed, said
 

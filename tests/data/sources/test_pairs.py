@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import Drop, RowError, user, validate
+from alignlab.data.reading.rows import Drop, RowError, user, validate
 from alignlab.data.sources import helpsteer2, shp, tldr, webgpt
 from tests.data.sources.rows import OPENING, SHP, STRENGTH, TLDR, WEBGPT, changed
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from alignlab.data.examples import Report, converted
 from alignlab.data.load import load_examples
-from alignlab.data.rows import Origin
+from alignlab.data.reading.examples import Report, converted
+from alignlab.data.reading.rows import Origin
 from alignlab.data.sources import helpsteer2, oasst
 from alignlab.data.spec import DataSpec
 from alignlab.errors import DataError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import Drop, RowError, user, validate
+from alignlab.data.reading.rows import Drop, RowError, user, validate
 from alignlab.data.sources import kto, sentiment
 from alignlab.errors import ConfigError
 from tests.data.sources.rows import ASK, KTO, OPENING, RED, SENTIMENT

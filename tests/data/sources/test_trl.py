@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import validate
+from alignlab.data.reading.rows import validate
 from alignlab.data.sources.local import convert
 from tests.data.sources.rows import ASK, BLUE, OPENING, RED, said
 

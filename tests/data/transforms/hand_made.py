@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from alignlab.data.rows import Drop, Dropped
+from alignlab.data.reading.rows import Drop, Dropped
 from alignlab.data.steps import Tokenized
 from alignlab.types import Example
 from tests.vectors import more

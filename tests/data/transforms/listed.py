@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
 from alignlab.types import Example
 
 # Few distinct labels, so that ties are common.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.examples import Report, transformed
-from alignlab.data.rows import Drop, validate
+from alignlab.data.reading.examples import Report, transformed
+from alignlab.data.reading.rows import Drop, validate
 from alignlab.data.transforms.degrade import degrade
 from alignlab.data.transforms.words import STOP_WORDS, WORD
 from alignlab.errors import ConfigError

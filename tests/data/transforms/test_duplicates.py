@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.duplicates import filter_duplicates
 from alignlab.data.transforms.near_duplicates import (
     band_width,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.id_turns import id_turns
-from alignlab.data.rows import Drop
+from alignlab.data.encoding.id_turns import id_turns
+from alignlab.data.reading.rows import Drop
 from alignlab.data.transforms.filters import (
     ends_as_a_text,
     filter_gap,

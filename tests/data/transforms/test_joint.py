@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Dropped
+from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.joint import joint
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import load_objective
+from alignlab.objective.load import load_objective
 from alignlab.types import Example
 from tests.data.transforms.hand_made import row, vector
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import user
+from alignlab.data.reading.rows import user
 from alignlab.data.steps import Tokenized
 from alignlab.data.transforms.mix import mix
 from alignlab.errors import ConfigError

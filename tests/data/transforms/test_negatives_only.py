@@ -6,7 +6,7 @@ from hypothesis import given
 
 from alignlab.data.transforms.negatives_only import negatives_only
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import load_objective
+from alignlab.objective.load import load_objective
 from tests.data.transforms.listed import listed, outcome, some_labels
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
 from alignlab.data.transforms.pairs import pairs
 from alignlab.errors import ConfigError
 from alignlab.types import Example

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Drop
+from alignlab.data.reading.rows import Drop
 from alignlab.data.transforms.ranked import ranked
 from alignlab.errors import ConfigError
 from tests.data.transforms.listed import listed, some_labels

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.data.rows import Drop, messages
+from alignlab.data.reading.rows import Drop, messages
 from alignlab.data.transforms.rationale import QUESTION, rationale
 from alignlab.lab.world import examples
 from alignlab.types import Example

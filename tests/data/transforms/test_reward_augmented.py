@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.tokenize import Encoder
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.transforms.reward_augmented import TEMPLATE, goal_rewards, reward_augmented, shown
 from alignlab.errors import ConfigError
 from tests.config.compose import composed

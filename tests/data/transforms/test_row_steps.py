@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignlab.data.rows import validate
+from alignlab.data.reading.rows import validate
 from alignlab.data.transforms.context_dropout_negatives import context_dropout_negatives
 from alignlab.data.transforms.degrade import degrade
 from alignlab.data.transforms.flip_noise import flip_noise

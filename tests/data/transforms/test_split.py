@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignlab.data.rows import Dropped, user
+from alignlab.data.reading.rows import Dropped, user
 from alignlab.data.transforms.limit import limit
 from alignlab.data.transforms.split import apart, prompt_key, split
 from alignlab.errors import ConfigError

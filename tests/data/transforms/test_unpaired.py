@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from alignlab.data.transforms.unpaired import unpaired
 from alignlab.errors import ConfigError
-from alignlab.objectives.load import load_objective
+from alignlab.objective.load import load_objective
 from tests.data.transforms.listed import listed, outcome, some_labels
 
 

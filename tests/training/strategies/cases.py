@@ -11,8 +11,8 @@ from torch import Tensor
 
 from alignlab import ranks
 from alignlab.config.build import call, make_optimizer
-from alignlab.objectives.load import read_choice
-from alignlab.training.run_folder import RunFolder
+from alignlab.objective.load import read_choice
+from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.training.small import ADAMW, CONSTANT, small_stage
 

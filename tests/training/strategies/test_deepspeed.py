@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from alignlab.config.build import call, make_optimizer
-from alignlab.objectives.load import load_objective, read_choice
-from alignlab.policies import head
-from alignlab.training.checkpoints import damage
+from alignlab.objective.load import load_objective, read_choice
+from alignlab.policies.causal_lm import head
+from alignlab.runs.folder import RunFolder
+from alignlab.training.checkpointing.checkpoints import damage
 from alignlab.training.rails import NonFiniteError
-from alignlab.training.run_folder import RunFolder
 from alignlab.training.spec import CheckpointSpec, ReferenceSpec
 from alignlab.training.stage import run_stage
 from alignlab.training.strategies import deepspeed

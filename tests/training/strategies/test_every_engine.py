@@ -9,8 +9,8 @@ import torch
 
 from alignlab import ranks
 from alignlab.config.build import call
-from alignlab.objectives.load import read_choice
-from alignlab.training.run_folder import RunFolder
+from alignlab.objective.load import read_choice
+from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage

@@ -12,10 +12,17 @@ from safetensors.torch import load_file
 
 from alignlab import ranks
 from alignlab.errors import RunError
-from alignlab.training import tensor_file
-from alignlab.training.checkpoints import Checkpoints, damage
+from alignlab.training.checkpointing import tensor_file
+from alignlab.training.checkpointing.checkpoints import Checkpoints, damage
+from alignlab.training.checkpointing.sharded_files import (
+    HELD,
+    FolderWriter,
+    Piece,
+    ShardedFiles,
+    filled,
+    opened,
+)
 from alignlab.training.spec import CheckpointSpec, MovingSpec, ReferenceSpec
-from alignlab.training.strategies.sharded_files import HELD, FolderWriter, Piece, ShardedFiles, filled, opened
 from tests.training.small import load_small
 from tests.training.strategies.cases import Run, run_all
 from tests.training.strategies.group import on_ranks

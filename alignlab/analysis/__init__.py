@@ -1,0 +1,1 @@
+"""Questions to a trained policy, each answered by a table and a picture."""

@@ -1,0 +1,124 @@
+"""Loss and gradient of an objective along simple paths, as `scripts/objectives.py` draws them.
+
+Responses have 20 tokens of -1 nat each under policy and reference; a move adds nats to the policy's
+log-probability, evenly over the tokens. All else is neutral: divergences and other text 0, rewards the labels less
+1/2, responses as likely as samples of the policy, a reference whose entropy makes RainbowPO's phi 1. Each list is
+an optimizer step of its own, but single responses meet the statistics of responses that have not moved.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from alignlab.losses.lists.listwise import lambda_weights, ordered
+from alignlab.objective.objective import Objective
+from alignlab.signals import BASE
+
+TOKENS, STEPS = 20, 4
+SIZES = {"L": TOKENS, "S": STEPS, "M": 2, "D": 1, "N": 1}
+BOUND = {"hidden": (1,), "ref_layers": (1, 1), "ref_activations": (3, 1)}
+
+
+def along(
+    objective: Objective, moves: Float[Tensor, "n K"], labels: Sequence[float]
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n K"]]:
+    """Loss of each list of moves, and its gradient by them.
+
+    >>> from alignlab import load_objective
+    >>> along(load_objective("dpo"), torch.tensor([[0.0, 0.0]]), [1.0, 0.0])
+    (tensor([0.6931]), tensor([[-0.0500,  0.0500]]))
+    """
+    objective.bind(BOUND)
+    for module in objective.modules.values():
+        module.eval()
+    labels_K = torch.tensor(labels, dtype=moves.dtype)
+    moves = moves.detach().clone().requires_grad_()
+    apart = objective.gathers and objective.data_form != "single"
+    steps = moves.chunk(len(moves)) if apart else (moves,)
+    losses = torch.cat([_losses(objective, step, labels_K) for step in steps])
+    (gradients,) = torch.autograd.grad(losses.sum(), moves)
+    return losses.detach(), gradients
+
+
+def reach(objective: Objective, direction: Sequence[float], labels: Sequence[float]) -> float:
+    """How far along a direction something happens, in nats: a round number, from loss and slope at the start."""
+    start = torch.zeros(1, len(direction), dtype=torch.float64)
+    value, gradient = along(objective, start, labels)
+    slope = (gradient @ torch.tensor(direction, dtype=torch.float64)).abs().item()
+    far = 3 * value.abs().item() / slope if slope else 20.0
+    scale = 10.0 ** math.floor(math.log10(max(far, 1.0)))
+    return next(step * scale for step in (1, 2, 5, 10) if step * scale >= far or step == 10)
+
+
+def pair_matrix(
+    objective: Objective, moves: Sequence[float], labels: Sequence[float]
+) -> tuple[str, Float[Tensor, "K K"]]:
+    """What a listwise loss sees between responses i and j at these log-ratios, in words and numbers.
+
+    The weights of a loss that weighs pairs; the size of the gradient that pair (i, j) alone has, of a sum over
+    pairs; else the second derivative, which tells how the gradient of i goes with the log-ratio of j.
+    """
+    here_1K, labels_1K = (torch.tensor([values], dtype=torch.float64) for values in (moves, labels))
+    everywhere = torch.ones_like(here_1K, dtype=torch.bool)
+    bound = {**objective.loss.contract.hyper, **getattr(objective.loss.function, "keywords", {})}
+    if "gain" in bound:
+        chosen = {key: bound[key] for key in ("gain", "discount", "topn", "normalize")}
+        weights_1KK = lambda_weights(here_1K, labels_1K, everywhere, **chosen)
+        better_1KK = ordered(labels_1K, everywhere)
+        return "weight of pair (i, j), i better", weights_1KK.masked_fill(~better_1KK, 0)[0]
+    if "pair_mean" in bound:
+        pairs = [[i, j] for i in range(len(labels)) for j in range(len(labels))]
+        pushes = [along(objective, here_1K[:, pair], [labels[i] for i in pair])[1][0, 0] for pair in pairs]
+        better_KK = ordered(labels_1K, everywhere)[0]
+        return "size of the gradient of pair (i, j) alone, i better", (
+            torch.stack(pushes).abs().reshape(better_KK.shape).masked_fill(~better_KK, 0)
+        )
+
+    def total(moves_K: Tensor) -> Tensor:
+        return _losses(objective, moves_K[None], labels_1K[0]).sum()
+
+    hessian = torch.autograd.functional.hessian(total, here_1K[0])  # type: ignore[no-untyped-call]
+    return "second derivative by responses i and j", hessian
+
+
+def _losses(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> Tensor:
+    """One value a list, whatever the loss returns."""
+    given = _given(objective, moves_BK, labels_K)
+    gathered = None
+    if objective.data_form == "single":
+        gathered = objective.contribute(**_given(objective, torch.zeros_like(moves_BK), labels_K))
+    values = objective(**given, gathered=gathered).values[objective.name]
+    return values.reshape(len(moves_BK), -1).sum(dim=1)
+
+
+def _given(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> dict[str, Any]:
+    """Base signals of neutral responses that have moved."""
+    zeros_BK = torch.zeros_like(moves_BK.detach())
+    labels_BK = labels_K.expand_as(zeros_BK)
+    start_BK = zeros_BK - TOKENS
+    zeros_BKL = zeros_BK[..., None].expand(-1, -1, TOKENS)
+    zeros_BKS = zeros_BK[..., None].expand(-1, -1, STEPS)
+    known = {
+        "logps": start_BK + moves_BK,
+        "ref_logps": start_BK,
+        "ref2_logps": start_BK,
+        "log_collisions": start_BK,
+        "lengths": zeros_BK + TOKENS,
+        "labels": labels_BK,
+        "rewards": labels_BK - 0.5,
+        "desirable_probs": zeros_BK + 0.5,
+        "ref_entropy": zeros_BK + math.exp(-1 / 0.29),
+        "token_logps": zeros_BKL - 1 + moves_BK[..., None] / TOKENS,
+        "token_ref_logps": zeros_BKL - 1,
+        "step_logratios": zeros_BKS + moves_BK[..., None] / STEPS,
+        "step_lengths": zeros_BKS + TOKENS / STEPS,
+    }
+    sizes = SIZES | {"B": zeros_BK.shape[0], "K": zeros_BK.shape[1]}
+    shapes = {name: [sizes.get(x) or int(x) for x in BASE[name].shape.split()] for name in objective.signals}
+    return {
+        name: known[name] if name in known else zeros_BK.new_zeros(shape) for name, shape in shapes.items()
+    }

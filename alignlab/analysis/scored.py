@@ -1,0 +1,107 @@
+"""Log-probabilities of a dataset under a policy and its reference: what every analysis starts from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from alignlab.metrics.chosen_rejected import Sides
+from alignlab.objective.implicit_reward import ImplicitReward
+from alignlab.objective.pair_selection import all_pairs, best_worst
+from alignlab.signals import Pairs
+
+Values = Float[Tensor, "B K"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Lists with log-probabilities in nats, lengths in tokens, in float64; `where` a list has a response."""
+
+    ids: Sequence[str]
+    sources: Sequence[str]
+    logps: Values
+    ref_logps: Values | None
+    """None where there is no reference."""
+    lengths: Values
+    labels: Values
+    where: Bool[Tensor, "B K"]
+    reward: ImplicitReward
+    """The objective's own."""
+    scores: Values | None = None
+    """Raw scores of the source, where it has any."""
+    products: Sequence[Tensor] = ()
+    """Of each list, `[K, K]`: inner products of the sums of the reference's hidden states, if asked for."""
+
+    @cached_property
+    def rewards(self) -> Values:
+        """Implicit rewards, in nats, or nats a token where the objective divides by the length."""
+        return self.reward(self.logps, self.ref_logps, self.lengths)
+
+    @cached_property
+    def sides(self) -> Sides:
+        """Chosen and rejected responses; of lone ones, the desirable and the others."""
+        return Sides.of(self.labels, self.where)
+
+    @cached_property
+    def ends(self) -> Pairs:
+        """The best response of each list against the worst; lists whose labels do not differ have none."""
+        return best_worst(self.labels, self.where)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All strictly ordered pairs."""
+        return all_pairs(self.labels, self.where)
+
+    def gaps(self, values: Values, *, every: bool = False) -> Float[Tensor, "P"]:
+        """Chosen less rejected, best against worst, or over `every` pair."""
+        pairs = self.pairs if every else self.ends
+        return pairs.take(values, "chosen") - pairs.take(values, "rejected")
+
+    def take(self, rows: Bool[Tensor, "B"]) -> "Scored":
+        """Some of the lists."""
+        numbers = rows.nonzero().flatten().tolist()
+        tensors = {k: v[rows] for k, v in vars(self).items() if k in TENSORS and v is not None}
+        return replace(
+            self,
+            ids=[self.ids[i] for i in numbers],
+            sources=[self.sources[i] for i in numbers],
+            products=[self.products[i] for i in numbers] if self.products else (),
+            **tensors,
+        )
+
+    def columns(self) -> dict[str, list[Any]]:
+        """One row a response, in the order of the data."""
+        lists, places = (index.tolist() for index in self.where.nonzero(as_tuple=True))
+        values: Mapping[str, Values | None] = {
+            "label": self.labels,
+            "score": self.scores,
+            "length": self.lengths,
+            "logp": self.logps,
+            "ref_logp": self.ref_logps,
+            "reward": self.rewards,
+        }
+        return {
+            "id": [self.ids[i] for i in lists],
+            "response": places,
+            "source": [self.sources[i] for i in lists],
+            **{name: value[self.where].tolist() for name, value in values.items() if value is not None},
+        }
+
+    def write(self, file: Path) -> None:
+        """The columns as parquet. Beta and the unit of `reward` are in the file's metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table(self.columns())
+        pq.write_table(
+            table.replace_schema_metadata({"beta": repr(self.reward.beta), "reward_unit": self.reward.unit}),
+            file,
+        )
+
+
+TENSORS = ("logps", "ref_logps", "lengths", "labels", "where", "scores")

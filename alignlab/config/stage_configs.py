@@ -1,0 +1,200 @@
+"""The stages of a run as configs: composed from override strings and checked, before anything is loaded."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alignlab.config.build import loader_of
+from alignlab.config.check import check
+from alignlab.config.explain import explain
+from alignlab.config.schema import GROUPS, Config
+from alignlab.config.signatures import failure_of
+from alignlab.errors import ConfigError, nearest
+from alignlab.policies.causal_lm import pretrained
+from alignlab.recipes.stage_spec import StageSpec
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.overrides import key_of
+from alignlab.targets import locate
+
+WORDS = ("previous", "base")
+"""Models that need no folder."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage: what its recipe says, and its config as far as it is known before the run."""
+
+    number: int
+    spec: StageSpec
+    config: Config
+
+    def folder(self, run: RunFolder) -> RunFolder:
+        """Its own folder; the run folder for the one stage of a plain run."""
+        return replace(run, path=run.path / "stages" / self.title) if self.spec.name else run
+
+    @property
+    def title(self) -> str:
+        """Number and name."""
+        return f"{self.number:02d}-{self.spec.name}"
+
+
+def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name: str) -> list[Planned]:
+    """Every stage of the run, checked: nothing is wrong with the last one that the first will not tell.
+
+    `overrides` are those of the run, `hydra` the ones for Hydra itself, `name` is its primary config.
+    Raises one ConfigError for all that is wrong.
+    """
+    check(config)
+    plan = []
+    problems = []
+    for number, spec in enumerate(_specs(config), start=1):
+        own = (*spec.overrides, "reference.update=ema") if spec.reference == "ema" else spec.overrides
+        try:
+            made = _stage_config(name, hydra, overrides, own) if own else config
+            stage = Planned(number, spec, _with_reference(made, spec, number))
+            check(stage.config)
+            _check_spec(spec)
+        except ConfigError as error:
+            problems.append(f"stage {number}, {spec.name}: {error}")
+            continue
+        plan.append(stage)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return plan
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain dicts; ConfigError on values left open or interpolations that lead nowhere."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error)) from error
+
+
+def combined(run: Sequence[str], stage: Sequence[str]) -> list[str]:
+    """The overrides of the run and then those of a stage.
+
+    Where the stage chooses a group anew, what the run set inside its own choice is left out.
+
+    >>> combined(["objective=dpo", "objective.loss.beta=0.3", "seed=1"], ["objective=ipo"])
+    ['seed=1', 'objective=ipo']
+    """
+    chosen = _chosen(stage)
+
+    def holds(key: str) -> bool:
+        group, _, rest = key.partition(".")
+        if group not in chosen:
+            return True
+        return bool(rest) and isinstance(chosen[group], list) and rest.partition(".")[0] in chosen[group]
+
+    kept = zip(run, OverridesParser.create().parse_overrides(list(run)), strict=True)
+    return [*(text for text, override in kept if holds(override.key_or_group)), *stage]
+
+
+def _chosen(overrides: Sequence[str]) -> dict[str, Any]:
+    """What these overrides choose of each group; a list where several may be chosen."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return {override.key_or_group: override.value() for override in parsed if override.key_or_group in GROUPS}
+
+
+def _stage_config(
+    name: str, hydra: Sequence[str], run: Sequence[str], stage: Sequence[str]
+) -> dict[str, Any]:
+    """The config of a stage; of a group that it chooses anew, nothing stays of what an experiment set inside."""
+    cfg, chosen = _compose(name, [*hydra, *combined(run, stage)]), _chosen(stage)
+    own = [text for text in stage if key_of(text).partition(".")[0] in chosen]
+    alone = _compose(name, [*hydra, *own])
+    OmegaConf.set_struct(cfg, False)
+    for group, choice in chosen.items():
+        if isinstance(choice, list):
+            cfg[group] = {
+                key: node for key, node in cfg[group].items_ex(resolve=False) if key in alone[group]
+            }
+        else:
+            cfg[group] = alone[group]
+    return resolved(cfg)
+
+
+def placed(stage: Planned, previous: Path | None) -> dict[str, Any]:
+    """The config of a stage with the folders in it that its start and its reference come from."""
+    config, spec = dict(stage.config), stage.spec
+    start, reference = (_place(where, previous) for where in (spec.init, spec.reference))
+    if start is not None:
+        config["model"] = model_at(config["model"], start)
+    if reference is not None:
+        path = None if reference == start else str(reference)
+        config["reference"] = {**config["reference"], "path": path}
+    return config
+
+
+def _place(where: str, previous: Path | None) -> Path | None:
+    """The folder of a model; None for the one that the config itself names."""
+    if where == "previous":
+        return previous
+    return None if where in ("base", "ema") else Path(where)
+
+
+def model_at(model: Config, folder: Path) -> Config:
+    """The settings of a model, of which only the weights are others."""
+    return {**model, "path": str(folder), "loader": loader_of(model, str(folder))}
+
+
+def _with_reference(config: Config, spec: StageSpec, number: int) -> dict[str, Any]:
+    """The config of a stage, saying which model it is that `reference.path=null` stands for."""
+    moved = spec.init != "base" and (spec.init != "previous" or number > 1)
+    of = "base" if moved and spec.reference == "base" else "start"
+    return {**config, "reference": {**config["reference"], "of": of}}
+
+
+def _check_spec(spec: StageSpec) -> None:
+    """ConfigError on a name, a model or a collector that cannot be."""
+    for key, where, words in (("init", spec.init, WORDS), ("reference", spec.reference, (*WORDS, "ema"))):
+        if where in words:
+            continue
+        if "/" not in where and not Path(where).exists():
+            raise ConfigError(f"{key}={where}: {nearest(where, words)}; or a model folder")
+        if failure := failure_of(pretrained.resolve, where):
+            raise ConfigError(failure.replace("model.path", key))
+    if spec.name and not re.fullmatch(r"[\w.-]+", spec.name):
+        raise ConfigError(f"name={spec.name}: it names a folder; use letters, digits and _ - . alone")
+    if spec.collect is not None:
+        locate(str(spec.collect.get("_target_", "")), "collect._target_")
+
+
+def _specs(config: Config) -> list[StageSpec]:
+    """What the recipe yields, with the overrides of `recipe.overrides` behind its own."""
+    node = config["recipe"]
+    options = {key: value for key, value in node.items() if key not in ("_target_", "overrides")}
+    specs = list(locate(node["_target_"])(list(config["pipeline"]), **options))
+    names = {str(number): number - 1 for number in range(1, len(specs) + 1)}
+    names |= {spec.name: number for number, spec in enumerate(specs) if spec.name}
+    if len(names) < 2 * len(specs) - (not specs[0].name):
+        raise ConfigError(f"recipe: two stages of one name: {', '.join(spec.name for spec in specs)}")
+    for key, more in (node.get("overrides") or {}).items():
+        if str(key) not in names:
+            raise ConfigError(f"recipe.overrides.{key}: no such stage: {nearest(str(key), names)}")
+        if not isinstance(more, list) or not all(isinstance(text, str) for text in more):
+            raise ConfigError(f"recipe.overrides.{key}={more}: expected a list of overrides")
+        spec = specs[names[str(key)]]
+        specs[names[str(key)]] = replace(spec, overrides=(*spec.overrides, *more))
+    return specs
+
+
+def composed(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The config that these overrides make of a primary config; ConfigError where they make none."""
+    return resolved(_compose(name, overrides))
+
+
+def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        return compose(name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error

@@ -1,0 +1,1 @@
+"""Batching: from tokenized rows to micro-batches."""

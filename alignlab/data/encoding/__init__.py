@@ -1,0 +1,1 @@
+"""Encoding: from text to token ids, kept on disk."""

@@ -1,0 +1,101 @@
+"""From examples to tokenized rows, kept on disk under the hash of what decides them."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from alignlab.data.encoding.token_index import Row, Writer, open_rows
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.encoding.tokenize import Encoder, Limits, truncate
+from alignlab.data.reading.examples import Report
+from alignlab.data.reading.rows import Drop
+from alignlab.data.tables.table import chunks
+from alignlab.errors import DataError
+from alignlab.types import Example
+
+VERSION = "3"
+"""Part of every fingerprint; raise it when tokenizing changes its output."""
+
+CHUNK = 256
+"""Rows that are encoded at once."""
+DROPS = "dropped.json"
+Track = Callable[[int], None]
+
+
+def tokenized(
+    examples: Sequence[Example],
+    encoder: Encoder,
+    limits: Limits,
+    cache_dir: Path,
+    report: Report,
+    track: Track = lambda _: None,
+) -> tuple[TokenRows, str]:
+    """Rows cut to the limits, and their fingerprint. Rows that do not fit go to the report.
+
+    The folder appears whole or not at all; jobs that want the same rows wait for the first.
+    """
+    key = fingerprint(examples, encoder, limits)
+    folder = cache_dir / "tokens" / key
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _build(folder, examples, encoder, limits, track)
+    rows = open_rows(folder, examples)
+    report.count("tokenize", "in", len(examples))
+    report.count("tokenize", "out", len(rows))
+    for drop in json.loads((folder / DROPS).read_text(encoding="utf-8")):
+        report.drop("tokenize", drop["reason"], drop["id"])
+    return rows, key
+
+
+def require_vocabulary(rows: TokenRows, size: int) -> None:
+    """DataError where a token id is beyond the `size` embeddings of the model."""
+    largest = int(rows.highest.max(initial=-1))
+    if largest < size:
+        return
+    row = int(np.argmax(rows.highest >= size))
+    found, last = rows.highest[row], size - 1
+    raise DataError(
+        f"row {rows.ids[row]}: token id {found} is beyond the model, whose {size} tokens are 0 to {last}: "
+        "use the model that these ids were made for"
+    )
+
+
+def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -> str:
+    """Hash of the examples (their own fingerprint, or all that they hold), tokenizer, chat template and limits."""
+    digest = hashlib.sha256(f"{VERSION} {limits}".encode())
+    tokenizer = encoder.tokenizer
+    told = f"{encoder.vocabulary} {tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}"
+    digest.update(told.encode())
+    if known := getattr(examples, "fingerprint", None):
+        digest.update(known.encode())
+        return digest.hexdigest()[:32]
+    for e in examples:
+        row = [e.id, e.prompt, e.responses, e.labels, e.rewards, e.weight, e.meta]
+        digest.update(json.dumps(row, default=str).encode())
+    return digest.hexdigest()[:32]
+
+
+def _build(folder: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track) -> None:
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    drops, place = [], 0
+    with Writer(partial) as writer:
+        for chunk, tokens in encoder.stream(chunks(examples, CHUNK)):
+            kept: list[Row] = []
+            for number, (example, made) in enumerate(zip(chunk, tokens, strict=True), place):
+                try:
+                    kept.append((number, example, truncate(made, limits)))
+                except Drop as reason:
+                    drops.append({"id": example.id, "reason": str(reason)})
+            writer.add(kept)
+            place += len(chunk)
+            track(len(chunk))
+    (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")
+    os.replace(partial, folder)

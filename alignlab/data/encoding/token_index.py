@@ -1,0 +1,165 @@
+"""The folder of a tokenized split: flat .npy files, written as rows come and mapped, not read, on opening."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
+from alignlab.data.encoding.tokenize import Ids, Tokens
+from alignlab.types import Example
+
+FACTS = "facts.json"
+TOKENS = ("prompts", "responses", "members", "own_prompts")
+"""Lists that say which tokens there are, and where."""
+RATIONALES = ("rationale_prompts", "rationales")
+
+
+class Column:
+    """A flat .npy file that grows; its header is written again once the length is known."""
+
+    def __init__(self, file: Path, kind: str) -> None:
+        self.kind, self.count = np.dtype(kind), 0
+        self._stream = file.open("wb")
+        self._header()
+
+    def add(self, values: Array) -> None:
+        """Append values."""
+        self._stream.write(np.ascontiguousarray(values, self.kind).data)
+        self.count += len(values)
+
+    def close(self) -> None:
+        """The file as `numpy.load` reads it."""
+        self._stream.seek(0)
+        self._header()
+        self._stream.close()
+
+    def _header(self) -> None:
+        facts = {"descr": self.kind.str, "fortran_order": False, "shape": (self.count,)}
+        np.lib.format.write_array_header_1_0(self._stream, facts)
+
+
+class Ragged:
+    """Lists as a column of values and one of offsets."""
+
+    def __init__(self, folder: Path, name: str, kind: str = "i4") -> None:
+        self.values, self.offsets = (
+            Column(folder / f"{name}.npy", kind),
+            Column(folder / f"{name}.offsets.npy", "i8"),
+        )
+        self.offsets.add(np.zeros(1))
+
+    def add(self, lists: Sequence[Ids | bytes]) -> None:
+        """Append lists."""
+        ends = self.values.count + np.cumsum([*map(len, lists)], dtype=np.int64)
+        self.offsets.add(ends)
+        self.values.add(np.fromiter(chain.from_iterable(lists), self.values.kind))
+
+    def close(self) -> None:
+        """Both files whole."""
+        self.values.close()
+        self.offsets.close()
+
+
+Row = tuple[int, Example, Tokens]
+"""Its number among the examples, the example, its tokens."""
+
+
+class Writer:
+    """Writes a folder chunk by chunk, so that memory does not grow with the rows."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._lists = {name: Ragged(folder, name) for name in (*TOKENS, *RATIONALES)}
+        self._lists["ids"] = Ragged(folder, "ids", "u1")
+        kinds = {"places": "i8", "labels": "f8", "rewards": "f8", "weights": "f8", "highest": "i4"}
+        self._columns = {name: Column(folder / f"{name}.npy", kind) for name, kind in kinds.items()}
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Append rows."""
+        places, examples, tokens = [*zip(*rows, strict=True)] if rows else ((), (), ())
+        responses = [ids for made in tokens for ids in made.responses]
+        numbers = count(self._columns["labels"].count)
+        own = [made.prompts if len(made.prompts) > 1 else [[]] * len(made.responses) for made in tokens]
+        lists: dict[str, Sequence[Ids | bytes]] = {
+            "ids": [e.id.encode() for e in examples],
+            "prompts": [made.prompt for made in tokens],
+            "responses": responses,
+            "members": [[next(numbers) for _ in made.responses] for made in tokens],
+            "own_prompts": [ids for prompts in own for ids in prompts],
+            "rationale_prompts": [made.rationale[0] for made in tokens],
+            "rationales": [made.rationale[1] for made in tokens],
+        }
+        columns: dict[str, Iterable[float]] = {
+            "places": places,
+            "labels": chain.from_iterable(e.labels for e in examples),
+            "rewards": chain.from_iterable(e.rewards or [] for e in examples),
+            "weights": (e.weight for e in examples),
+            "highest": (max(map(max, filter(None, (*made.prompts, *made.responses)))) for made in tokens),
+        }
+        for name, column in lists.items():
+            self._lists[name].add(column)
+        for name, values in columns.items():
+            self._columns[name].add(np.fromiter(values, self._columns[name].kind))
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        """All files closed; columns that say nothing go."""
+        said = {name: self._lists[name].values.count > 0 for name in ("own_prompts", *RATIONALES)}
+        said["rewards"] = 0 < self._columns["rewards"].count == self._columns["labels"].count
+        for column in self._lists.values():
+            column.close()
+        for flat in self._columns.values():
+            flat.close()
+        if failure:
+            return
+        for name in (name for name, needed in said.items() if not needed):
+            for file in self.folder.glob(f"{name}.*npy"):
+                file.unlink()
+        (self.folder / FACTS).write_text(json.dumps({"tokens": _hash(self.folder)}), encoding="utf-8")
+
+
+def open_rows(folder: Path, examples: Sequence[Example]) -> TokenRows:
+    """The rows of a folder, made of these examples."""
+
+    def column(name: str) -> Any:
+        return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+
+    def lists(name: str) -> Lists | None:
+        return Lists(column(name), column(f"{name}.offsets")) if (folder / f"{name}.npy").is_file() else None
+
+    members = Lists(column("members"), column("members.offsets"))
+    asked, reasons = (lists(name) for name in RATIONALES)
+    rewards = Lists(column("rewards"), members.offsets) if (folder / "rewards.npy").is_file() else None
+    return TokenRows(
+        examples=examples,
+        places=column("places"),
+        ids=RowIds(Lists(column("ids"), column("ids.offsets"))),
+        prompts=Lists(column("prompts"), column("prompts.offsets")),
+        responses=Lists(column("responses"), column("responses.offsets")),
+        members=members,
+        labels=Lists(column("labels"), members.offsets),
+        rewards=rewards,
+        weights=column("weights"),
+        highest=column("highest"),
+        rationales=(asked, reasons) if asked and reasons else None,
+        own_prompts=lists("own_prompts"),
+        content=json.loads((folder / FACTS).read_text(encoding="utf-8"))["tokens"],
+    )
+
+
+def _hash(folder: Path) -> str:
+    """Of the files that hold the tokens."""
+    digest = hashlib.sha256()
+    for name in TOKENS:
+        for file in sorted(folder.glob(f"{name}.*npy")):
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Reading: raw rows of files and of the hub, checked one by one."""

@@ -1,0 +1,224 @@
+"""Raw rows of local files: jsonl, json, csv, parquet and arrow, gzip included."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from alignlab.data.reading.rows import Origin, RowError
+from alignlab.errors import DataError
+
+Raw = tuple[Origin, dict[str, Any] | RowError]
+"""A row, or what is wrong with it (a broken line does not end the file)."""
+
+FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
+SPLIT_WORDS: dict[str, list[tuple[str, ...]]] = {
+    "train": [("train",)],
+    "validation": [("validation", "valid", "val", "dev"), ("eval",), ("test",)],
+}
+"""Words for a split in the names of files, the first choice first."""
+BOOKKEEPING = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
+"""What `datasets` writes beside its data."""
+
+
+def data_files(path: str) -> list[Path]:
+    """The data files of a file or folder (searched deeply, hidden folders apart), in sorted order."""
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise DataError(f"data.path={path}: no such file or folder")
+    found = (
+        [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and _is_data(p, root))
+    )
+    files = [p for p in found if is_data_file(p.name)]
+    if not files:
+        raise DataError(f"data.path={path}: no data files there (looked for {', '.join(FORMATS)}, also .gz)")
+    return files
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a name ends as those of data files do."""
+    return _format(Path(name)) in FORMATS
+
+
+def split_files(files: Sequence[Path], split: str, named: str | None = None) -> list[Path]:
+    """Files of a split: those whose name has the split's own name in it, or a common word for it.
+
+    The name is the path below the folder that all the files share. Test files serve as validation
+    where there are no others.
+    """
+    shared = Path(os.path.commonpath([p.parent for p in files]))
+    own = [(named,)] if named else []
+    for words in [*own, *SPLIT_WORDS[split]]:
+        chosen = [p for p in files if any(_has_word(str(p.relative_to(shared)), word) for word in words)]
+        if chosen:
+            return chosen
+    return []
+
+
+def read(files: Iterable[Path]) -> Iterator[Raw]:
+    """All rows of the files in order; DataError for a file that cannot be read at all."""
+    for file in files:
+        try:
+            yield from _READERS[_format(file)](file)
+        except (OSError, EOFError, zlib.error) as error:  # unreadable, or a damaged gzip
+            raise DataError(f"data.path: {file} cannot be read: {error}") from error
+
+
+def grouped(rows: Iterable[Raw], by: str) -> Iterator[Raw]:
+    """Rows that follow each other with one value in the column `by` as one, {by: value, "rows": [row, ...]}.
+
+    It stands where the first of them stood. Rows without the column, and broken ones, stay single.
+    """
+    first, held = Origin("", 0), list[dict[str, Any]]()
+    for origin, row in rows:
+        whole = [row] if isinstance(row, dict) and row.get(by) is not None else []
+        if held and whole and whole[0][by] == held[0][by]:
+            held += whole
+            continue
+        if held:
+            yield first, {by: held[0][by], "rows": held}
+        first, held = origin, whole
+        if not whole:
+            yield origin, row
+    if held:
+        yield first, {by: held[0][by], "rows": held}
+
+
+def _jsonl(file: Path) -> Iterator[Raw]:
+    with _open(file) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            origin = Origin(str(file), number)
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+            except UnicodeDecodeError as error:
+                yield origin, RowError("(the whole line)", f"not UTF-8: {error}")
+            except (ValueError, RecursionError) as error:  # also numbers of too many digits, lists too deep
+                yield origin, RowError("(the whole line)", f"broken JSON: {error}")
+            else:
+                yield origin, _mapping(row)
+
+
+def _json(file: Path) -> Iterator[Raw]:
+    """A list of rows; or a row a line, which some call .json too."""
+    if _begins_with_a_row(file):
+        yield from _jsonl(file)
+        return
+    with _open(file) as stream:
+        try:
+            rows = json.loads(stream.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{file}: broken JSON: {error}. Mend the file, or write one row a line and name it .jsonl: "
+                "there data.on_bad_row=skip can leave a broken row out"
+            ) from error
+    if not isinstance(rows, list):
+        raise DataError(
+            f"{file}: expected a list of rows, found {type(rows).__name__}; one row a line is .jsonl"
+        )
+    for number, row in enumerate(rows, start=1):
+        yield Origin(str(file), number), _mapping(row)
+
+
+def _begins_with_a_row(file: Path) -> bool:
+    with _open(file) as lines:
+        first = next((line for line in lines if line.strip()), b"")
+    try:
+        return isinstance(json.loads(first.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _csv(file: Path) -> Iterator[Raw]:
+    """Empty cells count as missing."""
+    with _open(file) as stream:
+        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        try:
+            table = csv.DictReader(text)
+            names = table.fieldnames or []
+            if _is_escaped("".join(names)) or "\0" in "".join(names):
+                raise DataError(f"{file}: the names of its columns are not UTF-8; save the file as UTF-8")
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise DataError(f"{file}: two columns are named '{twice[0]}'")
+            for number, row in enumerate(table, start=1):
+                yield Origin(str(file), number), _cells(row)
+        except csv.Error as error:
+            raise DataError(f"{file}: no readable csv: {error}") from error
+
+
+def _cells(row: dict[Any, Any]) -> dict[str, Any] | RowError:
+    if None in row:
+        return RowError("(the whole row)", f"more values than columns; left over: {row[None]!r:.60}")
+    if broken := [name for name, text in row.items() if text and not text.isascii() and _is_escaped(text)]:
+        return RowError(broken[0], "not UTF-8")
+    return {name: text or None for name, text in row.items()}
+
+
+def _is_escaped(text: str) -> bool:
+    """Whether a text holds bytes that were no UTF-8."""
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def _table(file: Path) -> Iterator[Raw]:
+    import pyarrow as pa
+
+    number = 0
+    try:
+        with _open(file) as stream:
+            for batch in _record_batches(stream, _format(file)):
+                batch.validate(full=True)  # a damaged file must not be read beyond its end
+                for row in batch.to_pylist():
+                    number += 1
+                    yield Origin(str(file), number), row
+    except (pa.ArrowException, ValueError, OverflowError, MemoryError) as error:  # lengths may be damaged too
+        raise DataError(f"{file}: no readable {_format(file)} file: {error}") from error
+
+
+def _record_batches(stream: Any, kind: str) -> Iterable[Any]:
+    """Record batches of a parquet file, or of an Arrow file or stream (what `datasets` writes)."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    if kind == ".parquet":
+        return pa.parquet.ParquetFile(stream).iter_batches(batch_size=1024)
+    magic = stream.read(6)
+    stream.seek(0)
+    if magic != b"ARROW1":
+        return pa.ipc.open_stream(stream)
+    table = pa.ipc.open_file(stream)
+    return (table.get_batch(i) for i in range(table.num_record_batches))
+
+
+_READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _table, ".arrow": _table}
+
+
+def _format(file: Path) -> str:
+    return (Path(file.stem) if file.suffix == ".gz" else file).suffix.lower()
+
+
+def _open(file: Path) -> Any:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
+
+
+def _is_data(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return not hidden and file.name not in BOOKKEEPING
+
+
+def _has_word(name: str, word: str) -> bool:
+    return re.search(rf"(^|[^a-z]){re.escape(word.lower())}([^a-z]|$)", name.lower()) is not None
+
+
+def _mapping(row: Any) -> dict[str, Any] | RowError:
+    return (
+        row
+        if isinstance(row, dict)
+        else RowError("(the whole row)", f"expected an object, found {row!r:.60}")
+    )

@@ -1,0 +1,53 @@
+"""Raw rows of a dataset on the hub."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from alignlab import hub
+from alignlab.data.reading.files import Raw, is_data_file, read
+from alignlab.data.reading.rows import Origin
+from alignlab.errors import DataError
+
+
+def table(where: Mapping[str, Any], split: str) -> Any:
+    """The dataset `where.splits[split]`, or a local copy (Path) where that names a data file of the repository.
+
+    Raises DataError, within seconds, where hub and its cache have none.
+    """
+    import datasets
+    from huggingface_hub import hf_hub_download
+
+    name, revision = where["splits"][split], where["revision"]
+    online = hub.reachable()
+    was_offline, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, not online
+    try:
+        if is_data_file(name):
+            copy = hf_hub_download(
+                where["path"], name, repo_type="dataset", revision=revision, local_files_only=not online
+            )
+            return Path(copy)
+        return datasets.load_dataset(where["path"], revision=revision, split=name)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = f"{hub.endpoint()} cannot be reached" if not online else str(error).partition("\n")[0]
+        raise DataError(
+            f"dataset '{where['path']}' (split {name}) is not to be had: {reason}. Pass a local copy of the same "
+            "schema: data.path=/my/folder"
+        ) from error
+    finally:
+        datasets.config.HF_HUB_OFFLINE = was_offline
+
+
+def version(dataset: Any) -> str:
+    """What tells the rows of a dataset, or of a file in the hub's cache, from all others."""
+    return str(dataset.resolve()) if isinstance(dataset, Path) else str(dataset._fingerprint)
+
+
+def rows(dataset: Any, name: str) -> Iterator[Raw]:
+    """Rows of a dataset, with their place in it."""
+    if isinstance(dataset, Path):
+        for origin, row in read([dataset]):
+            yield Origin(name, origin.row), row
+        return
+    for number, row in enumerate(dataset, start=1):
+        yield Origin(name, number), row

@@ -1,0 +1,159 @@
+"""Row by row: where a row came from, what can be wrong with it, and the check that all rows pass."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alignlab.data.encoding.id_turns import TOKEN_IDS, is_sound
+from alignlab.data.tables.lists import per_response
+from alignlab.errors import DataError
+from alignlab.types import Example, Message
+
+ROLES = ("system", "user", "assistant", "tool", TOKEN_IDS)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """File (or hub id) and 1-based row number of a row."""
+
+    file: str
+    row: int
+
+
+class RowError(Exception):
+    """A row that breaks its schema: which column, and what was found there."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(f"column '{column}': {problem}")
+        self.column, self.problem = column, problem
+
+
+class Drop(Exception):
+    """A sound row that cannot teach anything here; counted and listed under its reason."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What a step over all rows yields in place of a sound row that it leaves out."""
+
+    id: str
+    reason: str
+
+
+def located(error: RowError, origin: Origin, row_id: str) -> DataError:
+    """The error a user sees: file, row number, id, column, what was found, how to go on."""
+    named = f" (id {row_id})" if row_id else ""
+    return DataError(
+        f"{origin.file}, row {origin.row}{named}: {error}. Mend the row, or leave such rows out with "
+        "data.on_bad_row=skip"
+    )
+
+
+def column(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    """`row[name]`, checked to be of that type; RowError otherwise."""
+    if name not in row or row[name] is None:
+        raise RowError(name, f"missing; the row has {', '.join(sorted(row)) or 'no columns'}")
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(row[name], kinds) or (isinstance(row[name], bool) and bool not in kinds):
+        expected = " or ".join(k.__name__ for k in kinds)
+        raise RowError(name, f"expected {expected}, found {_shown(row[name])}")
+    return row[name]
+
+
+def number(row: Mapping[str, Any], name: str) -> float:
+    """`row[name]` as a finite number."""
+    return finite(column(row, name, (int, float)), name)
+
+
+def finite(value: Any, name: str) -> float:
+    """A finite float; RowError that names the column otherwise."""
+    try:
+        result = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer beyond all floats
+        result = math.inf
+    if not math.isfinite(result):
+        raise RowError(name, f"expected a finite number, found {_shown(value)}")
+    return result
+
+
+def unicode(text: str, name: str) -> str:
+    """The text, if it can be written as UTF-8; RowError for half a surrogate pair (cut emoji)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowError(name, f"no valid Unicode: {error}") from error
+    return text
+
+
+def user(text: str) -> list[Message]:
+    """A single user turn."""
+    return [{"role": "user", "content": text}]
+
+
+def validate(example: Example) -> Example:
+    """The example in normal form (every response a list of messages); RowError where it is unsound."""
+    prompt = messages(example.prompt, "prompt")
+    if prompt[-1]["role"] == "assistant":
+        raise RowError("prompt", "ends with an assistant turn; that turn belongs to the responses")
+    if not example.responses:
+        raise RowError("responses", "the list is empty")
+    responses = [_response(r, i) for i, r in enumerate(example.responses)]
+    own = [messages(p, f"meta.prompts[{i}]") for i, p in enumerate(per_response(example, "prompts") or [])]
+    if len({turns[0]["role"] == TOKEN_IDS for turns in (prompt, *own, *responses)}) > 1:
+        raise RowError("responses", "text and token ids in one row")
+    unicode(example.id, "id")
+    labels = _numbers(example.labels, "labels", len(responses))
+    rewards = None if example.rewards is None else _numbers(example.rewards, "rewards", len(responses))
+    if finite(example.weight, "weight") < 0:
+        raise RowError("weight", f"expected a number of at least 0, found {example.weight}")
+    return replace(example, prompt=prompt, responses=[*responses], labels=labels, rewards=rewards)
+
+
+def messages(value: Any, name: str) -> list[Message]:
+    """A checked list of {role, content}; a system turn may only come first."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise RowError(name, f"expected a list of messages {{role, content}}, found {_shown(value)}")
+    for turn, message in enumerate(value):
+        if not isinstance(message, Mapping) or not {"role", "content"} <= set(message):
+            raise RowError(name, f"turn {turn}: expected {{role, content}}, found {_shown(message)}")
+        if message["role"] not in ROLES:
+            raise RowError(name, f"turn {turn}: role '{message['role']}' is none of {', '.join(ROLES)}")
+        if message["role"] == "system" and turn > 0:
+            raise RowError(name, f"turn {turn}: a system turn may only come first")
+        if not isinstance(message["content"], str):
+            raise RowError(name, f"turn {turn}: expected text, found {_shown(message['content'])}")
+        unicode(message["content"], name)
+    if not any(message["content"].strip() for message in value):
+        raise RowError(name, "all turns are empty")
+    if any(message["role"] == TOKEN_IDS for message in value) and not is_sound(value):
+        raise RowError(name, "expected token ids, whole numbers with a space between, and no other turn")
+    return [{"role": m["role"], "content": m["content"]} for m in value]
+
+
+def _response(value: Any, index: int) -> list[Message]:
+    name = f"responses[{index}]"
+    turns = [{"role": "assistant", "content": value}] if isinstance(value, str) else value
+    if isinstance(value, str) and not value.strip():
+        raise RowError(name, "the response is empty")
+    turns = messages(turns, name)
+    if {turns[0]["role"], turns[-1]["role"]} not in ({"assistant"}, {TOKEN_IDS}):
+        raise RowError(name, f"expected assistant turns, found {[t['role'] for t in turns]}")
+    return turns
+
+
+def _numbers(values: Any, name: str, count: int) -> list[float]:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise RowError(name, f"expected a list of {count} numbers, found {_shown(values)}")
+    if len(values) != count:
+        raise RowError(name, f"{len(values)} values for {count} responses")
+    return [finite(value, f"{name}[{i}]") for i, value in enumerate(values)]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+Convert = Callable[[Mapping[str, Any]], Example | Iterator[Example]]
+"""What a source file holds: one raw row to its `Example`, or to several."""

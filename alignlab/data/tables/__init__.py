@@ -1,0 +1,1 @@
+"""Tables: checked rows on disk, and what identifies them."""

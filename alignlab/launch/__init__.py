@@ -1,0 +1,1 @@
+"""From a command to runs: one, a sweep, a study, jobs of a cluster."""

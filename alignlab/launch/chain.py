@@ -1,0 +1,154 @@
+"""The stages of a run, one after the other: those that are finished are passed over."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from alignlab import ranks
+from alignlab.config.build import build_stage, call
+from alignlab.config.schema import Config
+from alignlab.config.stage_configs import Planned, placed
+from alignlab.console import before_and_after, print_table
+from alignlab.policies.causal_lm.adapters import merge
+from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
+from alignlab.recipes.run_summary import joined_metrics, publish, summarized
+from alignlab.report.page import write_report
+from alignlab.runs.card_facts import card
+from alignlab.runs.export import export
+from alignlab.runs.folder import RunFolder
+from alignlab.training.loggers.tensorboard_log import log_samples
+from alignlab.training.loggers.wandb_log import finish_wandb, log_results
+from alignlab.training.spec import Result
+from alignlab.training.stage import run_stage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is the same for all stages of a run."""
+
+    config: Config
+    folder: RunFolder
+    manifest: Mapping[str, Any]
+    name: str
+    group: str
+
+
+def train(run: Run, plan: Sequence[Planned]) -> int | None:
+    """Run every stage that is not finished, and sum them up; the signal that stopped it, if one did."""
+    began = time.perf_counter()
+    if not plan[0].spec.name:
+        result = _trained(run, plan[0].config, run.folder, {"name": run.name, "group": run.group})
+        seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
+        run.folder.update_summary(timings=seconds, status=result.status)
+        if result.stopped_by is None and run.folder.writes:
+            _report(run.folder, drawn=run.config["report"])
+            _show(run, result.steps, seconds["total"], {"before": result.initial, "after": result.final})
+        return result.stopped_by
+    folders: list[RunFolder] = []
+    for stage in plan:
+        folders.append(stage.folder(run.folder))
+        stopped = _stage(run, stage, folders)
+        ranks.barrier()
+        whole = summarized(folders)
+        run.folder.write_text("metrics.csv", joined_metrics(folders))
+        run.folder.update_summary(**whole)
+        if stopped is not None:
+            return stopped
+    if not run.folder.writes:
+        return None
+    publish(folders[-1], run.folder)
+    run.folder.update_summary(status="finished")
+    _report(run.folder, drawn=run.config["report"])
+    moments = {"before": whole["initial"], **{told["name"]: told["final"] for told in whole["stages"]}}
+    _show(run, whole["steps"], time.perf_counter() - began, moments)
+    return None
+
+
+def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None:
+    """One stage of several, in the last of these folders."""
+    *before, folder = folders
+    if folder.read_json("summary.json").get("status") == "finished":
+        log.info("stage %s is finished already", stage.title)
+        return None
+    log.info("stage %s", stage.title)
+    if before:
+        log.info(
+            "the model of stage %s is as it was left, %s", before[-1].path.name, check_unchanged(before[-1])
+        )
+    began, config = time.perf_counter(), placed(stage, before[-1].model if before else None)
+    folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    folder.write_text("overrides.txt", "".join(f"{text}\n" for text in stage.spec.overrides))
+    names = {"name": f"{run.name}/{stage.title}", "group": run.group or run.name}
+    on_rows = partial(check_own_rows, folder=folder, before=before) if stage.spec.own_rows else None
+    try:
+        result = _trained(run, config, folder, names, on_rows=on_rows, collect=stage.spec.collect)
+        if result.reference_margin is not None:
+            log.info("mean margin of the reference on these rows: %+.2f nats", result.reference_margin)
+        if result.stopped_by is None and folder.writes:
+            folder.update_summary(model_sha256=model_hash(folder.model))
+        seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
+        folder.update_summary(timings=seconds, status=result.status)
+        if result.stopped_by is None and folder.writes:
+            _report(folder, drawn=run.config["report"])
+    finally:
+        finish_wandb(failed=False)
+    return result.stopped_by
+
+
+def _trained(
+    run: Run,
+    config: Config,
+    folder: RunFolder,
+    names: Mapping[str, str],
+    *,
+    collect: Config | None = None,
+    on_rows: Callable[[Sequence[str]], None] | None = None,
+) -> Result:
+    """Train with this config in this folder, and write down all but how it ended."""
+    what = {"objective": config["objective"]["name"], "data": config["data"]["name"]}
+    folder.update_summary(**what, status="interrupted")
+    begun = None if config["model"] == run.config["model"] else run.config["model"]
+    stage = build_stage(config, folder, names, initial=begun)
+    if collect is not None:
+        stage = replace(stage, collect=call(collect, "recipe.collect"))
+    folder.write_json("manifest.json", run.manifest)
+    result = run_stage(replace(stage, on_rows=on_rows), folder)
+    folder.write_json("manifest.json", {**run.manifest, **result.facts})
+    if result.status == "finished" and folder.writes:
+        moments = {"initial": result.initial, "final": result.final}
+        told = card(config, run.config["model"], run.manifest, steps=result.steps, **moments)
+        export(merge(result.model), result.tokenizer, folder.model, told)
+        folder.write_lines("samples.jsonl", result.samples)
+    folder.update_summary(
+        steps=result.steps,
+        initial=result.initial,
+        final=result.final,
+        best=result.best,
+        tokens_per_second=round(result.tokens_per_second, 1),
+        reference_margin=result.reference_margin,
+    )
+    return result
+
+
+def _report(folder: RunFolder, *, drawn: bool) -> None:
+    """Plots and page of what is finished. What fails here is told, and costs nobody a trained model."""
+    try:
+        log_results(folder, write_report(folder) if drawn else [])
+        log_samples(folder)
+    except Exception:
+        log.warning("no report: python scripts/report.py runs=%s makes it anew", folder.path, exc_info=True)
+
+
+def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:
+    what = f"{run.config['objective']['name']} on {run.config['data']['name']}"
+    print_table(
+        f"{what}, {steps} steps, {seconds:.0f} s", ["", *moments], before_and_after(*moments.values())
+    )
+    print(f"run folder: {run.folder.path}")

@@ -1,0 +1,106 @@
+"""The command line around a Hydra main: clear errors instead of traceback walls, and exit codes."""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from alignlab import ranks
+from alignlab.config import resolvers
+from alignlab.config.explain import explain
+from alignlab.errors import AlignlabError
+from alignlab.launch.run import follow, run
+from alignlab.launch.slurm import requeue
+from alignlab.launch.sweep import end_sweep
+from alignlab.runs.folder import RunFolder
+from alignlab.training.spec import on_gpu
+from alignlab.training.stop import Stopped, stopped_at_once
+from alignlab.training.strategies.launch import end_with_parent
+
+
+def launch(main: Callable[[], Any]) -> None:
+    """Run a Hydra main; every foreseen error is one message on standard error and exit code 1."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through to here
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed would say at length that it found no other
+    resolvers.register()
+    try:
+        main()
+    except AlignlabError as error:
+        _end(f"error: {error}", 1)
+    except (HydraException, OmegaConfBaseException) as error:
+        _end(f"error: {explain(error)}", 1)
+    except KeyboardInterrupt:
+        _end("stopped by Ctrl-C; resume=auto goes on from the last checkpoint", 130)
+    except OSError as error:
+        if not _before_run(error):
+            raise
+        way = "Choose another with output_dir=... or hydra.run.dir=..."
+        _end(f"error: cannot make the run folder: {error}. {way}", 1)
+    finally:
+        end_sweep()
+
+
+def job(cfg: DictConfig) -> float:
+    """One job. In a sweep an error goes back to Hydra, which starts the next job; a stop ends everything.
+
+    A signal stops it at once, but for the training itself, which ends its step and writes a checkpoint.
+    The exit code is then 128 and the number of the signal, as a shell has it.
+    """
+    folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
+    try:
+        with joined(cfg), stopped_at_once():
+            if not ranks.main():
+                follow(cfg)
+                return math.nan
+            with folder.locked():
+                return run(cfg)
+    except Stopped as stop:
+        step = folder.read_json("summary.json").get("steps", 0)
+        then = "back in the queue" if requeue(cfg.launcher, stop.number) else "resume=auto goes on"
+        _end(f"{stop}, at step {step} of {folder.path}; {then}", 128 + stop.number)
+    except AlignlabError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        _end(f"error: {error}", 1)
+
+
+@contextmanager
+def joined(cfg: DictConfig) -> Iterator[None]:
+    """With the ranks that torchrun, srun or rank 0 of this very run started beside this process, if any."""
+    if ranks.started_outside() == 1:
+        yield
+        return
+    end_with_parent()
+    ranks.join(gpu=on_gpu(cfg.trainer.accelerator))
+    try:
+        yield
+    finally:
+        ranks.leave()
+
+
+def _end(message: str, code: int) -> NoReturn:
+    sys.stdout.flush()
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _before_run(error: OSError) -> bool:
+    """Whether an error arose before the run itself began: only Hydra, making the folder, was at work."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") == "alignlab.launch.run":
+            return False
+        trace = trace.tb_next
+    return True

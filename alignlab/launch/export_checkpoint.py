@@ -1,0 +1,54 @@
+"""A checkpoint of a run as a plain Hugging Face folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from alignlab.config.build import call, with_adapters
+from alignlab.errors import ConfigError
+from alignlab.policies.causal_lm.adapters import merge
+from alignlab.runs.card_facts import card
+from alignlab.runs.export import export
+from alignlab.runs.folder import RunFolder
+from alignlab.training.checkpointing.checkpoints import step_of
+from alignlab.training.checkpointing.policy_weights import load_policy
+
+
+def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
+    """Write the model of a checkpoint (best | last | a path) to a folder; the checkpoint that it was.
+
+    One process on a CPU is enough, whatever the run was trained on. Raises ConfigError where the run has no such
+    checkpoint, RunError where it is damaged.
+    """
+    config = _config(run)
+    checkpoint = checkpoint_of(run, which)
+    model, tokenizer = with_adapters(call(config["model"]["loader"], "model.loader"), config["peft"])()
+    if config["trainer"]["precision"] == "bf16-true":
+        model = model.to(torch.bfloat16)
+    load_policy(model, checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    told = card(config, config["model"], run.read_json("manifest.json"), steps=step_of(checkpoint))
+    export(merge(model), tokenizer, out, told)
+    return checkpoint
+
+
+def checkpoint_of(run: RunFolder, which: str) -> Path:
+    """The file or folder of a checkpoint; ConfigError where there is none, with those that are there."""
+    named = run.checkpoints / f"{which}.ckpt" if which in ("best", "last") else Path(which)
+    if named.exists():
+        return named.resolve()
+    if stages := sorted(run.path.glob("stages/*/checkpoints")):
+        names = ", ".join(f"run={folder.parent}" for folder in stages)
+        raise ConfigError(f"{run.path} has several stages, each with its checkpoints: {names}")
+    there = ", ".join(file.name for file in sorted(run.checkpoints.glob("*.ckpt"))) or "none"
+    raise ConfigError(f"checkpoint={which}: no {named}; in {run.checkpoints}: {there}")
+
+
+def _config(run: RunFolder) -> dict[str, Any]:
+    file = run.path / "config.yaml"
+    if not file.is_file():
+        raise ConfigError(f"run={run.path}: no run folder (it has no config.yaml)")
+    config: Any = OmegaConf.to_container(OmegaConf.load(file))
+    return config

@@ -1,0 +1,165 @@
+"""One run: check the config, train, and leave the run folder in order whatever happens."""
+
+import errno
+import logging
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from alignlab import ranks
+from alignlab.config.build import world_of
+from alignlab.config.stage_configs import Planned, composed, planned, resolved
+from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
+from alignlab.launch.chain import Run, train
+from alignlab.launch.logs import log_to
+from alignlab.launch.sweep import alone, require_one_process
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.manifest import environment
+from alignlab.runs.overrides import quoted
+from alignlab.runs.results import target_of
+from alignlab.runs.resume import ABSENT, differences, require_same
+from alignlab.training.loggers.wandb_log import finish_wandb
+from alignlab.training.spec import on_gpu
+from alignlab.training.stop import Stopped
+from alignlab.training.strategies.launch import started
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> float:
+    """Train as configured; returns the optimized metric (for sweepers). `Stopped` where it was asked to stop."""
+    hydra = HydraConfig.get()
+    folder = RunFolder(Path(hydra.runtime.output_dir))
+    log_to(folder.path / "train.log")
+    for change in require_same(cfg, folder):
+        log.info("going on with another setting: %s", change)
+    if (done := finished_before(cfg, folder)) is not None:
+        ranks.broadcast(None)
+        return done
+    failed = True
+    try:
+        earlier = {k: v for k, v in folder.read_json("summary.json").items() if k != "error"}
+        folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
+        folder.write_text("overrides.txt", "".join(f"{o}\n" for o in alone(hydra.overrides.task)))
+        config = resolved(cfg)
+        if hydra.mode == RunMode.MULTIRUN:
+            require_one_process(cfg)
+        plan = _plan(config, hydra)
+        folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        with together(config, folder):
+            stopped = train(_as_run(config, folder, hydra), plan)
+        failed = stopped is not None
+    except Exception as error:
+        _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise RunError(
+                f"the disk is full: {error}. What was written whole is kept in {folder.path}"
+            ) from error
+        raise
+    finally:
+        finish_wandb(failed=failed)
+    if stopped is not None:
+        raise Stopped(stopped)
+    return optimized(target_of(config), folder.read_json("summary.json")["final"])
+
+
+@contextmanager
+def together(config: Mapping[str, Any], folder: RunFolder) -> Iterator[None]:
+    """With all ranks that the config asks for: they are started here unless they are there already."""
+    wanted, there = world_of(config), ranks.world()
+    if there > 1 and there != wanted:
+        raise ConfigError(
+            f"{there} processes were started together, and trainer.devices={config['trainer']['devices']} times "
+            f"trainer.num_nodes={config['trainer']['num_nodes']} is {wanted}: make them equal"
+        )
+    gpu = on_gpu(config["trainer"]["accelerator"])
+    again = [sys.executable, *sys.argv, f"hydra.run.dir={quoted(str(folder.path))}"]
+    with started(again, wanted, folder.path, gpu=gpu) if wanted > there else nullcontext():
+        ranks.broadcast(folder.path)
+        yield
+
+
+def follow(cfg: DictConfig) -> None:
+    """The part of a rank that is not the first: it trains along, and writes nothing."""
+    hydra = HydraConfig.get()
+    log_to(None)
+    path = ranks.broadcast(None)
+    with suppress(OSError):  # the folder that Hydra made for this process, where that is another
+        Path(hydra.runtime.output_dir).rmdir()
+    if path is None:
+        return
+    config = resolved(cfg)
+    plan = _plan(config, hydra)
+    stopped = train(
+        Run(config, RunFolder(path, writes=False), {"overrides": [], "versions": {}}, "", ""), plan
+    )
+    if stopped is not None:
+        raise Stopped(stopped)
+
+
+def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
+    """The metric of a run that this folder already holds whole."""
+    if not folder.begun:
+        return None
+    summary = folder.read_json("summary.json")
+    if summary.get("status") != "finished" or _wants_more(cfg.trainer, folder, summary["steps"]):
+        return None
+    log.info("%s is finished already", folder.path)
+    return optimized(target_of(cfg), summary["final"])
+
+
+def _wants_more(trainer: DictConfig, folder: RunFolder, done: int) -> bool:
+    """Whether a finished run is now asked for more steps than it did; one of several stages is done."""
+    if (folder.path / "stages").is_dir():
+        return False
+    if trainer.max_steps is not None:
+        return bool(trainer.max_steps > done)
+    before = OmegaConf.load(folder.path / "config.yaml").trainer
+    return before.max_steps is not None or bool(trainer.max_epochs > before.max_epochs)
+
+
+def optimized(metric: str, final: Mapping[str, float]) -> float:
+    """The value that a sweeper goes by; NaN, with a warning, where the run has no such metric."""
+    if metric not in final:
+        log.warning("optimized_metric=%s is no final metric: %s", metric, nearest(metric, final))
+    return float(final.get(metric, math.nan))
+
+
+def _plan(config: Mapping[str, Any], hydra: Any) -> list[Planned]:
+    """The stages of the run, from the overrides and the config folders that it was started with."""
+    return planned(config, alone(hydra.overrides.task), _searched(hydra), hydra.job.config_name)
+
+
+def _searched(hydra: Any) -> list[str]:
+    """The override that names other folders of configs."""
+    return [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+
+
+def _as_run(config: Mapping[str, Any], folder: RunFolder, hydra: Any) -> Run:
+    above = folder.path.resolve().parent  # of a sweep, also where each job is a process on a cluster
+    sweep = above.name if above == Path(hydra.sweep.dir).resolve() else ""
+    line = {"overrides": alone(hydra.overrides.task), "searchpath": _searched(hydra)}
+    defaults = composed(hydra.job.config_name, _searched(hydra))
+    changed = {key: values for key, values in differences(defaults, config) if values[1] != ABSENT}
+    manifest = {**environment(), "seed": config["seed"], **line, "changed": changed, "config": config}
+    folder.write_json("manifest.json", manifest)
+    folder.update_summary(objective=config["objective"]["name"], data=config["data"]["name"])
+    log.info("run folder: %s", folder.path)
+    return Run(config, folder, manifest, name="/".join(folder.path.parts[-2:]), group=sweep)
+
+
+def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:
+    """Put on record why a run failed, as far as the disk lets us. A sweep shows it at once, too."""
+    trace = None if isinstance(error, AlignlabError) else error
+    log.error("%s", error, exc_info=trace, extra={"file_only": alone})
+    try:
+        folder.update_summary(status="failed", error=f"{type(error).__name__}: {error}")
+    except OSError as failure:
+        log.error("the failure could not be recorded: %s", failure)

@@ -1,0 +1,45 @@
+"""The code as it was when a job was sent: what is edited later does not reach jobs that still wait."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import alignlab
+from alignlab.errors import ConfigError
+from alignlab.places import CONF
+from alignlab.runs.manifest import commit
+
+SKIPPED = shutil.ignore_patterns("__pycache__", ".*")
+
+
+def take(folder: Path, program: Path, more: Sequence[str], configs: Sequence[Path]) -> Path:
+    """Copy alignlab, its configs and what else is asked for; returns the copy of `program`.
+
+    Python puts the folder of a program first on its path, so the copies are what it imports.
+    """
+    missing = [path for path in more if not Path(path).exists()]
+    if missing:
+        raise ConfigError(f"launcher.snapshot names what does not exist: {', '.join(missing)}")
+    package = folder / "alignlab"
+    _copy(Path(alignlab.__file__).parent, package)
+    _copy(CONF, package / "conf")
+    (package / "commit.json").write_text(json.dumps(commit()), encoding="utf-8")
+    for path in map(Path, more):
+        _copy(path.resolve(), folder / path.resolve().name)
+    for source in configs:
+        _copy(source, kept(folder, source))
+    return Path(shutil.copy2(program, folder))
+
+
+def kept(folder: Path, source: Path) -> Path:
+    """Where the snapshot holds a folder of configs."""
+    return folder / "configs" / source.as_posix().strip("/").replace("/", "_")
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=SKIPPED, dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)

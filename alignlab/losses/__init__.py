@@ -1,0 +1,1 @@
+"""The losses of papers: pure functions on tensors."""

@@ -1,0 +1,114 @@
+"""Build an objective from its yaml: by name in anyone's own loop, or from a composed config."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+import yaml
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.objective.inputs import blank
+from alignlab.objective.objective import Objective
+from alignlab.objective.term import Term, make_term
+from alignlab.places import CONF
+from alignlab.signals import BASE, LOSS
+from alignlab.targets import locate
+
+Node = Mapping[str, Any]
+
+
+def load_objective(
+    name: str,
+    *,
+    regularizers: Mapping[str, float | Node] | Iterable[str] = (),
+    modifiers: Mapping[str, Node] | Iterable[str] = (),
+    pairs: str | None = None,
+    reduction: str | None = None,
+    **hyper: Any,
+) -> Objective:
+    """The objective of that name (the stem of its file in conf/objective), without Hydra.
+
+    `hyper` overrides hyper-parameters of the loss; `regularizers` maps names to weights (or to
+    settings), or lists names at their default weights; `modifiers` maps names to settings, or lists
+    names. Call the result on tensors by keyword:
+    `objective(logps=[B, K], ref_logps=[B, K], lengths=[B, K], labels=[B, K])`.
+
+    Raises ConfigError, naming the nearest valid name, on anything misspelt.
+    """
+    node = read_choice("objective", name)
+    if pairs is not None and "pairs" not in node:
+        raise ConfigError(f"objective '{name}' sees whole lists: pairs={pairs} has no meaning for it")
+    settings = {"pairs": pairs, "reduction": reduction}
+    node = {**node, "loss": {**node["loss"], **hyper}} | {k: v for k, v in settings.items() if v is not None}
+    return build_objective(node, _chosen("regularizers", regularizers), _chosen("modifiers", modifiers))
+
+
+def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, Node]:
+    """The nodes of a multi-select group, with the caller's changes."""
+    changes = choice if isinstance(choice, Mapping) else {name: {} for name in choice}
+    return {
+        name: {
+            **read_choice(group, name)[name],
+            **(change if isinstance(change, Mapping) else {"weight": change}),
+        }
+        for name, change in changes.items()
+    }
+
+
+def build_objective(
+    node: Node, regularizers: Mapping[str, Node], modifiers: Mapping[str, Node] | None = None
+) -> Objective:
+    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers and modifiers."""
+    loss = build_term(node["name"], node["loss"], "objective.loss")
+    terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
+    changes = [build_term(name, term, f"modifiers.{name}") for name, term in (modifiers or {}).items()]
+    for modifier in changes:
+        if LOSS not in modifier.contract.extra:
+            raise ConfigError(f"modifiers.{modifier.name} does not take the loss as its first parameter")
+    settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
+    objective = Objective(node["name"], loss, terms, changes, **settings)
+    _probe(objective)
+    return objective
+
+
+def _probe(objective: Objective) -> None:
+    """Run once on a blank pair, so that a misspelt option fails here and not in the first step.
+
+    Terms that have yet to learn the sizes of the model (`bind`) cannot run.
+    """
+    if any(hasattr(module, "bind") for module in objective.modules.values()):
+        return
+    like = torch.tensor([[1.0, 0.0]])
+    given = {name: blank(name, like, {}) for name in objective.signals if not BASE[name].of}
+    ones = {name: torch.ones_like(like) for name, value in given.items() if value.shape == like.shape}
+    try:
+        objective.counts(**{**given, **ones, "lengths": torch.ones_like(like), "labels": like})
+    except ConfigError as error:
+        raise ConfigError(f"objective '{objective.name}': {error}") from error
+
+
+def build_term(name: str, node: Node, path: str) -> Term:
+    """One loss or regularizer from its node: `_target_`, `weight`, `kind`, and hyper-parameters."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        group = path.split(".")[0]
+        raise ConfigError(
+            f"{path} is set, but no {group} '{name}' is chosen: add it ('{group}=[{name}]') or drop the setting"
+        )
+    hyper = dict(node)
+    target = locate(hyper.pop("_target_"), f"{path}._target_")
+    weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
+    return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
+
+
+def choices(group: str) -> list[str]:
+    """The names in a config group: the stems of its yaml files."""
+    folder = CONF / group
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def read_choice(group: str, name: str) -> dict[str, Any]:
+    """One yaml file of a config group; ConfigError with the nearest name where there is none."""
+    if name not in choices(group):
+        raise ConfigError(f"no {group} '{name}': {nearest(name, choices(group))}")
+    text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)

@@ -1,0 +1,244 @@
+"""An objective: one loss, its modifiers, any regularizers, and which pairs of a list the loss sees."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.objective.gathered import Gathered
+from alignlab.objective.implicit_reward import ImplicitReward, reward_of
+from alignlab.objective.inputs import Sizes, blank, check_given, sizes_of
+from alignlab.objective.modified import modified
+from alignlab.objective.pair_selection import select
+from alignlab.objective.term import Term
+from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names
+from alignlab.types import Outcome, Part
+
+REDUCTIONS = ("mean", "sum")
+FORMS = ("lists", "pairs", "single")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss plus regularizers, callable on base signals; knows no framework.
+
+    `pairs` chooses the pairs of a list: best_worst, best_rest, adjacent or all. `reduction` is the
+    mean over pairs (or lists) of the global batch, or their sum. `form` is the least that the loss
+    needs: rated lists, two responses of a prompt, or single responses. `implicit_reward`: whether the
+    rewards that the loss compares are sums over tokens, means, or as one of its own options says.
+    """
+
+    name: str
+    loss: Term
+    regularizers: Sequence[Term] = ()
+    modifiers: Sequence[Term] = ()
+    pairs: str = "best_worst"
+    reduction: str = "mean"
+    form: str = ""
+    implicit_reward: str = "sum"
+    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Trailing dimensions of feature signals, once a model is known (`bind`)."""
+
+    def __post_init__(self) -> None:
+        select(self.pairs)
+        reward_of(self.loss, self.implicit_reward)
+        for key, value, choices in (
+            ("reduction", self.reduction, REDUCTIONS),
+            ("form", self.form, ("", *FORMS)),
+        ):
+            if value not in choices:
+                raise ConfigError(f"objective.{key}={value}: {nearest(value, choices)}")
+        names = [self.name, *(term.name for term in self.regularizers)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"objective '{self.name}' has two parts named '{name}': rename one of them")
+        if self.modifiers and (not self.is_pairwise or self.loss.contribution):
+            raise ConfigError(
+                f"modifier '{self.modifiers[0].name}' changes losses of single pairs, and '{self.name}' is none: "
+                "drop the modifier, or choose a pairwise objective"
+            )
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The loss and its regularizers."""
+        return (self.loss, *self.regularizers)
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Base signals that must be given."""
+        contracts = [term.contract for term in (*self.terms, *self.modifiers)]
+        contracts += [term.contribution for term in self.terms if term.contribution]
+        wanted = set().union(*(base_names(signal) for c in contracts for signal in c.signals))
+        if any(term.kind == "offset" for term in self.regularizers):
+            wanted.add("logps")
+        if any(c.is_pairwise for c in contracts):
+            wanted.add("labels")
+        if any(BASE[name].shape.startswith("B K L") for name in wanted):
+            wanted.add("lengths")
+        return frozenset(wanted)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether any term asks for the reference."""
+        return any(BASE[name].of & REFERENCE for name in self.signals)
+
+    @property
+    def needs_second_reference(self) -> bool:
+        """Whether any term asks for a second reference."""
+        return any(BASE[name].of & SECOND for name in self.signals)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether any term needs statistics of the whole optimizer step (`contribute`)."""
+        return any(term.contribution for term in self.terms)
+
+    @property
+    def is_pairwise(self) -> bool:
+        """Whether the loss sees pairs; it sees whole lists otherwise."""
+        return self.loss.contract.is_pairwise
+
+    @property
+    def data_form(self) -> str:
+        """`form`, where it is not set: pairs for a pairwise loss, else lists."""
+        return self.form or ("pairs" if self.is_pairwise else "lists")
+
+    @property
+    def reward(self) -> ImplicitReward:
+        """The reward that the loss gives a response; of beta 1 for a loss without `beta`."""
+        return reward_of(self.loss, self.implicit_reward)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The terms that have parameters or state, by name."""
+        return {term.name: term.module for term in self.terms if term.module is not None}
+
+    def bind(self, sizes: Sizes) -> None:
+        """Tell terms with parameters of their own how large the model's features are.
+
+        `sizes` gives the trailing dimensions of the feature signals, as `{"hidden": (D,)}`.
+        """
+        self.sizes.update(sizes)
+        for module in self.modules.values():
+            if callable(bind := getattr(module, "bind", None)):
+                bind(sizes)
+
+    def weights(self, progress: float = 0.0) -> dict[str, float]:
+        """The weight of every part of the loss when this share of the run is done."""
+        return {self.name: 1.0} | {
+            term.name: term.weight.at(progress) for term in self.regularizers if term.kind == "additive"
+        }
+
+    def __call__(
+        self,
+        *,
+        where: Bool[Tensor, "B K"] | None = None,
+        weights: Float[Tensor, "B"] | None = None,
+        gathered: Mapping[str, Gathered] | None = None,
+        progress: float = 0.0,
+        **base: Tensor,
+    ) -> Outcome:
+        """The loss of a batch from base signals, given by keyword (see `signals`).
+
+        A list of weight w counts as w lists. `progress` is the share of the run that is done, for
+        weights with a schedule. `gathered` holds the statistics of the whole optimizer step; without
+        it this batch is the whole, and terms with state take it in where gradients are wanted.
+
+        Raises ConfigError when a signal that is needed is missing, misspelt, or of a wrong shape.
+        """
+        if gathered is None:
+            gathered = self.contribute(where=where, weights=weights, progress=progress, **base)
+            if torch.is_grad_enabled():
+                self.absorb(gathered)
+        signals, weights = self._prepare(base, where, weights)
+        seen = self._offset(signals, progress)
+        now = self.weights(progress)
+        parts: dict[str, Part] = {}
+        values: dict[str, Tensor] = {}
+        for term in self.terms:
+            if term.kind == "offset":
+                continue
+            is_loss = term is self.loss
+            hyper = {"gathered": gathered[term.name]} if term.contribution else {}
+            view = seen if is_loss else signals
+            returned = modified(term, view, self.modifiers if is_loss else (), **hyper)
+            parts[term.name], values[term.name] = _part(term, returned, view, weights, now[term.name])
+        if self.reduction == "sum":
+            parts = {k: Part(p.sum, torch.zeros_like(p.count), p.weight) for k, p in parts.items()}
+        return Outcome(parts, values)
+
+    @torch.no_grad()
+    def contribute(
+        self,
+        *,
+        where: Bool[Tensor, "B K"] | None = None,
+        weights: Float[Tensor, "B"] | None = None,
+        progress: float = 0.0,
+        **base: Tensor,
+    ) -> dict[str, Gathered]:
+        """What this batch brings to the statistics of the whole step, by term; join it with the others'."""
+        if not self.gathers:
+            return {}
+        signals, weights = self._prepare(base, where, weights)
+        seen = self._offset(signals, progress)
+        return {
+            term.name: term.contribute(seen if term is self.loss else signals, weights)
+            for term in self.terms
+            if term.contribution
+        }
+
+    def absorb(self, gathered: Mapping[str, Gathered]) -> None:
+        """Let terms with state take in the statistics of a step, once; those in eval mode do not."""
+        for name, module in self.modules.items():
+            if name in gathered and module.training and callable(absorb := getattr(module, "absorb", None)):
+                absorb(gathered[name])
+
+    def counts(self, **base: Tensor) -> dict[str, Tensor]:
+        """How many elements each part of the loss counts, known from the data before any forward.
+
+        A sum is divided by nothing and counts 0.
+        """
+        known = [v for name, v in base.items() if name in BASE and BASE[name].shape == "B K"]
+        known += [base["where"].float()] if "where" in base else []
+        if not known:
+            raise ConfigError(f"counts of objective '{self.name}' need lengths or labels, as [B, K] tensors")
+        scored = {name for name in self.signals if BASE[name].of or BASE[name].shape != "B K"}
+        given: dict[str, Any] = {**base, **{name: blank(name, known[0], self.sizes) for name in scored}}
+        with torch.no_grad():
+            return {name: part.count for name, part in self(**given).parts.items()}
+
+    def _offset(self, signals: Signals, progress: float) -> Signals:
+        """The signals as the loss sees them."""
+        offsets = [t.weight.at(progress) * t(signals) for t in self.regularizers if t.kind == "offset"]
+        return signals.shifted(torch.stack(offsets).sum(dim=0)) if offsets else signals
+
+    def _prepare(
+        self, base: Mapping[str, Tensor], where: Tensor | None, weights: Tensor | None
+    ) -> tuple[Signals, Tensor]:
+        given = base if where is None else {**base, "where": where}
+        check_given(self.name, self.signals, given)
+        sizes = sizes_of(given)
+        like = base["logps"] if "logps" in base else next(iter(base.values()))
+        if where is None:
+            where = torch.ones(sizes["B"], sizes["K"], dtype=torch.bool, device=like.device)
+        if weights is None:
+            weights = torch.ones(sizes["B"], dtype=like.dtype, device=like.device)
+        if weights.shape != (sizes["B"],):
+            raise ConfigError(f"weights: one a list, shape ({sizes['B']},), got {tuple(weights.shape)}")
+        where = where.bool()
+        choose = select(self.pairs)
+        return Signals(base, where, lambda: choose(base["labels"].masked_fill(~where, 0), where)), weights
+
+
+def _part(
+    term: Term, returned: object, signals: Signals, weights: Tensor, weight: float
+) -> tuple[Part, Tensor]:
+    """The reduced share of the loss, and the unreduced values behind it."""
+    values, counts = returned if isinstance(returned, tuple) else (returned, None)
+    assert isinstance(values, Tensor)
+    row_weights = term.row_weights(values, signals, weights)
+    count = row_weights if counts is None else row_weights * counts
+    return Part((row_weights * values).sum(), count.sum().detach(), weight), values

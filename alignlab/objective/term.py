@@ -1,0 +1,136 @@
+"""A term: a loss, regularizer or modifier with its hyper-parameters bound, and its weight."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.objective.gathered import Gathered
+from alignlab.objective.schedule import Weight, read_weight
+from alignlab.signals import GATHERED, VOCABULARY, Contract, Signals, contract
+
+KINDS = ("additive", "offset")
+ONE = Weight(1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A function of named signals, ready to be called.
+
+    It returns values `[P]`, `[B]` or `[B, K]`, reduced by their (weighted) mean; or a tuple
+    (values, counts), reduced by `sum(values) / sum(counts)`, as a token mean is. Counts must come
+    from the data alone (labels, lengths), never from scores: they are needed before the forward.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    contract: Contract
+    weight: Weight = ONE
+    kind: str = "additive"
+    contribution: Contract | None = None
+    """Of what it brings to the statistics of the whole step, where it wants any (`gather.py`)."""
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The function as a module, where it has parameters or state."""
+        return self.function if isinstance(self.function, nn.Module) else None
+
+    @property
+    def is_function(self) -> bool:
+        """Whether hyper-parameters may be bound anew at a call."""
+        return isinstance(self.function, partial)
+
+    def __call__(self, signals: Signals, **hyper: Any) -> Any:
+        """What the function returns for these signals; `hyper` overrides hyper-parameters."""
+        return self.function(*self._arguments(self.contract, signals), **hyper)
+
+    def contribute(self, signals: Signals, weights: Tensor) -> Gathered:
+        """What it brings to the statistics of the whole step."""
+        assert self.contribution is not None
+        rows: Tensor = getattr(self.function, "contribute")(*self._arguments(self.contribution, signals))  # noqa: B009
+        by_response = not self.contribution.is_pairwise and any(
+            VOCABULARY[name].shape.startswith("B K") for name in self.contribution.signals
+        )
+        leading = rows.shape[: 2 if by_response else 1]
+        counted = self.row_weights(rows.new_zeros(leading), signals, weights)
+        return Gathered(rows.reshape(leading.numel(), *rows.shape[len(leading) :]), counted.reshape(-1))
+
+    def row_weights(self, values: Tensor, signals: Signals, weights: Tensor) -> Tensor:
+        """How much each value counts: the weight of its list, 0 where there is no response."""
+        where = signals["where"]
+        shapes = {VOCABULARY[name].shape for name in self.contract.signals}
+        if shapes == {""}:
+            return torch.ones_like(values)
+        if self.contract.is_pairwise:
+            return weights[signals.pairs.list]
+        if values.dim() == 1:
+            return weights * where.any(dim=1)
+        return weights[:, None].expand_as(values) if shapes == {"B M"} else weights[:, None] * where
+
+    def _arguments(self, wanted: Contract, signals: Signals) -> list[Tensor]:
+        """One tensor a signal; a pairwise term sees one value a pair where there is one a list."""
+        found = [signals[name] for name in wanted.signals]
+        if not self.contract.is_pairwise:
+            return found
+        per_list = [VOCABULARY[name].shape == "B" for name in wanted.signals]
+        return [v[signals.pairs.list] if once else v for v, once in zip(found, per_list, strict=True)]
+
+
+def check_type(path: str, value: Any, default: Any) -> None:
+    """ConfigError where a value is no number (or no truth value) and its default is one."""
+    if isinstance(default, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(default, (int, float)):
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    else:
+        return
+    if not fits:
+        wanted = "true or false" if isinstance(default, bool) else "a number"
+        raise ConfigError(f"{path}={value}: expected {wanted}")
+
+
+def make_term(
+    name: str,
+    target: Callable[..., Any],
+    hyper: Mapping[str, Any],
+    *,
+    weight: Any = 1.0,
+    kind: str = "additive",
+    path: str = "",
+) -> Term:
+    """Bind hyper-parameters to a target and read its contract.
+
+    A target without positional parameters is a maker (a factory, or an `nn.Module` class): it is
+    called with the hyper-parameters, and the contract is that of what it returns.
+
+    `weight` is a number or a schedule (`schedule.py`).
+
+    Raises ConfigError on unknown hyper-parameters, unknown signals, and an unknown `kind`.
+    """
+    where = path or name
+    if kind not in KINDS:
+        raise ConfigError(f"{where}.kind={kind}: {nearest(kind, KINDS)}")
+    scale = read_weight(weight, f"{where}.weight")
+    accepted = contract(target, where)
+    for key in hyper:
+        if key not in accepted.hyper:
+            raise ConfigError(f"{where} has no hyper-parameter '{key}': {nearest(key, accepted.hyper)}")
+        if not (hyper[key] is None and key in accepted.optional):
+            check_type(f"{where}.{key}", hyper[key], accepted.hyper[key])
+    missing = [
+        k for k, default in accepted.hyper.items() if default is inspect.Parameter.empty and k not in hyper
+    ]
+    if missing:
+        raise ConfigError(f"{where} needs a value for {', '.join(missing)}: set {where}.{missing[0]}=...")
+    if accepted.signals or accepted.extra:
+        return Term(name, partial(target, **hyper), accepted, scale, kind)
+    made = target(**hyper)
+    read = contract(getattr(made, "forward", made), where)
+    contribution = contract(made.contribute, f"{where}.contribute") if GATHERED in read.extra else None
+    bound = Contract(read.signals, {**accepted.hyper, **hyper}, read.extra)
+    return Term(name, made, bound, scale, kind, contribution)

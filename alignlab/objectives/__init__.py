@@ -1,1 +1,0 @@
-"""Objectives: pure functions of named signals, one family a file; see `load.load_objective`."""

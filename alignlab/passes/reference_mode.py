@@ -1,0 +1,57 @@
+"""Where a reference's scores come from: kept from one pass, or from a live model."""
+
+from alignlab.errors import ConfigError, one_of
+from alignlab.objective.objective import Objective
+from alignlab.signals import BASE, REFERENCE, SECOND
+
+MODES = ("auto", "precomputed", "live", "adapter", "none")
+UPDATES = ("none", "ema", "hard")
+CACHEABLE = {"ref_logps", "ref2_logps", "ref_entropy", "ref_prompt_logps"}
+"""Scores of a reference that one pass over the data can keep: one number a response."""
+
+
+def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, update: str = "none") -> str:
+    """What `auto` means for this objective; ConfigError where a mode cannot serve it.
+
+    `adapter`: the policy without its adapters is the reference, so that it needs no second copy.
+    `update` other than none: the reference follows the policy, so it must be live.
+    """
+    one_of("reference.mode", mode, MODES)
+    if one_of("reference.update", update, UPDATES) != "none":
+        return _moving(mode, objective, update)
+    uncached = sorted(
+        n for n in objective.signals if BASE[n].of & (REFERENCE | SECOND) and n not in CACHEABLE
+    )
+    if mode == "auto":
+        if uncached:
+            return "adapter" if adapter else "live"
+        return "precomputed" if objective.needs_reference else "none"
+    if mode == "none" and objective.needs_reference:
+        raise ConfigError(
+            f"objective '{objective.name}' needs a reference: use reference=auto, not reference=none"
+        )
+    if mode == "adapter" and not adapter:
+        raise ConfigError(
+            "reference=adapter is the model that training starts from, with its adapters off: choose peft=lora and no "
+            "reference.path, or use reference=live"
+        )
+    if mode == "precomputed" and uncached:
+        raise ConfigError(
+            f"{', '.join(uncached)} cannot be kept from one pass over the data: use reference=live, not precomputed"
+        )
+    return mode
+
+
+def _moving(mode: str, objective: Objective, update: str) -> str:
+    """The mode of a reference that follows the policy."""
+    if not objective.needs_reference:
+        raise ConfigError(
+            f"reference.update={update} moves a reference, and objective '{objective.name}' takes none: use "
+            "reference.update=none"
+        )
+    if mode not in ("auto", "live"):
+        raise ConfigError(
+            f"reference.update={update} changes the reference in the course of the run, and reference={mode} is scored "
+            "once, or fixed: use reference=live"
+        )
+    return "live"

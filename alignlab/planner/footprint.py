@@ -1,0 +1,241 @@
+"""What a run would take of the memory of each GPU, from its config alone: no weights, no data, no GPU."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from alignlab.config.schema import Config, misfits
+from alignlab.config.signatures import misused_targets
+from alignlab.config.stage_configs import combined
+from alignlab.errors import ConfigError, one_of
+from alignlab.launch.inspect import composed, quiet
+from alignlab.objective.load import build_objective
+from alignlab.objective.objective import Objective
+from alignlab.passes.reference_mode import resolve_mode
+from alignlab.planner import memory as footprint
+from alignlab.planner.growth import Growth, Lists
+from alignlab.planner.memory import SPREADS, Elements, Footprint, Spread, Widths, Working
+from alignlab.planner.shapes import config_at, shape
+from alignlab.planner.subject import elements, growth_of, place_of, stored, subject_of
+from alignlab.planner.traced import Pass
+from alignlab.policies.causal_lm.head import AGAINST, ALONE
+from alignlab.targets import locate
+
+MOST_LISTS = 10**5
+"""No micro-batch is thought of as larger."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The memory of a run on each GPU, for micro-batches of equal lists."""
+
+    model: str
+    elements: Elements
+    strategy: str
+    ranks: int
+    precision: str
+    objective: str
+    reference: str
+    checkpointing: bool
+    shape: Lists
+    budget: int
+    """data.microbatch_tokens."""
+    growth: Growth
+    pass_growth: Growth | None
+    """Of the pass of a precomputed reference."""
+    widths: Widths
+    spread: Spread
+    reference_bytes: float
+    per_node: int
+    """GPUs of a machine."""
+
+    @property
+    def list_tokens(self) -> int:
+        """Tokens of a list, as the budget counts them."""
+        return self.shape.tokens(packed=self.growth.packed)
+
+    @property
+    def lists(self) -> int:
+        """Lists of a micro-batch: what fits the budget, one at least."""
+        return max(1, self.budget // self.list_tokens)
+
+    def training(self, lists: int | None = None) -> Footprint:
+        """In the middle of a step."""
+        working = _working(self.growth, lists or self.lists)
+        return footprint.training(
+            self.elements, self.widths, self.spread, self.ranks, working, reference=self.reference_bytes
+        )
+
+    def scoring(self) -> Footprint | None:
+        """In the pass of a precomputed reference, before anything trains; None without one."""
+        if self.pass_growth is None:
+            return None
+        weights = footprint.frozen(self.elements, self.widths.stored, self.ranks, spread=self.spread.weights)
+        return footprint.scoring(weights, self.ranks, _working(self.pass_growth, self.lists))
+
+    @property
+    def host(self) -> float:
+        """Bytes of a machine's own memory, for all its ranks."""
+        return self.per_node * footprint.host(self.elements, self.widths, self.spread, self.ranks)
+
+    def largest(self, room: float) -> int:
+        """The largest data.microbatch_tokens whose lists fit into so many bytes; 0 where one list does not."""
+        fits, too_many = 0, MOST_LISTS
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            fits, too_many = (middle, too_many) if self.training(middle).total <= room else (fits, middle)
+        return fits * self.list_tokens
+
+
+@quiet()
+def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -> Forecast:
+    """The memory of the run that `train.py` with these overrides would be; `named` is a shape to plan for instead.
+
+    Raises one ConfigError for all that is wrong with the overrides, and for a model that is not there.
+    """
+    config = composed(overrides)
+    if problems := [*misfits(config), *misused_targets(config)]:
+        raise ConfigError("\n".join(problems))
+    trainer, strategy = config["trainer"], strategy_of(config)
+    spread = spread_of(config)
+    ranks = trainer["devices"] * trainer["num_nodes"]
+    precision = "bf16-mixed" if trainer["precision"] == "auto" else trainer["precision"]
+    objective = build_objective(config["objective"], config["regularizers"], config["modifiers"])
+    mode = _mode(config, objective)
+    source = config_at(**place_of(config["model"])) if named is None else shape(named)
+    subject = subject_of(config, source, precision, own=spread.own_precision, named=named)
+    widths = _widths(config, precision, spread)
+    run = Pass(
+        names=tuple(_quantities(objective, mode)),
+        autocast=precision == "bf16-mixed" and not spread.own_weights,
+        checkpointing=trainer["gradient_checkpointing"],
+        packing=config["model"]["packing"],
+    )
+    own = elements(replace(subject, adapters=()))
+    return Forecast(
+        model=subject.name,
+        elements=replace(elements(subject), layer=own.layer, outside=own.outside),
+        strategy=strategy,
+        ranks=ranks,
+        precision=precision,
+        objective=objective.name,
+        reference=mode,
+        checkpointing=run.checkpointing,
+        shape=lists,
+        budget=config["data"]["microbatch_tokens"],
+        growth=growth_of(subject, lists, run),
+        pass_growth=growth_of(replace(subject, adapters=()), lists, _scoring(run, objective))
+        if mode == "precomputed"
+        else None,
+        widths=widths,
+        spread=spread,
+        reference_bytes=_references(config, objective, mode, own, widths.stored, ranks, spread),
+        per_node=trainer["devices"],
+    )
+
+
+def knobs(
+    overrides: Sequence[str], lists: Lists, named: str | None, now: Forecast
+) -> Iterator[tuple[str, Forecast]]:
+    """Settings that could bring the memory down, each with what it comes to."""
+    fewer = max(1, now.lists // 2) * now.list_tokens
+    ways = {
+        "trainer.gradient_checkpointing=true": not now.checkpointing,
+        f"data.microbatch_tokens={fewer}": now.lists > 1,
+        "reference=precomputed": now.reference == "live",
+        "trainer.precision=bf16-true": now.precision != "bf16-true",
+        "peft=lora": now.elements.trainable == now.elements.all,
+        "strategy=fsdp2": now.ranks > 1 and not now.spread.weights,
+        "strategy=deepspeed_zero3_offload": now.ranks > 1 and not now.spread.on_host,
+    }
+    for text, possible in ways.items():
+        try:
+            made = forecast(combined(overrides, [text]), lists, named) if possible else None
+        except ConfigError:  # an objective that needs its reference live, say
+            continue
+        if made is not None and made.training().total < now.training().total:
+            yield text, made
+
+
+def strategy_of(config: Config) -> str:
+    """The strategy by name; what `auto` stands for."""
+    name: str = config["strategy"]["name"]
+    trainer = config["trainer"]
+    return name if name != "auto" else "ddp" if trainer["devices"] * trainer["num_nodes"] > 1 else "single"
+
+
+def spread_of(config: Config) -> Spread:
+    """What the strategy divides by the number of ranks, with the options of its engine."""
+    spread = SPREADS[one_of("strategy.name", strategy_of(config), SPREADS)]
+    engine = config["strategy"].get("engine") or {}
+    return replace(
+        spread,
+        gradients=spread.gradients and engine.get("reduce", "every") == "every",
+        bucket=engine.get("bucket_elements", spread.bucket),
+        on_host=spread.on_host or engine.get("cpu_offload", False),
+        stays_whole=not engine.get("reshard_after_forward", True),
+    )
+
+
+def _working(growth: Growth, lists: int) -> Working:
+    found = growth.at(lists)
+    kept = max(growth.fixed, found.kept)
+    return Working(kept - growth.fixed, growth.fixed, found.peak - kept)
+
+
+def _widths(config: Config, precision: str, spread: Spread) -> Widths:
+    kept = stored(config["model"]["loader"], precision)
+    low = precision.startswith("bf16")
+    moved = torch.float32 if spread.own_weights else kept
+    states = optimizer_states(config["optimizer"], moved)
+    return Widths(float(kept.itemsize), 2.0 if low else float(kept.itemsize), states)
+
+
+def optimizer_states(optimizer: Config, dtype: torch.dtype) -> float:
+    """Bytes that an optimizer keeps of each weight: tried on a small one."""
+    settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
+    weight = nn.Parameter(torch.zeros(64, 64, dtype=dtype))
+    weight.grad = torch.zeros_like(weight)
+    made = locate(optimizer["_target_"], "optimizer")([weight], lr=1e-3, **settings)
+    made.step()
+    kept = [value for value in made.state[weight].values() if isinstance(value, torch.Tensor)]
+    return sum(value.nbytes for value in kept if value.numel() > 1) / weight.numel()
+
+
+def _mode(config: Config, objective: Objective) -> str:
+    node, peft = config["reference"], config["peft"]["method"]
+    adapter = peft != "none" and node["path"] is None and node["of"] == "start"
+    return resolve_mode(node["mode"], objective, adapter=adapter, update=node["update"])
+
+
+def _quantities(objective: Objective, mode: str) -> Iterator[str]:
+    """What the head computes for an objective; of the reference's distribution only where that is live."""
+    wanted = objective.signals | {name.removeprefix("token_") for name in objective.signals}
+    yield from (name for name in ALONE if name == "logps" or name in wanted)
+    if mode in ("live", "adapter"):
+        yield from (name for name in AGAINST if name in wanted)
+
+
+def _scoring(run: Pass, objective: Objective) -> Pass:
+    """The pass of a reference."""
+    names = ("logps", *(["entropy"] if "ref_entropy" in objective.signals else []))
+    return replace(run, names=names, training=False, checkpointing=False)
+
+
+def _references(
+    config: Config, objective: Objective, mode: str, own: Elements, width: float, ranks: int, spread: Spread
+) -> float:
+    """Bytes of the references that are in memory while the policy trains."""
+    if mode != "live":
+        return 0.0
+    node, found = config["reference"], 0.0
+    paths = [node["path"], *([node["second"]] if objective.needs_second_reference and node["second"] else [])]
+    for path in paths:
+        size = own
+        if path is not None:
+            size = elements(subject_of(config, config_at(path), "32-true", own=False, named=path))
+        sharded = spread.weights if node["shard"] == "auto" else node["shard"]
+        found += footprint.frozen(size, width, ranks, spread=sharded)
+    return found

@@ -1,0 +1,103 @@
+"""A model as a config describes it, without weights: built on the spot, counted, and run on tensors without data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+
+from alignlab.config.schema import Config
+from alignlab.errors import ConfigError
+from alignlab.planner.growth import Growth, Lists, growth
+from alignlab.planner.memory import Elements
+from alignlab.planner.traced import Pass
+from alignlab.policies.causal_lm.adapters import lora
+from alignlab.policies.causal_lm.decoder import layers_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model as a config describes it."""
+
+    name: str
+    text: str
+    """Its config.json."""
+    dtype: torch.dtype
+    attention: str
+    adapters: tuple[tuple[str, Any], ...]
+    """Settings of LoRA; none without."""
+    trust_remote_code: bool
+    config: Any = field(compare=False, repr=False)
+
+    def build(self, config: Any) -> Any:
+        """The model of a config like its own, on the device of the context."""
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config,
+            dtype=self.dtype,
+            attn_implementation=self.attention,
+            trust_remote_code=self.trust_remote_code,
+        )
+        return lora(lambda: (model, None), **dict(self.adapters))[0] if self.adapters else model
+
+
+def subject_of(config: Config, source: Any, precision: str, *, own: bool, named: str | None) -> Subject:
+    """The model that trains; an engine with a precision of its own has its weights in that."""
+    loader, peft = config["model"]["loader"], config["peft"]
+    low = precision == "bf16-true" or (precision == "bf16-mixed" and own)
+    settings = (
+        {key: value for key, value in peft.items() if key != "method"} if peft["method"] == "lora" else {}
+    )
+    return Subject(
+        name=named or config["model"].get("path") or config["model"]["name"],
+        text=source.to_json_string(use_diff=False),
+        dtype=torch.bfloat16 if low else stored(loader, precision),
+        attention=loader.get("attn_implementation", "sdpa"),
+        adapters=tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in settings.items()),
+        trust_remote_code=loader.get("trust_remote_code", False),
+        config=source,
+    )
+
+
+def stored(loader: Config, precision: str) -> torch.dtype:
+    """The dtype that weights are kept in."""
+    whole = {"bf16-true": torch.bfloat16, "64-true": torch.float64}
+    return whole.get(precision) or getattr(torch, loader.get("dtype", "float32"))
+
+
+def place_of(model: Config) -> Mapping[str, Any]:
+    """Where the config.json of the chosen model is."""
+    loader = model["loader"]
+    options = {key: loader[key] for key in ("trust_remote_code", "revision") if key in loader}
+    return {"path": model.get("path"), "local_copy": loader.get("local_copy"), **options}
+
+
+@cache
+def elements(subject: Subject) -> Elements:
+    """Numbers of a model's weights, counted on a model without data."""
+    with torch.device("meta"):
+        model = subject.build(subject.config)
+    weights = list(model.parameters())
+    layers = [sum(weight.numel() for weight in layer.parameters()) for layer in layers_of(model)]
+    every = sum(weight.numel() for weight in weights)
+    return Elements(
+        every,
+        sum(weight.numel() for weight in weights if weight.requires_grad),
+        max(layers),
+        every - sum(layers),
+    )
+
+
+@cache
+def growth_of(subject: Subject, lists: Lists, run: Pass) -> Growth:
+    """How its memory grows with lists; ConfigError for an architecture that cannot run without data."""
+    try:
+        return growth(subject.config, subject.build, lists, run)
+    except (RuntimeError, ValueError, TypeError, ImportError) as error:  # what an architecture may raise
+        told = str(error).partition("\n")[0][:200]
+        raise ConfigError(
+            f"the memory of {subject.name} cannot be planned: without data its code fails ({type(error).__name__}: "
+            f"{told}); plan for a --shape like it"
+        ) from error

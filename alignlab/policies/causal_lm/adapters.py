@@ -1,0 +1,87 @@
+"""LoRA adapters inside a transformers model: put in, switched off, and merged away again (needs `peft`)."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from alignlab.errors import ConfigError
+from alignlab.policies.causal_lm.head import Head
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.causal_lm.signals import Encoded
+from alignlab.types import Batch
+
+LoadModel = Callable[[], tuple[Any, Any]]
+
+
+def lora(
+    load: LoadModel,
+    *,
+    r: int = 16,
+    alpha: int = 32,
+    target_modules: str | Sequence[str] = "all-linear",
+) -> tuple[Any, Any]:
+    """(model, tokenizer), the model wrapped by peft, with LoRA layers of rank `r` (arXiv:2106.09685); only these train.
+
+    They start at zero, so the model starts as it was. No dropout: a score is a fact.
+
+    Raises ConfigError without the package `peft`, and for modules that the model does not have.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ConfigError("peft=lora needs the package peft: pip install 'alignlab[peft]'") from error
+    model, tokenizer = load()
+    wanted = target_modules if isinstance(target_modules, str) else list(target_modules)
+    config = LoraConfig(r=r, lora_alpha=alpha, target_modules=wanted, task_type="CAUSAL_LM")
+    try:
+        return get_peft_model(model, config), tokenizer
+    except ValueError as error:
+        raise ConfigError(f"peft.target_modules={target_modules}: {str(error).partition('. ')[0]}") from error
+
+
+def has_adapter(model: Any) -> bool:
+    """Whether adapters are in the model."""
+    return hasattr(model, "peft_config")
+
+
+@contextmanager
+def switched_off(model: Any) -> Iterator[None]:
+    """The model without its adapters, as long as this lasts."""
+    with model.disable_adapter():
+        yield
+
+
+def merge(model: Any) -> Any:
+    """The same model as a plain one: what the adapters learned added to its weights."""
+    return model.merge_and_unload() if has_adapter(model) else model
+
+
+class WithoutAdapter:
+    """A policy with its adapters off, as the reference of its own: no second copy of the weights."""
+
+    def __init__(self, policy: CausalLM) -> None:
+        self.policy = policy
+
+    @property
+    def head(self) -> Head:
+        """From hidden states to logits."""
+        return _HeadWithoutAdapter(self.policy.model)
+
+    def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
+        """What the decoder gives without its adapters."""
+        with switched_off(self.policy.model):
+            return self.policy.encode(batch, prompts=prompts, features=features)
+
+
+class _HeadWithoutAdapter(Head):
+    """Off at every call: chunks are computed again in the backward."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        with switched_off(self.model):
+            return super().__call__(hidden)

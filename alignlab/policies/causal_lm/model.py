@@ -1,0 +1,88 @@
+"""A causal language model as a policy: exact log-probabilities of the responses of a batch."""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import nn
+
+from alignlab.errors import RunError
+from alignlab.policies.causal_lm.decoder import decoder_of, unwrapped
+from alignlab.policies.causal_lm.features import watched
+from alignlab.policies.causal_lm.head import Head
+from alignlab.policies.causal_lm.packing.forms import PADDED, choose
+from alignlab.policies.causal_lm.signals import Encoded, Encoder, prompt_targets, score
+from alignlab.types import Batch, Scores
+
+
+class CausalLM(nn.Module):
+    """Scores packed batches with a transformers causal LM. Dropout is off: a score is a fact.
+
+    The decoder reads each prompt once for all its responses where that is exact for its architecture
+    (`packing`: auto | on | off; see `forms.py`), and rows of prompt and response elsewhere. The head
+    runs at response positions only, in chunks. Raises RunError on construction if the head at
+    positions does not reproduce the model's own logits.
+    """
+
+    def __init__(self, model: Any, *, packing: str = "auto") -> None:
+        super().__init__()
+        self.model = model
+        disable_dropout(model)
+        verify_head(model)
+        self.form = choose(unwrapped(model), packing)
+
+    @property
+    def packed(self) -> bool:
+        """Whether each prompt is read once for all its responses."""
+        return self.form != PADDED
+
+    @property
+    def head(self) -> Head:
+        """From final hidden states to logits."""
+        return Head(self.model)
+
+    def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
+        """Hidden states where response tokens are predicted; where prompt tokens are, and features, if asked for."""
+        inputs, source_T = self.form.lay(batch)
+        source_R = source_T[batch.is_response]
+        with watched(self.model, source_R, features) as seen:
+            output = decoder_of(self.model)(**inputs, use_cache=False)
+        states = output.last_hidden_state.flatten(0, 1)
+        prompt_hidden = states[source_T[prompt_targets(batch)]] if prompts else None
+        return Encoded(states[source_R], prompt_hidden, seen())
+
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        reference: Encoder | None = None,
+        reference2: Encoder | None = None,
+        wanted: Collection[str] = (),
+    ) -> Scores:
+        """Log-probabilities of every response, also under live references, and what is wanted of the signals."""
+        return score(batch, self, reference, reference2, wanted)
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Set every dropout probability to 0; `train()` may then be called without changing a score."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):  # layerdrop too
+                setattr(module, name, 0.0)
+
+
+@torch.no_grad()
+def verify_head(model: Any) -> None:
+    """Compare logits from hidden states with the model's own, on a few tokens."""
+    device = next(model.parameters()).device
+    tokens = torch.arange(1, 5, device=device)[None, :] % model.config.get_text_config().vocab_size
+    whole = model(input_ids=tokens, use_cache=False).logits
+    hidden = decoder_of(model)(input_ids=tokens, use_cache=False).last_hidden_state
+    gap = (Head(model)(hidden) - whole).abs().max().item()
+    if gap > 1e-3 * max(1.0, whole.abs().max().item()):
+        raise RunError(
+            f"{type(model).__name__}: its head cannot be run at response positions alone (logits differ by {gap:.2g}); "
+            "choose a model whose logits are a function of the final hidden state"
+        )

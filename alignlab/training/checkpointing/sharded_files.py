@@ -1,0 +1,176 @@
+"""A checkpoint that all ranks write: a folder with one safetensors file a rank, read back by any number of ranks."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from torch import Tensor
+
+from alignlab import ranks
+from alignlab.errors import RunError
+from alignlab.runs.folder import sync_folder
+from alignlab.training.checkpointing import tensor_file
+
+HELD = "held"
+"""Where a rank's state has what it holds of the weights."""
+Held = Mapping[str, Mapping[str, Any]]
+"""By weight: `start`, the place of its first element held in the flattened whole; `elements`, flat tensors by kind (the
+weight itself, states of its optimizer); `numbers`, what else the optimizer knows of it."""
+
+
+class ShardedFiles:
+    """For a strategy of Lightning whose ranks hold parts of the model: it says what is held, and takes it up again."""
+
+    _write: "FolderWriter | None" = None
+    checkpoint_io: Any
+
+    def held(self) -> Held:
+        """What this rank holds of weights and optimizer."""
+        raise TypeError(f"{type(self).__name__} does not say what its ranks hold")
+
+    def take_up(self, saved: Sequence[Held]) -> None:
+        """Bring weights and optimizer to what the ranks of a checkpoint held; a `Piece` stands for each tensor."""
+        raise TypeError(f"{type(self).__name__} does not say how its ranks take up weights")
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
+        """All ranks write what they hold, the first one all else too; see `Checkpoints`."""
+        self._write = self._write or FolderWriter()
+        state = {**(checkpoint if ranks.main() else {}), HELD: self.held()}
+        self.checkpoint_io.save_checkpoint(state, filepath, {**storage_options, "write": self._write})
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Take up what ranks hold, and give back all else. There is no code in it."""
+        folder = Path(checkpoint_path)
+        if not folder.is_dir():
+            raise RunError(f"{folder} was written with another strategy: go on with that one")
+        with opened(folder) as states:
+            self.take_up([state[HELD] for state in states])
+        return common(folder)
+
+
+class FolderWriter:
+    """Writes the state of each rank to its file of a folder. Made, and called, by all ranks.
+
+    It has a process group of its own, so that threads can write while training goes on.
+    """
+
+    def __init__(self) -> None:
+        self._group: Any = dist.new_group(backend="gloo") if ranks.world() > 1 else None
+
+    def __call__(self, folder: Path, flat: tensor_file.Flat) -> Mapping[str, str]:
+        """SHA-256 of every file by name, the same on all ranks. RunError where another rank failed."""
+        if ranks.main():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        self._gathered(None)
+        name, failure, digest = file_name(ranks.rank(), ranks.world()), None, ""
+        try:
+            digest = tensor_file.write(folder / name, flat)
+        except OSError as error:
+            failure = error
+        told = self._gathered((name, digest, None if failure is None else str(failure)))
+        if failure is not None:
+            raise failure
+        for rank, (*_, problem) in enumerate(told):
+            if problem is not None:
+                raise RunError(f"rank {rank} could not write its part of {folder}: {problem}")
+        if ranks.main():
+            sync_folder(folder)
+        return {name: digest for name, digest, _ in told}
+
+    def _gathered(self, value: Any) -> list[Any]:
+        held: list[Any] = [value] * ranks.world()
+        if ranks.world() > 1:
+            dist.all_gather_object(held, value, group=self._group)
+        return held
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tensor in a file, or elements of one: it is read when asked for."""
+
+    stream: Any
+    name: str
+    start: int = 0
+    """The place of its first element in the flattened whole."""
+
+    @property
+    def length(self) -> int:
+        """Elements."""
+        return torch.Size(self.stream.get_slice(self.name).get_shape()).numel()
+
+    def whole(self) -> Tensor:
+        """All of it, in its shape."""
+        tensor: Tensor = self.stream.get_tensor(self.name)
+        return tensor
+
+    def between(self, first: int, last: int) -> Tensor:
+        """Elements of a flat one, by their places in it."""
+        tensor: Tensor = self.stream.get_slice(self.name)[first:last]
+        return tensor
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """The states that the ranks wrote, with a `Piece` in place of each tensor. RunError where a file is missing."""
+    files = sorted(folder.glob("rank-*.safetensors"))
+    if [file.name for file in files] != [
+        file_name(rank, len(files)) for rank in range(len(files))
+    ] or not files:
+        raise RunError(f"{folder}: not all files of the checkpoint are there")
+    with ExitStack() as stack:
+        yield [_state(stack.enter_context(safe_open(file, "pt"))) for file in files]
+
+
+def common(folder: Path) -> dict[str, Any]:
+    """What the first rank wrote beside what it held."""
+    with opened(folder) as states:
+        found: dict[str, Any] = _read({name: value for name, value in states[0].items() if name != HELD})
+        return found
+
+
+def filled(pieces: Sequence[Piece], start: int, count: int) -> Tensor:
+    """`count` elements of a flattened tensor from `start` on, out of the pieces that hold some of them.
+
+    RunError where they do not hold all.
+    """
+    parts, at, end = [], start, start + count
+    for piece in sorted(pieces, key=lambda piece: piece.start):
+        last = min(end, piece.start + piece.length)
+        if piece.start <= at < last:
+            parts.append(piece.between(at - piece.start, last - piece.start))
+            at = last
+    if at < end:
+        raise RunError(
+            f"the checkpoint lacks {end - at} elements of {pieces[0].name}: it belongs to another model"
+        )
+    return torch.cat(parts) if parts else torch.empty(0)
+
+
+def file_name(rank: int, world: int) -> str:
+    """The file of a rank."""
+    return f"rank-{rank:05d}-of-{world:05d}.safetensors"
+
+
+def _state(stream: Any) -> dict[str, Any]:
+    pieces: Any = {name: Piece(stream, name) for name in stream.keys()}  # noqa: SIM118
+    found: dict[str, Any] = tensor_file.nested(json.loads(stream.metadata()["state"]), pieces)
+    return found
+
+
+def _read(value: Any) -> Any:
+    """The same with its tensors."""
+    if isinstance(value, Piece):
+        return value.whole()
+    if isinstance(value, dict):
+        return {key: _read(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_read, value))
+    return value

@@ -1,0 +1,77 @@
+"""Steps of the pipeline that go by tokens: by lengths, or by what the initial model makes of the rows."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+
+from alignlab.console import tracked
+from alignlab.data.batching.batches import require_rows
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.load import Examples
+from alignlab.data.reading.examples import Report
+from alignlab.data.spec import SPLITS
+from alignlab.data.steps import Selection, Tokenized, for_split
+from alignlab.data.tables.table import Chosen
+from alignlab.passes.hidden_products import cached_products
+from alignlab.passes.reference import cached_signals
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.training.references import frozen
+from alignlab.training.rows import Splits
+from alignlab.training.spec import Stage
+
+
+def selected(
+    stage: Stage, policy: CausalLM, splits: Splits, examples: Examples, device: torch.device
+) -> tuple[Splits, bool]:
+    """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
+
+    Steps that go by scores see those of the model that the run begins with.
+    """
+    if not examples.token_steps:
+        return splits, False
+
+    @cache
+    def initial() -> CausalLM:
+        if stage.load_initial is None and not stage.engine.shards:
+            return policy
+        return frozen(stage, stage.load_initial or stage.load_model, device)
+
+    found, ordered = {}, False
+    for split in SPLITS:
+        rows = getattr(splits, split)
+        for name, step in examples.token_steps.items():
+            chosen = for_split(step, split)(_tokenized(stage, initial, rows))
+            rows, ordered = _taken(rows, chosen, name, examples.report), ordered or chosen.ordered
+        most = stage.data.limit_of(split)
+        if most is not None and most < len(rows):
+            rows = _taken(rows, Selection(range(most)), "limit", examples.report)
+        found[split] = rows
+        require_rows(found[split], split)
+    return replace(splits, **found), ordered
+
+
+def _tokenized(stage: Stage, initial: Callable[[], CausalLM], rows: TokenRows) -> Tokenized:
+    settings: dict[str, Any] = {"cache_dir": stage.cache_dir, "budget": stage.data.microbatch_tokens}
+
+    def score() -> list[Any]:
+        with tracked("log-probabilities of the initial model", len(rows)) as advance:
+            scores = cached_signals(initial(), rows, ["ref_logps"], **settings, track=advance)
+        return [scores["ref_logps"][rows.members[i]] for i in range(len(rows))]
+
+    def multiply() -> list[Any]:
+        with tracked("hidden states of the initial model", len(rows)) as advance:
+            return cached_products(initial(), rows, **settings, track=advance)
+
+    lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
+    return Tokenized(Chosen(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
+
+
+def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> TokenRows:
+    report.count(name, "in", len(rows))
+    report.count(name, "out", len(chosen.keep))
+    for number, reason in chosen.dropped.items():
+        report.drop(name, reason, rows.ids[number])
+    return rows.take(chosen.keep)

@@ -1,0 +1,75 @@
+"""Examples on disk are the examples that were written."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignlab.data.reading.rows import user
+from alignlab.data.tables.table import CHUNK, Chosen, ExampleTable, write_table
+from alignlab.types import Example
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def numbered(count):
+    return [
+        Example(user(f"p{i}"), ["a", [{"role": "assistant", "content": "b"}]], [1.0, 0.0], id=str(i))
+        for i in range(count)
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    text=st.text(st.characters(codec="utf-8"), min_size=1),
+    labels=st.lists(finite, min_size=1, max_size=4),
+    meta=st.dictionaries(
+        st.text(st.characters(codec="utf-8")), st.none() | st.booleans() | st.text(max_size=5)
+    ),
+    rated=st.booleans(),
+)
+def test_a_row_comes_back_as_it_was(tmp_path_factory, text, labels, meta, rated):
+    folder = tmp_path_factory.mktemp("table")
+    row = Example(user(text), [text] * len(labels), labels, labels if rated else None, 0.5, text, meta)
+    write_table(folder, [row])
+    (found,) = ExampleTable(folder)
+    assert found == row
+    assert ExampleTable(folder).rated == rated
+
+
+def test_any_row_is_found_at_its_place(tmp_path):
+    rows = numbered(2 * CHUNK + 3)
+    assert write_table(tmp_path / "t", rows) == len(rows)
+    table = ExampleTable(tmp_path / "t")
+    assert list(table) == rows
+    assert table.ids == [row.id for row in rows]
+    assert table.sizes.tolist() == [2] * len(rows)
+    for place in (0, CHUNK - 1, CHUNK, 2 * CHUNK, -1):
+        assert table[place] == rows[place]
+    assert table[CHUNK - 1 : CHUNK + 2] == rows[CHUNK - 1 : CHUNK + 2]
+
+
+def test_the_first_rows_are_another_table(tmp_path):
+    rows = numbered(CHUNK + 9)
+    write_table(tmp_path / "t", rows)
+    table = ExampleTable(tmp_path / "t")
+    for size in (1, CHUNK, CHUNK + 1):
+        head = table.first(size)
+        assert list(head) == rows[:size]
+        assert head[size - 1] == rows[size - 1]
+        assert head.fingerprint != table.fingerprint
+    assert table.first(None) is table.first(10**9) is table
+
+
+def test_an_empty_table(tmp_path):
+    write_table(tmp_path / "t", [])
+    table = ExampleTable(tmp_path / "t")
+    assert len(table) == 0
+    assert list(table) == table.ids == []
+
+
+def test_chosen_rows(tmp_path):
+    rows = numbered(5)
+    chosen = Chosen(rows, [4, 0])
+    assert list(chosen) == [rows[4], rows[0]]
+    assert chosen[1:] == [rows[0]]
+    assert list(Chosen(rows, [1, 2, 4])) == [rows[1], rows[2], rows[4]]
+    assert list(Chosen(rows, [])) == []
