@@ -14,7 +14,7 @@ from alignlab.config.build import build_stage, call
 from alignlab.config.schema import Config
 from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
-from alignlab.policies.causal_lm.adapters import merge
+from alignlab.policies.causal_lm.decoder import merge
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
 from alignlab.recipes.run_summary import joined_metrics, publish, summarized
 from alignlab.report.page import write_report

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from alignlab.config.build import call, with_adapters
 from alignlab.errors import ConfigError
-from alignlab.policies.causal_lm.adapters import merge
+from alignlab.policies.causal_lm.decoder import merge
 from alignlab.runs.card_facts import card
 from alignlab.runs.export import export
 from alignlab.runs.folder import RunFolder

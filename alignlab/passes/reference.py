@@ -22,6 +22,7 @@ from alignlab.errors import RunError, one_of
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.signals import relative_entropy
 from alignlab.policies.weights import weights_hash
+from alignlab.signals import BASE
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,6 @@ VERSION = "2"
 """Part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
 """Of a model config: what says where it came from, and changes no number."""
-OWN = {"ref_logps": "logps", "ref_entropy": "entropy", "ref_prompt_logps": "prompt_logps"}
-"""Signals that can be kept, one value a response, and what each is to the reference itself."""
 
 Array = NDArray[Any]
 Track = Callable[[int], None]
@@ -54,7 +53,7 @@ def cached_signals(
     on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole.
     """
     for name in names:
-        one_of("reference.signals", name, OWN)
+        one_of("reference.signals", name, [name for name, signal in BASE.items() if signal.own])
     kind = np.dtype([(name, np.float64) for name in sorted(names)])
     key = cache_key(policy, rows, names)
     file = cache_dir / "reference" / f"{key}.npy"
@@ -156,12 +155,12 @@ def score(
     most = max(ranks.gathered(len(groups)))
     for group in groups:
         batch = collate(rows, group).to(device)
-        scores = policy(batch, wanted={OWN[name] for name in names})
+        scores = policy(batch, wanted={BASE[name].own for name in names})
         own = {"logps": scores.logps, **scores.more}
         if "entropy" in own:
             own["entropy"] = relative_entropy(own["entropy"], scores.lengths, policy.head.vocabulary)
         for name in names:
-            values_BK = own[OWN[name]].double().cpu().numpy()
+            values_BK = own[BASE[name].own].double().cpu().numpy()
             for values, index in zip(values_BK, group, strict=True):
                 members = rows.members[index]
                 if not np.isnan(found[name][members]).all():
