@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 
 from alignlab.config.build import build_stage
-from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.transforms.reward_augmented import stated
 from alignlab.launch.finished_run import config_of, evaluated, start_of
-from alignlab.launch.inspect import quiet, rows_of
+from alignlab.launch.inspect import quiet
 from alignlab.launch.sampling import points
 from alignlab.launch.scoring import NAMES, opened, scored
 from alignlab.metrics.lengths import rank_correlation
@@ -22,6 +21,7 @@ from alignlab.policies.causal_lm.pretrained import load
 from alignlab.runs.extrapolation import extrapolate
 from alignlab.runs.folder import RunFolder
 from alignlab.training.gold import measure
+from alignlab.training.opened import first_prompts, open_rows
 from alignlab.types import Message
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -49,15 +49,13 @@ def goal_sweep(run: RunFolder) -> dict[str, float]:
         return {}
     stage = build_stage(config, run, NAMES)
     assert stage.gold is not None
-    start, tokenizer = stage.load_model()
-    splits, _ = rows_of(stage, start, tokenizer)
-    rows, model = splits.validation, load(path=str(run.model))[0]
-    asked = [rows.messages(i) for i in range(min(stage.gold.prompts, len(rows)))]
+    opened, model = open_rows(stage), load(path=str(run.model))[0]
+    asked = first_prompts(opened.splits.validation, stage.gold.prompts)
     low, high = (int(end) for end in step["scale"])
     found = {}
     for goal in range(low, high + 1):
         text = stated(step["template"], float(goal), (float(low), float(high)))
-        report = measure(stage.gold, model, None, Encoder(tokenizer), [_goal(one, text) for one in asked])
+        report = measure(stage.gold, model, None, opened.encoder, [_goal(one, text) for one in asked])
         found[goal] = report.metrics["reward"]
     told = {f"goal/{goal}": reward for goal, reward in found.items()}
     goals, rewards = (torch.tensor([*side], dtype=torch.float64) for side in (found, found.values()))

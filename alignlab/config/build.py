@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 Config = Mapping[str, Any]
 """A composed and resolved config as plain dicts and lists."""
+LANGUAGE_MODEL = "alignlab.policies.causal_lm.model.CausalLM"
 KEPT = ("dtype", "attn_implementation", "trust_remote_code")
 """Settings of a model's loader that hold for every model of the run."""
 
@@ -45,16 +46,14 @@ def build_stage(
 
     `initial` are the settings of the model that the run began with, where the stage begins with another.
     """
-    load_start = call(config["model"]["loader"], "model.loader")
-    load_model = with_adapters(load_start, config["peft"])
     gold = config["evaluation"]
     return Stage(
         objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
         data=build_data(config),
-        load_model=load_model,
-        packing=config["model"]["packing"],
-        load_initial=None if initial is None else call(initial["loader"], "model.loader"),
-        reference=build_reference(config, load_start, initial),
+        load_model=start_loader(config),
+        make_policy=call(policy_of(config), "policy"),
+        load_initial=None if initial is None else adopting(config, initial["loader"]),
+        reference=build_reference(config, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
         make_loggers=partial(make_loggers, config, folder, names),
         trainer=TrainerSpec(**config["trainer"]),
@@ -112,13 +111,32 @@ def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
     )
 
 
-def with_adapters(load: LoadModel, peft: Config) -> LoadModel:
-    """The loader of the model that trains."""
+def policy_of(config: Config) -> Config:
+    """The node of the policy; of a run that was made before there was a choice, a language model."""
+    packing = config["model"]["packing"]
+    return config.get("policy") or {"_target_": LANGUAGE_MODEL, "packing": packing}
+
+
+def adopting(config: Config, loader: Config) -> LoadModel:
+    """A loader of models as the policy of the config wraps them."""
+    policy, load = locate(policy_of(config)["_target_"], "policy._target_"), call(loader, "model.loader")
+
+    def adopted() -> tuple[Any, Any]:
+        model, tokenizer = load()
+        return policy.adopt(model, tokenizer), tokenizer
+
+    return adopted
+
+
+def start_loader(config: Config) -> LoadModel:
+    """The loader of the model that trains, with its adapters."""
+    load, peft = adopting(config, config["model"]["loader"]), config["peft"]
     settings = {key: value for key, value in peft.items() if key != "method"}
-    return load if peft["method"] == "none" else partial(lora, load, **settings)
+    task = locate(policy_of(config)["_target_"]).peft_task
+    return load if peft["method"] == "none" else partial(lora, load, task=task, **settings)
 
 
-def build_reference(config: Config, load_start: LoadModel, initial: Config | None = None) -> ReferenceSpec:
+def build_reference(config: Config, initial: Config | None = None) -> ReferenceSpec:
     """The model that training starts from, unless the config names another.
 
     That is `reference.path`, or the model that the run began with (`initial`), where `reference.of` says so.
@@ -127,13 +145,13 @@ def build_reference(config: Config, load_start: LoadModel, initial: Config | Non
     start = model.get("path") or model["name"]
 
     def named(path: str) -> tuple[str, LoadModel]:
-        return path, call(loader_of(model, path), "reference")
+        return path, adopting(config, loader_of(model, path))
 
-    name, load = start, load_start
+    name, load = start, adopting(config, model["loader"])
     if node["path"] is not None:
         name, load = named(node["path"])
     elif node["of"] == "base" and initial is not None:
-        name, load = initial.get("path") or initial["name"], call(initial["loader"], "model.loader")
+        name, load = initial.get("path") or initial["name"], adopting(config, initial["loader"])
     return ReferenceSpec(
         mode=node["mode"],
         name=name,

@@ -9,6 +9,7 @@ import torch
 
 from alignlab import ranks
 from alignlab.config.mixture import parts_of
+from alignlab.config.provided import policy_problems
 from alignlab.config.schema import GROUPS, Config, at, misfits
 from alignlab.config.signatures import failure_of, misused_targets
 from alignlab.data.reading.examples import takes_rows
@@ -19,7 +20,6 @@ from alignlab.objective.load import build_objective, build_term, choices
 from alignlab.objective.objective import Objective
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.policies.causal_lm import pretrained
-from alignlab.signals import list_name
 from alignlab.targets import locate
 from alignlab.training.rows import lists_wanted, more_wanted
 from alignlab.training.spec import on_gpu
@@ -49,13 +49,6 @@ ABOVE_0 = (
 )
 AT_LEAST_0 = ("seed", "evaluation.prompts", "optimizer.lr", "optimizer.weight_decay")
 SHARES = ("data.validation_fraction", "scheduler.warmup_ratio", "reference.ema_decay")
-SAMPLES = "no recipe here draws samples from the policy; compute the loss in your own loop (alignlab.load_objective)"
-UNTRAINED = {
-    "sample_logps": SAMPLES,
-    "sample_ref_logps": SAMPLES,
-    "desirable_probs": "no data here brings them; compute the loss in your own loop (alignlab.load_objective)",
-}
-"""Signals that a training run cannot give."""
 FORMS = {"pairs": "pairs", "curry_pairs": "pairs", "unpaired": "single"}
 """What steps of the pipeline make of any rows."""
 TRACKERS = {"wandb", "tensorboard"}
@@ -130,9 +123,7 @@ def _objective(config: Config) -> Iterator[str]:
             f"reference.update={node['update']} moves all weights towards the policy's, and peft={peft} trains others: "
             "use peft=none"
         )
-    for term in (*objective.terms, *objective.modifiers):
-        if unknown := sorted(UNTRAINED.keys() & set(map(list_name, term.contract.signals))):
-            yield f"{term.name} takes {unknown[0]}: {UNTRAINED[unknown[0]]}"
+    yield from policy_problems(config, objective)
     if config["strategy"]["name"].startswith("deepspeed"):
         yield from misuses(config, objective)
     yield from _lists(config, objective)

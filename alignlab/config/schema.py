@@ -22,6 +22,7 @@ class Root:
     data: Config
     pipeline: Config
     model: Config
+    policy: Config
     reference: Config
     peft: Config
     recipe: Config

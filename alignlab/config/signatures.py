@@ -24,7 +24,7 @@ def misused_targets(config: Config) -> Iterator[str]:
     """A message for every target that is missing, misspelt, or given what it does not take."""
     data = "mix" if config["data"].get("parts") else "source"
     nodes = {f"data.{data}": config["data"].get(data), "model.loader": config["model"].get("loader")}
-    nodes["optimizer"] = config["optimizer"]
+    nodes |= {"policy": config["policy"], "optimizer": config["optimizer"]}
     nodes["recipe"] = {key: value for key, value in config["recipe"].items() if key != "overrides"}
     nodes |= {f"pipeline.{name}": step for name, step in config["pipeline"].items()}
     for path, node in nodes.items():

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from alignlab.config.build import call, with_adapters
+from alignlab.config.build import call, policy_of, start_loader
 from alignlab.errors import ConfigError
-from alignlab.policies.causal_lm.decoder import merge
 from alignlab.runs.card_facts import card
 from alignlab.runs.export import export
 from alignlab.runs.folder import RunFolder
@@ -24,13 +23,15 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
     """
     config = _config(run)
     checkpoint = checkpoint_of(run, which)
-    model, tokenizer = with_adapters(call(config["model"]["loader"], "model.loader"), config["peft"])()
+    model, tokenizer = start_loader(config)()
     if config["trainer"]["precision"] == "bf16-true":
         model = model.to(torch.bfloat16)
     load_policy(model, checkpoint)
+    policy = call(policy_of(config), "policy")(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told = card(config, config["model"], run.read_json("manifest.json"), steps=step_of(checkpoint))
-    export(merge(model), tokenizer, out, told)
+    manifest = run.read_json("manifest.json")
+    told = card(config, config["model"], manifest, task=policy.task, steps=step_of(checkpoint))
+    export(policy, tokenizer, out, told)
     return checkpoint
 
 

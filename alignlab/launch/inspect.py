@@ -14,16 +14,11 @@ from alignlab.config import resolvers
 from alignlab.config import stage_configs as plan
 from alignlab.config.build import build_stage
 from alignlab.config.check import check
-from alignlab.data.encoding.tokenize import Encoder
-from alignlab.data.load import load_examples
 from alignlab.data.reading.examples import Report
 from alignlab.places import CONF
-from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
-from alignlab.training.rows import Splits, tokenize, with_rationales
-from alignlab.training.setup import stop_ids
-from alignlab.training.spec import Stage
-from alignlab.training.token_steps import selected
+from alignlab.training.opened import open_rows
+from alignlab.training.rows import Splits
 
 
 @dataclass(frozen=True)
@@ -55,11 +50,10 @@ def inspect(overrides: Sequence[str]) -> Inspected:
     config = composed(overrides)
     check(config)
     stage = build_stage(config, RunFolder(Path(config["output_dir"])), {"name": "", "group": ""})
-    model, tokenizer = stage.load_model()
-    splits, report = rows_of(stage, model, tokenizer)
+    opened = open_rows(stage)
     steps = "-".join(config["pipeline"])
     name = f"{config['data']['name']}{'-' if steps else ''}{steps}"
-    return Inspected(name, splits, tokenizer, report)
+    return Inspected(name, opened.splits, opened.tokenizer, opened.report)
 
 
 def composed(overrides: Sequence[str]) -> dict[str, Any]:
@@ -67,13 +61,3 @@ def composed(overrides: Sequence[str]) -> dict[str, Any]:
     resolvers.register()
     with initialize_config_dir(str(CONF), version_base=None):
         return plan.composed("train", [*overrides, "run_name=inspect"])
-
-
-def rows_of(stage: Stage, model: Any, tokenizer: Any) -> tuple[Splits, Report]:
-    """The rows of a stage after its pipeline, tokenized, and the account of all rows."""
-    examples = load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
-    splits = tokenize(stage, examples, Encoder(tokenizer, stop_ids(model)), model)
-    if examples.token_steps:
-        policy = CausalLM(model, packing=stage.packing)
-        splits, _ = selected(stage, policy, splits, examples, model.device)
-    return splits, examples.report

@@ -12,23 +12,22 @@ from alignlab.analysis.scored import Scored
 from alignlab.config.build import build_stage
 from alignlab.config.check import check
 from alignlab.console import tracked
-from alignlab.data.encoding.tokenize import Encoder
 from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.evaluation.gold import evaluate
-from alignlab.launch.inspect import quiet, rows_of
+from alignlab.launch.inspect import quiet
 from alignlab.launch.scoring import NAMES, SPLITS, Opened, config_of
 from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass
 from alignlab.metrics.intervals import Estimate
 from alignlab.metrics.refusals import refuses
 from alignlab.passes.token_mass import mass
-from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.pretrained import load
+from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
-from alignlab.training.spec import on_gpu
+from alignlab.training.opened import first_prompts, one_device, open_rows
 
 
 @quiet()
@@ -47,12 +46,9 @@ def points(run: RunFolder, overrides: Sequence[str], *, split: str = "validation
     check(config)
     stage = build_stage(config, run, NAMES)
     assert stage.gold is not None
-    start, tokenizer = stage.load_model()
-    splits, _ = rows_of(stage, start, tokenizer)
-    rows = getattr(splits, split)
-    prompts = [rows.messages(i) for i in range(min(stage.gold.prompts, len(rows)))]
-    device = torch.device("cuda" if on_gpu(stage.trainer.accelerator) else "cpu")
-    encoder, start = Encoder(tokenizer), start.to(device)
+    opened = open_rows(stage, one_device(stage))
+    prompts = first_prompts(getattr(opened.splits, split), stage.gold.prompts)
+    start, encoder, device = opened.model, opened.encoder, opened.place.device
     base, found = None, []
     for name, step, make in _policies(run, stage.load_model):
         report = measure(stage.gold, make().to(device), start, encoder, prompts)
@@ -103,7 +99,7 @@ def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
     )
 
 
-def _mass(given: Opened, policy: CausalLM, what: str) -> Mass:
+def _mass(given: Opened, policy: Policy, what: str) -> Mass:
     with tracked(f"probabilities of the {what}", len(given.rows)) as advance:
         return mass(policy, given.rows, budget=given.stage.data.microbatch_tokens, track=advance)
 
@@ -117,7 +113,7 @@ def _refusals(given: Opened, rows: Scored, samples: int) -> dict[str, Estimate]:
     found = {
         f"{side} of the data": _share(rows.sides.take(refusing, side)) for side in ("chosen", "rejected")
     }
-    prompts = [given.rows.messages(i) for i in range(min(samples, len(given.rows)))]
+    prompts = first_prompts(given.rows, samples)
     models = {"samples before": given.reference, "samples after": given.policy}
     for name, policy in models.items() if prompts else ():
         assert policy is not None

@@ -17,14 +17,16 @@ from alignlab.config.stage_configs import combined, model_at
 from alignlab.console import tracked
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError, RunError, one_of
-from alignlab.launch.inspect import composed, quiet, rows_of
+from alignlab.launch.inspect import composed, quiet
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
-from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
 from alignlab.training.callbacks.validation import sources_of
-from alignlab.training.spec import Stage, on_gpu
+from alignlab.training.opened import one_device, open_rows
+from alignlab.training.references import frozen
+from alignlab.training.spec import Stage
 
 SPLITS = ("validation", "train")
 NAMES = {"name": "", "group": ""}
@@ -36,8 +38,8 @@ class Opened:
 
     stage: Stage
     tokenizer: Any
-    policy: CausalLM
-    reference: CausalLM | None
+    policy: Policy
+    reference: Policy | None
     rows: TokenRows
 
 
@@ -53,14 +55,10 @@ def opened(overrides: Sequence[str], *, split: str = "validation") -> Opened:
     one_of("--split", split, SPLITS)
     run, others = run_of(overrides)
     stage, load_reference = _of_run(run, others) if run else _of_model(others)
-    model, tokenizer = stage.load_model()
-    splits, _ = rows_of(stage, model, tokenizer)
-    rows: TokenRows = getattr(splits, split)
-    policy = _on_device(CausalLM(model, packing=stage.packing), stage)
-    reference = None
-    if load_reference:
-        reference = _on_device(CausalLM(stage.reference.load()[0], packing=stage.packing), stage)
-    return Opened(stage, tokenizer, policy, reference, rows)
+    found = open_rows(stage, one_device(stage))
+    rows: TokenRows = getattr(found.splits, split)
+    reference = frozen(stage, stage.reference.load, found.place.device) if load_reference else None
+    return Opened(stage, found.tokenizer, found.policy, reference, rows)
 
 
 @quiet()
@@ -166,11 +164,7 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
 
-def _on_device(policy: CausalLM, stage: Stage) -> CausalLM:
-    return policy.to("cuda" if on_gpu(stage.trainer.accelerator) else "cpu")
-
-
-def _logps(stage: Stage, policy: CausalLM, rows: TokenRows, what: str) -> Any:
+def _logps(stage: Stage, policy: Policy, rows: TokenRows, what: str) -> Any:
     """One value a response, from the cache or computed now."""
     with tracked(what, len(rows)) as advance:
         found = cached_signals(
@@ -184,7 +178,7 @@ def _logps(stage: Stage, policy: CausalLM, rows: TokenRows, what: str) -> Any:
     return found["ref_logps"]
 
 
-def _products(stage: Stage, policy: CausalLM, rows: TokenRows) -> list[torch.Tensor]:
+def _products(stage: Stage, policy: Policy, rows: TokenRows) -> list[torch.Tensor]:
     with tracked("hidden states", len(rows)) as advance:
         found = cached_products(
             policy, rows, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance

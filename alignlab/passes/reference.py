@@ -155,10 +155,9 @@ def score(
     most = max(ranks.gathered(len(groups)))
     for group in groups:
         batch = collate(rows, group).to(device)
-        scores = policy(batch, wanted={BASE[name].own for name in names})
-        own = {"logps": scores.logps, **scores.more}
+        own = policy.signals(batch, (None, None), {BASE[name].own for name in names})
         if "entropy" in own:
-            own["entropy"] = relative_entropy(own["entropy"], scores.lengths, policy.head.vocabulary)
+            own["entropy"] = relative_entropy(own["entropy"], own["lengths"], policy.head.vocabulary)
         for name in names:
             values_BK = own[BASE[name].own].double().cpu().numpy()
             for values, index in zip(values_BK, group, strict=True):
@@ -170,7 +169,9 @@ def score(
                 found[name][members] = values[: len(members)]
         track(len(group))
     for _ in range(most - len(groups)):
-        policy(collate(rows, [0]).to(device))  # a sharded model runs on all ranks or on none
+        policy.signals(
+            collate(rows, [0]).to(device), (None, None), ()
+        )  # a sharded model runs on all ranks or on none
     for index in indices:
         if np.isnan(found[names[0]][rows.members[index]]).any():
             raise RunError(f"row {rows.ids[index]} was left out by the reference")

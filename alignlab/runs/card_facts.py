@@ -15,13 +15,19 @@ def card(
     base: Mapping[str, Any],
     manifest: Mapping[str, Any],
     *,
+    task: str,
     steps: int,
     initial: Mapping[str, float] = NONE,
     final: Mapping[str, float] = NONE,
 ) -> str:
-    """`base` is the `model` that the run began with; `initial` and `final` are metrics, where they are known."""
+    """The model card of a run.
+
+    `base` is the `model` that the run began with, `task` the policy's; `initial` and `final` are metrics, where they
+    are known.
+    """
     loss, data = config["objective"]["loss"], config["data"]
     told = Trained(
+        task=task,
         objective=config["objective"]["name"],
         hyper={key: value for key, value in loss.items() if key != "_target_"},
         terms=[*config["regularizers"], *config["modifiers"]],

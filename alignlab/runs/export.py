@@ -21,6 +21,8 @@ UNITS |= {"lengths": "tokens", "length": "tokens", "tokens_per_second": "tokens/
 class Trained:
     """What a model card tells of a training."""
 
+    task: str
+    """The hub's `pipeline_tag`."""
     objective: str
     hyper: Mapping[str, Any]
     """Settings of the loss."""
@@ -37,11 +39,11 @@ class Trained:
     versions: Mapping[str, str | None]
 
 
-def export(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
+def export(policy: Any, tokenizer: Any, folder: Path, card: str) -> None:
     """Save safetensors, tokenizer and model card beside the folder, then put it in place."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, safe_serialization=True)
+    policy.export(partial)
     tokenizer.save_pretrained(partial)
     (partial / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -52,7 +54,7 @@ def model_card(told: Trained) -> str:
     """What the model was trained on and how it did, as the README of its folder."""
     front = {
         "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": told.task,
         "tags": ["alignlab", "preference-alignment", told.objective],
         "base_model": told.base,
         "license": UNKNOWN,

@@ -17,7 +17,7 @@ from alignlab.data.spec import DataSpec
 from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE, trailing_sizes
+from alignlab.signals import BASE
 from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)
@@ -94,12 +94,6 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     return Splits(made["train"], made["validation"], keys)
 
 
-def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
-    """Validation rows of a run: no more lists than it trains on, so that a short run stays short."""
-    most = loader.steps * loader.lists_per_step
-    return validation if len(validation) <= most else validation.take(range(most))
-
-
 def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:
     """What the batches of this objective carry beside their lists."""
     rows = {BASE[name].rows for name in objective.signals}
@@ -115,12 +109,6 @@ def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any)
         step_ends=ends,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )
-
-
-def feature_sizes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Trailing dimensions of the feature signals of this model."""
-    config = model.config.get_text_config()
-    return trailing_sizes({"D": config.hidden_size, "N": config.num_hidden_layers})
 
 
 def context_of(model: Any) -> int | None:

@@ -80,7 +80,9 @@ class CausalLM(Policy):
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Log-probabilities and lengths of every response, and what is wanted of the other signals, by name."""
-        return score(batch, self, *references, wanted).signals(batch)
+        first, second = references
+        scores: Scores = self(batch, reference=first, reference2=second, wanted=wanted)
+        return scores.signals(batch)
 
 
 @torch.no_grad()
