@@ -21,6 +21,7 @@ from alignlab.metrics.displacement import Mass
 from alignlab.metrics.intervals import Estimate
 from alignlab.metrics.refusals import refuses
 from alignlab.passes.token_mass import mass
+from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
@@ -101,7 +102,8 @@ def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
 
 def _mass(given: Opened, policy: Policy, what: str) -> Mass:
     with tracked(f"probabilities of the {what}", len(given.rows)) as advance:
-        return mass(policy, given.rows, budget=given.stage.data.microbatch_tokens, track=advance)
+        model = language_model(policy, "displacement")
+        return mass(model, given.rows, budget=given.stage.data.microbatch_tokens, track=advance)
 
 
 def _refusals(given: Opened, rows: Scored, samples: int) -> dict[str, Estimate]:

@@ -20,6 +20,7 @@ from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.launch.inspect import composed, quiet
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
+from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
@@ -181,7 +182,11 @@ def _logps(stage: Stage, policy: Policy, rows: TokenRows, what: str) -> Any:
 def _products(stage: Stage, policy: Policy, rows: TokenRows) -> list[torch.Tensor]:
     with tracked("hidden states", len(rows)) as advance:
         found = cached_products(
-            policy, rows, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance
+            language_model(policy, "CHES"),
+            rows,
+            cache_dir=stage.cache_dir,
+            budget=stage.data.microbatch_tokens,
+            track=advance,
         )
     return [torch.from_numpy(values.copy()) for values in found]
 

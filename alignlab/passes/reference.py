@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from alignlab import ranks
 from alignlab.data.batching.batches import collate, within_budget
 from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.errors import RunError, one_of
-from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.policies.causal_lm.signals import relative_entropy
+from alignlab.policies.policy import Policy
 from alignlab.policies.weights import weights_hash
 from alignlab.signals import BASE
 
@@ -38,7 +38,7 @@ Track = Callable[[int], None]
 
 
 def cached_signals(
-    policy: CausalLM,
+    policy: Policy,
     rows: TokenRows,
     names: Collection[str],
     *,
@@ -50,10 +50,16 @@ def cached_signals(
 
     The key covers the model, the token ids (so tokenizer, template, truncation and data) and the
     names. Jobs that want the same pass wait for the first of them; a pass that was cut short goes
-    on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole.
+    on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole,
+    ConfigError for a policy that does not give such signals.
     """
     for name in names:
         one_of("reference.signals", name, [name for name, signal in BASE.items() if signal.own])
+        if BASE[name].own not in policy.provides:
+            raise ConfigError(
+                f"{name} needs a policy that gives {BASE[name].own}, and {type(policy).__name__} gives "
+                f"{', '.join(sorted(policy.provides))} alone: use policy=causal_lm, or leave out what asks for it"
+            )
     kind = np.dtype([(name, np.float64) for name in sorted(names)])
     key = cache_key(policy, rows, names)
     file = cache_dir / "reference" / f"{key}.npy"
@@ -87,7 +93,7 @@ def one_job(lock: Path) -> Iterator[None]:
         yield
 
 
-def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
+def cache_key(policy: Policy, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
     """Content address of a pass: weights, model config (rotary base, ...), autocast, token ids and signals."""
     config = {k: v for k, v in policy.model.config.to_dict().items() if k not in ORIGIN}
     device = next(policy.parameters()).device.type
@@ -99,7 +105,7 @@ def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_
 
 
 def _pass(
-    policy: CausalLM, rows: TokenRows, kind: np.dtype[Any], parts: Path, budget: int, track: Track
+    policy: Policy, rows: TokenRows, kind: np.dtype[Any], parts: Path, budget: int, track: Track
 ) -> Array:
     """All rows in chunks; those whose part is on the disk already are not scored again."""
     parts.mkdir(exist_ok=True)
@@ -135,7 +141,7 @@ def _together(parts: Sequence[Array]) -> Array:
 
 @torch.no_grad()
 def score(
-    policy: CausalLM,
+    policy: Policy,
     rows: TokenRows,
     indices: Sequence[int],
     kind: np.dtype[Any],
@@ -157,7 +163,8 @@ def score(
         batch = collate(rows, group).to(device)
         own = policy.signals(batch, (None, None), {BASE[name].own for name in names})
         if "entropy" in own:
-            own["entropy"] = relative_entropy(own["entropy"], own["lengths"], policy.head.vocabulary)
+            vocabulary = policy.model.config.get_text_config().vocab_size
+            own["entropy"] = relative_entropy(own["entropy"], own["lengths"], vocabulary)
         for name in names:
             values_BK = own[BASE[name].own].double().cpu().numpy()
             for values, index in zip(values_BK, group, strict=True):

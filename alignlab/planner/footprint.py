@@ -98,6 +98,11 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
     config = composed(overrides)
     if problems := [*misfits(config), *misused_targets(config)]:
         raise ConfigError("\n".join(problems))
+    if not locate(config["policy"]["_target_"], "policy._target_").draws:
+        raise ConfigError(
+            "memory is planned for language models (policy=causal_lm); a model with another head takes less: it has no "
+            "logits of a vocabulary"
+        )
     trainer, strategy = config["trainer"], strategy_of(config)
     spread = spread_of(config)
     ranks = trainer["devices"] * trainer["num_nodes"]

@@ -16,6 +16,7 @@ from alignlab.passes.reference import cached_signals
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.policies.causal_lm.adapters import WithoutAdapter
 from alignlab.policies.causal_lm.decoder import has_adapter
+from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import REFERENCE, provided_by
 from alignlab.training.rows import Splits
@@ -55,7 +56,11 @@ def attach_reference(
     if mode == "none":
         return mode, (None, None), splits
     if mode in ("live", "adapter"):
-        first = WithoutAdapter(policy) if mode == "adapter" else frozen(stage, spec.load, device)
+        first = (
+            WithoutAdapter(language_model(policy, "reference=adapter"))
+            if mode == "adapter"
+            else frozen(stage, spec.load, device)
+        )
         other = first if second is None else frozen(stage, second[1], device)
         return mode, (first, other if objective.needs_second_reference else None), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference

@@ -15,7 +15,7 @@ def bradley_terry(
     centring: float = 0.0,
     temperature: float = 1.0,
 ) -> Float[Tensor, "P"]:
-    """Negative log-likelihood of a reward model's preferences, arXiv:2203.02155 eq. 1, with options of arXiv:2401.06080.
+    """Bradley-Terry likelihood of a reward model's preferences, arXiv:2203.02155 eq. 1; options of arXiv:2401.06080.
 
     -(1 - epsilon) log sigmoid(h) - epsilon log sigmoid(-h) + centring * (chosen_value + rejected_value)^2, where
     h = (chosen_value - rejected_value - margin * strength) / temperature.

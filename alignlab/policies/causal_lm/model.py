@@ -85,6 +85,16 @@ class CausalLM(Policy):
         return scores.signals(batch)
 
 
+def language_model(policy: Policy, wanted_by: str) -> CausalLM:
+    """The policy as the language model that it is; ConfigError, naming who wants one, where it is another kind."""
+    if not isinstance(policy, CausalLM):
+        raise ConfigError(
+            f"{wanted_by} goes by the log-probabilities of a language model, and {type(policy).__name__} has none: "
+            "use policy=causal_lm, or leave it out"
+        )
+    return policy
+
+
 @torch.no_grad()
 def verify_head(model: Any) -> None:
     """Compare logits from hidden states with the model's own, on a few tokens."""
