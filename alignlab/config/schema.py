@@ -49,11 +49,16 @@ class Objective:
     """conf/objective."""
 
     name: str
+    title: str
+    paper: str | None
     loss: Config
+    modifiers: Config
     pairs: str
     reduction: str
     form: str
     implicit_reward: str
+    ranges: Config
+    notes: Config
 
 
 @dataclass

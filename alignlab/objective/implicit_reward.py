@@ -55,7 +55,7 @@ def reward_of(loss: Term, choice: str) -> ImplicitReward:
 
     Raises ConfigError for any other choice.
     """
-    hyper = {**loss.contract.hyper, **getattr(loss.function, "keywords", {})}
+    hyper = loss.hyper
     valid = [*OVER_TOKENS, VALUES, *hyper]
     if choice not in valid:
         raise ConfigError(f"objective.implicit_reward={choice}: {nearest(choice, valid)}")

@@ -8,7 +8,7 @@ import yaml
 
 from alignlab.objective.card import FAMILIES, GROUPS, as_yaml, cards
 from alignlab.objective.load import choices, load_objective
-from tests.invariants.reductions import REDUCTIONS
+from alignlab.objective.reductions import REDUCTIONS
 from tests.repository import ROOT
 
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "make_docs.py"))

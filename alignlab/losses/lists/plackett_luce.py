@@ -1,80 +1,26 @@
-"""Losses on the likelihood of an order, best response first."""
+"""Plackett-Luce: the likelihood of a list in its labelled order under a reward model's values."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.errors import one_of
-from alignlab.losses.lists.listwise import LOWEST, gaps, is_top, ordered
+from alignlab.losses.lists.list_mle import order_nll
 
 
-def list_mle(
-    logratios: Float[Tensor, "B K"],
+def plackett_luce(
+    values: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    temperature: float = 1.0,
 ) -> Float[Tensor, "B"]:
-    """Plackett-Luce likelihood of the labelled order: ListMLE in LiPO, DPO's appendix A.3.
+    """Plackett-Luce likelihood of the labelled order, for a reward model: Xia et al. 2008; `list_mle` of values.
 
-    sum over k < K of logsumexp_{j >= k} s_j - s_k, s = beta * logratios in descending label order.
-    Equal labels keep the order of the list. With K = 2 it is `dpo`.
+    sum over k < K of logsumexp_{j >= k} s_j - s_k, s = values / temperature in descending label order.
+
+    Equal labels keep the order of the list. With K = 2 the loss is `bradley_terry`.
 
     >>> import torch
-    >>> list_mle(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool))
-    tensor([0.6931])
+    >>> plackett_luce(torch.zeros(1, 3), torch.tensor([[1.0, 0.5, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
+    tensor([1.7918])
     """
-    return _order_nll(beta * logratios, labels, where)
-
-
-def pro(
-    logps: Float[Tensor, "B K"],
-    lengths: Float[Tensor, "B K"],
-    labels: Float[Tensor, "B K"],
-    where: Bool[Tensor, "B K"],
-    *,
-    sft_weight: float = 0.05,
-    temperature: str = "reward",
-) -> Float[Tensor, "B"]:
-    """Preference ranking optimization, arXiv:2306.17492; without a reference.
-
-    With s = logp / length, labels r as rewards, and n responses, the sum over k of
-    logsumexp(s_k m_k, {s_i (r_k - r_i) : r_i < r_k}) - s_k m_k, where m_k = max_i (r_k - r_i), plus
-    sft_weight * (n - 1)^2 * -logp of the best response (the first of equals; summed over tokens).
-
-    `temperature="none"` leaves the reward margins out: the likelihood of the order of s, in which
-    equal labels keep the order of the list. With margins, equals are not set against each other.
-    Small margins shrink all logits towards 0, where a term is the constant log of its size.
-
-    >>> import torch
-    >>> y = torch.tensor([[1.0, 0.0]])
-    >>> pro(torch.tensor([[-2.0, -6.0]]), 2 + 0 * y, y, y >= 0, sft_weight=0.0)  # softplus(-2)
-    tensor([0.1269])
-    """
-    scores_BK = logps / lengths.clamp(min=1)
-    if one_of("temperature", temperature, ("reward", "none")) == "reward":
-        order_B = _margin_nll(scores_BK, labels, where)
-    else:
-        order_B = _order_nll(scores_BK, labels, where)
-    top_B = logps.masked_fill(~is_top(labels, where), 0).sum(dim=1)
-    others_B = where.sum(dim=1).to(logps.dtype) - 1
-    return order_B - sft_weight * others_B.square() * top_B
-
-
-def _order_nll(scores_BK: Tensor, labels: Tensor, where: Tensor) -> Tensor:
-    """-log of the Plackett-Luce likelihood of the labelled order."""
-    order_BK = labels.masked_fill(~where, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    real_BK = where.gather(1, order_BK)
-    scores_BK = scores_BK.gather(1, order_BK).masked_fill(~real_BK, LOWEST)
-    tails_BK = scores_BK.flip(1).logcumsumexp(dim=1).flip(1)
-    return (tails_BK - scores_BK).masked_fill(~real_BK, 0).sum(dim=1)
-
-
-def _margin_nll(scores_BK: Tensor, labels: Tensor, where: Tensor) -> Tensor:
-    """The same with each score divided by a temperature, one over the reward margin."""
-    worse_BKK = ordered(labels, where)
-    margins_BKK = gaps(labels).masked_fill(~worse_BKK, 0)
-    others_BKK = (scores_BK[:, None, :] * margins_BKK).masked_fill(~worse_BKK, LOWEST)
-    own_BK1 = (scores_BK * margins_BKK.amax(dim=2))[:, :, None]
-    losses_BK = torch.cat([own_BK1, others_BKK], dim=2).logsumexp(dim=2) - own_BK1.squeeze(2)
-    return losses_BK.masked_fill(~where, 0).sum(dim=1)
+    return order_nll(values / temperature, labels, where)
