@@ -27,7 +27,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Seen:
+class Evidence:
     """The token probabilities before and after training, and the refusal rates, for the analysis of displacement."""
 
     before: Mass
@@ -38,7 +38,7 @@ class Seen:
     """The share of responses that refuse, by the name of the model that wrote them."""
 
 
-def displacement(rows: Scored, evidence: Seen) -> Analysis:
+def displacement(rows: Scored, evidence: Evidence) -> Analysis:
     """Likelihood displacement (arXiv:2410.08847): changes of log-probabilities, gaining tokens, refusal rates, push.
 
     The push compares derivatives of the DPO loss by the probabilities of rejected and chosen: their ratio is

@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.metrics.chosen_rejected import Sides
+from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.objective.implicit_reward import ImplicitReward
 from alignlab.objective.pair_selection import all_pairs, best_worst
 from alignlab.signals import Pairs
@@ -42,9 +42,9 @@ class Scored:
         return self.reward(self.logps, self.ref_logps, self.lengths)
 
     @cached_property
-    def sides(self) -> Sides:
+    def sides(self) -> ChosenRejected:
         """The chosen and rejected responses; of lone ones, the desirable and the others."""
-        return Sides.of(self.labels, self.where)
+        return ChosenRejected.of(self.labels, self.where)
 
     @cached_property
     def ends(self) -> Pairs:

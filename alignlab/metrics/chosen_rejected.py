@@ -15,7 +15,7 @@ MIDDLE = 0.5
 
 
 @dataclass(frozen=True)
-class Sides:
+class ChosenRejected:
     """The chosen and rejected responses of lists: the best and the worst of each.
 
     Of lone responses, the desirable are chosen, the others rejected. Lists whose labels do not differ have neither.
@@ -29,10 +29,10 @@ class Sides:
     """Whether the label of a response is above `MIDDLE`."""
 
     @staticmethod
-    def of(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> "Sides":
+    def of(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> "ChosenRejected":
         """The chosen and rejected responses of a batch of lists."""
         lone = where & (where.sum(1, keepdim=True) == 1)
-        return Sides(best_worst(labels, where), lone, labels > MIDDLE)
+        return ChosenRejected(best_worst(labels, where), lone, labels > MIDDLE)
 
     def take(self, values: Shaped[Tensor, "B K"], side: str) -> Shaped[Tensor, "N"]:
         """The values of the chosen or of the rejected responses, as `side` says."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.metrics.chosen_rejected import Sides
+from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
 from alignlab.objective.implicit_reward import ImplicitReward
 from alignlab.objective.pair_selection import all_pairs
@@ -44,7 +44,7 @@ def preference_metrics(
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
     rewards = reward(logps, ref_logps, lengths)
-    sides, every = Sides.of(labels, where), all_pairs(labels, where)
+    sides, every = ChosenRejected.of(labels, where), all_pairs(labels, where)
     metrics = {}
     quantities = {"rewards": rewards, "logps": logps, "lengths": lengths}
     if start_logps is not None:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.metrics.calibration import both_orders, brier
-from alignlab.metrics.chosen_rejected import Sides
+from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.metrics.lengths import correlation, within_lists
 from alignlab.metrics.ranking import wins
 from alignlab.objective.implicit_reward import ImplicitReward
@@ -121,7 +121,7 @@ def by_gap(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> dict[str
 
 
 def _slice(rows: Rows) -> dict[str, float]:
-    sides = Sides.of(rows.labels, rows.where)
+    sides = ChosenRejected.of(rows.labels, rows.where)
     right = wins(rows.margins, torch.zeros_like(rows.margins))
     if rows.signed:
         right = torch.cat([right, sides.signs_right(rows.rewards)])

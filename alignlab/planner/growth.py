@@ -1,4 +1,4 @@
-"""How the memory of a forward and backward grows with the lists of a micro-batch, for a model of any depth."""
+"""Measures how the memory of a forward and backward grows with the lists of a micro-batch, at any depth."""
 
 import copy
 from collections.abc import Callable, Mapping

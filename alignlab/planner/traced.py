@@ -146,7 +146,7 @@ def _to_cpu(model: nn.Module) -> None:
 
 
 def _when_graded(tensor: Tensor, call: Callable[[], None]) -> None:
-    """Call a function once the gradient of a tensor is computed, before the backward goes on."""
+    """Call a function once the gradient of a tensor is computed, before the backward continues."""
     tensor.register_hook(lambda _: call())  # type: ignore[no-untyped-call]
 
 

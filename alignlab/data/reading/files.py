@@ -137,7 +137,7 @@ def _begins_with_a_row(file: Path) -> bool:
 
 
 def _csv(file: Path) -> Iterator[Raw]:
-    """Empty cells count as missing."""
+    """The rows of a csv file; empty cells count as missing."""
     with _open(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         try:

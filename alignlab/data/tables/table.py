@@ -93,7 +93,7 @@ class ExampleTable(Sequence[Example]):
         return head
 
 
-class Chosen(Sequence[Example]):
+class Subset(Sequence[Example]):
     """The rows of a table at `places`, in that order, read when they are asked for."""
 
     def __init__(self, rows: Sequence[Example], places: Sequence[int] | NDArray[Any]) -> None:

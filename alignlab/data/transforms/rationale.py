@@ -17,7 +17,7 @@ def rationale(
 
     The prompt holds the conversation, the question, and the best and the worst response in an order
     drawn anew for each row, so that their places tell nothing; the rationale begins with the place of
-    the better one and goes on with the row's own meta["rationale"]. Rows without one are dropped, or
+    the better one and continues with the row's own meta["rationale"]. Rows without one are dropped, or
     with `template` get one that quotes the labels.
 
     >>> pair = Example(user("Sky?"), ["It is blue.", "No."], [0.9, 0.4], id="0")
