@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 Config = Mapping[str, Any]
 """A composed and resolved config as plain dicts and lists."""
-LANGUAGE_MODEL = "alignlab.policies.causal_lm.model.CausalLM"
 KEPT = ("dtype", "attn_implementation", "trust_remote_code")
 """Settings of a model's loader that hold for every model of the run."""
 
@@ -51,7 +50,7 @@ def build_stage(
         objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
         data=build_data(config),
         load_model=start_loader(config),
-        make_policy=call(policy_of(config), "policy"),
+        make_policy=call(config["policy"], "policy"),
         load_initial=None if initial is None else adopting(config, initial["loader"]),
         reference=build_reference(config, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
@@ -111,15 +110,9 @@ def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
     )
 
 
-def policy_of(config: Config) -> Config:
-    """The node of the policy; of a run that was made before there was a choice, a language model."""
-    packing = config["model"]["packing"]
-    return config.get("policy") or {"_target_": LANGUAGE_MODEL, "packing": packing}
-
-
 def adopting(config: Config, loader: Config) -> LoadModel:
     """A loader of models as the policy of the config wraps them."""
-    policy, load = locate(policy_of(config)["_target_"], "policy._target_"), call(loader, "model.loader")
+    policy, load = locate(config["policy"]["_target_"], "policy._target_"), call(loader, "model.loader")
 
     def adopted() -> tuple[Any, Any]:
         model, tokenizer = load()
@@ -132,7 +125,7 @@ def start_loader(config: Config) -> LoadModel:
     """The loader of the model that trains, with its adapters."""
     load, peft = adopting(config, config["model"]["loader"]), config["peft"]
     settings = {key: value for key, value in peft.items() if key != "method"}
-    task = locate(policy_of(config)["_target_"]).peft_task
+    task = locate(config["policy"]["_target_"]).peft_task
     return load if peft["method"] == "none" else partial(lora, load, task=task, **settings)
 
 

@@ -1,12 +1,11 @@
 """A checkpoint of a run as a plain Hugging Face folder."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
-from alignlab.config.build import call, policy_of, start_loader
+from alignlab.config.build import call, start_loader
+from alignlab.config.stage_of import run_config
 from alignlab.errors import ConfigError
 from alignlab.runs.card_facts import card
 from alignlab.runs.export import export
@@ -21,13 +20,13 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
     One process on a CPU is enough, whatever the run was trained on. Raises ConfigError where the run has no such
     checkpoint, RunError where it is damaged.
     """
-    config = _config(run)
+    config = run_config(run)
     checkpoint = checkpoint_of(run, which)
     model, tokenizer = start_loader(config)()
     if config["trainer"]["precision"] == "bf16-true":
         model = model.to(torch.bfloat16)
     load_policy(model, checkpoint)
-    policy = call(policy_of(config), "policy")(model)
+    policy = call(config["policy"], "policy")(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     manifest = run.read_json("manifest.json")
     told = card(config, config["model"], manifest, task=policy.task, steps=step_of(checkpoint))
@@ -45,11 +44,3 @@ def checkpoint_of(run: RunFolder, which: str) -> Path:
         raise ConfigError(f"{run.path} has several stages, each with its checkpoints: {names}")
     there = ", ".join(file.name for file in sorted(run.checkpoints.glob("*.ckpt"))) or "none"
     raise ConfigError(f"checkpoint={which}: no {named}; in {run.checkpoints}: {there}")
-
-
-def _config(run: RunFolder) -> dict[str, Any]:
-    file = run.path / "config.yaml"
-    if not file.is_file():
-        raise ConfigError(f"run={run.path}: no run folder (it has no config.yaml)")
-    config: Any = OmegaConf.to_container(OmegaConf.load(file))
-    return config

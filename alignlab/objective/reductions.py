@@ -54,12 +54,7 @@ REDUCTIONS = [
     Reduction("chi_po", {}, "dpo", {"beta": 0.6}, where="log-ratios are near 0"),
     # values
     Reduction("plackett_luce", {}, "bradley_terry"),
-    Reduction(
-        "bradley_terry",
-        {"temperature": 0.5, "epsilon": 0.2},
-        "bradley_terry",
-        {"temperature": 0.5, "modifiers": {"label_smoothing": {"epsilon": 0.2}}},
-    ),
+    Reduction("bradley_terry", {"epsilon": 0.2}, "bradley_terry", {"modifiers": SMOOTHED}),
     # references
     Reduction("mrpo", {}, "dpo", where="both references are one"),
     Reduction("mrpo", {"alpha": 0.7, "epsilon": None}, "dpo", where="both references are one"),

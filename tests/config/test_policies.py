@@ -1,10 +1,10 @@
 """The group `policy`: what an objective asks for and the policy does not give is told, with who gives it."""
 
 import pytest
+from alignlab.launch.inspect import inspect
 
 from alignlab import ConfigError
 from alignlab.config.provided import name_of
-from alignlab.launch.inspect import inspect
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.reward_model import RewardModel
 from alignlab.signals import BASE, DATA, POLICY, REFERENCE, SECOND

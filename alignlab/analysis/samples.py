@@ -1,21 +1,19 @@
 """Samples of the policies of a run: its start, its checkpoints, what it came to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from alignlab.analysis.displacement import Seen
+from alignlab.analysis.displacement import Evidence
+from alignlab.analysis.examined import Examined
 from alignlab.analysis.frontier import Point
 from alignlab.analysis.scored import Scored
-from alignlab.config.build import build_stage
-from alignlab.config.check import check
-from alignlab.console import tracked
+from alignlab.console import quiet, tracked
+from alignlab.data.spec import SPLITS
 from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.evaluation.gold import evaluate
-from alignlab.launch.inspect import quiet
-from alignlab.launch.scoring import NAMES, SPLITS, Opened, config_of
 from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass
 from alignlab.metrics.intervals import Estimate
@@ -29,42 +27,41 @@ from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
 from alignlab.training.opened import first_prompts, one_device, open_rows
+from alignlab.training.spec import Stage
 
 
 @quiet()
-def points(run: RunFolder, overrides: Sequence[str], *, split: str = "validation") -> list[Point]:
-    """The start of a run, each checkpoint that it kept, and its model: metrics of samples, scored by `evaluation`.
+def points(stage: Stage, run: RunFolder, *, split: str = "validation") -> list[Point]:
+    """Metrics of samples of a run's start, of each checkpoint that it kept, and of its model, in the order of steps.
 
-    Raises ConfigError where the run has no reward for samples, and the overrides name none.
+    `stage` is that of the run as it began; its reward scores the samples.
+
+    Raises ConfigError where it has none.
     """
     one_of("--split", split, SPLITS)
-    config = config_of(run, overrides)
-    if not config["evaluation"]["reward"]:
+    if stage.gold is None:
         raise ConfigError(
             "frontier needs a reward of samples: pass evaluation=gold, and for data other than the lab's "
             "evaluation.reward=<module.function> of (prompt, response), whose result has a field reward"
         )
-    check(config)
-    stage = build_stage(config, run, NAMES)
-    assert stage.gold is not None
     opened = open_rows(stage, one_device(stage))
     prompts = first_prompts(getattr(opened.splits, split), stage.gold.prompts)
-    start, encoder, device = opened.model, opened.encoder, opened.place.device
-    base, found = None, []
-    for name, step, make in _policies(run, stage.load_model):
-        report = measure(stage.gold, make().to(device), start, encoder, prompts)
+    base, path = None, []
+    for name, step, load_model in _policies(run, stage):
+        model = load_model().to(opened.place.device)
+        report = measure(stage.gold, model, opened.model, opened.encoder, prompts)
         base = base or report
-        found.append(Point(name, step, against(report, base)))
-    return found
+        path.append(Point(name, step, against(report, base)))
+    return path
 
 
-def _policies(run: RunFolder, load_start: Callable[[], Any]) -> Iterator[tuple[str, int, Callable[[], Any]]]:
-    """(name, step, loader) from the first to the last."""
-    yield "start", 0, lambda: load_start()[0]
+def _policies(run: RunFolder, stage: Stage) -> Iterator[tuple[str, int, Callable[[], Any]]]:
+    """(name, step, loader of the model) from the first to the last."""
+    yield "start", 0, lambda: stage.load_model()[0]
     steps = int(run.read_json("summary.json")["steps"])
     kept = {step_of(file): file for file in run.checkpoints.glob("step-*.ckpt")}
     for step in sorted(kept.keys() - {0, steps}):
-        yield f"step {step}", step, lambda step=step: _restored(load_start()[0], kept[step])  # type: ignore[misc]
+        yield f"step {step}", step, lambda step=step: _restored(stage.load_model()[0], kept[step])  # type: ignore[misc]
     yield f"step {steps}, the end", steps, lambda: load(path=str(run.model))[0]
 
 
@@ -82,56 +79,58 @@ def _restored(model: Any, file: Path) -> Any:
 
 
 @quiet()
-def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
+def evidence(examined: Examined, rows: Scored, *, samples: int) -> Evidence:
     """What an analysis of displacement takes: probabilities at chosen responses, and who refuses.
 
     `samples` prompts are answered by reference and policy; 0 draws none. Raises ConfigError without a reference.
     """
-    if given.reference is None:
+    if examined.reference is None:
         raise ConfigError(
             "displacement needs a reference: pass run=<a run folder> (reference=precomputed for a run without one)"
         )
-    before, after = (
-        _mass(given, policy, what)
-        for policy, what in ((given.reference, "reference"), (given.policy, "policy"))
+    tokenizer = examined.opened.tokenizer
+    return Evidence(
+        _mass(examined, examined.reference, "reference"),
+        _mass(examined, examined.opened.policy, "policy"),
+        lambda token: str(tokenizer.decode([token])),
+        _refusals(examined, rows, samples),
     )
-    return Seen(
-        before, after, lambda token: str(given.tokenizer.decode([token])), _refusals(given, rows, samples)
-    )
 
 
-def _mass(given: Opened, policy: Policy, what: str) -> Mass:
-    with tracked(f"probabilities of the {what}", len(given.rows)) as advance:
-        model = language_model(policy, "displacement")
-        return mass(model, given.rows, budget=given.stage.data.microbatch_tokens, track=advance)
+def _mass(examined: Examined, policy: Policy, what: str) -> Mass:
+    """What a policy holds likely where the chosen responses of the rows stand."""
+    rows, budget = examined.rows, examined.opened.stage.data.microbatch_tokens
+    with tracked(f"probabilities of the {what}", len(rows)) as advance:
+        return mass(language_model(policy, "displacement"), rows, budget=budget, track=advance)
 
 
-def _refusals(given: Opened, rows: Scored, samples: int) -> dict[str, Estimate]:
-    """Of the data's chosen and rejected responses, and of samples before and after."""
+def _refusals(examined: Examined, rows: Scored, samples: int) -> dict[str, Estimate]:
+    """The share that refuses, of the data's chosen and rejected responses, and of samples before and after."""
+    opened = examined.opened
     refusing = torch.zeros_like(rows.labels)
-    for row, place in zip(refusing, given.rows.places, strict=True):
-        told = [float(refuses(_text(response))) for response in given.rows.examples[int(place)].responses]
-        row[: len(told)] = torch.tensor(told)
-    found = {
+    for row, place in zip(refusing, examined.rows.places, strict=True):
+        responses = examined.rows.examples[int(place)].responses
+        row[: len(responses)] = torch.tensor([float(refuses(_text(response))) for response in responses])
+    shares = {
         f"{side} of the data": _share(rows.sides.take(refusing, side)) for side in ("chosen", "rejected")
     }
-    prompts = first_prompts(given.rows, samples)
-    models = {"samples before": given.reference, "samples after": given.policy}
+    prompts = first_prompts(examined.rows, samples)
+    models = {"samples before": examined.reference, "samples after": opened.policy}
     for name, policy in models.items() if prompts else ():
         assert policy is not None
         report = evaluate(
-            policy.model, None, given.tokenizer, prompts, reward=_refusal, seed=given.stage.seed
+            policy.model, None, opened.tokenizer, prompts, reward=_refusal, seed=opened.stage.seed
         )
-        found[name] = _share(torch.tensor([sample.reward for sample in report.samples]))
-    return found
+        shares[name] = _share(torch.tensor([sample.reward for sample in report.samples]))
+    return shares
 
 
 def _refusal(_: str, response: str) -> float:
     return float(refuses(response))
 
 
-def _share(found: torch.Tensor) -> Estimate:
-    return intervals.share(found, torch.ones_like(found))
+def _share(values: torch.Tensor) -> Estimate:
+    return intervals.share(values, torch.ones_like(values))
 
 
 def _text(response: Any) -> str:
