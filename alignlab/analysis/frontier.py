@@ -1,5 +1,6 @@
 """Win rate against KL of a policy on its way: what each nat away from the start has bought."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 
 from alignlab.analysis.result import CHOSEN, OTHER, Analysis, legend, panels
 from alignlab.metrics.frontier import best_of_n
+from alignlab.uncertainty import PLUS_MINUS, plus_minus
 
 MOST = 64
 """Samples that best-of-n is drawn up to."""
@@ -22,19 +24,18 @@ class Point:
     metrics: Mapping[str, float]
 
     def half(self, name: str) -> float:
-        """The half-width of a metric's 95 % interval; 0 where there is none."""
-        found = self.metrics.get(f"{name}_ci", 0.0)
-        return found if found == found else 0.0
+        """Half the width of a metric's 95 % interval; 0 where there is none."""
+        half = self.metrics.get(f"{name}_ci", 0.0)
+        return 0.0 if math.isnan(half) else half
 
     def text(self, name: str, form: str = ".3f") -> str:
-        """A metric with the half-width of its 95 % interval, if it has one."""
-        half = self.half(name)
-        return f"{self.metrics[name]:{form}}" + (f" ± {half:{form}}" if half else "")
+        """A metric with half the width of its 95 % interval, if it has one."""
+        return plus_minus(self.metrics[name], self.half(name) or math.nan, form)
 
 
 def frontier(points: Sequence[Point]) -> Analysis:
     """Win rate over the start and length of samples, against their KL to the start, in the order of steps."""
-    title = "win rate over the start; KL to it, k1 and k3, nats; length, tokens (± half of a 95 % interval)"
+    title = f"win rate over the start; KL to it, k1 and k3, nats; length, tokens ({PLUS_MINUS})"
     lines = [
         (
             point.name,

@@ -36,6 +36,9 @@ class DataSpec:
     shuffle: bool | Literal["auto"] = "auto"
     step_delimiter: str = "\n"
     processes: int | None = None
+    title: str | None = None
+    licence: str | None = None
+    paper: str | None = None
 
     def limit_of(self, split: str) -> int | None:
         """Most examples of a split."""
