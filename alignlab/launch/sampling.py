@@ -17,9 +17,7 @@ from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.evaluation.gold import evaluate
 from alignlab.launch.inspect import quiet, rows_of
 from alignlab.launch.scoring import NAMES, SPLITS, Opened, config_of
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass
-from alignlab.metrics.intervals import Estimate
 from alignlab.metrics.refusals import refuses
 from alignlab.passes.token_mass import mass
 from alignlab.policies.causal_lm.model import CausalLM
@@ -29,6 +27,7 @@ from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
 from alignlab.training.spec import on_gpu
+from alignlab.uncertainty import Estimate, share
 
 
 @quiet()
@@ -133,7 +132,7 @@ def _refusal(_: str, response: str) -> float:
 
 
 def _share(found: torch.Tensor) -> Estimate:
-    return intervals.share(found, torch.ones_like(found))
+    return share(found.tolist(), [1.0] * len(found))
 
 
 def _text(response: Any) -> str:
