@@ -37,6 +37,9 @@ class DataSpec:
     shuffle: bool | Literal["auto"] = "auto"
     step_delimiter: str = "\n"
     processes: int | None = None
+    title: str | None = None
+    licence: str | None = None
+    paper: str | None = None
 
     def limit_of(self, split: str) -> int | None:
         """The largest number of examples of a split; None for no limit."""
