@@ -23,6 +23,7 @@ NEEDS = {
     "reference=none": ["objective=simpo"],
     "reference=adapter": ["peft=lora"],
     "objective=bradley_terry": ["policy=reward_model"],
+    "objective=plackett_luce": ["policy=reward_model"],
     "policy=reward_model": ["objective=bradley_terry"],
     "data=kto": ["objective=kto"],
     "data=sentiment": ["objective=kto"],

@@ -1,13 +1,14 @@
 """The group `policy`: what an objective asks for and the policy does not give is told, with who gives it."""
 
 import pytest
-from alignlab.launch.inspect import inspect
 
 from alignlab import ConfigError
 from alignlab.config.provided import name_of
+from alignlab.config.stage_of import stage_of
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.reward_model import RewardModel
 from alignlab.signals import BASE, DATA, POLICY, REFERENCE, SECOND
+from alignlab.training.opened import open_rows
 from tests.config.compose import composed, problem
 
 REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
@@ -53,12 +54,10 @@ def test_a_reward_model_is_in_order_and_leaves_samples_out():
 
 
 def test_steps_of_the_pipeline_that_go_by_log_probabilities_are_refused(tmp_path):
-    with pytest.raises(
-        ConfigError, match="ref_logps needs a policy that gives logps, and RewardModel gives values"
-    ):
-        inspect(
-            [*REWARD_MODEL, "pipeline=[pairs,filter_difficulty]", "data.limit=8", "data.limit_validation=4"]
-        )
+    few = ["data.limit=8", "data.limit_validation=4", f"cache_dir={tmp_path}", "model.loader.steps=1"]
+    stage = stage_of([*REWARD_MODEL, "pipeline=[pairs,filter_difficulty]", *few])
+    with pytest.raises(ConfigError, match="ref_logps needs a policy that gives logps, and RewardModel gives"):
+        open_rows(stage)
 
 
 def test_policies_give_what_the_vocabulary_says_that_models_give():
