@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from alignlab.analysis.displacement import Seen
+from alignlab.analysis.displacement import Evidence
 from alignlab.analysis.frontier import Point
 from alignlab.analysis.scored import Scored
 from alignlab.config.build import build_stage
@@ -84,7 +84,7 @@ def _restored(model: Any, file: Path) -> Any:
 
 
 @quiet()
-def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
+def seen(given: Opened, rows: Scored, *, samples: int) -> Evidence:
     """What an analysis of displacement takes: probabilities at chosen responses, and who refuses.
 
     `samples` prompts are answered by reference and policy; 0 draws none. Raises ConfigError without a reference.
@@ -97,7 +97,7 @@ def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
         _mass(given, policy, what)
         for policy, what in ((given.reference, "reference"), (given.policy, "policy"))
     )
-    return Seen(
+    return Evidence(
         before, after, lambda token: str(given.tokenizer.decode([token])), _refusals(given, rows, samples)
     )
 

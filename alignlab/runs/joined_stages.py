@@ -45,7 +45,7 @@ def summarized(stages: Sequence[RunFolder]) -> dict[str, Any]:
 
 
 def joined_metrics(stages: Sequence[RunFolder]) -> str:
-    """The text of metrics.csv for all stages: steps continue from stage to stage, a column `stage` counts them from 1."""
+    """The text of metrics.csv for all stages: steps continue from stage to stage; a column counts the stages."""
     rows = list(_rows(stages))
     fields = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
