@@ -15,6 +15,7 @@ from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.policies.causal_lm import pretrained
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import CsvLog
@@ -52,7 +53,7 @@ def build_stage(
         objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
         data=build_data(config),
         load_model=load_model,
-        packing=config["model"]["packing"],
+        make_policy=partial(CausalLM, packing=config["model"]["packing"]),
         load_initial=None if initial is None else call(initial["loader"], "model.loader"),
         reference=build_reference(config, load_start, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
