@@ -189,8 +189,8 @@ class PreferenceModule(L.LightningModule):
         ids = [row for part in everywhere for row in part[3]]
         rows = Rows.joined(seen, self.objective.reward)
         self.reliability = diagram(rows)
-        found = split_metrics(rows, [sources[row] for row in ids] if sources else ())
-        metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **found}
+        of_split = split_metrics(rows, [sources[row] for row in ids] if sources else ())
+        metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **of_split}
         seconds = time.perf_counter() - began
         return {**metrics, "tokens_per_second": sum(part[1] for part in everywhere) / seconds}
 
@@ -248,11 +248,11 @@ class PreferenceModule(L.LightningModule):
         return {**parts, **preference_metrics(**known, reward=self.objective.reward)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """How many steps were left out."""
+        """Put the number of steps that were left out into the checkpoint."""
         checkpoint["nonfinite"] = self.finite.count
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue the count of steps that were left out."""
         self.finite.count = checkpoint["nonfinite"]
 
 

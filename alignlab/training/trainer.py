@@ -13,7 +13,7 @@ from alignlab.training.spec import Stage, TrainerSpec, on_gpu
 
 
 def make_trainer(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> L.Trainer:
-    """How many steps it takes is known, and set, once the rows are."""
+    """A trainer without a limit of steps: their number is known, and set, once the rows are."""
     spec = stage.trainer
     strategy = stage.engine.lightning(spec.gradient_clip_val)
     alone = [LightningEnvironment()] if strategy == "auto" else []  # else it would look for SLURM by itself
