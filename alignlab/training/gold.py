@@ -5,7 +5,7 @@ from typing import Any
 
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.evaluation.gold import GoldReport, evaluate, win_rate
-from alignlab.training.spec import GoldSpec
+from alignlab.training.settings import GoldSpec
 from alignlab.types import Message
 
 

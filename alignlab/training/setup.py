@@ -11,7 +11,8 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import Checkpoints
-from alignlab.training.spec import Stage, TrainerSpec, on_gpu
+from alignlab.training.settings import TrainerSpec
+from alignlab.training.spec import Stage, on_gpu
 
 log = logging.getLogger(__name__)
 
