@@ -25,16 +25,17 @@ from rich.table import Table
 from alignlab.analysis.calibration import calibration
 from alignlab.analysis.ches import ches
 from alignlab.analysis.displacement import displacement
+from alignlab.analysis.examined import examine, scored
 from alignlab.analysis.frontier import frontier
 from alignlab.analysis.length import length
 from alignlab.analysis.ranking_accuracy import ranking_accuracy
 from alignlab.analysis.result import Analysis
+from alignlab.analysis.samples import points, seen
 from alignlab.analysis.scored import Scored
 from alignlab.analysis.toy3d import toy3d
+from alignlab.config.stage_of import run_config, run_of, stage_of_run, stage_to_score, train_config
+from alignlab.data.spec import SPLITS
 from alignlab.errors import AlignlabError, ConfigError
-from alignlab.launch.inspect import composed
-from alignlab.launch.sampling import points, seen
-from alignlab.launch.scoring import SPLITS, config_of, opened, run_of, scored
 from alignlab.objective.load import build_objective
 from alignlab.runs.folder import RunFolder
 
@@ -72,17 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def answered(chosen: argparse.Namespace, run: RunFolder | None, others: Sequence[str]) -> Analysis:
     if chosen.what == "toy3d":
-        config = config_of(run, others) if run else composed(others)
+        config = run_config(run, others) if run else train_config(others)
         parts = [config[group] for group in ("objective", "regularizers", "modifiers")]
         return toy3d(build_objective(*parts), epochs=chosen.epochs, lr=chosen.lr)
     if chosen.what == "frontier":
         if run is None:
             raise ConfigError("frontier needs a run: pass run=<a run folder>")
-        return frontier(points(run, others, split=chosen.split))
-    given = opened(chosen.overrides, split=chosen.split)
-    rows = scored(given, products=chosen.what == "ches")
+        return frontier(points(stage_of_run(run, others), run, split=chosen.split))
+    examined = examine(stage_to_score(chosen.overrides), chosen.split)
+    rows = scored(examined, products=chosen.what == "ches")
     if chosen.what == "displacement":
-        return displacement(rows, seen(given, rows, samples=chosen.samples))
+        return displacement(rows, seen(examined, rows, samples=chosen.samples))
     return OF_ROWS[chosen.what](rows)
 
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from alignlab.console import quiet
 from alignlab.errors import AlignlabError, ConfigError, nearest
 from alignlab.launch.export_checkpoint import export_checkpoint
-from alignlab.launch.inspect import quiet
 from alignlab.runs.folder import RunFolder
 
 KEYS = ("run", "checkpoint", "out")

@@ -28,11 +28,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alignlab.config.stage_of import stage_of
+from alignlab.console import quiet
 from alignlab.data.encoding.token_rows import Array, TokenRows
 from alignlab.data.statistics import Statistics, statistics
 from alignlab.errors import AlignlabError
-from alignlab.launch.inspect import Inspected, inspect
 from alignlab.runs.folder import RunFolder
+from alignlab.training.opened import Opened, open_rows
 
 SHOWN = 60
 """Tokens of a shortened prompt or response."""
@@ -57,28 +59,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_intermixed_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
     try:
-        found = inspect(chosen.overrides)
+        with quiet():
+            opened = open_rows(stage_of(chosen.overrides))
     except AlignlabError as error:
         sys.exit(f"error: {error}")
-    rows = getattr(found.splits, chosen.split)
+    rows = getattr(opened.splits, chosen.split)
     if chosen.row is not None:
         if not 0 <= chosen.row < len(rows):
             sys.exit(f"error: --row {chosen.row}: the {chosen.split} split has lists 0 to {len(rows) - 1}")
-        show_list(console, found, rows, chosen.row, whole=True)
+        show_list(console, opened, rows, chosen.row, whole=True)
         return
     for number in range(min(chosen.rows, len(rows))):
-        show_list(console, found, rows, number, whole=False)
-    show_account(console, found)
-    figures = {split: statistics(getattr(found.splits, split)) for split in ("train", "validation")}
+        show_list(console, opened, rows, number, whole=False)
+    show_account(console, opened)
+    figures = {split: statistics(getattr(opened.splits, split)) for split in ("train", "validation")}
     show_statistics(console, figures)
-    out = chosen.out or Path("outputs/inspect") / found.name
+    out = chosen.out or Path("outputs/inspect") / "-".join([opened.stage.data.name, *opened.stage.data.steps])
     plot_lengths(out / "lengths.png", figures["train"])
     plot_labels(out / "labels.png", figures["train"])
-    RunFolder(out).write_lines("dropped_rows.jsonl", found.report.dropped)
+    RunFolder(out).write_lines("dropped_rows.jsonl", opened.report.dropped)
     console.print(f"written: {out}")
 
 
-def show_list(console: Console, found: Inspected, rows: TokenRows, number: int, *, whole: bool) -> None:
+def show_list(console: Console, opened: Opened, rows: TokenRows, number: int, *, whole: bool) -> None:
     """One list, decoded."""
     example = rows.examples[int(rows.places[number])]
     more = {key: value for key, value in example.meta.items() if key not in ("prompts", "rationale_prompt")}
@@ -88,13 +91,13 @@ def show_list(console: Console, found: Inspected, rows: TokenRows, number: int, 
     place = 0
     for prompt, members in rows.parts(number):
         console.print(Text(f"prompt, {len(prompt)} tokens", style="bold"))
-        console.print(decoded(found.tokenizer, prompt, (PROMPT, PROMPT), whole=whole, end=True))
+        console.print(decoded(opened.tokenizer, prompt, (PROMPT, PROMPT), whole=whole, end=True))
         for member in members:
             ids = rows.responses[member]
             reward = "" if rows.rewards is None else f", reward {rows.rewards[number][place]:g}"
             title = f"response {place}, label {rows.labels[number][place]:.4g}{reward}, {len(ids)} tokens"
             console.print(Text(title, style="bold"))
-            console.print(decoded(found.tokenizer, ids, RESPONSE, whole=whole))
+            console.print(decoded(opened.tokenizer, ids, RESPONSE, whole=whole))
             place += 1
     console.print()
 
@@ -129,15 +132,15 @@ def _pieces(tokenizer: Any, ids: list[int]) -> Iterator[tuple[int, str]]:
         told = count
 
 
-def show_account(console: Console, found: Inspected) -> None:
+def show_account(console: Console, opened: Opened) -> None:
     """Rows in, out and dropped of every step, with an example of each reason."""
     table = Table(title="rows of both splits", title_justify="left")
     for name in ("step", "in", "out", "dropped", "why, and an example"):
         table.add_column(
             name, justify="right" if name in ("in", "out", "dropped") else "left", overflow="fold"
         )
-    examples = {(drop["step"], drop["reason"]): _name(drop) for drop in reversed(found.report.dropped)}
-    for step, counts in found.report.steps.items():
+    examples = {(drop["step"], drop["reason"]): _name(drop) for drop in reversed(opened.report.dropped)}
+    for step, counts in opened.report.steps.items():
         reasons = {
             what.removeprefix("dropped: "): n for what, n in counts.items() if what not in ("in", "out")
         }

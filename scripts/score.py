@@ -18,10 +18,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from alignlab.analysis.examined import examine, scored
 from alignlab.analysis.scored import Scored
 from alignlab.analysis.summary import summaries
+from alignlab.config.stage_of import stage_to_score
+from alignlab.data.spec import SPLITS
 from alignlab.errors import AlignlabError, ConfigError
-from alignlab.launch.scoring import SPLITS, opened, scored
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if chosen.out is not None and chosen.out.suffix != ".parquet":
             raise ConfigError(f"--out {chosen.out}: expected a file that ends in .parquet")
-        rows = scored(opened(chosen.overrides, split=chosen.split))
+        rows = scored(examine(stage_to_score(chosen.overrides), chosen.split))
     except AlignlabError as error:
         sys.exit(f"error: {error}")
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)

@@ -16,6 +16,7 @@ from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.policies.causal_lm import pretrained
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.settings import Config
 from alignlab.targets import locate
@@ -30,8 +31,6 @@ from alignlab.training.strategies.engine import Engine
 
 log = logging.getLogger(__name__)
 
-NOT_PASSED_ON = ("_target_", "warmup_ratio")
-"""Keys of a node that its target need not take."""
 KEPT = ("dtype", "attn_implementation", "trust_remote_code")
 """Settings of a model's loader that hold for every model of the run."""
 
@@ -56,7 +55,7 @@ def build_stage(
         objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
         data=build_data(config),
         load_model=load_model,
-        packing=config["model"]["packing"],
+        make_policy=partial(CausalLM, packing=config["model"]["packing"]),
         load_initial=None if initial is None else call(initial["loader"], "model.loader"),
         reference=build_reference(config, load_start, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
@@ -195,5 +194,5 @@ def offering(node: Config, path: str, offered: Mapping[str, Any]) -> Any:
         for name, value in offered.items()
         if name in parameters and parameters[name].default in (inspect.Parameter.empty, None)
     }
-    own = {key: value for key, value in node.items() if key in parameters or key not in NOT_PASSED_ON}
-    return partial(call({"_target_": node["_target_"], **wanted, **own}, path))
+    own = {key: value for key, value in node.items() if key in parameters or key != "warmup_ratio"}
+    return call({**wanted, **own}, path)

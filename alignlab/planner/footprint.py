@@ -8,8 +8,9 @@ from torch import nn
 
 from alignlab.config.check import mistakes
 from alignlab.config.stage_configs import combined
+from alignlab.config.stage_of import train_config
+from alignlab.console import quiet
 from alignlab.errors import ConfigError, one_of
-from alignlab.launch.inspect import composed, quiet
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
 from alignlab.passes.reference_mode import resolve_mode
@@ -95,7 +96,7 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
 
     Raises one ConfigError for all that is wrong with the overrides, and for a model that is not there.
     """
-    config = composed(overrides)
+    config = train_config(overrides)
     if problems := list(mistakes(config)):
         raise ConfigError("\n".join(problems))
     trainer, strategy = config["trainer"], strategy_of(config)

@@ -10,6 +10,7 @@ from torch import nn
 
 from alignlab.data.spec import DataSpec
 from alignlab.objective.objective import Objective
+from alignlab.policies.policy import Policy
 from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
@@ -49,6 +50,8 @@ class Stage:
     objective: Objective
     data: DataSpec
     load_model: LoadModel
+    make_policy: Callable[[Any], Policy]
+    """Wraps a loaded model as what gives the signals of a batch; the policy and its references alike."""
     reference: ReferenceSpec
     make_optimizer: Callable[[nn.Module, int, int], tuple[torch.optim.Optimizer, Any]]
     """(all that is trained, steps, number of parameters over all ranks) to (optimizer, schedule)."""
@@ -64,8 +67,6 @@ class Stage:
     """Makes the rows to train on from the model and the prompts of the data."""
     load_initial: LoadModel | None = None
     """The model that the run began with, where this stage begins with another; steps of the pipeline go by it."""
-    packing: str = "auto"
-    """Whether each prompt is read once for all its responses: auto | on | off."""
     gold: GoldSpec | None = None
     engine: Engine = field(default_factory=Engine)
     """How it trains on one device or several ranks."""

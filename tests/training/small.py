@@ -54,6 +54,7 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
         objective=load_objective(objective, **changes.pop("hyper", {})),
         data=replace(data, **changes.pop("data", {})),
         load_model=load_small,
+        make_policy=CausalLM,
         reference=ReferenceSpec(mode, "small", load_small, is_start=True),
         make_optimizer=partial(make_optimizer, ADAMW, changes.pop("scheduler", CONSTANT)),
         make_loggers=lambda: [CsvLog(RunFolder(folder).metrics)],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from alignlab.training.settings import TrainerSpec
-from alignlab.training.setup import precision_of
+from alignlab.training.trainer import precision_of
 
 
 @pytest.mark.parametrize(
