@@ -27,6 +27,8 @@ WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
 WHOLE = ("callbacks", "logger")
 """Groups whose targets get nothing by place."""
+OPEN = (*WHOLE, "metrics")
+"""Groups that take nodes of one's own."""
 OFFERED = {
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
@@ -90,14 +92,14 @@ def call_nodes(config: Config) -> dict[str, Any]:
 
 def term_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is a function of signals, by path."""
-    nodes = {f"{group}.{name}": node for group in TERMS for name, node in config[group].items()}
+    nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
     return {"objective.loss": at(config, "objective.loss"), **nodes}
 
 
 def _unchosen(path: str) -> str:
     group, _, name = path.partition(".")
     known = PLAIN_CALLBACKS if group == "callbacks" else choices(group)
-    if group in ("callbacks", "logger") and name not in known:
+    if group in OPEN and name not in known:
         return f"{path}: no such setting: {nearest(name, known)}; one of your own has a _target_"
     choose = f"add it ('{group}=[{name}]') or drop the setting"
     way = choose if name in known else "give its _target_"
