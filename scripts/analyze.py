@@ -30,7 +30,7 @@ from alignlab.analysis.frontier import frontier
 from alignlab.analysis.length import length
 from alignlab.analysis.ranking_accuracy import ranking_accuracy
 from alignlab.analysis.result import Analysis
-from alignlab.analysis.samples import points, seen
+from alignlab.analysis.samples import evidence, points
 from alignlab.analysis.scored import Scored
 from alignlab.analysis.toy3d import toy3d
 from alignlab.config.stage_of import run_config, run_of, stage_of_run, stage_to_score, train_config
@@ -83,7 +83,7 @@ def answered(chosen: argparse.Namespace, run: RunFolder | None, others: Sequence
     examined = examine(stage_to_score(chosen.overrides), chosen.split)
     rows = scored(examined, products=chosen.what == "ches")
     if chosen.what == "displacement":
-        return displacement(rows, seen(examined, rows, samples=chosen.samples))
+        return displacement(rows, evidence(examined, rows, samples=chosen.samples))
     return OF_ROWS[chosen.what](rows)
 
 
