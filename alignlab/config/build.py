@@ -11,11 +11,10 @@ from typing import Any
 from torch import nn
 
 from alignlab.config.mixture import parts_of, weights_of
-from alignlab.config.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME
+from alignlab.config.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
-from alignlab.policies.causal_lm import pretrained
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
@@ -31,9 +30,6 @@ from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine
 
 log = logging.getLogger(__name__)
-
-KEPT = ("dtype", "attn_implementation", "trust_remote_code")
-"""Settings of a model's loader that hold for every model of the run."""
 
 
 def call(node: Config, path: str) -> Any:
@@ -156,12 +152,6 @@ def build_reference(config: Config, load_start: LoadModel, initial: Config | Non
         shard=None if node["shard"] == "auto" else node["shard"],
         moving=MovingSpec(node["update"], node["every_n_steps"], node["ema_decay"]),
     )
-
-
-def loader_of(model: Config, path: str) -> Config:
-    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
-    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
-    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
 
 
 def make_optimizer(

@@ -12,9 +12,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alignlab.config.build import loader_of
 from alignlab.config.check import check, failure_of
 from alignlab.config.explain import explain
+from alignlab.config.nodes import loader_of
 from alignlab.config.schema import GROUPS
 from alignlab.errors import ConfigError, nearest
 from alignlab.policies.causal_lm import pretrained
