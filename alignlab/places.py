@@ -15,3 +15,8 @@ CONF = _folder("conf")
 """Every choice a user can make: a folder a config group, a file a choice."""
 SWEEPS = _folder("sweeps")
 """Kept sweeps, a file each."""
+
+
+def choices(group: str) -> list[str]:
+    """The names in a config group: the stems of its yaml files; none where there is no such group."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))

@@ -10,7 +10,7 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.objective.inputs import blank
 from alignlab.objective.objective import Objective
 from alignlab.objective.term import Term, make_term
-from alignlab.places import CONF
+from alignlab.places import CONF, choices
 from alignlab.signals import BASE, LOSS
 from alignlab.targets import locate
 
@@ -56,17 +56,21 @@ def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, 
 
 
 def build_objective(
-    node: Node, regularizers: Mapping[str, Node], modifiers: Mapping[str, Node] | None = None
+    node: Node,
+    regularizers: Mapping[str, Node],
+    modifiers: Mapping[str, Node] | None = None,
+    metrics: Mapping[str, Node] | None = None,
 ) -> Objective:
-    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers and modifiers."""
+    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers, modifiers and metrics."""
     loss = build_term(node["name"], node["loss"], "objective.loss")
     terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
     changes = [build_term(name, term, f"modifiers.{name}") for name, term in (modifiers or {}).items()]
     for modifier in changes:
         if LOSS not in modifier.contract.extra:
             raise ConfigError(f"modifiers.{modifier.name} does not take the loss as its first parameter")
+    watched = [build_term(name, term, f"metrics.{name}") for name, term in (metrics or {}).items()]
     settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
-    objective = Objective(node["name"], loss, terms, changes, **settings)
+    objective = Objective(node["name"], loss, terms, changes, metrics=watched, **settings)
     _probe(objective)
     return objective
 
@@ -98,12 +102,6 @@ def build_term(name: str, node: Node, path: str) -> Term:
     target = locate(hyper.pop("_target_"), f"{path}._target_")
     weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
     return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
-
-
-def choices(group: str) -> list[str]:
-    """The names in a config group: the stems of its yaml files."""
-    folder = CONF / group
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import torch
 
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.evaluation.gold import GoldReport, evaluate, win_rate
-from alignlab.training.spec import GoldSpec, Stage
+from alignlab.training.settings import GoldSpec
+from alignlab.training.spec import Stage
 from alignlab.types import Message
 
 

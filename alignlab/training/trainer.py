@@ -9,7 +9,8 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from alignlab import ranks
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import Checkpoints
-from alignlab.training.spec import Stage, TrainerSpec, on_gpu
+from alignlab.training.settings import TrainerSpec
+from alignlab.training.spec import Stage, on_gpu
 
 
 def make_trainer(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> L.Trainer:
@@ -26,6 +27,8 @@ def make_trainer(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> L
         max_epochs=-1,
         logger=list(stage.make_loggers()) if ranks.main() else False,
         limit_val_batches=0,
+        check_val_every_n_epoch=None,  # callbacks that go by validations look after each, not at an epoch's end
+        val_check_interval=1,
         default_root_dir=folder.path,
         enable_checkpointing=False,
         enable_progress_bar=False,

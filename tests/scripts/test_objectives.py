@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from alignlab.analysis.loss_curves import along, pair_matrix, reach
 from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, cards, find_card
-from alignlab.objective.load import choices, load_objective
+from alignlab.objective.load import load_objective
+from alignlab.places import choices
 from tests.repository import ROOT
 
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "objectives.py"))
