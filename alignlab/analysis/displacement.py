@@ -28,7 +28,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Seen:
-    """What an analysis of displacement sees beside log-probabilities."""
+    """Measurements beside log-probabilities that an analysis of displacement shows."""
 
     before: Mass
     after: Mass

@@ -17,7 +17,7 @@ from alignlab.analysis.scored import Scored
 from alignlab.errors import DataError
 
 CHOSEN, REJECTED, OTHER, MARK = "#009E73", "#D55E00", "#0072B2", "#E69F00"
-"""Of Okabe and Ito: colour-blind eyes tell them apart."""
+"""Colours of Okabe and Ito, which colour-blind eyes tell apart."""
 PALE = "#c9c9c9"
 
 

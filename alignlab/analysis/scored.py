@@ -30,11 +30,11 @@ class Scored:
     labels: Values
     where: Bool[Tensor, "B K"]
     reward: ImplicitReward
-    """The objective's own."""
+    """The implicit reward that the objective's loss compares."""
     scores: Values | None = None
     """Raw scores of the source, where it has any."""
     products: Sequence[Tensor] = ()
-    """Of each list, `[K, K]`: inner products of the sums of the reference's hidden states, if asked for."""
+    """Inner products of the summed hidden states of the reference between responses, `[K, K]` a list, if asked for."""
 
     @cached_property
     def rewards(self) -> Values:

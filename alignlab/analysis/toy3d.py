@@ -24,7 +24,7 @@ GIVEN = {"logps", "ref_logps", "logratios", "lengths", "labels", "where"}
 
 @dataclass(frozen=True)
 class Course:
-    """What became of the responses, epoch by epoch; means over the prompts."""
+    """Log-probabilities of the responses by epoch of a training, as means over the prompts."""
 
     chosen: Float[Tensor, "E"]
     """Log-probability, nats."""

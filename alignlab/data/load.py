@@ -40,7 +40,7 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     Every step is kept below `cache_dir`, so that only what changed, and what follows it, is done again.
     Raises DataError on bad rows, missing files, an unreachable hub, or when nothing is left.
     """
-    report, found = Report(), {}
+    report, tables = Report(), {}
     text, tokens = text_and_token_steps(spec.steps)
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
@@ -51,8 +51,8 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
             raise DataError(
                 f"data '{spec.name}' has no {name} rows left after its pipeline: " + "; ".join(report.lines())
             )
-        found[name] = table if tokens else limited(table, spec.limit_of(name), report)
-    return Examples(found["train"], found["validation"], report, tokens)
+        tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
+    return Examples(tables["train"], tables["validation"], report, tokens)
 
 
 def limited(table: ExampleTable, most: int | None, report: Report) -> ExampleTable:

@@ -88,16 +88,19 @@ def _processes(wanted: int | None, rows: int) -> int:
 def _in_processes(
     rows: Iterable[Example], name: str, step: Step, count: int, report: Report
 ) -> Iterator[Example]:
-    """The same as in one process, in the same order; a few shares are under way at a time."""
+    """The rows that a step makes, computed by `count` processes, in the order that one process would give.
+
+    A few shares of the rows are under way at a time.
+    """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context) as pool:
         shares = chunks(rows, SHARE)
         waiting = [pool.submit(_share, part, name, step) for part in islice(shares, 2 * count)]
         while waiting:
-            made, told = waiting.pop(0).result()
+            examples, account = waiting.pop(0).result()
             waiting += [pool.submit(_share, part, name, step) for part in islice(shares, 1)]
-            report.add(told)
-            yield from made
+            report.add(account)
+            yield from examples
 
 
 def _share(rows: list[Example], name: str, step: Step) -> tuple[list[Example], dict[str, Any]]:

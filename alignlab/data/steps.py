@@ -38,7 +38,7 @@ class Tokenized:
     score: Callable[[], Sequence[Array]]
     """The scoring pass, or its result from the cache."""
     multiply: Callable[[], Sequence[Array]] = list
-    """Likewise the pass that `products` takes."""
+    """The pass that gives `products`, or its result from the cache."""
 
     def __len__(self) -> int:
         return len(self.prompt_lengths)

@@ -56,7 +56,7 @@ class Knobs:
 
     @property
     def draws(self) -> bool:
-        """Whether a model is needed."""
+        """Whether these settings ask for responses that a model draws."""
         return bool(self.on_policy or self.samples)
 
     def with_(self, source: str, changes: Mapping[str, object]) -> "Knobs":

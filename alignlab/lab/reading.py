@@ -22,9 +22,9 @@ def sentences_of(text: str) -> list[str]:
 
 def asked(prompt: str) -> tuple[str, str]:
     """The first animal and the first aspect that a prompt names; empty where it names none."""
-    found = words(prompt)
-    topic = next((word for word in found if word in FACTS), "")
-    return topic, next((word for word in found if word in ASPECTS), "")
+    names = words(prompt)
+    topic = next((word for word in names if word in FACTS), "")
+    return topic, next((word for word in names if word in ASPECTS), "")
 
 
 def parse(sentence: list[str], subject: str) -> tuple[str, str]:

@@ -24,14 +24,17 @@ def edits(rng: random.Random, prompt: str, base: str, count: int) -> list[str]:
 
 
 def rewordings(rng: random.Random, prompt: str, base: str, count: int) -> list[str]:
-    """As `edits`, but none has its sentences in the order of the first: near in meaning, far apart in words."""
+    """Responses one fact apart, as in `edits`, whose sentences stand in other orders than those of the first.
+
+    They are near in meaning and far apart in words.
+    """
     contents = _false(rng, prompt, base, count)
-    kept = [said[:3] if said[0] else said[3] for said in contents[0]] if contents else []
-    if len(set(kept)) < 2:
+    aspects = [said[:3] if said[0] else said[3] for said in contents[0]] if contents else []
+    if len(set(aspects)) < 2:
         return []
-    orders = [rng.sample(range(len(kept)), len(kept)) for _ in contents]
+    orders = [rng.sample(range(len(aspects)), len(aspects)) for _ in contents]
     for order in orders[1:]:
-        while [kept[i] for i in order] == [kept[i] for i in orders[0]]:
+        while [aspects[i] for i in order] == [aspects[i] for i in orders[0]]:
             rng.shuffle(order)
     return _written([[said[i] for i in order] for said, order in zip(contents, orders, strict=True)])
 
@@ -105,9 +108,9 @@ def _written(contents: Sequence[Sequence[Said]]) -> list[str]:
 
 
 def _sentences(content: Sequence[Said]) -> list[str]:
-    made, subject = [], ""
+    sentences, subject = [], ""
     for about, aspect, value, text in content:
         pronoun = about == subject and text.startswith("It ")
-        made.append(state(about, aspect, value, pronoun=pronoun) if about else text)
+        sentences.append(state(about, aspect, value, pronoun=pronoun) if about else text)
         subject = about or subject
-    return made
+    return sentences

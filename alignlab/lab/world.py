@@ -91,7 +91,7 @@ def examples(
 @dataclass(frozen=True, slots=True)
 class _Row:
     name: str
-    """What all random numbers of the row come from."""
+    """The seed of all random numbers of the row."""
     id: str
     split: str
     source: str
@@ -106,16 +106,16 @@ class _Row:
 
 
 def _drawn(model: tuple[Any, Any], rows: Sequence[_Row]) -> dict[str, list[str]]:
-    """What the model answers to the prompts of the rows, by the rows' names."""
-    found: dict[str, list[str]] = {}
+    """Answers of the model to the prompts of the rows, by the names of the rows."""
+    answers: dict[str, list[str]] = {}
     for source in {row.source: None for row in rows if row.knobs.draws}:
         own = [row for row in rows if row.source == source]
         knobs, prompts = own[0].knobs, [row.ask(row.rng()) for row in own]
         each = knobs.samples + (knobs.responses + SPARE) * (knobs.on_policy > 0)
         seed = f"{own[0].name}/{source}"
         texts = draw(*model, prompts, each=each, temperature=knobs.temperature, seed=seed)
-        found |= {row.name: list(mine) for row, mine in zip(own, texts, strict=True)}
-    return found
+        answers |= {row.name: list(mine) for row, mine in zip(own, texts, strict=True)}
+    return answers
 
 
 def _example(row: _Row, drawn: list[str]) -> Example:
@@ -194,10 +194,10 @@ def _responses(rng: random.Random, prompt: str, knobs: Knobs, turns: Iterator[st
         return kinship.tree(rng, prompt, writers)
     if knobs.kin in ("edits", "rewordings"):
         vary = kinship.edits if knobs.kin == "edits" else kinship.rewordings
-        made: list[str] = []
-        while not made:
-            made = vary(rng, prompt, next(turns) or write(rng, prompt, writers[0]), count)
-        return rng.sample(made, count)
+        variants: list[str] = []
+        while not variants:
+            variants = vary(rng, prompt, next(turns) or write(rng, prompt, writers[0]), count)
+        return rng.sample(variants, count)
     texts: dict[str, None] = {}
     for by in writers:
         while (text := next(turns) or write(rng, prompt, by)) in texts:

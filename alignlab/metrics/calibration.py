@@ -22,24 +22,24 @@ class Bins:
     edges: Float[Tensor, "N1"]
     counts: Float[Tensor, "N"]
     predicted: Float[Tensor, "N"]
-    """Mean probability."""
+    """Mean predicted probability of each bin."""
     observed: Float[Tensor, "N"]
-    """How often it came true."""
+    """Share of each bin's predictions that came true."""
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean distance of the two, by count. NaN without any pair."""
+        """Expected calibration error: mean distance of predicted and observed, by count. NaN without pairs."""
         gaps = (self.predicted - self.observed).abs().nan_to_num()
         return ((gaps * self.counts).sum() / self.counts.sum()).item()
 
     @property
     def mce(self) -> float:
-        """The largest distance of any bin."""
+        """Maximum calibration error: the largest distance of predicted and observed in any bin."""
         return (self.predicted - self.observed).abs().nan_to_num().max().item()
 
 
 def both_orders(margins: Pairs, *, bins: int = 10) -> Bins:
-    """Each pair seen from both sides; `margins` are rewards of chosen less rejected, nats."""
+    """Each pair seen from both sides, in bins of equal width; `margins` are rewards of chosen less rejected, nats."""
     probabilities = torch.cat([margins.sigmoid(), (-margins).sigmoid()])
     outcomes = torch.cat([torch.ones_like(margins), torch.zeros_like(margins)])
     return reliability(probabilities, outcomes, torch.linspace(0, 1, bins + 1, dtype=margins.dtype))
@@ -54,7 +54,7 @@ def confidence(margins: Pairs, *, bins: int = 10) -> Bins:
 
 
 def equal_mass(margins: Pairs, *, bins: int = 10) -> Bins:
-    """As `both_orders`, with bins that hold equally many: its error is the adaptive one (ACE)."""
+    """Each pair seen from both sides, in bins of equal counts; the error of such bins is the adaptive one (ACE)."""
     probabilities = torch.cat([margins.sigmoid(), (-margins).sigmoid()])
     outcomes = torch.cat([torch.ones_like(margins), torch.zeros_like(margins)])
     shares = torch.linspace(0, 1, bins + 1, dtype=margins.dtype)

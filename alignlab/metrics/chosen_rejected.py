@@ -28,7 +28,7 @@ class Sides:
 
     @staticmethod
     def of(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> "Sides":
-        """Of a batch of lists."""
+        """The chosen and rejected responses of a batch of lists."""
         lone = where & (where.sum(1, keepdim=True) == 1)
         return Sides(best_worst(labels, where), lone, labels > MIDDLE)
 

@@ -21,18 +21,20 @@ def displaced(chosen_change: Pairs, rejected_change: Pairs) -> Bool[Tensor, "P"]
 
 @dataclass(frozen=True)
 class Displacement:
-    """What became of a distribution over responses of which one is chosen and one rejected."""
+    """How training changed a distribution over responses, of which one is chosen and one rejected."""
 
     chosen: float
-    """Change of its log-probability, nats."""
+    """Change of the log-probability of the chosen response, nats."""
     rejected: float
+    """Change of the log-probability of the rejected response, nats."""
     unseen_mass: float
     """Probability that went to responses that are neither."""
     top_gainer: int
     """The response whose probability grew most."""
     entropy_before: float
-    """Nats."""
+    """Entropy of the distribution before training, nats."""
     entropy_after: float
+    """Entropy of the distribution after training, nats."""
 
     @property
     def margin(self) -> float:
@@ -69,9 +71,9 @@ class Mass:
     """Mean probabilities over the positions at which the tokens of chosen responses are predicted."""
 
     own: float
-    """Of the token that the data has there."""
+    """Probability of the token that the data has at a position."""
     others: Float[Tensor, "V"]
-    """Of every token where the data has another."""
+    """Probability of every token of the vocabulary at positions where the data has another."""
     positions: int
 
 

@@ -25,8 +25,8 @@ def best_reward(rewards: Sequence[Sequence[float]], n: int) -> float:
     >>> best_reward([[0.0, 1.0, 2.0]], 1), best_reward([[0.0, 1.0, 2.0]], 3)
     (1.0, 2.0)
     """
-    found = []
+    means = []
     for drawn in rewards:
         shares = [math.comb(i, n - 1) / math.comb(len(drawn), n) for i in range(len(drawn))]
-        found.append(math.fsum(map(operator.mul, shares, sorted(drawn))))
-    return fmean(found)
+        means.append(math.fsum(map(operator.mul, shares, sorted(drawn))))
+    return fmean(means)

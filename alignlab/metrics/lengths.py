@@ -25,9 +25,9 @@ def rank_correlation(x: Values, y: Values) -> float:
 
 
 def _ranks(values: Values) -> Values:
-    found, group, counts = values.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+    distinct, group, counts = values.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
     above = counts.cumsum(0).to(values.dtype)
-    return (above - (counts.to(values.dtype) - 1) / 2)[group] if len(found) else values
+    return (above - (counts.to(values.dtype) - 1) / 2)[group] if len(distinct) else values
 
 
 def within_lists(values: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Values:

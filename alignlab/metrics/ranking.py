@@ -65,8 +65,8 @@ def ndcg(scores: Scores, labels: Scores, where: Where) -> Values:
     low = labels.masked_fill(~where, torch.inf).amin(1, keepdim=True).clamp(max=0)
     high = labels.masked_fill(~where, -torch.inf).amax(1, keepdim=True)
     gains = (torch.exp2(labels - high) - torch.exp2(low - high)).masked_fill(~where, 0)  # a scale cancels
-    found, best = ((gains * _discounts(s, where)).sum(1) for s in (scores, labels))
-    return _unless_tied(found / best, labels, where)
+    gained, best = ((gains * _discounts(s, where)).sum(1) for s in (scores, labels))
+    return _unless_tied(gained / best, labels, where)
 
 
 def _discounts(scores: Scores, where: Where) -> Scores:

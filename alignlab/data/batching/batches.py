@@ -17,7 +17,7 @@ Step = list[Batch]
 
 @dataclass(frozen=True)
 class Extras:
-    """What an objective wants in its batches beside the lists themselves."""
+    """Rows that an objective wants in its batches beside the lists themselves."""
 
     mismatched: bool = False
     """Each prompt once more, with a response of the next list of the step."""

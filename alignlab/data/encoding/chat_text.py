@@ -43,7 +43,7 @@ class ChatText:
         ]
         prompts = iter(self._rendered(examples, asked, add_generation_prompt=True))
         wholes = iter(self._rendered(examples, [[[*p, *turns_of(r)] for p, r in row] for row in pairs]))
-        made = []
+        separated = []
         for example, own in zip(examples, asked, strict=True):
             texts = [next(prompts) for _ in own]
             responses = []
@@ -55,8 +55,8 @@ class ChatText:
                         f"response cannot be told apart; {OTHER_TEMPLATE}"
                     )
                 responses.append(whole[len(prompt) :])
-            made.append(Texts(texts, responses))
-        return made
+            separated.append(Texts(texts, responses))
+        return separated
 
     def _rendered(self, examples: Sequence[Example], rows: list[list[Turns]], **options: Any) -> list[str]:
         """All conversations of all rows as text, in order."""

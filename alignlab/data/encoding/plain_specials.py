@@ -13,7 +13,7 @@ HIDE, OPEN, CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
 
 
 class PlainSpecials:
-    """Of a fast tokenizer: hide what looks like its special tokens before the template adds the real ones."""
+    """Hides texts that look like special tokens of a fast tokenizer, before the chat template adds the real ones."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._backend = tokenizer.backend_tokenizer
@@ -38,11 +38,11 @@ class PlainSpecials:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts with hidden tokens: these as the pieces of their letters, all others as special tokens."""
         reader, real = self._reader
-        marked = (self._pattern.sub(lambda found: f"{OPEN}{found[0]}{CLOSE}", text) for text in texts)
+        marked = (self._pattern.sub(lambda match: f"{OPEN}{match[0]}{CLOSE}", text) for text in texts)
         shown = [re.sub(f"{HIDE}([0-9]+){HIDE}", lambda at: self._names[int(at[1])], text) for text in marked]
-        found = [encoding.ids for encoding in reader.encode_batch_fast(shown, add_special_tokens=False)]
-        self._tell(found, {*real.values()} - {self._unknown})
-        return [[real.get(i, i) for i in ids] for ids in found]
+        encoded = [encoding.ids for encoding in reader.encode_batch_fast(shown, add_special_tokens=False)]
+        self._tell(encoded, {*real.values()} - {self._unknown})
+        return [[real.get(i, i) for i in ids] for ids in encoded]
 
     def _tell(self, found: list[list[int]], special: set[int]) -> None:
         """Say so, once, where the model behind the tokenizer has no other way to write a special token."""

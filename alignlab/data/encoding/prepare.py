@@ -60,9 +60,9 @@ def require_vocabulary(rows: TokenRows, size: int) -> None:
     if largest < size:
         return
     row = int(np.argmax(rows.highest >= size))
-    found, last = rows.highest[row], size - 1
+    token, last = rows.highest[row], size - 1
     raise DataError(
-        f"row {rows.ids[row]}: token id {found} is beyond the model, whose {size} tokens are 0 to {last}: "
+        f"row {rows.ids[row]}: token id {token} is beyond the model, whose {size} tokens are 0 to {last}: "
         "use the model that these ids were made for"
     )
 
@@ -71,8 +71,8 @@ def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -
     """Hash of the examples (their own fingerprint, or all that they hold), tokenizer, chat template and limits."""
     digest = hashlib.sha256(f"{VERSION} {limits}".encode())
     tokenizer = encoder.tokenizer
-    told = f"{encoder.vocabulary} {tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}"
-    digest.update(told.encode())
+    template, special = tokenizer.chat_template, tokenizer.special_tokens_map
+    digest.update(f"{encoder.vocabulary} {template} {special} {sorted(encoder.stops)}".encode())
     if known := getattr(examples, "fingerprint", None):
         digest.update(known.encode())
         return digest.hexdigest()[:32]
@@ -88,13 +88,13 @@ def _build(folder: Path, examples: Sequence[Example], encoder: Encoder, limits: 
     drops, place = [], 0
     with Writer(partial) as writer:
         for chunk, tokens in encoder.stream(chunks(examples, CHUNK)):
-            kept: list[Row] = []
-            for number, (example, made) in enumerate(zip(chunk, tokens, strict=True), place):
+            rows: list[Row] = []
+            for number, (example, whole) in enumerate(zip(chunk, tokens, strict=True), place):
                 try:
-                    kept.append((number, example, truncate(made, limits)))
+                    rows.append((number, example, truncate(whole, limits)))
                 except Drop as reason:
                     drops.append({"id": example.id, "reason": str(reason)})
-            writer.add(kept)
+            writer.add(rows)
             place += len(chunk)
             track(len(chunk))
     (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")

@@ -60,13 +60,13 @@ class Ragged:
         self.values.add(np.fromiter(chain.from_iterable(lists), self.values.kind))
 
     def close(self) -> None:
-        """Both files whole."""
+        """Finish the two files, so that both are whole."""
         self.values.close()
         self.offsets.close()
 
 
 Row = tuple[int, Example, Tokens]
-"""Its number among the examples, the example, its tokens."""
+"""A row to write: its number among the examples, the example itself, and its tokens."""
 
 
 class Writer:
@@ -83,24 +83,24 @@ class Writer:
     def add(self, rows: Sequence[Row]) -> None:
         """Append rows."""
         places, examples, tokens = [*zip(*rows, strict=True)] if rows else ((), (), ())
-        responses = [ids for made in tokens for ids in made.responses]
+        responses = [ids for row in tokens for ids in row.responses]
         numbers = count(self._columns["labels"].count)
-        own = [made.prompts if len(made.prompts) > 1 else [[]] * len(made.responses) for made in tokens]
+        own = [row.prompts if len(row.prompts) > 1 else [[]] * len(row.responses) for row in tokens]
         lists: dict[str, Sequence[Ids | bytes]] = {
             "ids": [e.id.encode() for e in examples],
-            "prompts": [made.prompt for made in tokens],
+            "prompts": [row.prompt for row in tokens],
             "responses": responses,
-            "members": [[next(numbers) for _ in made.responses] for made in tokens],
+            "members": [[next(numbers) for _ in row.responses] for row in tokens],
             "own_prompts": [ids for prompts in own for ids in prompts],
-            "rationale_prompts": [made.rationale[0] for made in tokens],
-            "rationales": [made.rationale[1] for made in tokens],
+            "rationale_prompts": [row.rationale[0] for row in tokens],
+            "rationales": [row.rationale[1] for row in tokens],
         }
         columns: dict[str, Iterable[float]] = {
             "places": places,
             "labels": chain.from_iterable(e.labels for e in examples),
             "rewards": chain.from_iterable(e.rewards or [] for e in examples),
             "weights": (e.weight for e in examples),
-            "highest": (max(map(max, filter(None, (*made.prompts, *made.responses)))) for made in tokens),
+            "highest": (max(map(max, filter(None, (*row.prompts, *row.responses)))) for row in tokens),
         }
         for name, column in lists.items():
             self._lists[name].add(column)
@@ -156,7 +156,7 @@ def open_rows(folder: Path, examples: Sequence[Example]) -> TokenRows:
 
 
 def _hash(folder: Path) -> str:
-    """Of the files that hold the tokens."""
+    """Hash of the files in a folder that hold the tokens."""
     digest = hashlib.sha256()
     for name in TOKENS:
         for file in sorted(folder.glob(f"{name}.*npy")):

@@ -72,7 +72,7 @@ class TokenRows:
     places: Array
     ids: RowIds
     prompts: Lists
-    """Of lists whose responses have a prompt each, the first response's."""
+    """The prompt of each list; where every response has a prompt of its own, that of the first response."""
     responses: Lists
     members: Lists
     labels: Lists
@@ -148,24 +148,24 @@ class TokenRows:
             return self
         sizes = self.members.lengths[picks]
         offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        kept = np.arange(offsets[-1]) + np.repeat(self.members.offsets[picks] - offsets[:-1], sizes)
+        members = np.arange(offsets[-1]) + np.repeat(self.members.offsets[picks] - offsets[:-1], sizes)
         return TokenRows(
             examples=self.examples,
             places=self.places[picks],
             ids=RowIds(self.ids.names.take(picks)),
             prompts=self.prompts.take(picks),
-            responses=self.responses.take(kept),
-            members=Lists(np.arange(len(kept)), offsets),
+            responses=self.responses.take(members),
+            members=Lists(np.arange(len(members)), offsets),
             labels=self.labels.take(picks),
             rewards=self.rewards and self.rewards.take(picks),
             weights=self.weights[picks],
             highest=self.highest[picks],
-            cached={name: values[kept] for name, values in self.cached.items()},
+            cached={name: values[members] for name, values in self.cached.items()},
             rationales=self.rationales and (self.rationales[0].take(picks), self.rationales[1].take(picks)),
-            own_prompts=self.own_prompts and self.own_prompts.take(kept),
+            own_prompts=self.own_prompts and self.own_prompts.take(members),
             content=hashlib.sha256(self.tokens_hash.encode() + picks.tobytes()).hexdigest(),
         )
 
     def with_cached(self, scores: Mapping[str, Array]) -> "TokenRows":
-        """The same rows with scores of a reference attached."""
+        """A copy of these rows with scores of a reference, by signal name and in nats, attached."""
         return replace(self, cached={**self.cached, **scores})

@@ -71,7 +71,7 @@ class Encoder:
 
         A rationale is `meta["rationale"]`, the answer to the messages `meta["rationale_prompt"]`.
         """
-        return [made for _, tokens in self.stream([examples]) for made in tokens]
+        return [row for _, tokens in self.stream([examples]) for row in tokens]
 
     def stream(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[Tokens]]]:
         """Chunks of examples with their tokens; one is written by the template while another is encoded."""
@@ -92,13 +92,13 @@ class Encoder:
 
     @cached_property
     def vocabulary(self) -> str:
-        """Hash of all that turns a text into ids, the template apart."""
+        """Hash of everything that turns a text into token ids, except the chat template."""
         fast = self.tokenizer.is_fast
-        told = self.tokenizer.backend_tokenizer.to_str() if fast else repr(self.tokenizer)
-        return hashlib.sha256(told.encode()).hexdigest()
+        description = self.tokenizer.backend_tokenizer.to_str() if fast else repr(self.tokenizer)
+        return hashlib.sha256(description.encode()).hexdigest()
 
     def _guarded(self, example: Example) -> Example:
-        """Its texts with their special tokens hidden, and without the ends of turn that responses bring along."""
+        """The example with special tokens in its texts hidden, and without ends of turn that responses bring along."""
         hide = self._specials.hide if self._specials else str
 
         def hidden(turns: list[Message]) -> list[Message]:
@@ -165,9 +165,9 @@ class Encoder:
         backend.no_truncation()
         backend.no_padding()
         hidden = [i for i, text in enumerate(texts) if HIDE in text]
-        ids = [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
-        for i, found in zip(hidden, self._specials.encode([texts[i] for i in hidden]), strict=True):
-            ids[i] = found
+        ids = [encoded.ids for encoded in backend.encode_batch_fast(texts, add_special_tokens=False)]
+        for i, encoded in zip(hidden, self._specials.encode([texts[i] for i in hidden]), strict=True):
+            ids[i] = encoded
         return ids
 
     def _ended(self, ids: Ids) -> Ids:
@@ -239,9 +239,9 @@ def _written(chunk: Chunk) -> list[Example]:
 def _completed(chunk: Chunk, written: list[Tokens]) -> list[Tokens]:
     """The tokens of all examples, from those of what was encoded."""
     encoded = iter(written)
-    made = [_given(example) or next(encoded) for example in chunk]
+    tokens = [_given(example) or next(encoded) for example in chunk]
     for i, example in enumerate(chunk):
         if "rationale_prompt" in example.meta:
             reason = next(encoded)
-            made[i] = replace(made[i], rationale=(reason.prompt, reason.responses[0]))
-    return made
+            tokens[i] = replace(tokens[i], rationale=(reason.prompt, reason.responses[0]))
+    return tokens

@@ -64,8 +64,10 @@ def converted(
         try:
             if isinstance(row, RowError):
                 raise row
-            made = convert(row)
-            examples = [validate(example) for example in ([made] if isinstance(made, Example) else made)]
+            result = convert(row)
+            examples = [
+                validate(example) for example in ([result] if isinstance(result, Example) else result)
+            ]
         except Drop as reason:
             report.drop("source", str(reason), row_id, origin)
         except RowError as error:

@@ -109,8 +109,8 @@ def _example(
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row's meta, with its columns `source` and `margin`."""
     meta = row.get("meta")
-    told = {name: row[name] for name in ("source", "margin") if row.get(name) is not None}
-    meta = {**told, **meta} if isinstance(meta, Mapping) else told
+    columns = {name: row[name] for name in ("source", "margin") if row.get(name) is not None}
+    meta = {**columns, **meta} if isinstance(meta, Mapping) else columns
     try:
         json.dumps(meta)
     except (TypeError, ValueError, RecursionError) as error:
@@ -157,7 +157,7 @@ def _text(row: Mapping[str, Any], name: str) -> Text:
 
 def _turns(turns: list[Any], name: str) -> list[Any]:
     """Turns with plain texts, where they hold lists of text blocks; what is no text is refused."""
-    found = []
+    plain = []
     for place, turn in enumerate(turns):
         if not isinstance(turn, Mapping):
             return turns  # not a dialogue: the check of messages says so
@@ -168,5 +168,5 @@ def _turns(turns: list[Any], name: str) -> list[Any]:
             if not all(isinstance(b, Mapping) and isinstance(b.get("text"), str) for b in blocks):
                 raise RowError(name, f"turn {place}: expected text, found {blocks!r:.60}")
             turn = {**turn, "content": "".join(block["text"] for block in blocks)}
-        found.append(turn)
-    return found
+        plain.append(turn)
+    return plain

@@ -52,8 +52,10 @@ def _score(completion: Any, index: int, score: str) -> float:
 
 def _ratings(annotations: Any) -> dict[str, float]:
     """Aspect to rating; aspects without a number ("N/A") are left out."""
-    told = annotations.items() if isinstance(annotations, Mapping) else ()
-    found = {aspect: said.get("Rating") for aspect, said in told if isinstance(said, Mapping)}
+    aspects = annotations.items() if isinstance(annotations, Mapping) else ()
+    ratings = {aspect: said.get("Rating") for aspect, said in aspects if isinstance(said, Mapping)}
     return {
-        name: float(text) for name, text in found.items() if isinstance(text, str) and NUMBER.fullmatch(text)
+        name: float(text)
+        for name, text in ratings.items()
+        if isinstance(text, str) and NUMBER.fullmatch(text)
     }

@@ -26,10 +26,10 @@ def identity(function: Callable[..., Any]) -> list[Any]:
     while isinstance(function, partial):
         options = {**function.keywords, **options}
         function = function.func
-    told = {
+    settings = {
         name: getattr(value, "fingerprint", value) for name, value in options.items() if name != "cache_dir"
     }
-    return [function.__module__, function.__qualname__, code_hash(function.__module__), told]
+    return [function.__module__, function.__qualname__, code_hash(function.__module__), settings]
 
 
 @lru_cache

@@ -46,12 +46,12 @@ def with_copies(
 
     The raw scores go: copies have none.
     """
-    made = take(example, [*keep, *[of] * len(copies)])
-    kept = len(keep)
+    longer = take(example, [*keep, *[of] * len(copies)])
+    count = len(keep)
     return replace(
-        made,
-        responses=[*made.responses[:kept], *copies],
-        labels=[*made.labels[:kept], *labels],
+        longer,
+        responses=[*longer.responses[:count], *copies],
+        labels=[*longer.labels[:count], *labels],
         rewards=None,
     )
 

@@ -64,8 +64,8 @@ class ExampleTable(Sequence[Example]):
     @cached_property
     def sizes(self) -> NDArray[Any]:
         """Responses of each row."""
-        found = [np.diff(batch.column("labels").offsets.to_numpy()) for batch in self._batches]
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+        sizes = [np.diff(batch.column("labels").offsets.to_numpy()) for batch in self._batches]
+        return np.concatenate(sizes) if sizes else np.zeros(0, dtype=np.int64)
 
     @property
     def rated(self) -> bool:
@@ -82,8 +82,8 @@ class ExampleTable(Sequence[Example]):
         if size is None or size >= len(self):
             return self
         head = ExampleTable(self.folder, f"{self.fingerprint}-{size}")
-        kept = [batch.num_rows for batch in head._batches]
-        starts = np.concatenate([[0], np.cumsum(kept)])[: len(kept)]
+        counts = [batch.num_rows for batch in head._batches]
+        starts = np.concatenate([[0], np.cumsum(counts)])[: len(counts)]
         head._batches = [
             batch.slice(0, size - start)
             for batch, start in zip(head._batches, starts, strict=True)

@@ -53,18 +53,18 @@ def context_dropout_negatives(
         if not any(turn["content"] for turn in negative if turn["role"] == "assistant"):
             raise Drop("every sentence of the best response needs the hidden context")
     keep = [i for i in range(len(example.labels)) if i == best or keep_others]
-    made = with_copies(example, keep, best, [negative], [0.0])
+    longer = with_copies(example, keep, best, [negative], [0.0])
     if side == "prompt":
-        prompts = per_response(made, "prompts") or [prompt] * len(made.labels)
-        made = replace(made, meta={**made.meta, "prompts": [*prompts[:-1], short]})
-    yield made
+        prompts = per_response(longer, "prompts") or [prompt] * len(longer.labels)
+        longer = replace(longer, meta={**longer.meta, "prompts": [*prompts[:-1], short]})
+    yield longer
 
 
 def _hidden(prompt: list[Message], rate: float, draw: random.Random) -> set[str]:
     """The sentences that are hidden."""
     turns = [SENTENCE.findall(turn["content"]) for turn in prompt if turn["role"] == "user"]
-    kept = {turn[-1] for turn in turns if turn}
-    context = [text for turn in turns for text in turn[:-1] if text not in kept]
+    last = {turn[-1] for turn in turns if turn}
+    context = [text for turn in turns for text in turn[:-1] if text not in last]
     if not context:
         raise Drop("the prompt has no sentence but its last: there is no context to hide")
     return {text for text in context if draw.random() < rate} or {draw.choice(context)}
@@ -78,9 +78,9 @@ def _without(turns: list[Message], role: str, gone: set[str]) -> list[Message]:
 
 
 def _cut(text: str, gone: set[str]) -> str:
-    kept, end = "", 0
+    rest, end = "", 0
     for match in SENTENCE.finditer(text):
         if match[0] not in gone:
-            kept += text[end : match.end()]
+            rest += text[end : match.end()]
         end = match.end()
-    return (kept + text[end:]).strip() if len(kept) < end else text
+    return (rest + text[end:]).strip() if len(rest) < end else text

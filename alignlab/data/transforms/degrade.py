@@ -51,8 +51,8 @@ def degrade(
             known = gone
     if not copies:
         raise Drop("the best response has no key words to remove")
-    kept = [i for i in range(len(example.labels)) if i == best or keep_others]
-    yield with_copies(example, kept, best, copies, labels)
+    keep = [i for i in range(len(example.labels)) if i == best or keep_others]
+    yield with_copies(example, keep, best, copies, labels)
 
 
 def _key_words(turns: list[Message]) -> list[str]:

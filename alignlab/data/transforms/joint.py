@@ -21,12 +21,12 @@ class Offer(NamedTuple):
     """One response of a row, to be compared with that of another."""
 
     key: int
-    """Its turn: a number drawn from seed, round and id."""
+    """The place of the offer in the order of comparisons: a number drawn from seed, round and id."""
     row: int
     place: int
     score: float
     prompt: int
-    """Hash of the text of its prompt."""
+    """Hash of the text of the prompt."""
     source: str
 
 
@@ -56,11 +56,11 @@ def joint(
         raise ConfigError(f"pipeline.joint.share={share}: expected a number above 0, of joint lists a row")
     if min_gap < 0:
         raise ConfigError(f"pipeline.joint.min_gap={min_gap}: expected a number of at least 0")
-    made: dict[tuple[int, int, int, int], None] = {}  # a set that keeps the order
+    matched: dict[tuple[int, int, int, int], None] = {}  # a set that keeps the order
     for turn in range(math.ceil(2 * share)):
         offers = sorted(_offers(examples, by, same_source, f"{seed}/{turn}"))
-        made.update(dict.fromkeys((a.row, a.place, b.row, b.place) for a, b in _matched(offers, min_gap)))
-    lists = list(made)[: max(1, round(share * len(examples)))]
+        matched.update(dict.fromkeys((a.row, a.place, b.row, b.place) for a, b in _matched(offers, min_gap)))
+    lists = list(matched)[: max(1, round(share * len(examples)))]
     used = {row for a, _, b, _ in lists for row in (a, b)}
     for row, example in enumerate(examples):
         if keep_conditional and len(example.labels) > 1:

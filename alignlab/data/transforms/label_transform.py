@@ -105,21 +105,21 @@ def _strength(example: Example, scores: Sequence[float], weak: str, below: float
         raise DataError(
             f"row {example.id}: meta.margins is {margins!r}, not a list of numbers, one a reward model"
         )
-    found = strengths_of([margins], flip_below=below, alpha=alpha)
-    is_weak = bool(found.flip[0])
+    strengths = strengths_of([margins], flip_below=below, alpha=alpha)
+    is_weak = bool(strengths.flip[0])
     if is_weak and weak == "drop":
         raise Drop(f"preference strength below {below:g}")
-    meta = {"strength_mean": float(found.mean[0]), "strength_std": float(found.std[0])}
-    made = replace(example, meta={"flipped": False, **example.meta, **meta})
+    meta = {"strength_mean": float(strengths.mean[0]), "strength_std": float(strengths.std[0])}
+    measured = replace(example, meta={"flipped": False, **example.meta, **meta})
     labels = list(example.labels)
     high, low = labels[best], labels[worst]
     if is_weak and weak == "flip":
         labels[best], labels[worst] = low, high
-        return flipped(made, labels)
+        return flipped(measured, labels)
     if is_weak and weak == "smooth":
-        share = float(found.alpha[0])
+        share = float(strengths.alpha[0])
         labels[best], labels[worst] = high - share * (high - low), low + share * (high - low)
-    return replace(made, labels=labels)
+    return replace(measured, labels=labels)
 
 
 def _is_finite(value: object) -> bool:

@@ -28,6 +28,6 @@ def limit(
         raise ConfigError(f"pipeline.limit.choose={choose}: expected first or random")
     count = len(examples)
     size = count if most is None else min(most, count)
-    kept = set(random.Random(seed).sample(range(count), size)) if choose == "random" else range(size)
+    numbers = set(random.Random(seed).sample(range(count), size)) if choose == "random" else range(size)
     for number, example in enumerate(examples):
-        yield example if number in kept else Dropped(example.id, f"beyond the limit of {most}")
+        yield example if number in numbers else Dropped(example.id, f"beyond the limit of {most}")

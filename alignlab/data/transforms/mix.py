@@ -31,8 +31,8 @@ def mix(
     parts = np.array([example.meta["part"] for example in tokenized.examples])
     members = {name: order[parts[order] == name] for name in weights}
     most = min(cost[rows].sum() / weights[name] for name, rows in members.items())
-    kept = np.zeros(len(tokenized), dtype=bool)
+    chosen = np.zeros(len(tokenized), dtype=bool)
     for name, rows in members.items():
-        kept[rows[np.cumsum(cost[rows]) <= most * weights[name] * (1 + 1e-9)]] = True
-    left = {int(i): f"beyond the share of {parts[i]}" for i in np.flatnonzero(~kept)}
-    return Selection(order[kept[order]].tolist(), left)
+        chosen[rows[np.cumsum(cost[rows]) <= most * weights[name] * (1 + 1e-9)]] = True
+    left = {int(i): f"beyond the share of {parts[i]}" for i in np.flatnonzero(~chosen)}
+    return Selection(order[chosen[order]].tolist(), left)

@@ -51,15 +51,15 @@ def filter_near_duplicates(
     draws = np.random.default_rng(seed).integers(2**64, size=(2, permutations), dtype=np.uint64)
     hashes = (minhash(shingles(_compared(example, by), n), draws) for example in examples)
     buckets = _buckets(hashes, len(examples), width, permutations // width)
-    kept: dict[int, list[int]] = defaultdict(list)
+    rows_of: dict[int, list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         shared = [bucket for bucket in buckets[row].tolist() if bucket >= 0]
-        alike = {other for bucket in shared for other in kept[bucket]}
+        alike = {other for bucket in shared for other in rows_of[bucket]}
         if any(jaccard(shingles_of(row), shingles_of(other)) >= threshold for other in alike):
             yield Dropped(example.id, f"near duplicate of an earlier row, by {by}")
             continue
         for bucket in shared:
-            kept[bucket].append(row)
+            rows_of[bucket].append(row)
         yield example
 
 
@@ -91,8 +91,10 @@ def minhash(values: Array, draws: Array) -> Array:
 
 def band_width(threshold: float, permutations: int) -> int:
     """The most hashes a band that leave pairs at the threshold a chance of `RECALL` to agree in some band."""
-    found = (w for w in range(permutations, 1, -1) if 1 - (1 - threshold**w) ** (permutations // w) >= RECALL)
-    return next(found, 1)
+    widths = (
+        w for w in range(permutations, 1, -1) if 1 - (1 - threshold**w) ** (permutations // w) >= RECALL
+    )
+    return next(widths, 1)
 
 
 def _buckets(signatures: Iterable[Array], rows: int, width: int, bands: int) -> Array:

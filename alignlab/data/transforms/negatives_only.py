@@ -33,11 +33,11 @@ def negatives_only(example: Example, *, against: str = "middle") -> Iterator[Exa
         samples = [turns for turns in map(turns_of, example.meta.get("samples") or []) if turns != negative]
         if not samples:
             raise Drop('no samples of the model in meta["samples"]')
-        made = with_copies(example, [worst], worst, samples, [1.0] * len(samples))
-        made = take(made, [*range(1, len(made.labels)), 0])
+        negatives = with_copies(example, [worst], worst, samples, [1.0] * len(samples))
+        negatives = take(negatives, [*range(1, len(negatives.labels)), 0])
     else:
         between = [i for i, label in enumerate(labels) if labels[worst] < label < best]
         if against == "middle" and not between:
             raise Drop("no response between the best and the worst: use against=samples or against=none")
-        made = take(example, [*(between if against == "middle" else []), worst])
-    yield replace(made, labels=[*[1.0] * (len(made.labels) - 1), 0.0])
+        negatives = take(example, [*(between if against == "middle" else []), worst])
+    yield replace(negatives, labels=[*[1.0] * (len(negatives.labels) - 1), 0.0])

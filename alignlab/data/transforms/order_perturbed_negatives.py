@@ -40,17 +40,17 @@ def order_perturbed_negatives(
     turns = turns_of(example.responses[best])
     cut = [_cut(turn, pattern, together) for turn in turns]
     draw = random.Random(f"order_perturbed_negatives/{seed}/{example.id}")
-    found: list[list[Message]] = []
+    shuffled: list[list[Message]] = []
     for _ in range(TRIES * copies):
         copy = [_shuffled(turn, *parts, draw) for turn, parts in zip(turns, cut, strict=True)]
-        if copy != turns and copy not in found:
-            found.append(copy)
-        if len(found) == copies:
+        if copy != turns and copy not in shuffled:
+            shuffled.append(copy)
+        if len(shuffled) == copies:
             break
-    if not found:
+    if not shuffled:
         raise Drop(f"the best response has no other order of its {unit}")
     keep = [i for i in range(len(example.labels)) if i == best or keep_others]
-    yield with_copies(example, keep, best, found, [0.0] * len(found))
+    yield with_copies(example, keep, best, shuffled, [0.0] * len(shuffled))
 
 
 def _cut(turn: Message, pattern: re.Pattern[str], together: int) -> tuple[list[list[str]], list[str]]:

@@ -51,8 +51,8 @@ def ranked(
         raise Drop(f"fewer than {min_distinct} distinct labels")
     order = sorted(places, key=lambda i: -example.labels[i])
     keep = [order[0], order[-1], *draw.sample(order[1:-1], size - 2)]
-    made = take(example, draw.sample(keep, size) if shuffle else sorted(keep))
+    cut = take(example, draw.sample(keep, size) if shuffle else sorted(keep))
     if labels == "minmax":
-        low, high = min(made.labels), max(made.labels)
-        made = replace(made, labels=[(value - low) / (high - low) for value in made.labels])
-    yield made
+        low, high = min(cut.labels), max(cut.labels)
+        cut = replace(cut, labels=[(value - low) / (high - low) for value in cut.labels])
+    yield cut
