@@ -1,4 +1,4 @@
-"""Files of one's own: our canonical schema, or the preference schemas of TRL, told by their columns.
+"""Converts rows of one's own files: our canonical schema, or the preference schemas of TRL, told by columns.
 
     canonical   prompt, responses, labels [, rewards, weight, id, meta]
     paired      [prompt,] chosen, rejected [, scores of both, or margin] [, reference]
@@ -24,7 +24,7 @@ from alignlab.types import Example
 Text = str | list[Any]
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
-"""Names for the scores of a pair; the first that a row has both of counts."""
+"""The column names for the scores of a pair; the first two that a row has both of count."""
 NOT_TEXT = ("responses", "labels", "rewards", "label", "weight", "margin", "meta", *sum(SCORES, ()))
 REFUSED = ("image", "images", "tools", "chat_template_kwargs")
 BOOLEANS = {"True": "true", "False": "false"}
@@ -32,7 +32,7 @@ SCHEMAS = "prompt + responses + labels, [prompt +] chosen + rejected, or prompt 
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """One row of whichever schema its columns tell."""
+    """Convert a raw row of the schema that its columns show; RowError for an unknown one."""
     row = {name: _parsed(value) if name in NOT_TEXT else value for name, value in row.items()}
     for name in REFUSED:
         if row.get(name):
@@ -107,7 +107,7 @@ def _example(
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's meta, with its columns `source` and `margin`."""
+    """The meta of the raw row, with its columns `source` and `margin`."""
     meta = row.get("meta")
     columns = {name: row[name] for name in ("source", "margin") if row.get(name) is not None}
     meta = {**columns, **meta} if isinstance(meta, Mapping) else columns
@@ -119,7 +119,7 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
-    """(prompt, chosen, rejected) where the prompt is the common start."""
+    """Split two dialogues into (prompt, chosen, rejected), where the prompt is their common start."""
     places = range(min(len(chosen), len(rejected)))
     cut = bisect_left(places, True, key=lambda last: chosen[: last + 1] != rejected[: last + 1])
     if isinstance(chosen, str):
@@ -132,7 +132,7 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
 
 
 def _opens(text: Text) -> bool:
-    """Whether a text is a dialogue from its beginning, and not a reply alone."""
+    """Whether a text is a whole dialogue, and not a reply alone."""
     first = text[0] if isinstance(text, list) and text else None
     return isinstance(first, Mapping) and first.get("role") in ("system", "user")
 

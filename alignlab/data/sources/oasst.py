@@ -23,7 +23,7 @@ ROLES = {"prompter": "user", "assistant": "assistant"}
 
 
 def convert(row: Mapping[str, Any]) -> Iterator[Example]:
-    """The list of the row, or every list of the tree: a turn of the user with two or more ranked replies."""
+    """Convert a list, or a tree into its lists: turns of the user with two or more ranked replies."""
     tree = text_of(row, "message_tree_id")
     if row.get("messages") is None and isinstance(row.get("prompt"), Mapping):
         yield from _lists(row["prompt"], tree)
@@ -36,7 +36,7 @@ def convert(row: Mapping[str, Any]) -> Iterator[Example]:
 
 
 def _lists(root: Mapping[str, Any], tree: str) -> Iterator[Example]:
-    """From the root down; deleted turns, and all that follows them, are left out."""
+    """The lists of a tree, from the root down, without deleted turns and all that follows them."""
     waiting: deque[tuple[Mapping[str, Any], list[Message]]] = deque([(root, [])])
     any_ranked = False
     while waiting:
