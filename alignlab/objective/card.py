@@ -45,6 +45,8 @@ class Hyper:
         >>> Hyper("beta", 0.1, (0.01, 0.5), "").values, Hyper("nll", "sum", ("sum", "none"), "").values
         ('0.01 - 0.5', 'sum | none')
         """
+        if isinstance(self.default, bool):
+            return "true | false"
         if any(isinstance(value, str) for value in self.range):
             return " | ".join(self.range)
         return " - ".join(f"{value:f}".rstrip("0").rstrip(".") for value in self.range)
