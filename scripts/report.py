@@ -1,8 +1,8 @@
 """Many runs at a glance: `python scripts/report.py runs=multirun/2026-11-21_11-42-54`.
 
 Takes the folder of a sweep, or any folders with runs below them (`runs=a,b`). Runs that differ by their seeds alone
-make a row: mean and 95 % confidence interval over the seeds, and stars where a difference from the baseline was
-tested and held. Writes report.html (one page, nothing to fetch), table.csv, table.md, table.tex and pictures. Of a
+make a row: mean ± half a 95 % interval over the seeds, and stars where a difference from the baseline was tested
+and held. Writes report.html (one page, nothing to fetch), table.csv, table.md, table.tex and pictures. Of a
 single run, its own page and plots are made anew.
 
     --out DIR              where to; report/ in the first folder unless told otherwise
@@ -23,7 +23,8 @@ from alignlab.report.formats import as_csv, as_latex, as_markdown
 from alignlab.report.page import runs_page, write_report
 from alignlab.report.table import make_table
 from alignlab.runs.folder import RunFolder
-from alignlab.runs.groups import find_runs, grouped, metrics_of
+from alignlab.runs.record import find_runs
+from alignlab.runs.setting import finished_settings, metrics_of
 
 SHOWN_METRICS = 5
 """What fits a terminal; the files have all."""
@@ -55,13 +56,13 @@ def report(chosen: argparse.Namespace) -> None:
         write_report(RunFolder(folders[0]))
         print(f"written: {folders[0] / 'report.html'}")
         return
-    groups = grouped(runs)
+    settings = finished_settings(runs)
     metrics = [name for name in chosen.metrics.split(",") if name]
     compared = {"baseline": chosen.baseline, "test": chosen.test}
-    table = make_table(groups, metrics=metrics, **compared)
-    every = make_table(groups, metrics=metrics or list(metrics_of(groups)), **compared)
+    table = make_table(settings, metrics=metrics, **compared)
+    every = make_table(settings, metrics=metrics or list(metrics_of(settings)), **compared)
     out = RunFolder(chosen.out or folders[0] / "report")
-    pictures = compare_plots(groups, out.plots)
+    pictures = compare_plots(settings, out.plots)
     out.write_text("table.csv", as_csv(every))
     out.write_text("table.md", as_markdown(table))
     out.write_text("table.tex", as_latex(table))

@@ -20,9 +20,9 @@ from alignlab.config import resolvers
 from alignlab.config.stage_configs import resolved
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import CONF
+from alignlab.runs.config_keys import changes_no_result, differences
 from alignlab.runs.manifest import environment
 from alignlab.runs.overrides import without_resume
-from alignlab.runs.resume import HARMLESS, differences, within
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
@@ -63,9 +63,7 @@ def require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -
     with initialize_config_dir(str(CONF), version_base=None):
         now = resolved(compose("train", overrides=list(overrides)))
     changed = {
-        key: values
-        for key, values in differences(manifest["config"], now)
-        if not within(key, (*HARMLESS, "resume"))
+        key: values for key, values in differences(manifest["config"], now) if not changes_no_result(key)
     }
     if changed:
         lines = "".join(f"\n  {key}: {then} -> {new}" for key, (then, new) in changed.items())

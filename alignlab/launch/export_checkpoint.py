@@ -9,8 +9,7 @@ from omegaconf import OmegaConf
 from alignlab.config.build import call, with_adapters
 from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.adapters import merge
-from alignlab.runs.card_facts import card
-from alignlab.runs.export import export
+from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.policy_weights import load_policy

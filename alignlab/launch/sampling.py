@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from alignlab.analysis.displacement import Seen
+from alignlab.analysis.displacement import Evidence
 from alignlab.analysis.frontier import Point
 from alignlab.analysis.scored import Scored
 from alignlab.config.build import build_stage
@@ -17,9 +17,7 @@ from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.evaluation.gold import evaluate
 from alignlab.launch.inspect import quiet, rows_of
 from alignlab.launch.scoring import NAMES, SPLITS, Opened, config_of
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass
-from alignlab.metrics.intervals import Estimate
 from alignlab.metrics.refusals import refuses
 from alignlab.passes.token_mass import mass
 from alignlab.policies.causal_lm.model import CausalLM
@@ -29,6 +27,7 @@ from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
 from alignlab.training.spec import on_gpu
+from alignlab.uncertainty import Estimate, share
 
 
 @quiet()
@@ -85,7 +84,7 @@ def _restored(model: Any, file: Path) -> Any:
 
 
 @quiet()
-def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
+def seen(given: Opened, rows: Scored, *, samples: int) -> Evidence:
     """What an analysis of displacement takes: probabilities at chosen responses, and who refuses.
 
     `samples` prompts are answered by reference and policy; 0 draws none. Raises ConfigError without a reference.
@@ -98,7 +97,7 @@ def seen(given: Opened, rows: Scored, *, samples: int) -> Seen:
         _mass(given, policy, what)
         for policy, what in ((given.reference, "reference"), (given.policy, "policy"))
     )
-    return Seen(
+    return Evidence(
         before, after, lambda token: str(given.tokenizer.decode([token])), _refusals(given, rows, samples)
     )
 
@@ -133,7 +132,7 @@ def _refusal(_: str, response: str) -> float:
 
 
 def _share(found: torch.Tensor) -> Estimate:
-    return intervals.share(found, torch.ones_like(found))
+    return share(found.tolist(), [1.0] * len(found))
 
 
 def _text(response: Any) -> str:

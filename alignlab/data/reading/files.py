@@ -1,4 +1,4 @@
-"""Raw rows of local files: jsonl, json, csv, parquet and arrow, gzip included."""
+"""Reads raw rows of local files: jsonl, json, csv, parquet and arrow, gzip included."""
 
 import csv
 import gzip
@@ -15,42 +15,42 @@ from alignlab.data.reading.rows import Origin, RowError
 from alignlab.errors import DataError
 
 Raw = tuple[Origin, dict[str, Any] | RowError]
-"""A row, or what is wrong with it (a broken line does not end the file)."""
+"""A row with its origin, or the error in its place: a broken line does not end the file."""
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
 SPLIT_WORDS: dict[str, list[tuple[str, ...]]] = {
     "train": [("train",)],
     "validation": [("validation", "valid", "val", "dev"), ("eval",), ("test",)],
 }
-"""Words for a split in the names of files, the first choice first."""
+"""The words that name a split in file names, the first choice first."""
 BOOKKEEPING = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
-"""What `datasets` writes beside its data."""
+"""Files that the library `datasets` writes beside its data, which hold no rows."""
 
 
 def data_files(path: str) -> list[Path]:
-    """The data files of a file or folder (searched deeply, hidden folders apart), in sorted order."""
+    """The data files at a path, sorted: the file itself, or all below a folder but hidden ones; DataError for none."""
     root = Path(path).expanduser()
     if not root.exists():
         raise DataError(f"data.path={path}: no such file or folder")
-    found = (
+    candidates = (
         [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and _is_data(p, root))
     )
-    files = [p for p in found if is_data_file(p.name)]
+    files = [p for p in candidates if is_data_file(p.name)]
     if not files:
         raise DataError(f"data.path={path}: no data files there (looked for {', '.join(FORMATS)}, also .gz)")
     return files
 
 
 def is_data_file(name: str) -> bool:
-    """Whether a name ends as those of data files do."""
+    """Whether a file name has an ending of one of the `FORMATS`, gzip included."""
     return _format(Path(name)) in FORMATS
 
 
 def split_files(files: Sequence[Path], split: str, named: str | None = None) -> list[Path]:
-    """Files of a split: those whose name has the split's own name in it, or a common word for it.
+    """The files of a split: those whose path holds the name `named`, or else a common word for the split.
 
-    The name is the path below the folder that all the files share. Test files serve as validation
-    where there are no others.
+    The path is the one below the folder that all files share. Test files serve as validation files where there
+    are no others. The list is empty where no file is of the split.
     """
     shared = Path(os.path.commonpath([p.parent for p in files]))
     own = [(named,)] if named else []
@@ -62,7 +62,7 @@ def split_files(files: Sequence[Path], split: str, named: str | None = None) -> 
 
 
 def read(files: Iterable[Path]) -> Iterator[Raw]:
-    """All rows of the files in order; DataError for a file that cannot be read at all."""
+    """All rows of the files, in order; DataError for a file that cannot be read at all."""
     for file in files:
         try:
             yield from _READERS[_format(file)](file)
@@ -71,23 +71,23 @@ def read(files: Iterable[Path]) -> Iterator[Raw]:
 
 
 def grouped(rows: Iterable[Raw], by: str) -> Iterator[Raw]:
-    """Rows that follow each other with one value in the column `by` as one, {by: value, "rows": [row, ...]}.
+    """Join neighbouring rows with one value in the column `by` into one row {by: value, "rows": [row, ...]}.
 
-    It stands where the first of them stood. Rows without the column, and broken ones, stay single.
+    Its origin is that of the first of them. Rows without the column, and broken ones, stay single.
     """
-    first, held = Origin("", 0), list[dict[str, Any]]()
+    first, group = Origin("", 0), list[dict[str, Any]]()
     for origin, row in rows:
         whole = [row] if isinstance(row, dict) and row.get(by) is not None else []
-        if held and whole and whole[0][by] == held[0][by]:
-            held += whole
+        if group and whole and whole[0][by] == group[0][by]:
+            group += whole
             continue
-        if held:
-            yield first, {by: held[0][by], "rows": held}
-        first, held = origin, whole
+        if group:
+            yield first, {by: group[0][by], "rows": group}
+        first, group = origin, whole
         if not whole:
             yield origin, row
-    if held:
-        yield first, {by: held[0][by], "rows": held}
+    if group:
+        yield first, {by: group[0][by], "rows": group}
 
 
 def _jsonl(file: Path) -> Iterator[Raw]:
@@ -137,7 +137,7 @@ def _begins_with_a_row(file: Path) -> bool:
 
 
 def _csv(file: Path) -> Iterator[Raw]:
-    """Empty cells count as missing."""
+    """The rows of a csv file; empty cells count as missing."""
     with _open(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         try:
