@@ -196,7 +196,7 @@ def takes_a_beta_a_pair(name):
     return beta is not None and beta.annotation is not float
 
 
-@pytest.mark.parametrize("name", filter(takes_a_beta_a_pair, NAMES))
+@pytest.mark.parametrize("name", [name for name in NAMES if takes_a_beta_a_pair(name)])
 def test_beta_may_differ_from_pair_to_pair(name):
     signals = random_pairs()
     betas = torch.linspace(0.2, 0.6, P, dtype=torch.float64)
