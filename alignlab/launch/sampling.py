@@ -37,7 +37,7 @@ def points(run: RunFolder, overrides: Sequence[str], *, split: str = "validation
 
     Raises ConfigError where the run has no reward for samples, and the overrides name none.
     """
-    one_of("--split", split, SPLITS)
+    one_of("split", split, SPLITS)
     config = config_of(run, overrides)
     if not config["evaluation"]["reward"]:
         raise ConfigError(

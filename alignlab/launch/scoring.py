@@ -50,7 +50,7 @@ def opened(overrides: Sequence[str], *, split: str = "validation") -> Opened:
     took none: its start). Without: under the model of the overrides,
     and no reference, unless `reference.path` names another model.
     """
-    one_of("--split", split, SPLITS)
+    one_of("split", split, SPLITS)
     run, others = run_of(overrides)
     stage, load_reference = _of_run(run, others) if run else _of_model(others)
     model, tokenizer = stage.load_model()
