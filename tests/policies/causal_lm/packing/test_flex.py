@@ -17,10 +17,10 @@ from alignlab.policies.causal_lm.packing.blocks import BLOCK, Blocks
 from alignlab.policies.causal_lm.packing.segments import attention
 from alignlab.policies.causal_lm.packing.tiny_copy import Exact, batch_of
 from tests.data.ragged import some_rows, token_rows
+from tests.policies.causal_lm.packing.test_tiles import OPTIONS, dense, states
 from tests.policies.models import FORMS, assert_same, build, gradients_of, policy
 from tests.policies.packs import pack
 from tests.policies.test_exact import ROWS, check, weighted
-from tests.policies.causal_lm.packing.test_tiles import OPTIONS, dense, states
 
 BATCH = collate(token_rows(ROWS), range(len(ROWS)))
 PACKED = [family for family, form in FORMS.items() if form == "segments"]
