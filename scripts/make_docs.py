@@ -4,9 +4,13 @@
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
+
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards
 

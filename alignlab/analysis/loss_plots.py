@@ -30,7 +30,7 @@ def draw(card: Card, objective: Objective, hyper: dict[str, Any], picture: Path)
         else f"log-probability (from {-TOKENS} nats)"
     )
     far = reach(objective, [0.5, -0.5], PAIR)
-    panels(objective, far if what == "log-ratio" else min(far, TOKENS), what, left, right)
+    panels(objective, far if what == "log-ratio" else min(far, float(TOKENS)), what, left, right)
     settings = {h.name: hyper.get(h.name, h.default) for h in card.hyper}
     title = card.name if card.group == "objective" else f"dpo under {card.name}"
     words = ", ".join(f"{key}={as_yaml(value)}" for key, value in settings.items())

@@ -48,7 +48,10 @@ def launch(main: Callable[[], Any]) -> None:
             _end(f"error: cannot make the run folder: {error}. {way}", 1)
         if os.environ.get("HYDRA_FULL_ERROR") != "0":
             raise
-        _end(f"error: {type(error).__name__}: {error} (without HYDRA_FULL_ERROR=0 it is shown where this arose)", 1)
+        _end(
+            f"error: {type(error).__name__}: {error} (without HYDRA_FULL_ERROR=0 it is shown where this arose)",
+            1,
+        )
     finally:
         end_sweep()
 

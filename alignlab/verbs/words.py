@@ -77,7 +77,9 @@ def read(words: Sequence[str], keys: Mapping[str, Key], *, overrides: bool = Fal
 
     `--key value` is read as `key=value`. Raises ConfigError on a word that the verb does not know, with the nearest.
     """
-    bare, others, own = [], [], {name: key.default for name, key in keys.items()}
+    bare: list[str] = []
+    others: list[str] = []
+    own = {name: key.default for name, key in keys.items()}
     for word in _without_dashes(words, keys):
         name, equals, value = word.partition("=")
         if name in keys and equals:

@@ -71,8 +71,15 @@ def test_errors_are_messages(tmp_path):
     with pytest.raises(SystemExit, match="error: frontier needs a run: pass run="):
         main(["analyze", "frontier"])
     with pytest.raises(SystemExit, match="error: displacement needs a reference: pass run="):
-        analyze.main(
-            ["displacement", *MODEL, "data.limit=8", "data.limit_validation=4", f"cache_dir={tmp_path}"]
+        main(
+            [
+                "analyze",
+                "displacement",
+                *MODEL,
+                "data.limit=8",
+                "data.limit_validation=4",
+                f"cache_dir={tmp_path}",
+            ]
         )
     with pytest.raises(SystemExit, match="error: objective 'tdpo1' takes"):
         main(["analyze", "toy3d", "objective=tdpo1"])

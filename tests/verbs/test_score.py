@@ -130,8 +130,9 @@ def test_of_a_stage_the_reference_is_its_own_start_or_that_of_the_run(tmp_path):
 @needs_data
 def test_real_data_under_a_real_model(tmp_path, capsys):
     path = DATA / "ultrafeedback_binarized"
-    score.main(
+    main(
         [
+            "score",
             "model=local",
             f"model.path={STORIES}",
             "data=ultrafeedback_binarized",
