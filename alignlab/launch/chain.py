@@ -143,7 +143,7 @@ def _report(folder: RunFolder, *, drawn: bool) -> None:
         log_results(folder, write_report(folder) if drawn else [])
         log_samples(folder)
     except Exception:
-        log.warning("no report: python scripts/report.py runs=%s makes it anew", folder.path, exc_info=True)
+        log.warning("no report: alignlab report runs=%s makes it anew", folder.path, exc_info=True)
 
 
 def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:

@@ -1,4 +1,4 @@
-"""A dataset under the policy of a run, or under a model alone: what scripts/score.py and analyze.py begin with."""
+"""A dataset under the policy of a run, or under a model alone: what `alignlab score` and `alignlab analyze` begin with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
