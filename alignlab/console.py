@@ -43,6 +43,21 @@ def tracked(what: str, total: int) -> Iterator[Callable[[int], None]]:
         log.info("%s: %d in %.1f s", what, total, seconds)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress and no reports of the libraries meanwhile: for a command that prints its own."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    ours = logging.getLogger("alignlab")
+    level = ours.level
+    ours.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+
+
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output; columns after the first are right-aligned."""
     table = Table(title=title, title_justify="left")

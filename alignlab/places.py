@@ -26,3 +26,8 @@ def train_command(package: Path = PACKAGE) -> list[str]:
     The code that runs is that of `package`, this very one or a copy of it, whatever else is installed.
     """
     return [sys.executable, "-P", str(package / "__main__.py"), "train"]
+
+
+def choices(group: str) -> list[str]:
+    """The names in a config group: the stems of its yaml files; none where there is no such group."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from alignlab.objective.load import build_objective, choices
+from alignlab.objective.load import build_objective
+from alignlab.places import choices
 from tests.config.compose import composed, problem
 from tests.repository import ROOT
 

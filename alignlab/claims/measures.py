@@ -9,19 +9,19 @@ from pathlib import Path
 
 import torch
 
-from alignlab.config.build import build_stage
-from alignlab.data.encoding.tokenize import Encoder
+from alignlab.analysis.examined import examine, scored
+from alignlab.analysis.samples import points
+from alignlab.config.stage_of import run_config, stage_of_run, stage_to_score
+from alignlab.console import quiet
 from alignlab.data.transforms.reward_augmented import stated
-from alignlab.launch.finished_run import config_of, evaluated, start_of
-from alignlab.launch.inspect import quiet, rows_of
-from alignlab.launch.sampling import points
-from alignlab.launch.scoring import NAMES, opened, scored
+from alignlab.launch.finished_run import evaluated, start_of
 from alignlab.metrics.lengths import rank_correlation
 from alignlab.metrics.ranking import flips, idealized_wins
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.runs.extrapolation import extrapolate
 from alignlab.runs.folder import RunFolder
 from alignlab.training.gold import measure
+from alignlab.training.opened import first_prompts, open_rows
 from alignlab.types import Message
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -43,21 +43,18 @@ def goal_sweep(run: RunFolder) -> dict[str, float]:
 
     Nothing of a run that was not trained on scores.
     """
-    config = config_of(run)
-    step = config["pipeline"].get("reward_augmented")
+    step = run_config(run)["pipeline"].get("reward_augmented")
     if step is None:
         return {}
-    stage = build_stage(config, run, NAMES)
+    stage = stage_of_run(run)
     assert stage.gold is not None
-    start, tokenizer = stage.load_model()
-    splits, _ = rows_of(stage, start, tokenizer)
-    rows, model = splits.validation, load(path=str(run.model))[0]
-    asked = [rows.messages(i) for i in range(min(stage.gold.prompts, len(rows)))]
+    opened, model = open_rows(stage), load(path=str(run.model))[0]
+    asked = first_prompts(opened.splits.validation, stage.gold.prompts)
     low, high = (int(end) for end in step["scale"])
     found = {}
     for goal in range(low, high + 1):
         text = stated(step["template"], float(goal), (float(low), float(high)))
-        report = measure(stage.gold, model, None, Encoder(tokenizer), [_goal(one, text) for one in asked])
+        report = measure(stage.gold, model, None, opened.encoder, [_goal(one, text) for one in asked])
         found[goal] = report.metrics["reward"]
     told = {f"goal/{goal}": reward for goal, reward in found.items()}
     goals, rewards = (torch.tensor([*side], dtype=torch.float64) for side in (found, found.values()))
@@ -83,7 +80,7 @@ def expo_curve(run: RunFolder) -> dict[str, float]:
 
 def reward_path(run: RunFolder) -> dict[str, float]:
     """Gold reward over the checkpoints kept: its peak, the KL at which that is, and the fall from there to the end."""
-    path = [(point.metrics["reward"], point.metrics["kl"]) for point in points(run, [])]
+    path = [(point.metrics["reward"], point.metrics["kl"]) for point in points(stage_of_run(run), run)]
     peak, kl = max(path)
     told = {f"path/{place}": reward for place, (reward, _) in enumerate(path)}
     return told | {"peak/reward": peak, "peak/kl": kl, "peak/fall": peak - path[-1][0]}
@@ -94,11 +91,10 @@ def ranking(run: RunFolder) -> dict[str, float]:
 
     The optimum is that of the objective's own beta, with raters that agree.
     """
-    given = opened([f"run={run.path}", "reference=precomputed"])
-    rows = scored(given)
+    rows = scored(examine(stage_to_score([f"run={run.path}", "reference=precomputed"])))
     assert rows.ref_logps is not None
     before, after = (rows.gaps(values, every=True) for values in (rows.ref_logps, rows.logps))
-    beta = float(config_of(run)["objective"]["loss"]["beta"])
+    beta = float(run_config(run)["objective"]["loss"]["beta"])
     mended, _ = flips(before, after)
     wrong = (before < 0).double().sum().clamp(min=1)
     return {

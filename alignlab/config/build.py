@@ -1,5 +1,6 @@
 """From a composed config to the parts of a run. Objects are made here, in Python, and nowhere else."""
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -7,29 +8,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
 from alignlab.config.mixture import parts_of, weights_of
+from alignlab.config.nodes import STEP_NAMES, WARMUP_NAME
+from alignlab.config.stage_configs import loader_of
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
-from alignlab.policies.causal_lm import pretrained
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
+from alignlab.settings import Config
 from alignlab.targets import locate
-from alignlab.training.loggers.csv_log import CsvLog
+from alignlab.training.loggers.csv_log import make_csv
 from alignlab.training.loggers.guarded import guarded
-from alignlab.training.optim import auto_lr, groups, schedule
-from alignlab.training.spec import CheckpointSpec, GoldSpec, MovingSpec, ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.loggers.tracked_run import TrackedRun
+from alignlab.training.optim import auto_lr, groups
+from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, TrainerSpec
+from alignlab.training.spec import ReferenceSpec, Stage
 from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine
 
 log = logging.getLogger(__name__)
-
-Config = Mapping[str, Any]
-"""A composed and resolved config as plain dicts and lists."""
-KEPT = ("dtype", "attn_implementation", "trust_remote_code")
-"""Settings of a model's loader that hold for every model of the run."""
 
 
 def call(node: Config, path: str) -> Any:
@@ -52,7 +52,7 @@ def build_stage(
         objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
         data=build_data(config),
         load_model=load_model,
-        packing=config["model"]["packing"],
+        make_policy=partial(CausalLM, packing=config["model"]["packing"]),
         load_initial=None if initial is None else call(initial["loader"], "model.loader"),
         reference=build_reference(config, load_start, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
@@ -146,43 +146,44 @@ def build_reference(config: Config, load_start: LoadModel, initial: Config | Non
     )
 
 
-def loader_of(model: Config, path: str) -> Config:
-    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
-    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
-    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
-
-
 def make_optimizer(
     optimizer: Config, scheduler: Config, policy: nn.Module, steps: int, count: int
 ) -> tuple[Any, Any]:
-    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their `count` over all ranks."""
+    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their `count` over all ranks.
+
+    A schedule is given the number of `steps` under whichever name it takes it (`STEP_NAMES`).
+    """
     settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
     lr = auto_lr(count) if optimizer["lr"] == "auto" else float(optimizer["lr"])
     log.info(
         "optimizer: %s, lr %.3g, %s parameters", optimizer["_target_"].rpartition(".")[2], lr, f"{count:,}"
     )
     made = locate(optimizer["_target_"], "optimizer")(groups(policy), lr=lr, **settings)
-    return made, schedule(made, name=scheduler["name"], warmup_ratio=scheduler["warmup_ratio"], steps=steps)
+    offered: dict[str, Any] = dict.fromkeys(STEP_NAMES, steps)
+    if WARMUP_NAME not in scheduler and "warmup_ratio" in scheduler:
+        offered[WARMUP_NAME] = round(scheduler["warmup_ratio"] * steps)
+    return made, offering(scheduler, "scheduler", offered)(made)
 
 
 def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) -> Sequence[Any]:
     """csv always, and what else was chosen. One that fails is left out."""
-    loggers = guarded("csv", lambda: CsvLog(folder.metrics))
-    if "tensorboard" in config["logger"]:
-        from alignlab.training.loggers.tensorboard_log import FOLDER, TensorBoardLog
+    tracked = {"tracked_run": TrackedRun(folder, config, names["name"], names["group"])}
+    nodes = {"csv": {"_target_": f"{make_csv.__module__}.{make_csv.__name__}"}, **config["logger"]}
+    made = (guarded(name, offering(node, f"logger.{name}", tracked)) for name, node in nodes.items())
+    return [logger for loggers in made for logger in loggers]
 
-        told = yaml.safe_dump(dict(config), sort_keys=False)
-        loggers += guarded("tensorboard", lambda: TensorBoardLog(folder.path / FOLDER, told))
-    if "wandb" in config["logger"]:
-        from alignlab.training.loggers.wandb_log import make_wandb
 
-        settings = dict(config["logger"]["wandb"])
-        settings["group"] = settings["group"] or names["group"] or None
-        settings["tags"] = [
-            *settings["tags"],
-            config["objective"]["name"],
-            config["data"]["name"],
-            *config["regularizers"],
-        ]
-        loggers += guarded("wandb", lambda: make_wandb(folder, config, name=names["name"], **settings))
-    return loggers
+def offering(node: Config, path: str, offered: Mapping[str, Any]) -> Any:
+    """The function that a node names, bound to the node's keys and to what it takes of what the program offers.
+
+    Offered are parameters that the node does not set and that have no default, or null.
+    """
+    function = locate(node["_target_"], path)
+    parameters = inspect.signature(function).parameters
+    wanted = {
+        name: value
+        for name, value in offered.items()
+        if name in parameters and parameters[name].default in (inspect.Parameter.empty, None)
+    }
+    own = {key: value for key, value in node.items() if key in parameters or key != "warmup_ratio"}
+    return call({**wanted, **own}, path)

@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from alignlab import ranks
 from alignlab.config.build import build_stage, call
-from alignlab.config.schema import Config
 from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
 from alignlab.policies.causal_lm.adapters import merge
@@ -21,6 +20,7 @@ from alignlab.report.page import write_report
 from alignlab.runs.card_facts import card
 from alignlab.runs.export import export
 from alignlab.runs.folder import RunFolder
+from alignlab.settings import Config
 from alignlab.training.loggers.tensorboard_log import log_samples
 from alignlab.training.loggers.wandb_log import finish_wandb, log_results
 from alignlab.training.spec import Result

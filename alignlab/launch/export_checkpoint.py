@@ -1,12 +1,11 @@
 """A checkpoint of a run as a plain Hugging Face folder."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from alignlab.config.build import call, with_adapters
+from alignlab.config.stage_of import run_config
 from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.adapters import merge
 from alignlab.runs.card_facts import card
@@ -22,7 +21,7 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
     One process on a CPU is enough, whatever the run was trained on. Raises ConfigError where the run has no such
     checkpoint, RunError where it is damaged.
     """
-    config = _config(run)
+    config = run_config(run)
     checkpoint = checkpoint_of(run, which)
     model, tokenizer = with_adapters(call(config["model"]["loader"], "model.loader"), config["peft"])()
     if config["trainer"]["precision"] == "bf16-true":
@@ -44,11 +43,3 @@ def checkpoint_of(run: RunFolder, which: str) -> Path:
         raise ConfigError(f"{run.path} has several stages, each with its checkpoints: {names}")
     there = ", ".join(file.name for file in sorted(run.checkpoints.glob("*.ckpt"))) or "none"
     raise ConfigError(f"checkpoint={which}: no {named}; in {run.checkpoints}: {there}")
-
-
-def _config(run: RunFolder) -> dict[str, Any]:
-    file = run.path / "config.yaml"
-    if not file.is_file():
-        raise ConfigError(f"run={run.path}: no run folder (it has no config.yaml)")
-    config: Any = OmegaConf.to_container(OmegaConf.load(file))
-    return config

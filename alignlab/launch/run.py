@@ -14,7 +14,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alignlab import ranks
-from alignlab.config.schema import Config
 from alignlab.config.stage_configs import Planned, composed, planned, resolved
 from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
 from alignlab.launch.logs import log_to, quiet_libraries
@@ -24,6 +23,7 @@ from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import quoted
 from alignlab.runs.results import target_of
 from alignlab.runs.resume import ABSENT, differences, require_same
+from alignlab.settings import Config
 from alignlab.training.stop import Stopped
 from alignlab.training.strategies.launch import started
 

@@ -14,9 +14,8 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from alignlab.config.check import mistakes
 from alignlab.config.resolvers import unused
-from alignlab.config.schema import misfits
-from alignlab.config.signatures import misused_targets
 from alignlab.config.stage_configs import resolved
 from alignlab.errors import ConfigError, RunError
 from alignlab.launch import jobs, sbatch, slurm, snapshot
@@ -96,7 +95,7 @@ class Sweep:
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(folder)
         task = resolved(_without_hydra(config))
-        if problems := [*misfits(task), *misused_targets(task)]:
+        if problems := list(mistakes(task)):
             raise ConfigError(f"job {number} ({' '.join(overrides)}) cannot run: " + "; ".join(problems))
         return config
 

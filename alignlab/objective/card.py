@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.objective.load import build_term, choices, load_objective, read_choice
+from alignlab.objective.load import build_term, load_objective, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.term import Term
-from alignlab.places import CONF
+from alignlab.places import CONF, choices
 from alignlab.targets import locate
 
 GROUPS = ("objective", "regularizers", "modifiers")

@@ -10,7 +10,7 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.objective.inputs import blank
 from alignlab.objective.objective import Objective
 from alignlab.objective.term import Term, make_term
-from alignlab.places import CONF
+from alignlab.places import CONF, choices
 from alignlab.signals import BASE, LOSS
 from alignlab.targets import locate
 
@@ -98,12 +98,6 @@ def build_term(name: str, node: Node, path: str) -> Term:
     target = locate(hyper.pop("_target_"), f"{path}._target_")
     weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
     return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
-
-
-def choices(group: str) -> list[str]:
-    """The names in a config group: the stems of its yaml files."""
-    folder = CONF / group
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:

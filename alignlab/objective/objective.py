@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,12 +14,12 @@ from alignlab.objective.implicit_reward import ImplicitReward, reward_of
 from alignlab.objective.inputs import Sizes, blank, check_given, sizes_of
 from alignlab.objective.modified import modified
 from alignlab.objective.pair_selection import select
+from alignlab.objective.settings import Form, Reduction
 from alignlab.objective.term import Term
 from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names
 from alignlab.types import Outcome, Part
 
-REDUCTIONS = ("mean", "sum")
-FORMS = ("lists", "pairs", "single")
+REDUCTIONS, FORMS = get_args(Reduction), get_args(Form)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from alignlab.config.schema import Config, misfits
-from alignlab.config.signatures import misused_targets
+from alignlab.config.check import mistakes
 from alignlab.config.stage_configs import combined
+from alignlab.config.stage_of import train_config
+from alignlab.console import quiet
 from alignlab.errors import ConfigError, one_of
-from alignlab.launch.inspect import composed, quiet
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
 from alignlab.passes.reference_mode import resolve_mode
@@ -21,6 +21,7 @@ from alignlab.planner.shapes import config_at, shape
 from alignlab.planner.subject import elements, growth_of, place_of, stored, subject_of
 from alignlab.planner.traced import Pass
 from alignlab.policies.causal_lm.head import AGAINST, ALONE
+from alignlab.settings import Config
 from alignlab.targets import locate
 
 MOST_LISTS = 10**5
@@ -95,8 +96,8 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
 
     Raises one ConfigError for all that is wrong with the overrides, and for a model that is not there.
     """
-    config = composed(overrides)
-    if problems := [*misfits(config), *misused_targets(config)]:
+    config = train_config(overrides)
+    if problems := list(mistakes(config)):
         raise ConfigError("\n".join(problems))
     trainer, strategy = config["trainer"], strategy_of(config)
     spread = spread_of(config)

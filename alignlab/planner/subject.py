@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from alignlab.config.schema import Config
 from alignlab.errors import ConfigError
 from alignlab.planner.growth import Growth, Lists, growth
 from alignlab.planner.memory import Elements
 from alignlab.planner.traced import Pass
 from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.decoder import layers_of
+from alignlab.settings import Config
 
 
 @dataclass(frozen=True)

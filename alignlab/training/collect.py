@@ -8,40 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import ranks
-from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import load_examples
-from alignlab.data.reading.examples import Report
 from alignlab.data.sources import local
 from alignlab.data.spec import SPLITS, DataSpec
 from alignlab.errors import DataError
 from alignlab.runs.folder import RunFolder
-from alignlab.training.rows import Splits, check_lists, tokenize
-from alignlab.training.spec import Stage
+from alignlab.training.opened import Opened, first_prompts
+from alignlab.training.rows import check_lists, tokenize
 
 log = logging.getLogger(__name__)
 
 
-def collected(
-    stage: Stage, folder: RunFolder, splits: Splits, encoder: Encoder, model: Any, report: Report
-) -> Splits:
-    """The rows that `stage.collect` makes of the prompts of both splits; the account of them joins `report`.
+def collected(opened: Opened, folder: RunFolder) -> Opened:
+    """The stage with the rows that `stage.collect` makes of the prompts of both splits; their account joins its own.
 
     It is called once a split, `collect(model, tokenizer, prompts, split=..., seed=...)`, and gives
     examples, which are kept in `collected/<split>.jsonl` of the stage's folder: a resumed stage reads
     these. Raises DataError where it gives none.
     """
-    for split in SPLITS:
-        file = folder.path / "collected" / f"{split}.jsonl"
-        if folder.writes and not file.is_file():
-            _collect(stage, folder, split, getattr(splits, split), encoder.tokenizer, model)
-    ranks.barrier()
-    data = read_back(stage.data, folder.path / "collected")
-    examples = load_examples(data, stage.cache_dir)
-    check_lists(stage.objective, examples, data)
-    made = tokenize(stage, examples, encoder, model)
+    with opened.clock.timed("reference"), opened.place.autocast():
+        for split in SPLITS:
+            file = folder.path / "collected" / f"{split}.jsonl"
+            if folder.writes and not file.is_file():
+                _collect(opened, folder, split)
+        ranks.barrier()
+        stage = replace(opened.stage, data=read_back(opened.stage.data, folder.path / "collected"))
+        examples = load_examples(stage.data, stage.cache_dir)
+        check_lists(stage.objective, examples, stage.data)
+        splits = tokenize(stage, examples, opened.encoder, opened.model)
     told = examples.report.to_json()
-    report.add({**told, "steps": {f"collected, {name}": counts for name, counts in told["steps"].items()}})
-    return made
+    steps = {f"collected, {name}": counts for name, counts in told["steps"].items()}
+    opened.report.add({**told, "steps": steps})
+    return replace(opened, splits=splits)
 
 
 def read_back(data: DataSpec, folder: Path) -> DataSpec:
@@ -51,12 +49,13 @@ def read_back(data: DataSpec, folder: Path) -> DataSpec:
     )
 
 
-def _collect(stage: Stage, folder: RunFolder, split: str, rows: Any, tokenizer: Any, model: Any) -> None:
+def _collect(opened: Opened, folder: RunFolder, split: str) -> None:
+    stage, rows = opened.stage, getattr(opened.splits, split)
     assert stage.collect is not None
-    prompts = [rows.messages(i) for i in range(len(rows))]
-    model.eval()
-    made = stage.collect(model, tokenizer, prompts, split=split, seed=stage.seed)
-    lines: list[Mapping[str, Any]] = [asdict(example) for example in made]
+    prompts = first_prompts(rows, len(rows))
+    opened.model.eval()
+    examples = stage.collect(opened.model, opened.tokenizer, prompts, split=split, seed=stage.seed)
+    lines: list[Mapping[str, Any]] = [asdict(example) for example in examples]
     if not lines:
         raise DataError(
             f"recipe.collect gave no examples for the {len(prompts)} {split} prompts of {folder.path.name}"

@@ -7,7 +7,6 @@ import lightning as L
 import torch
 
 from alignlab.data.batching.batches import Step, StepLoader
-from alignlab.data.encoding.token_rows import TokenRows
 
 
 class Sealed:
@@ -46,15 +45,15 @@ class SealedSteps:
 
 
 class PreferenceData(L.LightningDataModule):
-    """Optimizer steps over tokenized rows; on resume the loader starts at the step of the checkpoint."""
+    """The optimizer steps of a loader; on resume they start at the step of the checkpoint."""
 
-    def __init__(self, rows: TokenRows, *, steps: int, **order: Any) -> None:
+    def __init__(self, loader: StepLoader) -> None:
         super().__init__()
-        self.rows, self.steps, self.order, self.start = rows, steps, order, 0
+        self.loader = loader
 
     def train_dataloader(self) -> SealedSteps:
         """The steps still to do."""
-        return SealedSteps(StepLoader(self.rows, steps=self.steps, start=self.start, **self.order))
+        return SealedSteps(self.loader)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the checkpoint is."""
@@ -62,4 +61,4 @@ class PreferenceData(L.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.start = state_dict["step"]
+        self.loader = self.loader.over(self.loader.rows, start=state_dict["step"])

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.evaluation.gold import GoldReport, evaluate, win_rate
-from alignlab.training.spec import GoldSpec
+from alignlab.training.settings import GoldSpec
+from alignlab.training.spec import Stage
 from alignlab.types import Message
 
 
@@ -23,6 +26,11 @@ def measure(
         samples_per_prompt=spec.samples_per_prompt,
         max_new_tokens=spec.max_new_tokens,
     )
+
+
+def initial_model(stage: Stage, device: torch.device) -> Any | None:
+    """The model that the run began with, where this stage begins with another."""
+    return None if stage.load_initial is None else stage.load_initial()[0].to(device)
 
 
 def against(report: GoldReport | None, base: GoldReport | None) -> dict[str, float]:

@@ -15,7 +15,7 @@ from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.objective import Objective
-from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.across_ranks import across_ranks
 from alignlab.training.datamodule import Sealed
@@ -47,7 +47,7 @@ class PreferenceModule(L.LightningModule):
 
     def __init__(
         self,
-        policy: CausalLM,
+        policy: Policy,
         objective: Objective,
         make_optimizer: MakeOptimizer,
         *,

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from alignlab.settings import Share
 from alignlab.training.strategies.shares import is_spread
 
 
@@ -30,7 +31,7 @@ def groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": part} for part in parts if part]
 
 
-def schedule(optimizer: Optimizer, *, name: str, warmup_ratio: float, steps: int) -> Any:
+def schedule(optimizer: Optimizer, *, name: str, warmup_ratio: Share, steps: int) -> Any:
     """A transformers schedule (linear, cosine, constant_with_warmup, ...) over `steps` steps."""
     from transformers import get_scheduler
 

@@ -15,8 +15,8 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.passes.reference import cached_signals
 from alignlab.passes.reference_mode import CACHEABLE, resolve_mode
 from alignlab.policies.causal_lm.adapters import WithoutAdapter, has_adapter
-from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.signals import Encoder as Reference
+from alignlab.policies.policy import Policy
 from alignlab.training.rows import Splits
 from alignlab.training.spec import LoadModel, Stage
 from alignlab.training.strategies.frozen import shard_frozen
@@ -27,16 +27,16 @@ References = tuple[Reference | None, Reference | None]
 log = logging.getLogger(__name__)
 
 
-def frozen(stage: Stage, load: LoadModel, device: torch.device) -> CausalLM:
+def frozen(stage: Stage, load: LoadModel, device: torch.device) -> Policy:
     """A model that only scores, on the device; spread over the ranks as the config says, or as the policy will be."""
     with ranks.main_first():
-        model = CausalLM(load()[0], packing=stage.packing).eval().requires_grad_(False)
+        model = stage.make_policy(load()[0]).eval().requires_grad_(False)
     shard = stage.engine.shards if stage.reference.shard is None else stage.reference.shard
     return shard_frozen(model, device) if shard and ranks.world() > 1 else model.to(device)
 
 
 def attach_reference(
-    stage: Stage, policy: CausalLM, splits: Splits, loader: StepLoader, device: torch.device
+    stage: Stage, policy: Policy, splits: Splits, loader: StepLoader, device: torch.device
 ) -> tuple[str, References, Splits]:
     """(mode, live references if any, rows with cached scores if precomputed).
 
@@ -73,7 +73,7 @@ def attach_reference(
 
 def _scored(
     stage: Stage,
-    scorer: CausalLM,
+    scorer: Policy,
     splits: Splits,
     loader: StepLoader,
     names: Sequence[str],

@@ -93,12 +93,6 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     return Splits(made["train"], made["validation"], keys)
 
 
-def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
-    """Validation rows of a run: no more lists than it trains on, so that a short run stays short."""
-    most = loader.steps * loader.lists_per_step
-    return validation if len(validation) <= most else validation.take(range(most))
-
-
 def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:
     """What the batches of this objective carry beside their lists."""
     wanted = objective.signals

@@ -1,10 +1,8 @@
-"""Run one stage: rows, reference, training, evaluation."""
+"""Run one stage: open it, fit it, close it."""
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -12,10 +10,8 @@ from torch import nn
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
-from alignlab.data.encoding.tokenize import Encoder
-from alignlab.data.load import load_examples
+from alignlab.evaluation.gold import GoldReport
 from alignlab.policies.causal_lm.decoder import recompute
-from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.checkpoint import Checkpoint
@@ -26,108 +22,77 @@ from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.collect import collected
 from alignlab.training.datamodule import PreferenceData
-from alignlab.training.gold import against, measure, side_by_side
+from alignlab.training.gold import against, initial_model, measure, side_by_side
 from alignlab.training.loggers.csv_log import Rewind
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
+from alignlab.training.opened import Clock, Place, Prepared, first_prompts, load, place, prepare, read
 from alignlab.training.optim import trainable
 from alignlab.training.rails import Finite
-from alignlab.training.references import attach_reference, reference_margin
-from alignlab.training.rows import (
-    affordable,
-    check_lists,
-    extras_for,
-    feature_sizes,
-    first_ids,
-    tokenize,
-    with_rationales,
-)
-from alignlab.training.setup import (
-    make_trainer,
-    order_of,
-    skips,
-    start_tolerance,
-    stop_ids,
-    title,
-    validation_interval,
-)
+from alignlab.training.references import reference_margin
+from alignlab.training.rows import check_lists, first_ids
 from alignlab.training.spec import Result, Stage
 from alignlab.training.stop import Listener
-from alignlab.training.token_steps import selected
+from alignlab.training.trainer import make_trainer, precision_of
 
 log = logging.getLogger(__name__)
 
+TOLERANCE = {"32-true": 1e-3, "64-true": 1e-6}
+"""How far the first loss may be from its value at zero log-ratios; 0.05 in lower precision."""
+
+VALIDATIONS = 4
+"""Validations of a run, the one at the start apart, where no interval is set."""
+
 
 def run_stage(stage: Stage, folder: RunFolder) -> Result:
-    """Train one stage; goes on from the folder's last checkpoint if there is one."""
-    seconds: dict[str, float] = {}
+    """Train one stage; it continues from the folder's last checkpoint if there is one."""
     L.seed_everything(stage.seed, verbose=False)
-    with _timed(seconds, "data"):
-        examples = load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
-        check_lists(stage.objective, examples, stage.data)
-    with _timed(seconds, "model"), ranks.main_first():
-        model, tokenizer = stage.load_model()
-        policy, encoder = CausalLM(model, packing=stage.packing), Encoder(tokenizer, stop_ids(model))
-    with _timed(seconds, "tokenize"):
-        splits = tokenize(stage, examples, encoder, model)
     checkpoints = Checkpoints(
         folder.checkpoints, keep=stage.checkpoint.keep, background=stage.checkpoint.background
     )
+    ready, trainer = _open(stage, folder, checkpoints)
+    before = _sampled_before(ready)
+    fitted = _fit(ready, trainer, folder, checkpoints)
+    return _close(ready, trainer, fitted, before)
+
+
+def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Prepared, L.Trainer]:
+    """Rows, policy, references and loader of the stage, at the place where its trainer trains."""
+    clock = Clock()
+    examples = read(stage, clock)
+    check_lists(stage.objective, examples, stage.data)
+    opened = load(stage, examples, clock)
     trainer = make_trainer(stage, folder, checkpoints)
-    device = trainer.strategy.root_device
-    trainer.precision_plugin.convert_module(policy)
-    if not stage.engine.shards:
-        policy.to(device)
-    with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
-        splits, ordered = selected(stage, policy, splits, examples, device)
-        if stage.on_rows:
-            stage.on_rows(splits.train.ids)
-        if stage.collect:
-            splits = collected(stage, folder, splits, encoder, model, examples.report)
-    for line in examples.report.lines():
+    opened = place(opened, Place.of(trainer, spreads=stage.engine.shards))
+    if stage.on_rows:
+        stage.on_rows(opened.splits.train.ids)
+    if stage.collect:
+        opened = collected(opened, folder)
+    for line in opened.report.lines():
         log.info("%s", line)
-    folder.write_lines("dropped_rows.jsonl", examples.report.dropped)
+    folder.write_lines("dropped_rows.jsonl", opened.report.dropped)
+    ready = prepare(opened, epochs=stage.trainer.max_epochs, steps=stage.trainer.max_steps)
+    trainer.fit_loop.epoch_loop.max_steps = ready.loader.steps
+    return ready, trainer
 
-    stage.objective.bind(feature_sizes(model))
-    extras = extras_for(stage.objective, stage.data, tokenizer, model)
-    order = {**order_of(stage, ordered=ordered), "packed": policy.packed, "extras": extras}
-    steps = stage.trainer.max_steps or stage.trainer.max_epochs * len(StepLoader(splits.train, **order))
-    loader = StepLoader(splits.train, steps=steps, **order)
-    splits = replace(splits, validation=affordable(splits.validation, loader))
-    trainer.fit_loop.epoch_loop.max_steps = steps
-    with _timed(seconds, "reference"), trainer.precision_plugin.forward_context():
-        mode, references, splits = attach_reference(stage, policy, splits, loader, device)
-    for reference in references:
-        if isinstance(reference, CausalLM):
-            trainer.precision_plugin.convert_module(reference)
 
-    prompts = [splits.validation.messages(i) for i in range(min(_prompts(stage), len(splits.validation)))]
-    before = after = None
-    with _timed(seconds, "evaluation"):
-        if stage.gold and ranks.main():
-            before = measure(stage.gold, model, _initial(stage, model), encoder, prompts)
+@dataclass(frozen=True)
+class _Fitted:
+    """What is left of the fitting, for the result of the stage."""
 
-    if stage.trainer.gradient_checkpointing:
-        recompute(model)
-    learning = nn.ModuleList([policy, *stage.objective.modules.values()])
-    count = sum(parameter.numel() for parameter in trainable(learning))
-    module = PreferenceModule(
-        policy,
-        stage.objective,
-        lambda trained: stage.make_optimizer(trained, steps, count),
-        steps=steps,
-        engine=stage.engine,
-        scorer=stage.engine.place(Scorer(policy), device, trainer.precision),
-        references=references,
-        gradient_clip_val=stage.trainer.gradient_clip_val,
-        start_tolerance=start_tolerance(stage),
-        finite=Finite(folder.nonfinite(ranks.rank()), skips=skips(stage)),
-        reference_is_start=stage.reference.is_start and stage.reference.moving.update == "none",
-    )
-    listener = Listener()
+    module: PreferenceModule
+    validation: Validation
+    stopped_by: int | None
+    """The signal that ended it early."""
+
+
+def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Checkpoints) -> _Fitted:
+    """Train from the last checkpoint, or from the start, to the last step, or until the run is asked to stop."""
+    stage, listener = ready.opened.stage, Listener()
+    module = _module(ready, trainer, folder)
     validation = Validation(
-        StepLoader(splits.validation, **{**order, "shuffle": False}),
-        validation_interval(stage, loader, len(splits.validation)),
+        ready.validation,
+        validation_interval(stage, ready.loader, len(ready.opened.splits.validation)),
         listener=listener,
         starts_as_reference=stage.reference.is_start,
         reliability=folder.path / "reliability.jsonl",
@@ -135,57 +100,92 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
     checkpoint = Checkpoint(
         checkpoints, stage.checkpoint, validation, listener, lambda step: folder.update_summary(steps=step)
     )
-    progress = TrainingProgress(stage.progress_every, title(folder))
-    budget = stage.data.microbatch_tokens
-    probe = MemoryProbe(loader.largest(), budget)
-    callbacks: list[L.Callback] = [
-        Rewind(),
-        probe,
-        validation,
-        *following(stage.reference.moving, references[0], policy),
-        checkpoint,
-        progress,
-    ]
-    if stage.step_log:
-        steps_told = StepLog(stage.step_log)
-        steps_told.reference_pass(seconds["reference"])
-        callbacks = [steps_told, *callbacks, steps_told.others_done]
-    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-    data = PreferenceData(splits.train, steps=steps, **order)
+    trainer.callbacks.extend(_callbacks(ready, folder, validation, checkpoint))  # type: ignore[attr-defined]
     resume = ranks.broadcast(checkpoints.newest() if ranks.main() else None)
-    log.info("training: %d lists, %d steps", len(splits.train), steps)
+    log.info("training: %d lists, %d steps", len(ready.opened.splits.train), ready.loader.steps)
     if resume:
         log.info("resuming from %s", resume)
-    with _timed(seconds, "train"), memory_told(budget):
-        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    with ready.opened.clock.timed("train"), memory_told(stage.data.microbatch_tokens):
+        trainer.fit(module, PreferenceData(ready.loader), ckpt_path=resume, weights_only=True)
+    return _Fitted(module, validation, listener.asked)
 
-    finished = listener.asked is None
+
+def _module(ready: Prepared, trainer: L.Trainer, folder: RunFolder) -> PreferenceModule:
+    """The module that trains the opened policy, which is placed on its device, or spread over the ranks, here."""
+    opened, stage, steps = ready.opened, ready.opened.stage, ready.loader.steps
+    if stage.trainer.gradient_checkpointing:
+        recompute(opened.model)
+    learning = nn.ModuleList([opened.policy, *stage.objective.modules.values()])
+    count = sum(parameter.numel() for parameter in trainable(learning))
+    return PreferenceModule(
+        opened.policy,
+        stage.objective,
+        lambda trained: stage.make_optimizer(trained, steps, count),
+        steps=steps,
+        engine=stage.engine,
+        scorer=stage.engine.place(Scorer(opened.policy), opened.place.device, trainer.precision),
+        references=ready.references,
+        gradient_clip_val=stage.trainer.gradient_clip_val,
+        start_tolerance=start_tolerance(stage),
+        finite=Finite(folder.nonfinite(ranks.rank()), skips=_skips(stage)),
+        reference_is_start=stage.reference.is_start and stage.reference.moving.update == "none",
+    )
+
+
+def _callbacks(
+    ready: Prepared, folder: RunFolder, validation: Validation, checkpoint: Checkpoint
+) -> Iterator[L.Callback]:
+    """The callbacks of the trainer, in the order in which they act."""
+    opened, stage = ready.opened, ready.opened.stage
+    step_log = StepLog(stage.step_log) if stage.step_log else None
+    if step_log:
+        step_log.reference_pass(opened.clock.seconds["reference"])
+        yield step_log
+    yield Rewind()
+    yield MemoryProbe(ready.loader.largest(), stage.data.microbatch_tokens)
+    yield validation
+    yield from following(stage.reference.moving, ready.references[0], opened.policy)
+    yield checkpoint
+    yield TrainingProgress(stage.progress_every, _title(folder))
+    if step_log:
+        yield step_log.others_done
+
+
+def _close(ready: Prepared, trainer: L.Trainer, fitted: _Fitted, before: GoldReport | None) -> Result:
+    """What the stage came to, with its trained model in one piece where it is finished."""
+    opened, stage, validation = ready.opened, ready.opened.stage, fitted.validation
+    finished, model, after = fitted.stopped_by is None, opened.model, None
     if finished:
-        model = _trained(stage, module, model)
-    with _timed(seconds, "evaluation"):
+        model = _trained(stage, fitted.module, model)
+    with opened.clock.timed("evaluation"):
         if finished and stage.gold and ranks.main():
-            start = _initial(stage, model) or stage.load_model()[0].to(model.device)
-            after = measure(stage.gold, model, start, encoder, prompts)
+            after = _sampled_after(ready, model)
     return Result(
         status="finished" if finished else "interrupted",
         steps=trainer.global_step,
         model=model,
-        tokenizer=tokenizer,
+        tokenizer=opened.tokenizer,
         initial={**_named("val", validation.initial), **_named("gold", against(before, before))},
         final={**_named("val", validation.final), **_named("gold", against(after, before))},
         best=_named("val", validation.best),
-        timings={name: round(value, 3) for name, value in seconds.items()},
-        tokens_per_second=module.tokens_per_second,
-        facts={
-            "rows": {name: dict(counts) for name, counts in examples.report.steps.items()},
-            "data_fingerprints": splits.fingerprints,
-            "reference": {"mode": mode, "model": None if mode == "none" else stage.reference.name},
-            "first_ids_sha256": first_ids(loader),
-        },
-        reference_margin=reference_margin(splits.train),
+        timings={name: round(value, 3) for name, value in opened.clock.seconds.items()},
+        tokens_per_second=fitted.module.tokens_per_second,
+        facts=_facts(ready),
+        reference_margin=reference_margin(opened.splits.train),
         samples=side_by_side(before, after) if before and after else (),
-        stopped_by=listener.asked,
+        stopped_by=fitted.stopped_by,
     )
+
+
+def _facts(ready: Prepared) -> dict[str, Any]:
+    """What the manifest of the run says of its rows and its reference."""
+    opened, mode = ready.opened, ready.mode
+    return {
+        "rows": {name: dict(counts) for name, counts in opened.report.steps.items()},
+        "data_fingerprints": opened.splits.fingerprints,
+        "reference": {"mode": mode, "model": None if mode == "none" else opened.stage.reference.name},
+        "first_ids_sha256": first_ids(ready.loader),
+    }
 
 
 def _trained(stage: Stage, module: PreferenceModule, model: Any) -> Any:
@@ -199,21 +199,53 @@ def _trained(stage: Stage, module: PreferenceModule, model: Any) -> Any:
     return model
 
 
-def _initial(stage: Stage, model: Any) -> Any | None:
-    """The model that the run began with, where the stage begins with another."""
-    return None if stage.load_initial is None else stage.load_initial()[0].to(model.device)
+def _sampled_before(ready: Prepared) -> GoldReport | None:
+    """Samples of the policy as it starts, on the first rank, where the stage has a reward for them."""
+    opened, stage = ready.opened, ready.opened.stage
+    with opened.clock.timed("evaluation"):
+        if stage.gold is None or not ranks.main():
+            return None
+        start = initial_model(stage, opened.model.device)
+        return measure(stage.gold, opened.model, start, opened.encoder, _prompts(ready))
 
 
-def _prompts(stage: Stage) -> int:
-    return stage.gold.prompts if stage.gold else 0
+def _sampled_after(ready: Prepared, model: Any) -> GoldReport:
+    """Samples of the trained model, whose KL is to the model that the run began with."""
+    stage = ready.opened.stage
+    assert stage.gold is not None
+    start = initial_model(stage, model.device) or stage.load_model()[0].to(model.device)
+    return measure(stage.gold, model, start, ready.opened.encoder, _prompts(ready))
+
+
+def _prompts(ready: Prepared) -> Sequence[Any]:
+    gold = ready.opened.stage.gold
+    return first_prompts(ready.opened.splits.validation, gold.prompts if gold else 0)
+
+
+def start_tolerance(stage: Stage) -> float | None:
+    """How far the first loss may be from that of zero log-ratios; None where it may be anything."""
+    spec = stage.reference
+    checks = spec.is_start and spec.check_start and stage.objective.needs_reference
+    return TOLERANCE.get(precision_of(stage.trainer), 0.05) if checks else None
+
+
+def validation_interval(stage: Stage, loader: StepLoader, validation: int) -> int:
+    """Steps between validations: four a run, fewer where they would cost more than the training."""
+    if stage.trainer.validate_every_n_steps:
+        return stage.trainer.validate_every_n_steps
+    times = min(VALIDATIONS, max(1, loader.steps * loader.lists_per_step // validation))
+    return -(-loader.steps // times)
+
+
+def _skips(stage: Stage) -> int:
+    """How many steps without a finite loss may be left out."""
+    return stage.trainer.max_nonfinite if stage.trainer.on_nonfinite == "skip" else 0
+
+
+def _title(folder: RunFolder) -> str:
+    """What progress is called by: the stage, where there are several."""
+    return folder.path.name if folder.path.parent.name == "stages" else ""
 
 
 def _named(split: str, metrics: dict[str, float]) -> dict[str, float]:
     return {f"{split}/{name}": value for name, value in metrics.items()}
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began

@@ -17,14 +17,14 @@ from alignlab.data.steps import Selection, Tokenized, for_split
 from alignlab.data.tables.table import Chosen
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
-from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import Policy
 from alignlab.training.references import frozen
 from alignlab.training.rows import Splits
 from alignlab.training.spec import Stage
 
 
 def selected(
-    stage: Stage, policy: CausalLM, splits: Splits, examples: Examples, device: torch.device
+    stage: Stage, policy: Policy, splits: Splits, examples: Examples, device: torch.device
 ) -> tuple[Splits, bool]:
     """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
 
@@ -34,7 +34,7 @@ def selected(
         return splits, False
 
     @cache
-    def initial() -> CausalLM:
+    def initial() -> Policy:
         if stage.load_initial is None and not stage.engine.shards:
             return policy
         return frozen(stage, stage.load_initial or stage.load_model, device)
@@ -53,7 +53,7 @@ def selected(
     return replace(splits, **found), ordered
 
 
-def _tokenized(stage: Stage, initial: Callable[[], CausalLM], rows: TokenRows) -> Tokenized:
+def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> Tokenized:
     settings: dict[str, Any] = {"cache_dir": stage.cache_dir, "budget": stage.data.microbatch_tokens}
 
     def score() -> list[Any]:

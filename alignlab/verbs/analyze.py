@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> None:
         asked = f"there is no question '{question}'" if question else "name a question"
         raise ConfigError(f"{asked}: {nearest(question, QUESTIONS)} (of: {', '.join(QUESTIONS)})")
 
-    from alignlab.launch.scoring import run_of
+    from alignlab.config.stage_of import run_of
 
     folder, _ = run_of(of_run(typed.own.run))
     analysis = _answered(question, typed, folder)
@@ -70,20 +70,20 @@ def _answered(question: str, typed: Words, folder: "RunFolder | None") -> "Analy
     own, overrides = typed.own, typed.overrides
     if question == "toy3d":
         from alignlab.analysis.toy3d import toy3d
-        from alignlab.launch.inspect import composed
-        from alignlab.launch.scoring import config_of
+        from alignlab.config.stage_of import run_config, train_config
         from alignlab.objective.load import build_objective
 
-        config = config_of(folder, overrides) if folder else composed(overrides)
+        config = run_config(folder, overrides) if folder else train_config(overrides)
         parts = [config[group] for group in ("objective", "regularizers", "modifiers")]
         return toy3d(build_objective(*parts), epochs=own.epochs, lr=own.lr)
     if question == "frontier":
         from alignlab.analysis.frontier import frontier
-        from alignlab.launch.sampling import points
+        from alignlab.analysis.samples import points
+        from alignlab.config.stage_of import stage_of_run
 
         if folder is None:
             raise ConfigError("frontier needs a run: pass run=<a run folder>")
-        return frontier(points(folder, overrides, split=own.split))
+        return frontier(points(stage_of_run(folder, overrides), folder, split=own.split))
     return _of_rows(question, typed)
 
 
@@ -91,15 +91,16 @@ def _of_rows(question: str, typed: Words) -> "Analysis":
     from alignlab.analysis.calibration import calibration
     from alignlab.analysis.ches import ches
     from alignlab.analysis.displacement import displacement
+    from alignlab.analysis.examined import examine, scored
     from alignlab.analysis.length import length
     from alignlab.analysis.ranking_accuracy import ranking_accuracy
-    from alignlab.launch.sampling import seen
-    from alignlab.launch.scoring import opened, scored
+    from alignlab.analysis.samples import seen
+    from alignlab.config.stage_of import stage_to_score
 
-    models = opened([*of_run(typed.own.run), *typed.overrides], split=typed.own.split)
-    rows = scored(models, products=question == "ches")
+    examined = examine(stage_to_score([*of_run(typed.own.run), *typed.overrides]), typed.own.split)
+    rows = scored(examined, products=question == "ches")
     if question == "displacement":
-        return displacement(rows, seen(models, rows, samples=typed.own.samples))
+        return displacement(rows, seen(examined, rows, samples=typed.own.samples))
     answers = (ranking_accuracy, ches, calibration, length)
     return dict(zip(OF_ROWS, answers, strict=True))[question](rows)
 

@@ -26,8 +26,8 @@ def run(words: Sequence[str]) -> None:
     if missing := [key for key in ("run", "out") if getattr(own, key) is None]:
         raise ConfigError(f"{missing[0]}= is missing: run=<a run folder> out=<a new folder>")
 
+    from alignlab.console import quiet
     from alignlab.launch.export_checkpoint import export_checkpoint
-    from alignlab.launch.inspect import quiet
 
     with quiet():
         checkpoint = export_checkpoint(RunFolder(own.run), own.checkpoint, own.out)

@@ -26,11 +26,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alignlab.config.stage_of import stage_of
+from alignlab.console import quiet
 from alignlab.data.encoding.token_rows import Array, TokenRows
 from alignlab.data.statistics import Statistics, statistics
 from alignlab.errors import ConfigError
-from alignlab.launch.inspect import Inspected, inspect
 from alignlab.runs.folder import RunFolder
+from alignlab.training.opened import Opened, open_rows
 from alignlab.verbs.words import choice, path, read, whole
 
 KEYS = {
@@ -53,29 +55,30 @@ def run(words: Sequence[str]) -> None:
     typed = read(words, KEYS, overrides=True)
     own = typed.own
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
-    data = inspect(typed.overrides)
-    rows = getattr(data.splits, own.split)
+    with quiet():
+        opened = open_rows(stage_of(typed.overrides))
+    rows = getattr(opened.splits, own.split)
     if own.row is not None:
         if own.row >= len(rows):
             raise ConfigError(f"row={own.row}: the {own.split} split has lists 0 to {len(rows) - 1}")
-        _show_list(console, data, rows, own.row, whole=True)
+        _show_list(console, opened, rows, own.row, whole=True)
         return
     for index in range(min(own.rows, len(rows))):
-        _show_list(console, data, rows, index, whole=False)
-    _show_account(console, data)
-    figures = {split: statistics(getattr(data.splits, split)) for split in ("train", "validation")}
+        _show_list(console, opened, rows, index, whole=False)
+    _show_account(console, opened)
+    figures = {split: statistics(getattr(opened.splits, split)) for split in ("train", "validation")}
     _show_statistics(console, figures)
 
     from alignlab.analysis.dataset_plots import plot_labels, plot_lengths
 
-    out = own.out or Path("outputs/inspect") / data.name
+    out = own.out or Path("outputs/inspect") / "-".join([opened.stage.data.name, *opened.stage.data.steps])
     plot_lengths(out / "lengths.png", figures["train"])
     plot_labels(out / "labels.png", figures["train"])
-    RunFolder(out).write_lines("dropped_rows.jsonl", data.report.dropped)
+    RunFolder(out).write_lines("dropped_rows.jsonl", opened.report.dropped)
     console.print(f"written: {out}")
 
 
-def _show_list(console: Console, data: Inspected, rows: TokenRows, number: int, *, whole: bool) -> None:
+def _show_list(console: Console, opened: Opened, rows: TokenRows, number: int, *, whole: bool) -> None:
     """One list, decoded."""
     example = rows.examples[int(rows.places[number])]
     more = {key: value for key, value in example.meta.items() if key not in ("prompts", "rationale_prompt")}
@@ -85,13 +88,13 @@ def _show_list(console: Console, data: Inspected, rows: TokenRows, number: int, 
     place = 0
     for prompt, members in rows.parts(number):
         console.print(Text(f"prompt, {len(prompt)} tokens", style="bold"))
-        console.print(_decoded(data.tokenizer, prompt, (PROMPT, PROMPT), whole=whole, end=True))
+        console.print(_decoded(opened.tokenizer, prompt, (PROMPT, PROMPT), whole=whole, end=True))
         for member in members:
             ids = rows.responses[member]
             reward = "" if rows.rewards is None else f", reward {rows.rewards[number][place]:g}"
             title = f"response {place}, label {rows.labels[number][place]:.4g}{reward}, {len(ids)} tokens"
             console.print(Text(title, style="bold"))
-            console.print(_decoded(data.tokenizer, ids, RESPONSE, whole=whole))
+            console.print(_decoded(opened.tokenizer, ids, RESPONSE, whole=whole))
             place += 1
     console.print()
 
@@ -126,15 +129,15 @@ def _pieces(tokenizer: Any, ids: list[int]) -> Iterator[tuple[int, str]]:
         told = count
 
 
-def _show_account(console: Console, data: Inspected) -> None:
+def _show_account(console: Console, opened: Opened) -> None:
     """Rows in, out and dropped of every step, with an example of each reason."""
     table = Table(title="rows of both splits", title_justify="left")
     for name in ("step", "in", "out", "dropped", "why, and an example"):
         table.add_column(
             name, justify="right" if name in ("in", "out", "dropped") else "left", overflow="fold"
         )
-    examples = {(drop["step"], drop["reason"]): _name(drop) for drop in reversed(data.report.dropped)}
-    for step, counts in data.report.steps.items():
+    examples = {(drop["step"], drop["reason"]): _name(drop) for drop in reversed(opened.report.dropped)}
+    for step, counts in opened.report.steps.items():
         reasons = {
             what.removeprefix("dropped: "): n for what, n in counts.items() if what not in ("in", "out")
         }

@@ -38,9 +38,10 @@ def run(words: Sequence[str]) -> None:
     if own.out is not None and own.out.suffix != ".parquet":
         raise ConfigError(f"out={own.out}: expected a file that ends in .parquet")
 
-    from alignlab.launch.scoring import opened, scored
+    from alignlab.analysis.examined import examine, scored
+    from alignlab.config.stage_of import stage_to_score
 
-    rows = scored(opened([*of_run(own.run), *typed.overrides], split=own.split))
+    rows = scored(examine(stage_to_score([*of_run(own.run), *typed.overrides]), own.split))
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table(rows, own.split))
     if own.out is not None:

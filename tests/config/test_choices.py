@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alignlab.config.build import build_data, build_stage, make_optimizer
-from alignlab.objective.load import choices
+from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import Stage
 from tests.config.compose import STORIES, composed, group, problem

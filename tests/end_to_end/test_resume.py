@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from alignlab.training import stage
+from alignlab.training import opened
 from tests.end_to_end.command import SMALL, metrics, signalled, summary, train, untimed, weights
 
 RUNS = {
@@ -127,7 +127,7 @@ TWO_STAGES = ("recipe=stepwise", "recipe.steps=2", "trainer.max_steps=2")
 @pytest.mark.parametrize("work", ["load_examples", "attach_reference"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_asked_to_stop_before_training(work, number, code, command, tmp_path, monkeypatch):
-    monkeypatch.setattr(f"alignlab.training.stage.{work}", lambda *_, **__: os.kill(os.getpid(), number))
+    monkeypatch.setattr(f"alignlab.training.opened.{work}", lambda *_, **__: os.kill(os.getpid(), number))
     done = command(*SMALL, "hydra.run.dir=run")
     assert done.code == code
     assert f"stopped by signal {int(number)}, at step 0 of" in done.err
@@ -136,17 +136,17 @@ def test_asked_to_stop_before_training(work, number, code, command, tmp_path, mo
 
 
 def test_asked_to_stop_in_the_second_stage(command, tmp_path, monkeypatch):
-    line, load, calls = (*SMALL, *TWO_STAGES, "resume=auto"), stage.load_examples, []
+    line, load, calls = (*SMALL, *TWO_STAGES, "resume=auto"), opened.load_examples, []
     assert command(*line, "hydra.run.dir=whole").code == 0
 
     def second(*arguments):
         calls.append(arguments)
         return os.kill(os.getpid(), signal.SIGTERM) if len(calls) == 2 else load(*arguments)
 
-    monkeypatch.setattr(stage, "load_examples", second)
+    monkeypatch.setattr(opened, "load_examples", second)
     assert command(*line, "hydra.run.dir=parts").code == 143
     assert summary(tmp_path / "parts")["status"] == "interrupted"
-    monkeypatch.setattr(stage, "load_examples", load)
+    monkeypatch.setattr(opened, "load_examples", load)
     done = command(*line, "hydra.run.dir=parts")
     assert done.code == 0, done.err
     assert "stage 01-step1 is finished already" in done.err

@@ -11,7 +11,8 @@ from alignlab import load_objective
 from alignlab.errors import ConfigError
 from alignlab.losses.pairs.dynamic import dynamic_beta
 from alignlab.losses.pairs.noisy import cdpo
-from alignlab.objective.load import choices, read_choice
+from alignlab.objective.load import read_choice
+from alignlab.places import choices
 from alignlab.targets import locate
 from tests.vectors import case, given, pair_signals, tensor
 

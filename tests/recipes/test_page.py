@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from alignlab.config import resolvers
 from alignlab.config.stage_configs import planned, resolved
-from alignlab.objective.load import choices, read_choice
-from alignlab.places import CONF
+from alignlab.objective.load import read_choice
+from alignlab.places import CONF, choices
 from tests.end_to_end import collecting
 from tests.repository import ROOT
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from alignlab.objective.card import FAMILIES, GROUPS, as_yaml, cards
-from alignlab.objective.load import choices, load_objective
+from alignlab.objective.load import load_objective
+from alignlab.places import choices
 from tests.invariants.reductions import REDUCTIONS
 from tests.repository import ROOT
 

@@ -15,10 +15,11 @@ from alignlab.objective.load import load_objective
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
-from alignlab.training.spec import CheckpointSpec, ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.settings import CheckpointSpec, TrainerSpec
+from alignlab.training.spec import ReferenceSpec, Stage
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}
-CONSTANT = {"name": "constant", "warmup_ratio": 0.0}
+CONSTANT = {"_target_": "alignlab.training.optim.schedule", "name": "constant", "warmup_ratio": 0.0}
 
 
 def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, Any]:
@@ -53,6 +54,7 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
         objective=load_objective(objective, **changes.pop("hyper", {})),
         data=replace(data, **changes.pop("data", {})),
         load_model=load_small,
+        make_policy=CausalLM,
         reference=ReferenceSpec(mode, "small", load_small, is_start=True),
         make_optimizer=partial(make_optimizer, ADAMW, changes.pop("scheduler", CONSTANT)),
         make_loggers=lambda: [CsvLog(RunFolder(folder).metrics)],

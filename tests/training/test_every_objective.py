@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from alignlab.config.check import UNTRAINED
-from alignlab.objective.load import choices, load_objective
+from alignlab.config.check_built import UNTRAINED
+from alignlab.objective.load import load_objective
+from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from alignlab.training.setup import precision_of
-from alignlab.training.spec import TrainerSpec
+from alignlab.training.settings import TrainerSpec
+from alignlab.training.trainer import precision_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import torch
 from omegaconf import OmegaConf
 
 from alignlab.config.build import call
-from alignlab.launch.inspect import composed
+from alignlab.config.stage_of import train_config
 from alignlab.runs.folder import RunFolder
 
 MODEL = ["model.loader.hidden_size=16", "model.loader.layers=1", "model.loader.steps=2"]
@@ -14,7 +14,7 @@ def make_run(path, *overrides):
     """The folder, with config.yaml, overrides.txt and model/."""
     given = [*MODEL, f"cache_dir={path.parent / 'cache'}", "data.limit=20", "data.limit_validation=12"]
     given += overrides
-    config = composed(given)
+    config = train_config(given)
     folder = RunFolder(path)
     folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     folder.write_text("overrides.txt", "".join(f"{text}\n" for text in given))

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 from alignlab.analysis.loss_curves import along, pair_matrix, reach
 from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, cards, find_card
-from alignlab.objective.load import choices, load_objective
+from alignlab.objective.load import load_objective
+from alignlab.places import choices
 from alignlab.program import main
 
 LIST = [1.0, 2 / 3, 1 / 3, 0.0]

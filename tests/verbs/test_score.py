@@ -5,17 +5,18 @@ import pytest
 import torch
 import yaml
 
+from alignlab.analysis import examined
 from alignlab.config.build import call
+from alignlab.config.stage_of import stage_of, stage_to_score
 from alignlab.errors import ConfigError, RunError
-from alignlab.launch import scoring
-from alignlab.launch.inspect import inspect
 from alignlab.program import main
+from alignlab.training.opened import open_rows
 from tests.data.shared import DATA, STORIES, needs_data
 from tests.verbs.small_run import MODEL, make_run
 
 
 def scored(overrides, split="validation"):
-    return scoring.scored(scoring.opened(overrides, split=split))
+    return examined.scored(examined.examine(stage_to_score(overrides), split))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,9 @@ def test_scores_are_those_of_the_trained_model_and_of_its_start(run):
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     start, _ = call(config["model"]["loader"], "model.loader")()
     trained = type(start).from_pretrained(run / "model")
-    known = inspect((run / "overrides.txt").read_text(encoding="utf-8").splitlines()).splits.validation
+    known = open_rows(
+        stage_of((run / "overrides.txt").read_text(encoding="utf-8").splitlines())
+    ).splits.validation
     for index in (0, 7):
         (part,) = known.parts(index)
         prompt, members = part

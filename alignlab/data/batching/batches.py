@@ -190,6 +190,22 @@ class StepLoader:
         self.steps = self.steps_per_epoch if steps is None else steps
         self._drawn: tuple[int, Array] | None = None
 
+    def over(self, rows: TokenRows, **changes: Any) -> "StepLoader":
+        """A loader with these settings over other rows; `changes` are settings that it has instead."""
+        settings = {
+            "lists_per_step": self.lists_per_step,
+            "microbatch_tokens": self.microbatch_tokens,
+            "steps": self.steps,
+            "start": self.start,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "packed": self.packed,
+            "extras": self.extras,
+            "rank": self.rank,
+            "world": self.world,
+        }
+        return StepLoader(rows, **{**settings, **changes})
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one pass over the rows."""

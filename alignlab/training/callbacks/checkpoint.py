@@ -13,7 +13,7 @@ from alignlab import ranks
 from alignlab.errors import RunError, nearest
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpointing.checkpoints import Checkpoints
-from alignlab.training.spec import CheckpointSpec
+from alignlab.training.settings import CheckpointSpec
 from alignlab.training.stop import Listener, Stopped
 
 

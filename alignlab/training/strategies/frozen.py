@@ -6,10 +6,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from alignlab.policies.causal_lm.decoder import layers_of, unwrapped
-from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import Policy
 
 
-def shard_frozen(policy: CausalLM, device: torch.device) -> CausalLM:
+def shard_frozen(policy: Policy, device: torch.device) -> Policy:
     """The same model with its decoder layers sharded; embeddings, final norm and head are whole on each rank.
 
     A layer is put together while it runs. All ranks must score at the same time, equally often.

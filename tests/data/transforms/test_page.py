@@ -6,7 +6,7 @@ import shlex
 import pytest
 import yaml
 
-from alignlab.objective.load import choices
+from alignlab.places import choices
 from tests.config.compose import composed, problem
 from tests.repository import ROOT
 

@@ -13,7 +13,8 @@ from alignlab.policies.causal_lm import head
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import damage
 from alignlab.training.rails import NonFiniteError
-from alignlab.training.spec import CheckpointSpec, ReferenceSpec
+from alignlab.training.settings import CheckpointSpec
+from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from alignlab.training.strategies import deepspeed
 from tests.training.small import ADAMW, load_small, small_stage

@@ -1,0 +1,105 @@
+"""Rows under a policy and its reference: what an analysis examines, and the log-probabilities that it starts from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from alignlab.analysis.scored import Scored
+from alignlab.console import quiet, tracked
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.spec import SPLITS
+from alignlab.errors import one_of
+from alignlab.passes.hidden_products import cached_products
+from alignlab.passes.reference import cached_signals
+from alignlab.policies.policy import Policy
+from alignlab.training.callbacks.validation import sources_of
+from alignlab.training.opened import Opened, one_device, open_rows
+from alignlab.training.references import frozen
+from alignlab.training.spec import Stage
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A split of an opened stage, with the reference that scores it beside the policy."""
+
+    opened: Opened
+    rows: TokenRows
+    reference: Policy | None
+    """None where the stage's `reference.mode` is none."""
+
+
+@quiet()
+def examine(stage: Stage, split: str = "validation") -> Examined:
+    """Open a split of a stage under its policy, and load its reference, on this machine's device.
+
+    Raises ConfigError for an unknown split, DataError where the rows cannot be read.
+    """
+    one_of("--split", split, SPLITS)
+    opened = open_rows(stage, one_device(stage))
+    reference = None
+    if stage.reference.mode != "none":
+        reference = frozen(stage, stage.reference.load, opened.place.device)
+    return Examined(opened, getattr(opened.splits, split), reference)
+
+
+@quiet()
+def scored(examined: Examined, *, products: bool = False) -> Scored:
+    """Scores of the rows, from the cache or computed now.
+
+    `products`: inner products of the hidden states of the reference (or of the policy alone), which CHES takes.
+    """
+    opened, rows, reference = examined.opened, examined.rows, examined.reference
+    logps = _logps(opened.stage, opened.policy, rows, "log-probabilities of the policy")
+    ref_logps = None
+    if reference is not None:
+        ref_logps = _dense(rows, _logps(opened.stage, reference, rows, "log-probabilities of the reference"))
+    sources = sources_of(rows)
+    return Scored(
+        ids=list(rows.ids),
+        sources=[sources[row] for row in rows.ids],
+        logps=_dense(rows, logps),
+        ref_logps=ref_logps,
+        lengths=_dense(rows, rows.responses.lengths),
+        labels=_padded([rows.labels[i] for i in range(len(rows))]),
+        where=_dense(rows, np.ones(len(rows.responses))) > 0,
+        reward=opened.stage.objective.reward,
+        scores=None if rows.rewards is None else _padded([rows.rewards[i] for i in range(len(rows))]),
+        products=_products(opened.stage, reference or opened.policy, rows) if products else (),
+    )
+
+
+def _logps(stage: Stage, policy: Policy, rows: TokenRows, what: str) -> Any:
+    """The log-probability of each response in nats, from the cache or computed now."""
+    with tracked(what, len(rows)) as advance:
+        signals = cached_signals(
+            policy,
+            rows,
+            ["ref_logps"],
+            cache_dir=stage.cache_dir,
+            budget=stage.data.microbatch_tokens,
+            track=advance,
+        )
+    return signals["ref_logps"]
+
+
+def _products(stage: Stage, policy: Policy, rows: TokenRows) -> list[torch.Tensor]:
+    with tracked("hidden states", len(rows)) as advance:
+        products = cached_products(
+            policy, rows, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance
+        )
+    return [torch.from_numpy(values.copy()) for values in products]
+
+
+def _dense(rows: TokenRows, values: Any) -> torch.Tensor:
+    """Values of responses as `[B, K]`, 0 where a list is shorter."""
+    return _padded([values[rows.members[i]] for i in range(len(rows))])
+
+
+def _padded(lists: Sequence[Any]) -> torch.Tensor:
+    out = torch.zeros(len(lists), max(len(values) for values in lists), dtype=torch.float64)
+    for row, values in zip(out, lists, strict=True):
+        row[: len(values)] = torch.from_numpy(np.array(values, dtype=np.float64))
+    return out

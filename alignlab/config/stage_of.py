@@ -1,0 +1,158 @@
+"""A stage from override strings, or from the folder of a run: composed, checked and built, with nothing loaded yet."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from alignlab.config import resolvers
+from alignlab.config.build import build_stage
+from alignlab.config.check import check
+from alignlab.config.schema import GROUPS
+from alignlab.config.stage_configs import combined, composed, model_at
+from alignlab.errors import ConfigError, RunError
+from alignlab.places import CONF
+from alignlab.runs.folder import RunFolder
+from alignlab.runs.overrides import key_of
+from alignlab.training.spec import Stage
+
+Config = dict[str, Any]
+UNNAMED = {"name": "", "group": ""}
+"""Names for trackers, of a stage that logs nothing."""
+
+
+def stage_of(overrides: Sequence[str]) -> Stage:
+    """The stage that `train.py` with these overrides would run. Raises the ConfigError that it would raise."""
+    config = train_config(overrides)
+    check(config)
+    return build_stage(config, RunFolder(Path(config["output_dir"])), UNNAMED)
+
+
+def stage_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> Stage:
+    """The stage of a run as it began, with its first model, changed by the overrides."""
+    config = run_config(run, overrides)
+    if overrides:
+        check(config)
+    return build_stage(config, run, UNNAMED)
+
+
+def stage_of_model(run: RunFolder, model: Path) -> Stage:
+    """The stage of a run with another model in the place of the one that trained, against the run's reference."""
+    config = run_config(run)
+    return build_stage(_with_model(config, model), run, UNNAMED, initial=_start(run, config))
+
+
+def stage_to_score(overrides: Sequence[str]) -> Stage:
+    """The stage whose rows are scored. Its `reference.mode` says whether a reference scores them too: live, or none.
+
+    With `run=<folder>` among the overrides: the run's data, changed by the other overrides, its trained model, and the
+    reference that it was trained against (`reference=precomputed` gives one to a run that took none: its start).
+    Without: the data and the model of the overrides, and a reference only where `reference.path` names another model.
+    """
+    run, others = run_of(overrides)
+    if run is None:
+        config = train_config(others)
+        mode = config["reference"]["mode"]
+        config["reference"] = {**config["reference"], "mode": "auto"}
+        folder, start = RunFolder(Path(config["output_dir"])), None
+    else:
+        saved = run_config(run, others)
+        mode, folder, start = saved["reference"]["mode"], run, _start(run, saved)
+        config = _with_model(saved, run.model)
+        config["evaluation"] = {**config["evaluation"], "reward": None}
+    check(config)
+    stage = build_stage(config, folder, UNNAMED, initial=start)
+    wanted = mode != "none"
+    if run is None:
+        wanted = wanted and not stage.reference.is_start
+    elif mode == "auto":
+        wanted = stage.objective.needs_reference
+    return replace(stage, reference=replace(stage.reference, mode="live" if wanted else "none"))
+
+
+def run_of(overrides: Sequence[str]) -> tuple[RunFolder | None, list[str]]:
+    """The run folder that `run=` names, and the other overrides. RunError where it holds no trained model."""
+    named = [text.partition("=")[2] for text in overrides if text.startswith("run=")]
+    others = [text for text in overrides if not text.startswith("run=")]
+    if not named:
+        return None, others
+    run = RunFolder(Path(named[-1]).expanduser())
+    if not (run.path / "config.yaml").is_file():
+        raise RunError(f"run={named[-1]}: no run folder there (it has no config.yaml)")
+    if not run.model.is_dir():
+        raise RunError(f"run={named[-1]}: the run has no model/ yet; go on with it by resume=auto")
+    return run, others
+
+
+def train_config(overrides: Sequence[str]) -> Config:
+    """The config of `train.py` with these overrides, not checked yet."""
+    resolvers.register()
+    with initialize_config_dir(str(CONF), version_base=None):
+        return composed("train", [*overrides, "run_name=inspect"])
+
+
+def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
+    """The config of a run or of one of its stages, with what the overrides change.
+
+    Only the groups that they name are composed anew, so that `data=...` brings no model of its own.
+    Raises ConfigError where the folder has no config of a run.
+    """
+    saved = _yaml(run.path / "config.yaml")
+    if not overrides:
+        return saved
+    given = _lines(run.path / "overrides.txt")
+    if _in_stages(run):
+        given = combined(_lines(run.path.parents[1] / "overrides.txt"), given)
+    named = {*map(_group, overrides), "experiment"}
+    kept = [text for text in given if _group(text) in named or _group(text) not in GROUPS]
+    changed = train_config(combined(kept, overrides))
+    return {**saved, **{key: value for key, value in changed.items() if key in named or key not in saved}}
+
+
+def _with_model(config: Config, model: Path) -> Config:
+    """The config with another model, whole and fixed, against the reference that the run began with."""
+    return {
+        **config,
+        "model": model_at(config["model"], model),
+        "reference": {**config["reference"], "mode": "auto", "of": "base", "update": "none"},
+        "peft": {"method": "none"},
+    }
+
+
+def _start(run: RunFolder, config: Config) -> Config:
+    """The settings of the model that the reference of a run is, where `reference.path` names none."""
+    if _in_stages(run) and config["reference"]["of"] == "base":
+        start: Config = _yaml(run.path.parents[1] / "config.yaml")["model"]
+        return start
+    model: Config = config["model"]
+    return model
+
+
+def _in_stages(run: RunFolder) -> bool:
+    """Whether the folder is that of one stage of a run with several."""
+    return run.path.parent.name == "stages"
+
+
+def _group(override: str) -> str:
+    """The group that an override chooses or changes.
+
+    >>> [_group(text) for text in ("data=lab", "+data.path=/x", "model@other=tiny")]
+    ['data', 'data', 'model']
+    """
+    return key_of(override).partition(".")[0].partition("@")[0]
+
+
+def _yaml(file: Path) -> Config:
+    if not file.is_file():
+        raise ConfigError(f"run={file.parent}: no run folder (it has no config.yaml)")
+    config: Any = OmegaConf.to_container(OmegaConf.load(file))
+    if not isinstance(config, dict) or "model" not in config:
+        raise ConfigError(f"{file}: this is no config of a run")
+    return config
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []

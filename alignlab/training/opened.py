@@ -1,0 +1,209 @@
+"""The one place where a stage is opened, in steps that can be taken one by one.
+
+    read(stage)          its rows as text
+    load(stage, rows)    its policy, tokenizer and encoder, and the rows as tokens
+    place(opened, on)    the policy on its device, and the rows that the pipeline's steps on tokens leave
+    prepare(opened)      the loader of its optimizer steps, and the scores of its references, or these themselves
+
+`open_rows` takes the first three at once. Training takes all four; an inspection, or a score, needs no references.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+from alignlab import ranks
+from alignlab.data.batching.batches import StepLoader
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.data.encoding.tokenize import Encoder
+from alignlab.data.load import Examples, load_examples
+from alignlab.data.reading.examples import Report
+from alignlab.policies.policy import Policy
+from alignlab.training.references import References, attach_reference
+from alignlab.training.rows import Splits, extras_for, feature_sizes, tokenize, with_rationales
+from alignlab.training.spec import Stage, on_gpu
+from alignlab.training.token_steps import selected
+from alignlab.types import Message
+
+log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Seconds that each named part of the work took, added up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Count the time inside as that of `name`."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the models of a stage compute, and how: device, precision of the weights, autocast."""
+
+    device: torch.device
+    convert: Callable[[nn.Module], Any] = lambda module: module
+    """Bring a model's weights to the precision of the training."""
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    spreads: bool = False
+    """Whether the policy waits on the CPU, because its engine spreads its weights over the ranks later."""
+
+    @classmethod
+    def of(cls, trainer: L.Trainer, *, spreads: bool) -> "Place":
+        """The place that a Lightning trainer trains at."""
+        precision = trainer.precision_plugin
+        return cls(trainer.strategy.root_device, precision.convert_module, precision.forward_context, spreads)
+
+
+CPU = Place(torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A stage with its rows as tokens, and the models that read them."""
+
+    stage: Stage
+    examples: Examples
+    model: Any
+    """The transformers model inside the policy."""
+    tokenizer: Any
+    policy: Policy
+    encoder: Encoder
+    splits: Splits
+    place: Place = CPU
+    ordered: bool = False
+    """Whether a step of the pipeline put the rows in an order that matters."""
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def report(self) -> Report:
+        """The account of all rows: in, out and dropped, by step."""
+        return self.examples.report
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An opened stage that is ready to be trained or evaluated."""
+
+    opened: Opened
+    """Its rows carry the scores of references that were computed before."""
+    loader: StepLoader
+    """The optimizer steps over the training rows."""
+    mode: str
+    """Where the scores of the reference come from: precomputed | live | adapter | none."""
+    references: References
+    """Live references, the first and the second."""
+
+    @property
+    def validation(self) -> StepLoader:
+        """Steps over the validation rows, in stored order."""
+        return self.loader.over(self.opened.splits.validation, steps=None, shuffle=False)
+
+
+def open_rows(stage: Stage, on: Place = CPU) -> Opened:
+    """A stage with its policy and its rows after the whole pipeline, as tokens; the first three steps at once.
+
+    Raises DataError where the rows cannot be read, or none are left.
+    """
+    return place(load(stage, read(stage)), on)
+
+
+def one_device(stage: Stage) -> Place:
+    """The device of this machine that `trainer.accelerator` comes to, in the models' own precision."""
+    return Place(torch.device("cuda" if on_gpu(stage.trainer.accelerator) else "cpu"))
+
+
+def read(stage: Stage, clock: Clock | None = None) -> Examples:
+    """The rows of a stage as text, after the steps of its pipeline that go by text.
+
+    Raises DataError for bad rows, missing files, an unreachable hub, or where nothing is left.
+    """
+    with (clock or Clock()).timed("data"):
+        return load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
+
+
+def load(stage: Stage, examples: Examples, clock: Clock | None = None) -> Opened:
+    """The policy of a stage on the CPU, its tokenizer and encoder, and these rows as tokens."""
+    clock = clock or Clock()
+    with clock.timed("model"), ranks.main_first():
+        model, tokenizer = stage.load_model()
+        policy, encoder = stage.make_policy(model), Encoder(tokenizer, stop_ids(model))
+    with clock.timed("tokenize"):
+        splits = tokenize(stage, examples, encoder, model)
+    return Opened(stage, examples, model, tokenizer, policy, encoder, splits, clock=clock)
+
+
+def place(opened: Opened, on: Place) -> Opened:
+    """The policy brought to its place, and the rows that the pipeline's steps on tokens leave."""
+    on.convert(opened.policy)
+    if not on.spreads:
+        opened.policy.to(on.device)
+    with opened.clock.timed("reference"), on.autocast():
+        splits, ordered = selected(opened.stage, opened.policy, opened.splits, opened.examples, on.device)
+    return replace(opened, splits=splits, ordered=ordered, place=on)
+
+
+def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Prepared:
+    """The loader of `steps` optimizer steps (None: `epochs` times all rows), and references for all rows it visits.
+
+    Validation keeps no more lists than the steps hold, so that a short run stays short. Raises ConfigError where the
+    reference cannot serve the objective.
+    """
+    stage, splits, on = opened.stage, opened.splits, opened.place
+    stage.objective.bind(feature_sizes(opened.model))
+    loader = one_epoch(opened)
+    loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
+    splits = replace(splits, validation=affordable(splits.validation, loader))
+    with opened.clock.timed("reference"), on.autocast():
+        mode, references, splits = attach_reference(stage, opened.policy, splits, loader, on.device)
+    for reference in references:
+        if isinstance(reference, nn.Module):
+            on.convert(reference)
+    return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references)
+
+
+def one_epoch(opened: Opened) -> StepLoader:
+    """One pass over the training rows, shuffled unless the pipeline or the config says otherwise."""
+    stage, data, ordered = opened.stage, opened.stage.data, opened.ordered
+    if ordered and data.shuffle is True:
+        log.warning("data.shuffle=true undoes the order that the pipeline gives")
+    return StepLoader(
+        opened.splits.train,
+        lists_per_step=data.lists_per_step,
+        microbatch_tokens=data.microbatch_tokens,
+        shuffle=not ordered if data.shuffle == "auto" else data.shuffle,
+        seed=stage.seed,
+        packed=opened.policy.packed,
+        extras=extras_for(stage.objective, data, opened.tokenizer, opened.model),
+        rank=ranks.rank(),
+        world=ranks.world(),
+    )
+
+
+def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
+    """Validation rows of a run: no more lists than it trains on."""
+    most = loader.steps * loader.lists_per_step
+    return validation if len(validation) <= most else validation.take(range(most))
+
+
+def first_prompts(rows: TokenRows, count: int) -> list[list[Message]]:
+    """The prompts of the first `count` rows, or of all where there are fewer."""
+    return [rows.messages(i) for i in range(min(count, len(rows)))]
+
+
+def stop_ids(model: Any) -> list[int]:
+    """Tokens with which the model ends a turn, by its generation config."""
+    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
