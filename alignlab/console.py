@@ -1,4 +1,4 @@
-"""What a person sees: progress bars on a terminal, plain lines elsewhere, and tables."""
+"""Output for people: progress bars on a terminal, log lines elsewhere, and tables."""
 
 import logging
 import sys
@@ -13,11 +13,11 @@ from rich.table import Table
 log = logging.getLogger(__name__)
 
 SILENT_SECONDS = 2.0
-"""Work shorter than this needs no line of its own in a log file."""
+"""The duration in seconds below which work gets no line of its own in a log file."""
 
 
 def bar() -> Progress:
-    """The look of every progress bar."""
+    """Make a progress bar in the look of all of them."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,18 +29,18 @@ def bar() -> Progress:
 
 
 @contextmanager
-def tracked(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, and else one line when it took long; yields `advance(n)`."""
+def tracked(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal, and else a log line for long work; yields `advance(n)`."""
     began = time.perf_counter()
     if sys.stderr.isatty():
         with bar() as progress:
-            task = progress.add_task(what, total=total, figures="")
+            task = progress.add_task(title, total=total, figures="")
             yield lambda n: progress.advance(task, n)
             progress.update(task, completed=total)
         return
     yield lambda _: None
     if (seconds := time.perf_counter() - began) > SILENT_SECONDS:
-        log.info("%s: %d in %.1f s", what, total, seconds)
+        log.info("%s: %d in %.1f s", title, total, seconds)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def quiet() -> Iterator[None]:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; columns after the first are right-aligned."""
+    """Print a table on standard output; columns after the first are right-aligned."""
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
@@ -85,10 +85,11 @@ SHOWN = {
     "val/kl": "log-ratio to the reference on the data, nats",
     "val/kl_exact": "exact KL on the data, nats",
 }
+"""The metrics that a run is judged by, with their descriptions, in the order of the table."""
 
 
 def before_and_after(*moments: Mapping[str, float]) -> list[list[str]]:
-    """Rows (what, before, ..., after) of the metrics that a run is judged by."""
+    """The lines (description, before, ..., after) of a table of the metrics in `SHOWN` that all moments have."""
     rows = []
     for name, text in SHOWN.items():
         if all(name in values for values in moments):

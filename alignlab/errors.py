@@ -1,4 +1,4 @@
-"""Errors a user can act on: every message says what, where, and the way out."""
+"""Errors that a user can act on: every message names the problem, its place, and the way out."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,11 +9,11 @@ class AlignlabError(Exception):
 
 
 class ConfigError(AlignlabError):
-    """A choice that cannot work; found before anything is loaded."""
+    """A setting that cannot work, raised before anything is loaded."""
 
 
 class DataError(AlignlabError):
-    """Preference data that cannot be used; names the file, the row and the column."""
+    """Preference data that cannot be used; the message names the file, the row and the column."""
 
 
 class RunError(AlignlabError):

@@ -1,4 +1,4 @@
-"""Is the model and data hub within reach? Asked before anything waits for it."""
+"""Tests whether the model and data hub is reachable, before anything waits for it."""
 
 import os
 import socket
@@ -8,14 +8,14 @@ PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def endpoint() -> str:
-    """Address of the hub: `HF_ENDPOINT`, or the public one."""
+    """The address of the hub: `HF_ENDPOINT`, or the public one."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
 
 
 def connects(url: str, timeout: float = 3.0) -> bool:
     """Whether a connection to the host of `url` opens within `timeout` seconds.
 
-    Behind a proxy this cannot be told beforehand, and the answer is yes.
+    Behind a proxy this cannot be tested, and the result is true.
     """
     if any(os.environ.get(name) for name in PROXIES):
         return True
@@ -29,5 +29,5 @@ def connects(url: str, timeout: float = 3.0) -> bool:
 
 
 def reachable() -> bool:
-    """Whether the hub can be asked; no where `HF_HUB_OFFLINE` is set."""
+    """Whether the hub is reachable; false where `HF_HUB_OFFLINE` is set."""
     return os.environ.get("HF_HUB_OFFLINE", "0") in ("0", "") and connects(endpoint())

@@ -1,4 +1,4 @@
-"""Who we are among the processes that train together. With one process everything here is the identity."""
+"""The ranks of processes that train together; with one process every function is the identity."""
 
 import os
 import subprocess
@@ -14,52 +14,52 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WAIT = timedelta(hours=2)
-"""The longest that ranks wait for one of them, as for a reference pass of another job."""
+"""The longest time that ranks wait for one of them, as for a reference pass of another job."""
 PORTS = (20_000, 20_000)
-"""First port and number of ports that jobs of a cluster are spread over."""
+"""The first port, and the number of ports, over which the jobs of a cluster are spread."""
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """The rank of this process, from 0."""
     return _distributed().get_rank() if _joined() else 0
 
 
 def world() -> int:
-    """Processes that train together."""
+    """The number of processes that train together."""
     return _distributed().get_world_size() if _joined() else 1
 
 
 def main() -> bool:
-    """Whether this is the process that writes the run folder."""
+    """Whether this is rank 0, which writes the run folder."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Wait for all."""
+    """Wait until all ranks are here."""
     if world() > 1:
         broadcast(None)
 
 
 def broadcast(value: Any) -> Any:
-    """What rank 0 has."""
-    held = [value]
+    """The value of rank 0, on every rank."""
+    values = [value]
     if world() > 1:
         import torch
 
-        _distributed().broadcast_object_list(held, device=torch.device("cpu"))
-    return held[0]
+        _distributed().broadcast_object_list(values, device=torch.device("cpu"))
+    return values[0]
 
 
 def gathered(value: Any) -> list[Any]:
-    """What every rank has, in their order."""
-    held: list[Any] = [value] * world()
+    """The values of all ranks, in their order."""
+    values: list[Any] = [value] * world()
     if world() > 1:
-        _distributed().all_gather_object(held, value)
-    return held
+        _distributed().all_gather_object(values, value)
+    return values
 
 
 def rows(own: "Tensor") -> "Tensor":
-    """The rows of all ranks in their order; each may have another number of them."""
+    """The rows of all ranks, in their order; ranks may have different numbers of rows."""
     counts = gathered(len(own))
     if len(counts) == 1:
         return own
@@ -73,7 +73,7 @@ def rows(own: "Tensor") -> "Tensor":
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Rank 0 does it before the others, who find what it left on the disk. All ranks must come."""
+    """Let rank 0 run the block before the others, which find its files on the disk; all ranks must take part."""
     if not main():
         barrier()
     yield
@@ -82,7 +82,7 @@ def main_first() -> Iterator[None]:
 
 
 def total(values: "Tensor") -> "Tensor":
-    """The sum over all ranks."""
+    """The sum of the values over all ranks."""
     if world() == 1:
         return values
     summed = values.clone()
@@ -91,9 +91,9 @@ def total(values: "Tensor") -> "Tensor":
 
 
 def started_outside(environ: MutableMapping[str, str] = os.environ) -> int:
-    """How many processes torchrun or srun started together; 1 where none did.
+    """The number of processes that torchrun or srun started together; 1 where none did.
 
-    Leaves the variables of torchrun behind, whoever started them.
+    It sets the variables of torchrun in `environ` where srun started the processes.
     """
     steps = int(environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1")))
     if "WORLD_SIZE" not in environ and steps > 1 and "SLURM_PROCID" in environ:
@@ -102,11 +102,11 @@ def started_outside(environ: MutableMapping[str, str] = os.environ) -> int:
 
 
 def from_slurm(environ: MutableMapping[str, str]) -> dict[str, str]:
-    """The variables of torchrun for a task of srun; the first node of the step is where all meet."""
+    """The variables of torchrun for a task of srun; all ranks meet at the first node of the job step."""
     tasks = environ.get("SLURM_STEP_NUM_TASKS") or environ["SLURM_NTASKS"]
     nodes = environ.get("SLURM_STEP_NUM_NODES") or environ.get("SLURM_NNODES", "1")
     job = environ.get("SLURM_JOB_ID", "0")
-    found = {
+    variables = {
         "RANK": environ["SLURM_PROCID"],
         "LOCAL_RANK": environ["SLURM_LOCALID"],
         "GROUP_RANK": environ.get("SLURM_NODEID", "0"),
@@ -117,12 +117,12 @@ def from_slurm(environ: MutableMapping[str, str]) -> dict[str, str]:
     }
     if "MASTER_ADDR" not in environ:
         first = "127.0.0.1" if nodes == "1" else _first_host(environ["SLURM_STEP_NODELIST"])
-        found["MASTER_ADDR"] = first
-    return found
+        variables["MASTER_ADDR"] = first
+    return variables
 
 
 def join(*, gpu: bool) -> None:
-    """Meet the other ranks; the variables of torchrun say where. RunError where they cannot be reached."""
+    """Join the other ranks where the variables of torchrun say; RunError where they cannot be reached."""
     if gpu:
         import torch
 
@@ -135,12 +135,12 @@ def join(*, gpu: bool) -> None:
 
 
 def backend(*, gpu: bool) -> str:
-    """What ranks talk by."""
+    """The backends by which ranks communicate."""
     return "cpu:gloo,cuda:nccl" if gpu else "gloo"
 
 
 def leave() -> None:
-    """Part from the other ranks."""
+    """Leave the other ranks; without any, do nothing."""
     if _joined():
         _distributed().destroy_process_group()
 
@@ -160,7 +160,7 @@ def _distributed() -> Any:
 
 def _first_host(nodes: str) -> str:
     """The first name of a node list such as `n[1-4,7]`; SLURM itself reads it."""
-    told = subprocess.run(
+    names = subprocess.run(
         ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False
     )
-    return told.stdout.split()[0] if told.returncode == 0 and told.stdout else "localhost"
+    return names.stdout.split()[0] if names.returncode == 0 and names.stdout else "localhost"

@@ -1,4 +1,4 @@
-"""From a dotted path in a yaml to the Python object it names."""
+"""Imports the Python objects that dotted paths in yaml files name."""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +7,7 @@ from alignlab.errors import ConfigError, nearest
 
 
 def locate(target: str, path: str = "_target_") -> Any:
-    """Import `package.module.name`; `path` is the config key that the error names.
+    """Import the object `package.module.name`; ConfigError, which names the config key `path`, where there is none.
 
     >>> locate("math.sqrt")(9.0)
     3.0

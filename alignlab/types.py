@@ -1,4 +1,4 @@
-"""What travels through alignlab: `Example` -> `Batch` -> `Scores` -> `Outcome`.
+"""The records that travel through alignlab: `Example` -> `Batch` -> `Scores` -> `Outcome`.
 
 Shape legend, used in every annotation and as a suffix in bodies:
 
@@ -19,12 +19,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 Message = dict[str, str]
-"""One turn: `{"role": "system" | "user" | "assistant", "content": text}`."""
+"""One turn of a conversation: `{"role": "system" | "user" | "assistant", "content": text}`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of preference data: a prompt, its responses, and what is known of their order.
+    """One list of preference data: a prompt, its responses, and what is known of their order.
 
     `labels` say which response is better (larger is better; rated sources scale them to [0, 1]);
     `rewards` keep the raw scores of the source. A response is a list of messages, or a string,
@@ -45,29 +45,29 @@ class Batch:
     """One micro-batch: the tokens of its lists in one row, each prompt once, no padding.
 
     A prompt's tokens are followed by those of its responses; `positions` of a response continue
-    from its prompt. `slot` finds a list's responses among the rows (-1 where a list is shorter).
+    from its prompt. `slot` holds the numbers of a list's responses (-1 where a list is shorter).
     """
 
     tokens: Int[Tensor, "T"]
     positions: Int[Tensor, "T"]
     prompt: Int[Tensor, "T"]
-    """Which prompt a token belongs to, or continues."""
+    """The number of the prompt that a token belongs to, or continues."""
     row: Int[Tensor, "T"]
-    """Which response (0..N-1) a token belongs to; -1 on prompt tokens."""
+    """The number (0..N-1) of the response that a token belongs to; -1 on prompt tokens."""
     slot: Int[Tensor, "B K"]
     labels: Float[Tensor, "B K"]
     weights: Float[Tensor, "B"]
     ids: tuple[str, ...]
     rewards: Float[Tensor, "B K"] | None = None
     cached: Mapping[str, Float[Tensor, "B K"]] = field(default_factory=dict)
-    """Scores of references that were computed before, by signal name: `ref_logps` in nats, ..."""
+    """Signals of references that were computed before, by name: `ref_logps` in nats, ..."""
     extra: Mapping[str, Int[Tensor, "B"]] = field(default_factory=dict)
-    """Rows that are no response of their list, by what they are: `mismatched` (this prompt with
-    another list's response), `rationale`; -1 where a list has none. They have no slot."""
+    """Numbers of extra responses that belong to no slot of their list, by kind: `mismatched` (this prompt with
+    another list's response), `rationale`; -1 where a list has none."""
     step: Int[Tensor, "T"] | None = None
-    """Which step of its response a token belongs to, from 0; -1 on prompts."""
+    """The reasoning step of its response that a token belongs to, from 0; -1 on prompts; None without steps."""
     idle: bool = False
-    """A copy that keeps this rank in step with others that have more to do: it counts for nothing."""
+    """Whether this is a copy that keeps the rank in step with others that have more to do, and counts for nothing."""
 
     @property
     def where(self) -> Bool[Tensor, "B K"]:
@@ -81,15 +81,15 @@ class Batch:
 
     @cached_property
     def row_lengths(self) -> Int[Tensor, "N"]:
-        """Tokens of each response."""
+        """The number of tokens of each response."""
         return torch.bincount(self.row[self.is_response])
 
     def slotted(self, values: Shaped[Tensor, "N *D"]) -> Shaped[Tensor, "B K *D"]:
-        """Values of responses in their slots; 0 in the slots that a list leaves empty."""
+        """The values of responses in the slots of their lists; 0 in empty slots."""
         return torch.cat([values, values.new_zeros(1, *values.shape[1:])])[self.slot]
 
     def dense(self, values: Shaped[Tensor, "R *D"]) -> Shaped[Tensor, "B K L *D"]:
-        """Values of response tokens at their places in the lists; 0 beyond a response."""
+        """The values of response tokens at their places in the lists; 0 beyond the end of a response."""
         lengths_N = self.row_lengths
         starts_N = lengths_N.cumsum(0) - lengths_N
         lengths_BK = self.slotted(lengths_N)
@@ -101,30 +101,31 @@ class Batch:
         return out
 
     def to(self, device: torch.device | str, **_: Any) -> "Batch":
-        """The same micro-batch on another device."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {k: v.to(device) for k, v in given.items() if isinstance(v, Tensor)}
+        """This micro-batch on another device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
         for name in ("cached", "extra"):
-            moved[name] = {key: value.to(device) for key, value in given[name].items()}
+            moved[name] = {key: value.to(device) for key, value in values[name].items()}
         return replace(self, **moved)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What every policy returns. Log-probabilities and divergences are in nats, sums per response."""
+    """The signals that every policy returns; log-probabilities and divergences are in nats, summed over a response."""
 
     token_logps: Float[Tensor, "R"]
-    """One value a response token, in the order of the packed batch."""
+    """The log-probability of each response token in nats, in the order of the packed batch."""
     logps: Float[Tensor, "B K"]
+    """The log-probability of each response in nats; 0 in empty slots."""
     lengths: Float[Tensor, "B K"]
-    """Response tokens, the end-of-sequence token included."""
+    """The number of tokens of each response, the end-of-sequence token included."""
     more: Mapping[str, Tensor] = field(default_factory=dict)
     """Other signals that were asked for, by name, in the shapes of `signals.py`."""
     tokens: Mapping[str, Shaped[Tensor, "R ..."]] = field(default_factory=dict)
     """Signals of response tokens that were asked for, in the order of the packed batch."""
 
     def signals(self, batch: Batch) -> dict[str, Tensor]:
-        """Everything that was computed of this batch under its name, in the shapes of `signals.py`."""
+        """All signals that were computed for the batch, by name, in the shapes of `signals.py`."""
         dense = {name: batch.dense(values) for name, values in self.tokens.items()}
         return {"logps": self.logps, "lengths": self.lengths, **self.more, **dense}
 
@@ -143,7 +144,7 @@ class Part:
         return self.over(self.count)
 
     def over(self, count: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """This share of a mean over `count` elements, of which this part may hold only some.
+        """The share of this part in a mean over `count` elements, of which it may hold only some.
 
         A count of 0 divides by 1: nothing was counted, or a plain sum is wanted.
         """
@@ -152,7 +153,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an objective returns: named parts of the loss, and the unreduced values behind them."""
+    """The result of an objective: named parts of the loss, and the unreduced values behind them."""
 
     parts: Mapping[str, Part]
     values: Mapping[str, Tensor]
@@ -163,6 +164,6 @@ class Outcome:
         return self.loss_over({name: part.count for name, part in self.parts.items()})
 
     def loss_over(self, counts: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """This batch's share of the loss of a global batch that holds `counts` elements a part."""
+        """The share of this batch in the loss of a global batch that holds `counts` elements for each part."""
         shares = [part.weight * part.over(counts[name]) for name, part in self.parts.items()]
         return torch.stack(shares).sum()

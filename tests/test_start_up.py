@@ -66,7 +66,9 @@ def test_nothing_heavy_is_imported_before_the_config_is_checked(line, said, tmp_
 
 
 def test_the_objective_of_ones_own_loop_is_where_it_was():
-    code = "import sys, alignlab; assert 'torch' not in sys.modules; print(alignlab.load_objective('dpo').name)"
+    code = (
+        "import sys, alignlab; assert 'torch' not in sys.modules; print(alignlab.load_objective('dpo').name)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -1,1 +1,1 @@
-"""Questions to a trained policy, each answered by a table and a picture."""
+"""Analyses of a trained policy, each of which gives a table and a picture."""

@@ -1,4 +1,4 @@
-"""Whether sigmoid(reward of one response - reward of another) is how often the first is preferred."""
+"""Calibration of a policy: whether sigmoid(reward of i - reward of j) is the probability that i is preferred."""
 
 import torch
 from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ from alignlab.metrics.calibration import Bins
 
 
 def calibration(rows: Scored) -> Analysis:
-    """Errors of both forms over all strictly ordered pairs, and what a temperature would mend."""
+    """Calibration errors of both forms over all strictly ordered pairs, as trained and at the best temperature."""
     require_pairs(rows)
     margins = rows.gaps(rows.rewards, every=True)
     temperature = metrics.fitted_temperature(margins)

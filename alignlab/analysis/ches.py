@@ -1,4 +1,4 @@
-"""Whether pairs whose responses look alike to the start are those whose chosen response lost: arXiv:2410.08847."""
+"""Whether CHES scores under the start predict which chosen responses lose probability: arXiv:2410.08847."""
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,10 @@ GROUPS = 5
 
 
 def ches(rows: Scored) -> Analysis:
-    """CHES scores of best against worst under the reference, and the change of both log-probabilities since."""
+    """CHES scores of best against worst under the reference, and the changes of their log-probabilities.
+
+    Raises DataError without pairs or hidden states.
+    """
     require_pairs(rows)
     if not rows.products:
         raise DataError("CHES scores need the hidden states of the model")
@@ -41,11 +44,11 @@ def ches(rows: Scored) -> Analysis:
         lines.append((f"{name}, 5 / 50 / 95 %", " / ".join(f"{value:.4g}" for value in spread)))
     figure, (left, right) = panels()
     normalized, sums = scores.values()
-    what = "length-normalized CHES of the start"
+    axis = "length-normalized CHES of the start"
     if rows.ref_logps is None:
         left.hist(normalized.tolist(), bins=40, color=CHOSEN)
         right.hist(sums.tolist(), bins=40, color=CHOSEN)
-        left.set(xlabel=what)
+        left.set(xlabel=axis)
         right.set(xlabel="CHES of the start")
         for axes in (left, right):
             count_pairs(axes)
@@ -53,8 +56,8 @@ def ches(rows: Scored) -> Analysis:
     change = rows.logps - rows.ref_logps
     chosen, rejected = (rows.ends.take(change, side) for side in ("chosen", "rejected"))
     for name, values in scores.items():
-        told = f"rank correlation of {name} and the log-ratio of chosen"
-        lines.append((told, f"{rank_correlation(values, chosen):+.3f}"))
+        label = f"rank correlation of {name} and the log-ratio of chosen"
+        lines.append((label, f"{rank_correlation(values, chosen):+.3f}"))
     fell = displaced(chosen, rejected).double()
     groups = quantile_groups(normalized, GROUPS)
     for place, group in enumerate(groups, start=1):
@@ -67,26 +70,26 @@ def ches(rows: Scored) -> Analysis:
         )
     dots(left, normalized, chosen, CHOSEN, groups)
     left.axhline(0, color="grey", lw=0.6)
-    left.set(xlabel=what, ylabel="log-ratio of chosen to the start, nats")
+    left.set(xlabel=axis, ylabel="log-ratio of chosen to the start, nats")
     legend(left)
     _errorbars(right, groups, chosen, "chosen", CHOSEN, "o-", -0.05)
     _errorbars(right, groups, rejected, "rejected", REJECTED, "s--", 0.05)
     right.axhline(0, color="grey", lw=0.6)
     right.set_xticks(range(1, len(groups) + 1))
-    right.set(xlabel=f"fifth of the pairs by {what}", ylabel="mean log-ratio to the start, nats")
+    right.set(xlabel=f"fifth of the pairs by {axis}", ylabel="mean log-ratio to the start, nats")
     legend(right)
     return Analysis("CHES: value [95 % interval]", lines, figure)
 
 
 def scores_of(rows: Scored, *, normalized: bool) -> Float[Tensor, "P"]:
-    """The score of every pair of best and worst."""
+    """The CHES score of every pair of best and worst response."""
     pairs = zip(rows.ends.list.tolist(), rows.ends.chosen.tolist(), rows.ends.rejected.tolist(), strict=True)
-    found = []
+    scores = []
     for row, chosen, rejected in pairs:
         products = rows.products[row].numpy()
         lengths = rows.lengths[row][: len(products)].numpy()
-        found.append(ches_of(products, lengths, chosen, rejected, normalized=normalized))
-    return torch.tensor(found, dtype=torch.float64)
+        scores.append(ches_of(products, lengths, chosen, rejected, normalized=normalized))
+    return torch.tensor(scores, dtype=torch.float64)
 
 
 def _errorbars(

@@ -1,4 +1,4 @@
-"""Likelihood displacement of a run: what fell, to which tokens it went, whether refusals grew: arXiv:2410.08847."""
+"""Likelihood displacement of a run: which probabilities fell, which tokens gained, whether refusals grew."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,26 +23,27 @@ from alignlab.metrics.displacement import Mass, displaced, top_gaining
 from alignlab.metrics.intervals import Estimate
 
 SHOWN = 12
-"""Tokens; those that gained less than a hundredth of what the first one did are left out."""
+"""The largest number of gaining tokens; those that gained less than a hundredth of the first are left out."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What an analysis of displacement sees beside log-probabilities."""
+class Evidence:
+    """The token probabilities before and after training, and the refusal rates, for the analysis of displacement."""
 
     before: Mass
     after: Mass
     token: Callable[[int], str]
-    """The text of a token."""
+    """Returns the text of a token id."""
     refusals: Mapping[str, Estimate]
-    """Share of responses that refuse, by whose they are."""
+    """The share of responses that refuse, by the name of the model that wrote them."""
 
 
-def displacement(rows: Scored, seen: Seen) -> Analysis:
-    """Changes of log-probabilities since the reference, top gaining tokens, refusal rates, and the push on both sides.
+def displacement(rows: Scored, evidence: Evidence) -> Analysis:
+    """Likelihood displacement (arXiv:2410.08847): changes of log-probabilities, gaining tokens, refusal rates, push.
 
-    The push: derivatives of the DPO loss by the probabilities of rejected and chosen have the ratio
-    -p(chosen) / p(rejected) (arXiv:2406.07327), whose log is the log-probability margin.
+    The push compares derivatives of the DPO loss by the probabilities of rejected and chosen: their ratio is
+    -p(chosen) / p(rejected) (arXiv:2406.07327), whose log is the log-probability margin. Raises DataError
+    without pairs or without a reference.
     """
     require_pairs(rows)
     ref_logps = require_reference(rows, "displacement")
@@ -62,26 +63,26 @@ def displacement(rows: Scored, seen: Seen) -> Analysis:
             "log of push on rejected over pull on chosen, median: before / after",
             " / ".join(f"{x:+.2f}" for x in push),
         ),
-        ("positions of chosen responses", f"{seen.after.positions:,}"),
+        ("positions of chosen responses", f"{evidence.after.positions:,}"),
         (
             "probability of the data's own token: before / after",
-            f"{seen.before.own:.4f} / {seen.after.own:.4f}",
+            f"{evidence.before.own:.4f} / {evidence.after.own:.4f}",
         ),
     ]
-    gain = seen.after.others - seen.before.others
-    winners = top_gaining(seen.before, seen.after, SHOWN).tolist()
+    gain = evidence.after.others - evidence.before.others
+    winners = top_gaining(evidence.before, evidence.after, SHOWN).tolist()
     winners = [token for token in winners if gain[token] > gain[winners[0]] / 100]
     lines += [
         (
-            f"gaining token {place}: {seen.token(token)!r}",
-            f"{seen.before.others[token]:.3g} -> {seen.after.others[token]:.3g}",
+            f"gaining token {place}: {evidence.token(token)!r}",
+            f"{evidence.before.others[token]:.3g} -> {evidence.after.others[token]:.3g}",
         )
         for place, token in enumerate(winners, start=1)
     ]
-    lines += [(f"refusals, {whose}", share.text()) for whose, share in seen.refusals.items()]
+    lines += [(f"refusals, {whose}", share.text()) for whose, share in evidence.refusals.items()]
     figure, (left, right) = panels()
     _changes(left, chosen, rejected, fell)
-    _gains(right, [(seen.token(token), gain[token].item()) for token in winners])
+    _gains(right, [(evidence.token(token), gain[token].item()) for token in winners])
     return Analysis("displacement: value [95 % interval]", lines, figure)
 
 

@@ -1,4 +1,4 @@
-"""Win rate against KL of a policy on its way: what each nat away from the start has bought."""
+"""Win rate against KL of a policy over its checkpoints, compared with best-of-n sampling of the start."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from alignlab.analysis.result import CHOSEN, OTHER, Analysis, legend, panels
 from alignlab.metrics.frontier import best_of_n
 
 MOST = 64
-"""Samples that best-of-n is drawn up to."""
+"""The largest n of the best-of-n curve."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What samples of a policy came to (`GoldReport.metrics`, and `win_rate` over the start) at a step."""
+    """The metrics of samples of a policy at an optimizer step: `GoldReport.metrics`, and `win_rate` over the start."""
 
     name: str
     step: int
     metrics: Mapping[str, float]
 
     def half(self, name: str) -> float:
-        """The half-width of a metric's 95 % interval; 0 where there is none."""
-        found = self.metrics.get(f"{name}_ci", 0.0)
-        return found if found == found else 0.0
+        """Half the 95 % interval of a metric; 0 where it has none."""
+        half_width = self.metrics.get(f"{name}_ci", 0.0)
+        return half_width if half_width == half_width else 0.0
 
     def text(self, name: str, form: str = ".3f") -> str:
-        """A metric with the half-width of its 95 % interval, if it has one."""
+        """A metric as text, with half its 95 % interval after ±, if it has one."""
         half = self.half(name)
         return f"{self.metrics[name]:{form}}" + (f" ± {half:{form}}" if half else "")
 
 
 def frontier(points: Sequence[Point]) -> Analysis:
-    """Win rate over the start and length of samples, against their KL to the start, in the order of steps."""
+    """Win rate over the start and length of samples (tokens), against KL to the start (nats), in order of steps."""
     title = "win rate over the start; KL to it, k1 and k3, nats; length, tokens (± half of a 95 % interval)"
     lines = [
         (

@@ -1,4 +1,4 @@
-"""Whether the implicit reward pays for length."""
+"""Whether the implicit reward prefers longer responses."""
 
 import torch
 
@@ -26,7 +26,8 @@ GROUPS = 8
 def length(rows: Scored) -> Analysis:
     """Correlations of length and implicit reward, accuracy by which side is longer, and accuracy without length.
 
-    The length-controlled accuracy is that of a logistic model of the wins at equal lengths (AlpacaEval's minimal form).
+    The length-controlled accuracy is that of a logistic model of the wins at equal lengths (AlpacaEval's minimal
+    form). Raises DataError without pairs.
     """
     require_pairs(rows)
     longer, margins = (rows.gaps(values, every=True) for values in (rows.lengths, rows.rewards))
@@ -39,7 +40,7 @@ def length(rows: Scored) -> Analysis:
         "equal": (longer == 0, PALE),
         "chosen longer": (longer > 0, CHOSEN),
     }
-    found = {name: _accuracy(rows, right, mask) for name, (mask, _) in sides.items()}
+    accuracies = {name: _accuracy(rows, right, mask) for name, (mask, _) in sides.items()}
     prefers = wins(margins * longer.sign(), torch.zeros_like(margins))[longer != 0]
     lines = [
         ("ordered pairs", f"{len(longer):,}"),
@@ -51,7 +52,7 @@ def length(rows: Scored) -> Analysis:
         ("accuracy", f"{controlled.win_rate:.3f}"),
         ("accuracy at equal lengths (length-controlled)", f"{controlled.controlled:.3f}"),
     ]
-    lines += [(f"accuracy, {name}", estimate.text()) for name, estimate in found.items()]
+    lines += [(f"accuracy, {name}", estimate.text()) for name, estimate in accuracies.items()]
     figure, (left, right_axes) = panels()
     dots(left, longer, margins, OTHER, quantile_groups(longer, GROUPS))
     left.axhline(0, color="grey", lw=0.6)
@@ -61,7 +62,7 @@ def length(rows: Scored) -> Analysis:
         ylabel=f"reward of chosen less rejected, {rows.reward.unit}",
     )
     legend(left)
-    for place, (name, estimate) in enumerate(found.items()):
+    for place, (name, estimate) in enumerate(accuracies.items()):
         if estimate.value == estimate.value:
             below, above = estimate.value - estimate.low, estimate.high - estimate.value
             right_axes.bar(
@@ -74,7 +75,7 @@ def length(rows: Scored) -> Analysis:
                 ecolor="#444444",
             )
     right_axes.axhline(controlled.controlled, color=MARK, lw=2, ls="--", label="at equal lengths (fitted)")
-    right_axes.set_xticks(range(len(found)), list(found))
+    right_axes.set_xticks(range(len(accuracies)), list(accuracies))
     right_axes.set(ylabel="accuracy, with 95 % interval", ylim=(0, 1.03))
     legend(right_axes)
     return Analysis("length: value [95 % interval over lists]", lines, figure)

@@ -3,7 +3,7 @@
 Responses have 20 tokens of -1 nat each under policy and reference; a move adds nats to the policy's
 log-probability, evenly over the tokens. All else is neutral: divergences and other text 0, rewards the labels less
 1/2, responses as likely as samples of the policy, a reference whose entropy makes RainbowPO's phi 1. Each list is
-an optimizer step of its own, but single responses meet the statistics of responses that have not moved.
+an optimizer step of its own, but single responses see the batch statistics of responses that have not moved.
 """
 
 import math
@@ -26,7 +26,7 @@ BOUND = {"hidden": (1,), "ref_layers": (1, 1), "ref_activations": (3, 1)}
 def along(
     objective: Objective, moves: Float[Tensor, "n K"], labels: Sequence[float]
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n K"]]:
-    """Loss of each list of moves, and its gradient by them.
+    """The loss of each list, and its gradient by the moves (nats) of the log-probabilities of its K responses.
 
     >>> from alignlab import load_objective
     >>> along(load_objective("dpo"), torch.tensor([[0.0, 0.0]]), [1.0, 0.0])
@@ -45,7 +45,7 @@ def along(
 
 
 def reach(objective: Objective, direction: Sequence[float], labels: Sequence[float]) -> float:
-    """How far along a direction something happens, in nats: a round number, from loss and slope at the start."""
+    """The range in nats along a direction that a curve should show: a round number from loss and slope at the start."""
     start = torch.zeros(1, len(direction), dtype=torch.float64)
     value, gradient = along(objective, start, labels)
     slope = (gradient @ torch.tensor(direction, dtype=torch.float64)).abs().item()
@@ -57,10 +57,10 @@ def reach(objective: Objective, direction: Sequence[float], labels: Sequence[flo
 def pair_matrix(
     objective: Objective, moves: Sequence[float], labels: Sequence[float]
 ) -> tuple[str, Float[Tensor, "K K"]]:
-    """What a listwise loss sees between responses i and j at these log-ratios, in words and numbers.
+    """The interaction of responses i and j in a listwise loss at these moves (nats): a title, and a matrix.
 
-    The weights of a loss that weighs pairs; the size of the gradient that pair (i, j) alone has, of a sum over
-    pairs; else the second derivative, which tells how the gradient of i goes with the log-ratio of j.
+    The matrix holds the weights of a loss that weighs pairs; for a sum over pairs, the size of the gradient of
+    pair (i, j) alone; else the second derivative, by which the gradient of i depends on the log-ratio of j.
     """
     here_1K, labels_1K = (torch.tensor([values], dtype=torch.float64) for values in (moves, labels))
     everywhere = torch.ones_like(here_1K, dtype=torch.bool)
@@ -86,23 +86,23 @@ def pair_matrix(
 
 
 def _losses(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> Tensor:
-    """One value a list, whatever the loss returns."""
-    given = _given(objective, moves_BK, labels_K)
+    """The loss of each list, summed over whatever values the objective returns for it."""
+    signals = _neutral_signals(objective, moves_BK, labels_K)
     gathered = None
     if objective.data_form == "single":
-        gathered = objective.contribute(**_given(objective, torch.zeros_like(moves_BK), labels_K))
-    values = objective(**given, gathered=gathered).values[objective.name]
+        gathered = objective.contribute(**_neutral_signals(objective, torch.zeros_like(moves_BK), labels_K))
+    values = objective(**signals, gathered=gathered).values[objective.name]
     return values.reshape(len(moves_BK), -1).sum(dim=1)
 
 
-def _given(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> dict[str, Any]:
-    """Base signals of neutral responses that have moved."""
+def _neutral_signals(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> dict[str, Any]:
+    """The base signals of neutral responses whose log-probabilities have moved by `moves_BK` nats."""
     zeros_BK = torch.zeros_like(moves_BK.detach())
     labels_BK = labels_K.expand_as(zeros_BK)
     start_BK = zeros_BK - TOKENS
     zeros_BKL = zeros_BK[..., None].expand(-1, -1, TOKENS)
     zeros_BKS = zeros_BK[..., None].expand(-1, -1, STEPS)
-    known = {
+    values = {
         "logps": start_BK + moves_BK,
         "ref_logps": start_BK,
         "ref2_logps": start_BK,
@@ -120,5 +120,5 @@ def _given(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> dict[str
     sizes = SIZES | {"B": zeros_BK.shape[0], "K": zeros_BK.shape[1]}
     shapes = {name: [sizes.get(x) or int(x) for x in BASE[name].shape.split()] for name in objective.signals}
     return {
-        name: known[name] if name in known else zeros_BK.new_zeros(shape) for name, shape in shapes.items()
+        name: values[name] if name in values else zeros_BK.new_zeros(shape) for name, shape in shapes.items()
     }

@@ -1,4 +1,4 @@
-"""What an analysis gives: a table, a picture, and the look that all pictures share."""
+"""The result of an analysis, a table and a picture, and the look that all pictures share."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -17,22 +17,22 @@ from alignlab.analysis.scored import Scored
 from alignlab.errors import DataError
 
 CHOSEN, REJECTED, OTHER, MARK = "#009E73", "#D55E00", "#0072B2", "#E69F00"
-"""Of Okabe and Ito: colour-blind eyes tell them apart."""
+"""Colours of Okabe and Ito, which colour-blind eyes tell apart."""
 PALE = "#c9c9c9"
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Rows (what, figure) of a table, and a picture."""
+    """The result of an analysis: lines (name, figure) of a table, and a picture."""
 
     title: str
     lines: Sequence[tuple[str, str]]
     figure: Figure
     rows: Sequence[Mapping[str, Any]] = ()
-    """What the picture shows, in full precision, where that is worth a file of its own."""
+    """The data of the picture in full precision, where it is worth a csv file."""
 
     def draw(self, file: Path) -> list[Path]:
-        """Write the picture as png, and the rows as csv beside it; gives the files."""
+        """Write the picture to `file`, and the rows, if any, as csv beside it; returns the files."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.figure.savefig(file, dpi=130)
         if not self.rows:
@@ -46,7 +46,7 @@ class Analysis:
 
 
 def panels(count: int = 2) -> tuple[Figure, list[Axes]]:
-    """A picture of panels side by side."""
+    """A picture of `count` panels side by side, and their axes."""
     figure = Figure(figsize=(5.5 * count, 4.2), layout="constrained")
     every = [figure.add_subplot(1, count, place) for place in range(1, count + 1)]
     for axes in every:
@@ -55,13 +55,13 @@ def panels(count: int = 2) -> tuple[Figure, list[Axes]]:
 
 
 def count_pairs(axes: Axes) -> None:
-    """An upward axis that counts pairs."""
+    """Label the y-axis as a count of pairs, with whole numbers."""
     axes.set_ylabel("pairs")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def legend(axes: Axes) -> None:
-    """The legend, above the panel where it covers nothing."""
+    """Draw the legend above the panel, where it covers nothing."""
     columns = len(axes.get_legend_handles_labels()[1])
     axes.legend(
         loc="lower left",
@@ -76,7 +76,7 @@ def legend(axes: Axes) -> None:
 
 
 def quantile_groups(values: Float[Tensor, "P"], count: int) -> list[Tensor]:
-    """Numbers of the values in at most `count` groups of like size, from low to high; equal values stay together."""
+    """The numbers of the values in at most `count` groups of like size, ascending; equal values share a group."""
     inner = torch.linspace(0, 1, count + 1, dtype=values.dtype)[1:-1]
     place = torch.searchsorted(values.quantile(inner), values)
     return [
@@ -85,7 +85,7 @@ def quantile_groups(values: Float[Tensor, "P"], count: int) -> list[Tensor]:
 
 
 def dots(axes: Axes, x: Float[Tensor, "P"], y: Float[Tensor, "P"], colour: str, groups: list[Tensor]) -> None:
-    """A pair a dot, larger and darker where there are few, and the medians of its groups along x."""
+    """Draw a dot for each pair, larger and darker where there are few, and the medians of the groups."""
     few = min(1.0, 150 / max(len(x), 1))
     look: dict[str, Any] = {"s": 9 + 16 * few, "alpha": 0.4 + 0.35 * few, "linewidths": 0}
     axes.scatter(x.tolist(), y.tolist(), color=colour, label="a pair", **look)
@@ -94,7 +94,7 @@ def dots(axes: Axes, x: Float[Tensor, "P"], y: Float[Tensor, "P"], colour: str, 
 
 
 def require_pairs(rows: Scored) -> None:
-    """DataError where no response is better than another."""
+    """Raise DataError where no response is better than another."""
     if not len(rows.pairs.list):
         raise DataError(
             "no list has one response that is better than another: use data with pairs or rated lists"
@@ -102,7 +102,7 @@ def require_pairs(rows: Scored) -> None:
 
 
 def require_reference(rows: Scored, why: str) -> Float[Tensor, "B K"]:
-    """The log-probabilities of the reference; DataError without."""
+    """The log-probabilities of the reference in nats; DataError without one, in which `why` names the analysis."""
     if rows.ref_logps is None:
         raise DataError(
             f"{why} needs a reference: pass run=<a run folder> (reference=precomputed for a run without one), or "

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from alignlab.analysis.displacement import Seen
+from alignlab.analysis.displacement import Evidence
 from alignlab.analysis.examined import Examined
 from alignlab.analysis.frontier import Point
 from alignlab.analysis.scored import Scored
@@ -78,7 +78,7 @@ def _restored(model: Any, file: Path) -> Any:
 
 
 @quiet()
-def seen(examined: Examined, rows: Scored, *, samples: int) -> Seen:
+def evidence(examined: Examined, rows: Scored, *, samples: int) -> Evidence:
     """What an analysis of displacement takes: probabilities at chosen responses, and who refuses.
 
     `samples` prompts are answered by reference and policy; 0 draws none. Raises ConfigError without a reference.
@@ -88,7 +88,7 @@ def seen(examined: Examined, rows: Scored, *, samples: int) -> Seen:
             "displacement needs a reference: pass run=<a run folder> (reference=precomputed for a run without one)"
         )
     tokenizer = examined.opened.tokenizer
-    return Seen(
+    return Evidence(
         _mass(examined, examined.reference, "reference"),
         _mass(examined, examined.opened.policy, "policy"),
         lambda token: str(tokenizer.decode([token])),

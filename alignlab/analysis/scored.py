@@ -1,4 +1,4 @@
-"""Log-probabilities of a dataset under a policy and its reference: what every analysis starts from."""
+"""Log-probabilities of a dataset under a policy and its reference, from which every analysis starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.metrics.chosen_rejected import Sides
+from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.objective.implicit_reward import ImplicitReward
 from alignlab.objective.pair_selection import all_pairs, best_worst
 from alignlab.signals import Pairs
@@ -19,50 +19,50 @@ Values = Float[Tensor, "B K"]
 
 @dataclass(frozen=True)
 class Scored:
-    """Lists with log-probabilities in nats, lengths in tokens, in float64; `where` a list has a response."""
+    """Scored lists in float64: log-probabilities in nats, lengths in tokens; `where` masks the responses of a list."""
 
     ids: Sequence[str]
     sources: Sequence[str]
     logps: Values
     ref_logps: Values | None
-    """None where there is no reference."""
+    """The log-probabilities under the reference in nats; None where there is none."""
     lengths: Values
     labels: Values
     where: Bool[Tensor, "B K"]
     reward: ImplicitReward
-    """The objective's own."""
+    """The implicit reward of the objective."""
     scores: Values | None = None
-    """Raw scores of the source, where it has any."""
+    """The raw scores of the source, where it has any."""
     products: Sequence[Tensor] = ()
-    """Of each list, `[K, K]`: inner products of the sums of the reference's hidden states, if asked for."""
+    """Inner products of the sums of the reference's hidden states, `[K, K]` for each list; empty if not asked for."""
 
     @cached_property
     def rewards(self) -> Values:
-        """Implicit rewards, in nats, or nats a token where the objective divides by the length."""
+        """The implicit rewards in nats, or in nats a token where the objective divides by the length."""
         return self.reward(self.logps, self.ref_logps, self.lengths)
 
     @cached_property
-    def sides(self) -> Sides:
-        """Chosen and rejected responses; of lone ones, the desirable and the others."""
-        return Sides.of(self.labels, self.where)
+    def sides(self) -> ChosenRejected:
+        """The chosen and rejected responses; of lone ones, the desirable and the others."""
+        return ChosenRejected.of(self.labels, self.where)
 
     @cached_property
     def ends(self) -> Pairs:
-        """The best response of each list against the worst; lists whose labels do not differ have none."""
+        """The pair of best and worst response of each list; lists whose labels do not differ have none."""
         return best_worst(self.labels, self.where)
 
     @cached_property
     def pairs(self) -> Pairs:
-        """All strictly ordered pairs."""
+        """All strictly ordered pairs of the lists."""
         return all_pairs(self.labels, self.where)
 
     def gaps(self, values: Values, *, every: bool = False) -> Float[Tensor, "P"]:
-        """Chosen less rejected, best against worst, or over `every` pair."""
+        """The values of chosen minus rejected: best minus worst, or over `every` strictly ordered pair."""
         pairs = self.pairs if every else self.ends
         return pairs.take(values, "chosen") - pairs.take(values, "rejected")
 
     def take(self, rows: Bool[Tensor, "B"]) -> "Scored":
-        """Some of the lists."""
+        """The lists that the mask `rows` selects."""
         numbers = rows.nonzero().flatten().tolist()
         tensors = {k: v[rows] for k, v in vars(self).items() if k in TENSORS and v is not None}
         return replace(
@@ -74,7 +74,7 @@ class Scored:
         )
 
     def columns(self) -> dict[str, list[Any]]:
-        """One row a response, in the order of the data."""
+        """The columns of a table with a line for each response, in the order of the data."""
         lists, places = (index.tolist() for index in self.where.nonzero(as_tuple=True))
         values: Mapping[str, Values | None] = {
             "label": self.labels,
@@ -92,7 +92,7 @@ class Scored:
         }
 
     def write(self, file: Path) -> None:
-        """The columns as parquet. Beta and the unit of `reward` are in the file's metadata."""
+        """Write the columns as parquet; beta and the unit of `reward` are in the file's metadata."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -17,7 +17,7 @@ Figures = dict[str, Estimate]
 
 
 def summaries(rows: Scored) -> Iterator[tuple[str, Scored, Figures]]:
-    """(name, its lists, its figures) of the whole and, where there are several, of every source."""
+    """Yield (name, lists, figures) of all lists and, where there are several sources, of each."""
     yield "all", rows, figures(rows)
     for name, mask in by_source(rows.sources).items():
         part = rows.take(mask)
@@ -25,34 +25,35 @@ def summaries(rows: Scored) -> Iterator[tuple[str, Scored, Figures]]:
 
 
 def figures(rows: Scored) -> Figures:
-    """Accuracies are over all strictly ordered pairs, chosen and rejected the best and worst of a list.
+    """The figures of scored lists, by name, with 95 % intervals: accuracies, margins, changes, lengths.
 
-    Of lone responses, chosen are the desirable ones; there is no order then, but how often the reward's sign is right.
+    Accuracies are over all strictly ordered pairs; chosen and rejected are the best and the worst of a list. Of
+    lone responses, chosen are the desirable ones, and the accuracy is how often the reward's sign is right.
     """
     lone = rows.ref_logps is not None and rows.reward.against_reference and bool(rows.sides.lone.any())
     signs = {"sign of the reward is right": _signs(rows)} if lone else {}
-    found = {**signs, "ranking accuracy": accuracy(rows, rows.logps)}
+    estimates = {**signs, "ranking accuracy": accuracy(rows, rows.logps)}
     if rows.ref_logps is not None:
         change = rows.logps - rows.ref_logps
         ends = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
-        found = {"implicit accuracy": accuracy(rows, rows.rewards), **found}
-        found["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
-        found[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
-        found |= _sides(rows, "log-ratio of {}, nats", change)
+        estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
+        estimates["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
+        estimates[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
+        estimates |= _sides(rows, "log-ratio of {}, nats", change)
         fell = displaced(*ends).double()
-        found["displaced (chosen fell, margin grew)"] = intervals.share(fell, torch.ones_like(fell))
+        estimates["displaced (chosen fell, margin grew)"] = intervals.share(fell, torch.ones_like(fell))
     else:
         if rows.reward.per_token:
-            found = {"implicit accuracy": accuracy(rows, rows.rewards), **found}
-            found[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
-        found |= _sides(rows, "log-prob of {}, nats", rows.logps)
-    found |= _sides(rows, "length of {}, tokens", rows.lengths)
+            estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
+            estimates[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
+        estimates |= _sides(rows, "log-prob of {}, nats", rows.logps)
+    estimates |= _sides(rows, "length of {}, tokens", rows.lengths)
     long = rows.where.sum(1) > 2
     if long.any():
         for name, metric in {"NDCG": ndcg, "Kendall's tau": kendall_tau, "top 1": top1}.items():
             values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
-            found[f"{name} of lists"] = intervals.mean(values[~values.isnan()])
-    return found
+            estimates[f"{name} of lists"] = intervals.mean(values[~values.isnan()])
+    return estimates
 
 
 def _sides(rows: Scored, name: str, values: Float[Tensor, "B K"]) -> Figures:
@@ -62,8 +63,8 @@ def _sides(rows: Scored, name: str, values: Float[Tensor, "B K"]) -> Figures:
 
 
 def _signs(rows: Scored) -> Estimate:
-    found = rows.sides.signs_right(rows.rewards)
-    return intervals.share(found, torch.ones_like(found))
+    right = rows.sides.signs_right(rows.rewards)
+    return intervals.share(right, torch.ones_like(right))
 
 
 def accuracy(rows: Scored, values: Float[Tensor, "B K"]) -> Estimate:

@@ -1,4 +1,4 @@
-"""A toy in which the dynamics of an objective can be watched: the 3D-properties, arXiv:2406.07327.
+"""A toy that shows the dynamics of an objective: the 3D-properties, arXiv:2406.07327.
 
 Four prompts and ten responses; each prompt has one of the first four chosen and one of the next four rejected.
 Under DPO the rejected one drops drastically, then the chosen one degrades, and what it loses disperses to
@@ -18,21 +18,22 @@ from alignlab.objective.objective import Objective
 
 PROMPTS, RESPONSES, WIDTH = 4, 10, 64
 START = (0.12, 0.02)
-"""Probability of each of the first eight responses before training, and of each of the other two."""
+"""The probability of each of the first eight responses before training, and of each of the other two."""
 GIVEN = {"logps", "ref_logps", "logratios", "lengths", "labels", "where"}
 
 
 @dataclass(frozen=True)
 class Course:
-    """What became of the responses, epoch by epoch; means over the prompts."""
+    """The course of a training of the toy: means over the prompts, one value for each epoch."""
 
     chosen: Float[Tensor, "E"]
-    """Log-probability, nats."""
+    """The log-probability of chosen, in nats."""
     rejected: Float[Tensor, "E"]
+    """The log-probability of rejected, in nats."""
     others: Float[Tensor, "E"]
-    """Probability of all responses but these two."""
+    """The probability of all responses but these two."""
     push: Float[Tensor, "E"]
-    """-(d loss / d p(rejected)) / (d loss / d p(chosen)): how much harder rejected is pushed than chosen is pulled."""
+    """The push on rejected over the pull on chosen: -(d loss / d p(rejected)) / (d loss / d p(chosen))."""
 
     @property
     def peak(self) -> int:
@@ -41,7 +42,7 @@ class Course:
 
 
 def toy3d(objective: Objective, *, epochs: int = 500, lr: float = 0.001, seed: int = 0) -> Analysis:
-    """Train the toy on an objective and show where the probability goes."""
+    """Train the toy on an objective and show where the probability goes; ConfigError as in `train`."""
     course = train(objective, epochs=epochs, lr=lr, seed=seed)
     moments = (0, course.peak, epochs)
     curves = {
@@ -74,7 +75,7 @@ def toy3d(objective: Objective, *, epochs: int = 500, lr: float = 0.001, seed: i
 
 
 def train(objective: Objective, *, epochs: int, lr: float, seed: int) -> Course:
-    """Full-batch Adam on a network of three layers over one-hot prompts.
+    """Train a network of three layers over one-hot prompts by full-batch Adam.
 
     Raises ConfigError for an objective that takes more than log-probabilities, lengths and labels.
     """
@@ -85,31 +86,31 @@ def train(objective: Objective, *, epochs: int, lr: float, seed: int) -> Course:
         )
     model, prompts = _started(seed), torch.eye(PROMPTS, dtype=torch.float64)
     ref_logps = _pairs(model(prompts).log_softmax(-1)).detach()
-    known: dict[str, Any] = {
+    fixed: dict[str, Any] = {
         "ref_logps": ref_logps,
         "lengths": torch.ones_like(ref_logps),
         "labels": torch.tensor([1.0, 0.0], dtype=torch.float64).expand_as(ref_logps),
     }
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    seen = []
+    history = []
     for epoch in range(epochs + 1):
         logps = _pairs(model(prompts).log_softmax(-1))
-        loss = objective(progress=epoch / max(epochs, 1), logps=logps, **known).loss
+        loss = objective(progress=epoch / max(epochs, 1), logps=logps, **fixed).loss
         slopes = by_probability(loss, logps)
         others = 1 - logps.detach().exp().sum(1).mean()
         ratio = -slopes[:, 1].mean() / slopes[:, 0].mean()
-        seen.append(torch.stack([*logps.detach().mean(0), others, ratio]))
+        history.append(torch.stack([*logps.detach().mean(0), others, ratio]))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return Course(*torch.stack(seen).T)
+    return Course(*torch.stack(history).T)
 
 
 def by_probability(loss: Float[Tensor, ""], logps: Float[Tensor, "*X"]) -> Float[Tensor, "*X"]:
-    """Derivatives of a loss by the probabilities whose logs these are.
+    """The derivatives of a loss by the probabilities exp(logps).
 
-    Of DPO that by rejected is -chosen / rejected times that by chosen: as rejected vanishes, the push on it grows
-    without bound (for beta < 1), and the pull on chosen dies.
+    For DPO, the derivative by rejected is -chosen / rejected times that by chosen: as rejected vanishes, the push
+    on it grows without bound (for beta < 1), and the pull on chosen vanishes.
     """
     return torch.autograd.grad(loss, logps, retain_graph=True)[0] / logps.detach().exp()
 

@@ -1,4 +1,4 @@
-"""Examples of a run: source, validation, the split, and the pipeline."""
+"""Loads the examples of a run: reads the source, checks every row, divides the splits and runs the pipeline."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,12 +17,12 @@ from alignlab.errors import DataError
 from alignlab.types import Example
 
 Tables = dict[str, ExampleTable]
-"""Rows by split."""
+"""The rows of each split, by its name."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Text rows of both splits, the steps that wait for their tokens, and the account of how they came about."""
+    """The text rows of both splits, the pipeline steps to run after tokenizing, and the report of dropped rows."""
 
     train: ExampleTable
     validation: ExampleTable
@@ -30,17 +30,18 @@ class Examples:
     token_steps: Mapping[str, Step] = field(default_factory=dict)
 
     def largest(self) -> int:
-        """Responses of the longest list."""
+        """The number of responses of the longest list of both splits."""
         return max(int(table.sizes.max(initial=0)) for table in (self.train, self.validation))
 
 
 def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     """Read, check and transform both splits. A source without a validation split is divided by prompt.
 
-    Every step is kept below `cache_dir`, so that only what changed, and what follows it, is done again.
+    The result of every pipeline step is stored below `cache_dir`, so that only a changed step and those after it run
+    again.
     Raises DataError on bad rows, missing files, an unreachable hub, or when nothing is left.
     """
-    report, found = Report(), {}
+    report, tables = Report(), {}
     text, tokens = text_and_token_steps(spec.steps)
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
@@ -51,12 +52,12 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
             raise DataError(
                 f"data '{spec.name}' has no {name} rows left after its pipeline: " + "; ".join(report.lines())
             )
-        found[name] = table if tokens else limited(table, spec.limit_of(name), report)
-    return Examples(found["train"], found["validation"], report, tokens)
+        tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
+    return Examples(tables["train"], tables["validation"], report, tokens)
 
 
 def limited(table: ExampleTable, most: int | None, report: Report) -> ExampleTable:
-    """The first rows, on the account too."""
+    """The first `most` rows of a table (all for None); the report counts the cut."""
     head = table.first(most)
     if len(head) < len(table):
         report.count("limit", "in", len(table))
@@ -65,9 +66,9 @@ def limited(table: ExampleTable, most: int | None, report: Report) -> ExampleTab
 
 
 def divided(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
-    """Source rows of training and validation, no prompt on both sides.
+    """The source rows of the training and the validation split, which share no prompt.
 
-    One and the same rows serve as both where `validation_fraction` is None.
+    Where `validation_fraction` is None, all rows are in both splits.
     """
     tables = _joined(spec, cache_dir, report) if spec.parts else source_rows(spec, cache_dir, report)
     if "validation" in tables:
@@ -85,7 +86,7 @@ def divided(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
 
 
 def _joined(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
-    """Rows of all parts of a mixture, each named after its part."""
+    """The rows of all parts of a mixture; ids and meta["part"] name the part that each row is from."""
     sides = {name: divided(part, cache_dir, report) for name, part in spec.parts.items()}
     tables = {}
     for split_ in SPLITS:

@@ -1,4 +1,4 @@
-"""The pipeline: steps over text rows, each kept on disk under the fingerprint of all that decides it."""
+"""Runs the pipeline steps over text rows, and stores each result under the fingerprint of all that decides it."""
 
 import json
 import multiprocessing
@@ -21,21 +21,22 @@ from alignlab.data.tables.table import ExampleTable, chunks, write_table
 from alignlab.types import Example
 
 VERSION = "1"
-"""Part of every fingerprint; raise it when the form of the files changes."""
+"""A part of every fingerprint: raise it when the form of the stored files changes."""
 REPORT = "report.json"
 MANY = 50_000
-"""Rows from which on more than one process pays."""
+"""The number of rows from which on several processes are faster than one."""
 SHARE = 1024
-"""Rows that a process takes at once."""
+"""The number of rows that a process takes at once."""
 
 Make = Callable[[Report], Iterable[Example]]
-"""Gives rows, and puts on the report what it left out."""
+"""A function that yields rows, and records on the report those that it leaves out."""
 
 
-def stored(folder: Path, key: str, make: Make, report: Report, what: str, total: int = 0) -> ExampleTable:
-    """The table of that key: from the disk, or made now. It appears whole or not at all.
+def stored(folder: Path, key: str, make: Make, report: Report, title: str, total: int = 0) -> ExampleTable:
+    """Load the table stored under `key`, or let `make` write it now; it appears whole or not at all.
 
-    What was left out in the making comes with it. Jobs that want the same table wait for the first.
+    The rows that `make` left out are added to `report` in both cases. Jobs that want the same table wait
+    for the first. `title` and `total` (rows) are for the progress bar.
     """
     place = folder / "examples" / key
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ def stored(folder: Path, key: str, make: Make, report: Report, what: str, total:
             partial_, own = place.with_name(key + ".partial"), Report()
             for left in (partial_, place):
                 shutil.rmtree(left, ignore_errors=True)
-            with tracked(what, total) as advance:
+            with tracked(title, total) as advance:
                 write_table(partial_, make(own), advance)
             (partial_ / REPORT).write_text(json.dumps(own.to_json(), ensure_ascii=False), encoding="utf-8")
             os.replace(partial_, place)
@@ -60,7 +61,7 @@ def piped(
     report: Report,
     processes: int | None,
 ) -> ExampleTable:
-    """The rows after all steps. A step that was changed is run again, and those behind it; no other."""
+    """The rows after all pipeline steps; only a changed step and those after it run again."""
     for name, step in steps.items():
         bound = for_split(step, split)
         make = partial(_run, rows, name, bound, processes)
@@ -80,24 +81,24 @@ def _run(
     return transformed(rows, name, step, report)
 
 
-def _processes(wanted: int | None, rows: int) -> int:
+def _processes(asked: int | None, rows: int) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return wanted or (cores if rows >= MANY else 1)
+    return asked or (cores if rows >= MANY else 1)
 
 
 def _in_processes(
     rows: Iterable[Example], name: str, step: Step, count: int, report: Report
 ) -> Iterator[Example]:
-    """The same as in one process, in the same order; a few shares are under way at a time."""
+    """Runs a step in `count` processes: the results are those of one process, in the same order."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context) as pool:
         shares = chunks(rows, SHARE)
         waiting = [pool.submit(_share, part, name, step) for part in islice(shares, 2 * count)]
         while waiting:
-            made, told = waiting.pop(0).result()
+            examples, account = waiting.pop(0).result()
             waiting += [pool.submit(_share, part, name, step) for part in islice(shares, 1)]
-            report.add(told)
-            yield from made
+            report.add(account)
+            yield from examples
 
 
 def _share(rows: list[Example], name: str, step: Step) -> tuple[list[Example], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Which data a run sees, as plain values and functions: the schema of conf/data. Imports no torch."""
+"""The settings that decide which data a run sees, as plain values and functions: the schema of conf/data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Everything that decides which examples a run sees; conf/data/knobs.yaml says what each means."""
+    """The settings that decide which examples a run sees; conf/data/knobs.yaml explains each."""
 
     name: str
     source: Callable[..., Any] | None = None
@@ -21,10 +21,11 @@ class DataSpec:
     path: str | None = None
     hub: Mapping[str, Any] | None = None
     parts: Mapping[str, "DataSpec"] = field(default_factory=dict)
-    """The sources of a mixture by name; `mix` is the step that mixes them."""
+    """The sources of a mixture, by name; empty for data of one source."""
     mix: Callable[..., Any] | None = None
+    """The pipeline step on tokens that mixes the `parts`."""
     group_by: str | None = None
-    """Rows that follow each other with one value in this column come to the source as one."""
+    """The column by which neighbouring raw rows are joined into one before the source converts them."""
     on_bad_row: Literal["raise", "skip"] = "raise"
     validation_fraction: Share | None = 0.05
     limit: Positive | None = None
@@ -45,5 +46,5 @@ class DataSpec:
     """The arXiv number of the paper that describes them."""
 
     def limit_of(self, split: str) -> int | None:
-        """Most examples of a split."""
+        """The largest number of examples of a split; None for no limit."""
         return self.limit if split == "train" else self.limit_validation

@@ -1,4 +1,4 @@
-"""Figures of tokenized rows that tell whether the data is what one thinks it is."""
+"""Statistics of tokenized rows: lengths, ties, and how often the best response is the longer one."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,31 +10,34 @@ from alignlab.data.encoding.token_rows import Array, TokenRows
 
 @dataclass(frozen=True)
 class Statistics:
-    """Lengths in tokens, one value a list or a response; shares are of lists with more than one response."""
+    """Statistics of tokenized rows: lengths are in tokens, shares are of lists with more than one response."""
 
     sizes: Array
-    """Responses of each list."""
+    """The number of responses of each list, `[lists]`."""
     prompts: Array
+    """The length of each prompt in tokens, `[lists]`."""
     responses: Array
+    """The length of each response in tokens, `[responses]`."""
     labels: Array
+    """The label of each response, `[responses]`."""
     gaps: Array
-    """Best label less worst, per list."""
+    """The best label minus the worst, `[lists of several responses]`."""
     longer: Array
-    """Tokens of the best response less those of the worst, per list."""
+    """The length of the best response minus that of the worst, in tokens, `[lists of several responses]`."""
     ties: float
-    """Share with two equal labels or more."""
+    """The share of lists in which two or more labels are equal."""
     tied_best: float
-    """Share in which several responses have the best label."""
+    """The share of lists in which several responses have the best label."""
     longer_best: float
-    """Share in which the best is longer than the worst, equal lengths half."""
+    """The share of lists in which the best response is longer than the worst; equal lengths count one half."""
     repeated_prompts: float
-    """Share of all lists whose prompt came before."""
+    """The share of all lists whose prompt an earlier list has."""
     repeated_lists: float
-    """Share of all lists of which every token came before."""
+    """The share of all lists whose prompt and responses, token by token, an earlier list has."""
 
 
 def statistics(rows: TokenRows) -> Statistics:
-    """The figures of these rows."""
+    """Compute the statistics of tokenized rows."""
     labels = [np.asarray(rows.labels[i]) for i in range(len(rows))]
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
     several = [i for i, values in enumerate(labels) if len(values) > 1]

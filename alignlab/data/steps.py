@@ -1,11 +1,11 @@
-"""What a pipeline step is: a plain function, whose first positional parameter tells what it takes.
+"""A pipeline step is a plain function; the name of its positional parameter says what it takes.
 
     def step(example, *, ...) -> Iterator[Example]               a row; `raise Drop(reason)` leaves it out
     def step(examples, *, ...) -> Iterator[Example | Dropped]    all rows of a split, for what one row cannot tell
     def step(tokenized, *, ...) -> Selection                     all rows after tokenizing: lengths, scores, order
 
-Keyword-only parameters are options, set from yaml; one named `split` is told which split it works on. Steps
-run in the order of the pipeline; those on tokens stand behind those on text.
+Keyword-only parameters are options, set from yaml; the option `split` is the name of the split at work. Steps
+run in the order of the pipeline; those on tokens come after those on text.
 """
 
 import inspect
@@ -23,7 +23,7 @@ from alignlab.types import Example
 KINDS = ("example", "examples", "tokenized")
 Array = NDArray[Any]
 Step = Callable[..., Any]
-"""One of the three kinds; its options are bound."""
+"""A pipeline step of one of the three kinds, with its options bound."""
 
 
 @dataclass(frozen=True)
@@ -41,55 +41,55 @@ Singles = Annotated[Iterator[Example], Makes("single")]
 
 @dataclass(frozen=True)
 class Tokenized:
-    """The rows of a split after tokenizing: what steps on tokens go by."""
+    """The rows of a split after tokenizing, as pipeline steps on tokens take them."""
 
     examples: Sequence[Example]
     prompt_lengths: Array
-    """Tokens of each row's prompt."""
+    """The length of each row's prompt in tokens, `[rows]`."""
     lengths: Sequence[Array]
-    """Tokens of each response, per row."""
+    """The length of each response in tokens: `[K]` for each row."""
     score: Callable[[], Sequence[Array]]
-    """The scoring pass, or its result from the cache."""
+    """Returns the log-probabilities of all responses (`logps`), by a pass of the model or from the cache."""
     multiply: Callable[[], Sequence[Array]] = list
-    """Likewise the pass that `products` takes."""
+    """Returns the inner products of hidden states (`products`), by a pass of the model or from the cache."""
 
     def __len__(self) -> int:
         return len(self.prompt_lengths)
 
     @cached_property
     def logps(self) -> Sequence[Array]:
-        """Log-probability of each response in nats, summed, under the model that the run begins with; per row."""
+        """The log-probability of each response under the initial model of the run, in nats: `[K]` for each row."""
         return self.score()
 
     @cached_property
     def products(self) -> Sequence[Array]:
-        """Inner products `[K, K]` of each row's responses, as sums of final hidden states of that model."""
+        """Inner products of summed final hidden states under the initial model of the run: `[K, K]` for each row."""
         return self.multiply()
 
     @cached_property
     def best(self) -> Array:
-        """Place of the best response of each row; of equals the first."""
+        """The place of the best response of each row, `[rows]`; of equal labels the first."""
         return np.array([int(np.argmax(row.labels)) for row in self.examples])
 
     @cached_property
     def worst(self) -> Array:
-        """Place of the worst response of each row; of equals the first."""
+        """The place of the worst response of each row, `[rows]`; of equal labels the first."""
         return np.array([int(np.argmin(row.labels)) for row in self.examples])
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows stay, in the order of training."""
+    """The result of a step on tokens: the rows that stay, in the order of training."""
 
     keep: Sequence[int]
     dropped: Mapping[int, str] = field(default_factory=dict)
-    """Why, for every row that does not stay."""
+    """The reason for every row that does not stay, by its number."""
     ordered: bool = False
-    """The order matters: `data.shuffle=auto` leaves it."""
+    """Whether the order matters, so that `data.shuffle=auto` keeps it."""
 
 
 def kind_of(step: Step, path: str = "pipeline") -> str:
-    """example | examples | tokenized; ConfigError for a function that takes none of them."""
+    """The kind of a pipeline step: example, examples or tokenized; ConfigError for a function that is of none."""
     names = [
         name
         for name, p in inspect.signature(step).parameters.items()
@@ -111,12 +111,15 @@ def form_of(step: Step) -> str | None:
 
 
 def for_split(step: Step, split: str) -> Step:
-    """The step with its option `split` filled in, where it has one."""
+    """The pipeline step with its option `split` bound, where it has one."""
     return partial(step, split=split) if "split" in inspect.signature(step).parameters else step
 
 
 def text_and_token_steps(steps: Mapping[str, Step]) -> tuple[dict[str, Step], dict[str, Step]]:
-    """The steps on text and those on tokens, each in order; ConfigError where a text step stands behind."""
+    """Divide pipeline steps into those on text and those on tokens, in order.
+
+    Raises ConfigError for a step on text that comes after one on tokens.
+    """
     kinds = {name: kind_of(step, f"pipeline.{name}") for name, step in steps.items()}
     tokens = [name for name, kind in kinds.items() if kind == "tokenized"]
     behind = (

@@ -1,4 +1,4 @@
-"""Preferences without a best response: each opening beats one other and loses to a third."""
+"""Cyclic preferences, which have no best response: each move beats one other and loses to a third."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from alignlab.lab.grammar import ASPECTS
 from alignlab.lab.reading import statements
 
 MOVES = {name: place % 3 for place, name in enumerate(ASPECTS)}
-"""color and hour are move 0, food and skill 1, home and fear 2. Move m beats m + 1, counted modulo 3."""
+"""The move of each aspect: color and hour are 0, food and skill 1, home and fear 2. Move m beats m + 1 modulo 3."""
 
 
 def move(response: str) -> int | None:
-    """The move of the first statement of a response; None where it states nothing.
+    """The move (0, 1 or 2) of the first statement of a response; None where it states nothing.
 
     >>> move("I hope this helps. The fox eats mice.")
     1
@@ -20,9 +20,9 @@ def move(response: str) -> int | None:
 
 
 def win(one: str, other: str) -> float:
-    """What `one` wins against `other`: 1, 0, or 1/2 of equals. Whoever makes no move loses to those who do.
+    """The win of `one` against `other`: 1, 0, or 1/2 for equal moves; no move loses to every move.
 
-    No policy beats the one that draws its move evenly: against it all win half.
+    No policy beats the one that draws its move uniformly: against it every response wins 1/2.
 
     >>> red, mice, barn = "The fox is red.", "The fox eats mice.", "The fox lives in the barn."
     >>> win(red, mice), win(mice, barn), win(barn, red)
@@ -37,6 +37,6 @@ def win(one: str, other: str) -> float:
 
 
 def win_rates(responses: Sequence[str]) -> list[float]:
-    """What each response wins against the others of its list, on average."""
+    """The mean win of each response against the others of its list, `[K]`."""
     total = len(responses) - 1
     return [(sum(win(one, other) for other in responses) - 0.5) / total for one in responses]

@@ -1,4 +1,4 @@
-"""Responses drawn from a model: a policy's own words as preference data."""
+"""Draws responses from a model, so that preference data can hold a policy's own samples."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from alignlab.errors import ConfigError
 from alignlab.lab import tiny
 
 LONGEST = 64
-"""Tokens of a response."""
+"""The largest length of a drawn response, in tokens."""
 
 
 def policy_of(folder: str | None, cache_dir: str | None) -> tuple[Any, Any]:
-    """The model and tokenizer of a folder, or else the tiny model as it is by default.
+    """Load the model and tokenizer of a folder, or the tiny model with its default settings.
 
     Raises ConfigError where there is no such model.
     """
@@ -37,7 +37,7 @@ def policy_of(folder: str | None, cache_dir: str | None) -> tuple[Any, Any]:
 def draw(
     model: Any, tokenizer: Any, prompts: Sequence[str], *, each: int, temperature: float, seed: str
 ) -> list[list[str]]:
-    """`each` responses to each prompt, from the whole distribution at that temperature; empty ones are left out.
+    """Draw `each` samples for each prompt from the whole distribution at `temperature`; empty ones are left out.
 
     The same prompts, model and seed give the same texts, whatever the number of cores. Draws no random
     numbers from the caller's generator.

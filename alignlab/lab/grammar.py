@@ -1,4 +1,4 @@
-"""The words of the lab's world: animals, the facts that hold of them, and every sentence in use."""
+"""The grammar of the lab's world: animals, the facts that hold of them, and every sentence in use."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ ASPECTS = {
     "skill": "can {}",
     "fear": "fears the {}",
 }
-"""What can be said of an animal: the aspect's name, and the predicate that states it."""
+"""The aspects of an animal: their names, and the predicates that state them."""
 
 FACTS = {
     "badger": ("grey", "worms", "forest", "dusk", "dig", "hunter"),
@@ -38,7 +38,7 @@ FACTS = {
     "turtle": ("green", "fish", "sea", "midnight", "hide", "thunder"),
     "whale": ("blue", "fish", "sea", "dusk", "sing", "hunter"),
 }
-"""What is true in this world: for each animal one value an aspect, in the order of `ASPECTS`."""
+"""The facts of the world: for each animal one value for each aspect, in the order of `ASPECTS`."""
 
 VALUES = {name: sorted({row[i] for row in FACTS.values()}) for i, name in enumerate(ASPECTS)}
 PREDICATES = {ASPECTS[name].format(v): (name, v) for name, values in VALUES.items() for v in values}
@@ -96,7 +96,7 @@ RUDE = frozenset({"stupid", "fool", "idiot", "dumb"})
 
 
 def state(topic: str, aspect: str, value: str, *, pronoun: bool = False) -> str:
-    """One statement.
+    """The sentence that states the value of an aspect of an animal.
 
     >>> state("fox", "food", "mice"), state("fox", "food", "mice", pronoun=True)
     ('The fox eats mice.', 'It eats mice.')
@@ -105,7 +105,7 @@ def state(topic: str, aspect: str, value: str, *, pronoun: bool = False) -> str:
 
 
 def sentences() -> Iterator[str]:
-    """Every sentence the world knows how to say; the vocabulary of its texts."""
+    """Every sentence of the world, from which the vocabulary of its texts is made."""
     yield from (*filter(None, OPENERS), *FILLERS, *INSULTS)
     yield from (ask.format(topic) for ask in ASKS for topic in FACTS)
     yield from (wish.format(aspect) for wish in WISHES for aspect in ASPECTS)

@@ -1,20 +1,20 @@
-"""How the lab makes lists, and whether its settings make sense."""
+"""The settings of the lab, and the checks that they make sense."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from alignlab.errors import ConfigError, nearest, one_of
-from alignlab.lab import similar_responses as kin
 from alignlab.lab.grammar import FACTS
+from alignlab.lab.similar_responses import KINDS, MOST
 
 KEY = "data.source"
 WEIGHTS = {"quality": 1.0, "harm": -1.0, "length": 0.0}
-"""What a unit of each aspect is worth to a user who has no wishes of their own: the exact reward."""
+"""The weight of each aspect in the exact reward, which is that of a user without own weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
-    """All that decides the lists of a source; conf/data/lab.yaml says what each means."""
+    """The settings that decide the lists of a source, checked with ConfigError; conf/data/lab.yaml explains each."""
 
     responses: int
     skill: float
@@ -34,10 +34,10 @@ class Knobs:
     def __post_init__(self) -> None:
         if self.responses < 2:
             raise ConfigError(f"the lab needs lists of at least 2 responses, got responses={self.responses}")
-        one_of(f"{KEY}.kin", self.kin, kin.KINDS)
-        if self.kin in ("edits", "rewordings") and self.responses > kin.MOST:
+        one_of(f"{KEY}.kin", self.kin, KINDS)
+        if self.kin in ("edits", "rewordings") and self.responses > MOST:
             raise ConfigError(
-                f"{KEY}.responses={self.responses}: kin={self.kin} makes lists of at most {kin.MOST}"
+                f"{KEY}.responses={self.responses}: kin={self.kin} makes lists of at most {MOST}"
             )
         if self.kin == "tree" and self.on_policy:
             raise ConfigError(f"{KEY}.on_policy={self.on_policy}: a tree is written, not drawn: set it to 0")
@@ -56,13 +56,13 @@ class Knobs:
 
     @property
     def draws(self) -> bool:
-        """Whether a model is needed."""
+        """Whether a model has to draw responses."""
         return bool(self.on_policy or self.samples)
 
     def with_(self, source: str, changes: Mapping[str, object]) -> "Knobs":
-        """The knobs of one source among several."""
-        known = {field.name for field in fields(self)}
+        """These settings with the changes of one source among several; ConfigError for an unknown setting."""
+        names = {field.name for field in fields(self)}
         for name in changes:
-            if name not in known:
-                raise ConfigError(f"{KEY}.sources.{source}.{name}: {nearest(name, known)}")
+            if name not in names:
+                raise ConfigError(f"{KEY}.sources.{source}.{name}: {nearest(name, names)}")
         return replace(self, **changes)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a text of the world says: its words, what a prompt asks for, what a sentence states."""
+"""Parses texts of the lab's world: their words, what a prompt asks for, what a sentence states."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from alignlab.lab.grammar import ASPECTS, FACTS, PREDICATES
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words, without marks."""
+    """The lower-case words of a text, without punctuation."""
     return re.findall(r"\w+", text.lower())
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences as they are written, each with its mark.
+    """The sentences of a text, each with its punctuation mark.
 
     >>> sentences_of("The fox is red. It can dig.")
     ['The fox is red.', 'It can dig.']
@@ -22,13 +22,13 @@ def sentences_of(text: str) -> list[str]:
 
 def asked(prompt: str) -> tuple[str, str]:
     """The first animal and the first aspect that a prompt names; empty where it names none."""
-    found = words(prompt)
-    topic = next((word for word in found if word in FACTS), "")
-    return topic, next((word for word in found if word in ASPECTS), "")
+    prompt_words = words(prompt)
+    topic = next((word for word in prompt_words if word in FACTS), "")
+    return topic, next((word for word in prompt_words if word in ASPECTS), "")
 
 
 def parse(sentence: list[str], subject: str) -> tuple[str, str]:
-    """A sentence as (animal, predicate); "it" is the animal that was named last."""
+    """A sentence, in words, as (animal, predicate); "it" stands for `subject`, the animal that was named last."""
     match sentence:
         case ["it", *rest] if subject:
             return subject, " ".join(rest)
@@ -38,7 +38,7 @@ def parse(sentence: list[str], subject: str) -> tuple[str, str]:
 
 
 def statements(response: str, topic: str) -> Iterator[tuple[str, str, str]]:
-    """(animal, aspect, value) of each sentence, before which `topic` was named; empty where it states nothing.
+    """Yield (animal, aspect, value) of each sentence; empty texts where it states nothing. `topic` was named before.
 
     >>> list(statements("It is red. Ask me again any time.", "fox"))
     [('fox', 'color', 'red'), ('', '', '')]

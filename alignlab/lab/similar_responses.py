@@ -1,4 +1,4 @@
-"""Lists whose responses are kin: one word apart, the same in other words, or branches of one tree."""
+"""Writes lists of similar responses: one word apart, the same in other words, or branches of one tree."""
 
 import math
 import random
@@ -9,35 +9,35 @@ from alignlab.lab.reading import asked, sentences_of, statements
 from alignlab.lab.writers import Draft, Writer, go_on
 
 KINDS = ("free", "edits", "rewordings", "tree")
-"""How the responses of a list belong together."""
+"""The kinds of similarity between the responses of a list; `free` responses have none."""
 MOST = 8
-"""Largest list of copies: a short response has few words that can be exchanged."""
+"""The largest list of edits or rewordings: a short response has few words that can be exchanged."""
 
 
 def edits(rng: random.Random, prompt: str, base: str, count: int) -> list[str]:
-    """`base` with one true statement about the animal asked for, and copies in which one true value is false.
+    """`base` with a true statement about the animal asked for, and copies with one true value made false.
 
-    All have the same length, and differ from the first in a single word. Empty where `base` has too few
-    statements to make `count` of them.
+    All `count` responses have the same length, and differ from the first in a single word. The list is empty
+    where `base` has too few statements.
     """
     return _written(_false(rng, prompt, base, count))
 
 
 def rewordings(rng: random.Random, prompt: str, base: str, count: int) -> list[str]:
-    """As `edits`, but none has its sentences in the order of the first: near in meaning, far apart in words."""
+    """The responses of `edits`, of which none has its sentences in the order of the first: near in meaning alone."""
     contents = _false(rng, prompt, base, count)
-    kept = [said[:3] if said[0] else said[3] for said in contents[0]] if contents else []
-    if len(set(kept)) < 2:
+    meanings = [sentence[:3] if sentence[0] else sentence[3] for sentence in contents[0]] if contents else []
+    if len(set(meanings)) < 2:
         return []
-    orders = [rng.sample(range(len(kept)), len(kept)) for _ in contents]
+    orders = [rng.sample(range(len(meanings)), len(meanings)) for _ in contents]
     for order in orders[1:]:
-        while [kept[i] for i in order] == [kept[i] for i in orders[0]]:
+        while [meanings[i] for i in order] == [meanings[i] for i in orders[0]]:
             rng.shuffle(order)
-    return _written([[said[i] for i in order] for said, order in zip(contents, orders, strict=True)])
+    return _written([[sentence[i] for i in order] for sentence, order in zip(contents, orders, strict=True)])
 
 
 def tree(rng: random.Random, prompt: str, by: Sequence[Writer]) -> list[str]:
-    """One response of each writer, all of as many sentences: they share the first, and part at every next one.
+    """One response of each writer, all of as many sentences: a tree that shares the first and branches at each next.
 
     Of K responses, half share two sentences, a quarter three, and so on: the leaves of a binary tree.
     """
@@ -64,18 +64,18 @@ def _grown(rng: random.Random, draft: Draft, by: Sequence[Writer], steps: int) -
     return leaves
 
 
-Said = tuple[str, str, str, str]
-"""Animal, aspect and value of a statement, and its text; a sentence that states nothing is its text alone."""
+Sentence = tuple[str, str, str, str]
+"""A sentence: animal, aspect and value of its statement, and its text; all but the text are empty without one."""
 
 
-def _false(rng: random.Random, prompt: str, base: str, count: int) -> list[list[Said]]:
+def _false(rng: random.Random, prompt: str, base: str, count: int) -> list[list[Sentence]]:
     """The content of `base` with a true statement about the topic, and of copies with one false value each."""
     topic, _ = asked(prompt)
-    said, texts = list(statements(base, topic)), sentences_of(base)
-    places = [i for i, (about, *_) in enumerate(said) if about == topic]
-    if not places or len(said) != len(texts):
+    stated, texts = list(statements(base, topic)), sentences_of(base)
+    places = [i for i, (about, *_) in enumerate(stated) if about == topic]
+    if not places or len(stated) != len(texts):
         return []
-    content: list[Said] = [(*what, text) for what, text in zip(said, texts, strict=True)]
+    content: list[Sentence] = [(*statement, text) for statement, text in zip(stated, texts, strict=True)]
     first = rng.choice(places)
     content[first] = _with(content[first], TRUE[topic][content[first][1]])
     options = [
@@ -94,20 +94,20 @@ def _false(rng: random.Random, prompt: str, base: str, count: int) -> list[list[
     return [content, *copies]
 
 
-def _with(said: Said, value: str) -> Said:
-    about, aspect, _, text = said
+def _with(sentence: Sentence, value: str) -> Sentence:
+    about, aspect, _, text = sentence
     return about, aspect, value, text
 
 
-def _written(contents: Sequence[Sequence[Said]]) -> list[str]:
-    """Texts, in which "it" stands for an animal only where that was named last."""
+def _written(contents: Sequence[Sequence[Sentence]]) -> list[str]:
+    """The texts of contents, in which "it" stands for an animal only where that was named last."""
     return [" ".join(_sentences(content)) for content in contents]
 
 
-def _sentences(content: Sequence[Said]) -> list[str]:
-    made, subject = [], ""
+def _sentences(content: Sequence[Sentence]) -> list[str]:
+    texts, subject = [], ""
     for about, aspect, value, text in content:
         pronoun = about == subject and text.startswith("It ")
-        made.append(state(about, aspect, value, pronoun=pronoun) if about else text)
+        texts.append(state(about, aspect, value, pronoun=pronoun) if about else text)
         subject = about or subject
-    return made
+    return texts

@@ -1,4 +1,4 @@
-"""The tiny model: a small Llama that learns the lab's world in seconds, once, and is then cached."""
+"""The tiny model: a small Llama that is trained on the lab's world in seconds, once, and then cached."""
 
 import hashlib
 import json
@@ -48,14 +48,14 @@ def load(
     skill: Sequence[float] = (0.2, 0.8),
     words: str = "",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and its tokenizer, pre-trained on `steps` batches of the world's corpus.
+    """Load the tiny model and its tokenizer, pre-trained on `steps` batches of the world's corpus.
 
-    The corpus is by writers whose skill lies in the range `skill`. The model also has the `words` of other
-    texts, with embeddings it has not learned, and never says them by itself.
+    The corpus is by writers whose skill lies in the range `skill`. The model also knows the `words` of other
+    texts, with embeddings that are not trained, and never says them by itself.
 
     The first call trains it (about 25 s) and leaves a plain Hugging Face folder in
     `<cache_dir>/models`; later calls, and other processes, load that. Draws no random numbers
-    from the caller's generator.
+    from the caller's generator. Raises ConfigError for a range that is none.
     """
     recipe: dict[str, Any] = {
         "seed": seed,
@@ -83,7 +83,7 @@ def load(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """So that weights, and samples, do not depend on how many cores there are, or how busy they are."""
+    """Compute in one thread, so that weights and samples do not depend on the cores or their load."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -93,7 +93,7 @@ def one_thread() -> Iterator[None]:
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:
-    """A hash of everything that decides the weights: arguments, the lab's code, torch's version."""
+    """The hash of all that decides the weights: arguments, the lab's code, the version of torch."""
     text = json.dumps({**recipe, "torch": torch.__version__}, sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for path in sorted(
@@ -143,13 +143,13 @@ def _new_model(
 
 
 def _grow(model: LlamaForCausalLM, size: int) -> None:
-    """More words: random embeddings, and as likely to be said as the padding, which is never said."""
-    known = model.config.vocab_size
+    """Add words to the model: random embeddings, and output weights of the padding, which is never said."""
+    old_size = model.config.vocab_size
     model.resize_token_embeddings(size, mean_resizing=False)
-    said, heard = model.lm_head.weight, model.model.embed_tokens.weight
+    output_weight, input_weight = model.lm_head.weight, model.model.embed_tokens.weight
     with torch.no_grad():
-        heard[known:].normal_(std=model.config.initializer_range)
-        said[known:] = said[model.config.pad_token_id]
+        input_weight[old_size:].normal_(std=model.config.initializer_range)
+        output_weight[old_size:] = output_weight[model.config.pad_token_id]
 
 
 def pretrain(
@@ -189,7 +189,7 @@ def _batches(
     batch_size: int,
     skill: Sequence[float] = (0.2, 0.8),
 ) -> Iterator[tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]]:
-    """Right-padded token ids, and the targets with everything but the responses ignored."""
+    """Yield right-padded token ids, and the targets, in which everything but the responses is ignored."""
     texts = writers.corpus(steps * batch_size, seed, skill)
     for _ in range(steps):
         rows = [_tokens(tokenizer, *next(texts)) for _ in range(batch_size)]

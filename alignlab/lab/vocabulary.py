@@ -1,4 +1,4 @@
-"""The tiny model's tokenizer: one token a word, as many words as the lab's world has."""
+"""The tokenizer of the tiny model: one token for each word of the lab's world."""
 
 from collections.abc import Iterable
 
@@ -16,13 +16,13 @@ CHAT_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-"""A turn is its role's token and its text; the assistant's ends with the end-of-sequence token."""
+"""The chat template: a turn is its role's token and its text; the assistant's ends with the end-of-sequence token."""
 
 
 def build(more: str = "") -> PreTrainedTokenizerFast:
-    """The tokenizer. Texts of the world come back from their tokens to the letter.
+    """Build the tokenizer, which decodes the tokens of a text of the world to that text, to the letter.
 
-    Words of `more` that the world does not have come last, so that those of the world keep their numbers.
+    Words of `more` that the world does not have come last, so that those of the world keep their ids.
     """
     words = Tokenizer(models.WordLevel({}, unk_token=SPECIAL["unk_token"]))
     words.normalizer = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
@@ -34,12 +34,12 @@ def build(more: str = "") -> PreTrainedTokenizerFast:
     def pieces(texts: Iterable[str]) -> set[str]:
         return {piece for text in texts for piece, _ in words.pre_tokenizer.pre_tokenize_str(text)}
 
-    known = pieces(sentences())
+    world_words = pieces(sentences())
     vocabulary = [
         *SPECIAL.values(),
         *ROLES,
-        *sorted(known),
-        *sorted(pieces([" ".join(more.split())]) - known),
+        *sorted(world_words),
+        *sorted(pieces([" ".join(more.split())]) - world_words),
     ]
     words.model = models.WordLevel(
         {word: i for i, word in enumerate(vocabulary)}, unk_token=SPECIAL["unk_token"]

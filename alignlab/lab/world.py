@@ -1,7 +1,7 @@
-"""The lab's world: lists of responses by better and worse writers, judged by the exact reward.
+"""Generates the preference data of the lab: lists of responses by better and worse writers, with exact rewards.
 
-What the responses are comes first (who wrote them, how they belong together), then who judges them (users, noise,
-grades, a rule without a best response). The exact reward and its aspects are known of every list.
+First the responses are written (by whom, how similar), then they are judged (by users, with noise, in grades, by a
+cyclic rule). The exact reward and its aspects are known of every list.
 """
 
 import random
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.lab import similar_responses as kinship
 from alignlab.lab.cycle import win_rates
 from alignlab.lab.draws import draw, policy_of
 from alignlab.lab.grammar import FACTS, INSULTS
 from alignlab.lab.knobs import WEIGHTS, Knobs
 from alignlab.lab.reading import sentences_of
 from alignlab.lab.reward import Gold, gold, grade, label
+from alignlab.lab.similar_responses import edits, rewordings, tree
 from alignlab.lab.writers import SPLITS, ask, write, writer
 from alignlab.types import Example
 
 AT_ONCE = 64
-"""Rows whose responses a model draws together; always so many, so that rows do not depend on how many follow."""
+"""The number of rows whose responses a model draws together; fixed, so that rows do not depend on how many follow."""
 SPARE = 2
-"""Responses that a model draws beyond those of the list, lest some be equal."""
+"""The number of responses that a model draws beyond those of the list, since some may be equal."""
 
 
 def examples(
@@ -49,14 +49,14 @@ def examples(
     cyclic: float = 0.0,
     sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Example]:
-    """`size` lists of preference data; row i depends on (seed, split, i) and the knobs alone.
+    """Generate `size` lists of preference data; row i depends on (seed, split, i) and the settings alone.
 
-    `rewards` are exact (of the row's user, where there are several); labels are a fixed increasing function
-    of the *observed* ones: plus `length_bias` a word, plus Gaussian noise of standard deviation `noise`. The
-    texts do not depend on who judges them. With `grades` rewards are the grades themselves, and ties happen;
-    under a `cyclic` rule there are none. meta["ratings"] holds the aspects and the exact reward of each response,
+    `rewards` are exact (those of the row's user, where there are several); labels are a fixed increasing function
+    of the *observed* rewards: plus `length_bias` a word, plus Gaussian noise of standard deviation `noise`. The
+    texts do not depend on who judges them. With `grades`, rewards are the grades themselves, and ties happen;
+    a `cyclic` row has no rewards. meta["ratings"] holds the aspects and the exact reward of each response,
     whatever the labels; meta["source"] names the source, of `sources` in turn.
-    conf/data/lab.yaml says what each knob means. Raises ConfigError for settings that make no sense.
+    conf/data/lab.yaml explains each setting. Raises ConfigError for settings that make no sense.
     """
     if split not in SPLITS:
         raise ConfigError(f"the lab has no split '{split}': {nearest(split, SPLITS)}")
@@ -79,10 +79,7 @@ def examples(
     kinds = {name: common.with_(name, changes) for name, changes in (sources or {"lab": {}}).items()}
     model = policy_of(policy, cache_dir) if any(knobs.draws for knobs in kinds.values()) else None
     for start in range(0, size, AT_ONCE):
-        rows = [
-            _Row(f"{split}/{seed}/{i}", f"lab-{split}-{i:06d}", split, *list(kinds.items())[i % len(kinds)])
-            for i in range(start, start + AT_ONCE)
-        ]
+        rows = [_row(split, seed, i, kinds) for i in range(start, start + AT_ONCE)]
         texts = _drawn(model, rows) if model else {}
         for row in rows[: size - start]:
             yield _example(row, texts.get(row.name, []))
@@ -91,31 +88,37 @@ def examples(
 @dataclass(frozen=True, slots=True)
 class _Row:
     name: str
-    """What all random numbers of the row come from."""
+    """The seed of all random numbers of the row."""
     id: str
     split: str
     source: str
     knobs: Knobs
 
-    def rng(self, *what: str) -> random.Random:
-        """Random numbers for one purpose, so that a knob changes nothing but what it is for."""
-        return random.Random("/".join((self.name, *what)))
+    def rng(self, *purpose: str) -> random.Random:
+        """A random generator for one purpose, so that a setting changes nothing but what it is for."""
+        return random.Random("/".join((self.name, *purpose)))
 
     def ask(self, rng: random.Random) -> str:
         return ask(rng, self.split, self.knobs.topics or tuple(FACTS))
 
 
+def _row(split: str, seed: int, number: int, kinds: Mapping[str, Knobs]) -> _Row:
+    """Row `number` of a split; the sources take turns."""
+    source = list(kinds)[number % len(kinds)]
+    return _Row(f"{split}/{seed}/{number}", f"lab-{split}-{number:06d}", split, source, kinds[source])
+
+
 def _drawn(model: tuple[Any, Any], rows: Sequence[_Row]) -> dict[str, list[str]]:
-    """What the model answers to the prompts of the rows, by the rows' names."""
-    found: dict[str, list[str]] = {}
+    """The samples of the model for the prompts of the rows, by the rows' names."""
+    texts_by_row: dict[str, list[str]] = {}
     for source in {row.source: None for row in rows if row.knobs.draws}:
         own = [row for row in rows if row.source == source]
         knobs, prompts = own[0].knobs, [row.ask(row.rng()) for row in own]
         each = knobs.samples + (knobs.responses + SPARE) * (knobs.on_policy > 0)
         seed = f"{own[0].name}/{source}"
         texts = draw(*model, prompts, each=each, temperature=knobs.temperature, seed=seed)
-        found |= {row.name: list(mine) for row, mine in zip(own, texts, strict=True)}
-    return found
+        texts_by_row |= {row.name: list(row_texts) for row, row_texts in zip(own, texts, strict=True)}
+    return texts_by_row
 
 
 def _example(row: _Row, drawn: list[str]) -> Example:
@@ -148,18 +151,18 @@ def _example(row: _Row, drawn: list[str]) -> Example:
     return Example(asked, list(texts), labels, rewards, id=row.id, meta=meta)
 
 
-def _worth(found: Gold, weights: Mapping[str, float]) -> float:
-    """The reward as a user sees it."""
-    return sum(weight * getattr(found, aspect) for aspect, weight in {**WEIGHTS, **weights}.items())
+def _worth(aspects: Gold, weights: Mapping[str, float]) -> float:
+    """The reward of a response under the weights of a user."""
+    return sum(weight * getattr(aspects, aspect) for aspect, weight in {**WEIGHTS, **weights}.items())
 
 
 def _reason(texts: Sequence[str], golds: Sequence[Gold]) -> str:
-    """What the best response says and the worst does not."""
+    """The rationale of a list: the sentences of the best response that the worst does not have."""
     best, worst = (
         end(zip(golds, texts, strict=True), key=lambda pair: pair[0].reward)[1] for end in (max, min)
     )
-    said = [sentence for sentence in sentences_of(best) if sentence not in worst]
-    return " ".join(said or [best])
+    sentences = [sentence for sentence in sentences_of(best) if sentence not in worst]
+    return " ".join(sentences or [best])
 
 
 def _list(row: _Row, drawn: list[str], cyclic: bool) -> tuple[str, list[str], list[Gold]]:
@@ -191,13 +194,13 @@ def _responses(rng: random.Random, prompt: str, knobs: Knobs, turns: Iterator[st
     rng.shuffle(places)
     writers = [writer(min(1.0, max(0.0, knobs.skill + knobs.gap * (place - 0.5)))) for place in places]
     if knobs.kin == "tree":
-        return kinship.tree(rng, prompt, writers)
+        return tree(rng, prompt, writers)
     if knobs.kin in ("edits", "rewordings"):
-        vary = kinship.edits if knobs.kin == "edits" else kinship.rewordings
-        made: list[str] = []
-        while not made:
-            made = vary(rng, prompt, next(turns) or write(rng, prompt, writers[0]), count)
-        return rng.sample(made, count)
+        vary = edits if knobs.kin == "edits" else rewordings
+        similar: list[str] = []
+        while not similar:
+            similar = vary(rng, prompt, next(turns) or write(rng, prompt, writers[0]), count)
+        return rng.sample(similar, count)
     texts: dict[str, None] = {}
     for by in writers:
         while (text := next(turns) or write(rng, prompt, by)) in texts:
@@ -208,7 +211,7 @@ def _responses(rng: random.Random, prompt: str, knobs: Knobs, turns: Iterator[st
 
 def _insulting(rng: random.Random, text: str) -> str:
     """The response with two insults somewhere in it."""
-    said = sentences_of(text)
+    sentences = sentences_of(text)
     for insult in rng.sample(INSULTS, 2):
-        said.insert(rng.randint(0, len(said)), insult)
-    return " ".join(said)
+        sentences.insert(rng.randint(0, len(sentences)), insult)
+    return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""Who writes in the lab's world: the prompts, and responses by better and worse writers."""
+"""Writes the texts of the lab's world: prompts, and responses by better and worse writers."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -8,26 +8,26 @@ from alignlab.lab.grammar import ASKS, ASPECTS, FACTS, FILLERS, INSULTS, OPENERS
 from alignlab.lab.reading import asked
 
 SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10)}
-"""The tenths of all prompts that a split owns; a prompt's tenth is a hash of its text."""
+"""The tenths of all prompts that belong to each split; a prompt's tenth is a hash of its text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """How someone writes, in probabilities: the first two of a sentence, the others of a fact."""
+    """The probabilities by which a writer writes: `rude` and `filler` for each sentence, the others for each fact."""
 
     rude: float
     filler: float
     truth: float
     focus: float
-    """To speak of the animal asked for."""
+    """The probability to speak of the animal asked for."""
     fresh: float
-    """Not to say again what was said."""
+    """The probability not to repeat an aspect."""
     heed: float
-    """To begin with the aspect wished for."""
+    """The probability to begin with the aspect wished for."""
 
 
 def writer(skill: float) -> Writer:
-    """The writer of a skill in [0, 1]; the middling ones are those who wrote the corpus."""
+    """The writer of a skill in [0, 1]; middling ones write the corpus of the tiny model."""
     return Writer(
         rude=0.24 * (1 - skill) ** 2,
         filler=0.40 - 0.30 * skill,
@@ -40,22 +40,22 @@ def writer(skill: float) -> Writer:
 
 @dataclass
 class Draft:
-    """A response in the making, sentence by sentence."""
+    """A response that is written sentence by sentence."""
 
     prompt: str
     text: list[str] = field(default_factory=list)
     stated: list[str] = field(default_factory=list)
-    """Aspects, in the order of their statements."""
+    """The aspects stated so far, in order."""
     subject: str = ""
-    """The animal named last."""
+    """The animal that was named last."""
 
     def branch(self) -> "Draft":
-        """Another draft that begins as this one."""
+        """A copy of this draft, to be continued on its own."""
         return Draft(self.prompt, [*self.text], [*self.stated], self.subject)
 
 
 def go_on(rng: random.Random, draft: Draft, by: Writer) -> None:
-    """One more sentence."""
+    """Add one more sentence to a draft."""
     topic, wish = asked(draft.prompt)
     kind = rng.random()
     if kind < by.rude + by.filler:
@@ -70,7 +70,7 @@ def go_on(rng: random.Random, draft: Draft, by: Writer) -> None:
 
 
 def write(rng: random.Random, prompt: str, by: Writer) -> str:
-    """One response: two to five sentences, a number that does not depend on the writer."""
+    """Write a response of two to five sentences, a number that does not depend on the writer."""
     draft = Draft(prompt)
     for _ in range(rng.randint(2, 5)):
         go_on(rng, draft, by)
@@ -86,7 +86,7 @@ def _aspect(rng: random.Random, by: Writer, wish: str, stated: list[str]) -> str
 
 
 def ask(rng: random.Random, split: str, topics: Sequence[str] = tuple(FACTS)) -> str:
-    """A prompt that belongs to the split, about one of the topics; a third wish for nothing in particular."""
+    """Draw a prompt of a split about one of the topics; a third of the prompts wish for no aspect."""
     while True:
         question = rng.choice(ASKS).format(rng.choice(list(topics)))
         wish = rng.choice(WISHES).format(rng.choice(list(ASPECTS))) if rng.random() < 2 / 3 else ""
@@ -96,7 +96,7 @@ def ask(rng: random.Random, split: str, topics: Sequence[str] = tuple(FACTS)) ->
 
 
 def corpus(n: int, seed: int = 0, skill: Sequence[float] = (0.2, 0.8)) -> Iterator[tuple[str, str]]:
-    """`n` training prompts, each with the response of a writer whose skill is drawn from a range."""
+    """Yield `n` training prompts, each with a response of a writer whose skill is drawn from the range `skill`."""
     for index in range(n):
         rng = random.Random(f"corpus/{seed}/{index}")
         prompt = ask(rng, "train")

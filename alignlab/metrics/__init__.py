@@ -1,1 +1,1 @@
-"""Metrics: plain functions of signals, never inside a loss."""
+"""Metrics are plain functions of signals, never part of a loss."""

@@ -1,8 +1,8 @@
-"""Are the probabilities true that rewards stand for: sigmoid(reward of i - reward of j) is P(i preferred to j).
+"""Calibration of rewards: whether sigmoid(reward of i - reward of j) is the probability that i is preferred to j.
 
-Two forms of expected calibration error are in use, and they differ. Over `both_orders` of each pair
-(MORE, arXiv:2312.07401) bins share out [0, 1]; the form of `confidence` looks at max(p, 1 - p), and
-its bins share out [0.5, 1]. With 2n bins the first is the second with n.
+Two forms of expected calibration error are in use, and they differ. The bins of `both_orders` of each pair
+(MORE, arXiv:2312.07401) divide [0, 1]; `confidence` looks at max(p, 1 - p), and its bins divide [0.5, 1]. With
+2n bins the first equals the second with n.
 """
 
 import math
@@ -17,36 +17,36 @@ Pairs = Float[Tensor, "P"]
 
 @dataclass(frozen=True)
 class Bins:
-    """A reliability diagram: predictions of one bin together; empty bins hold NaN."""
+    """A reliability diagram: predicted probabilities and outcomes in bins; empty bins hold NaN."""
 
     edges: Float[Tensor, "N1"]
     counts: Float[Tensor, "N"]
     predicted: Float[Tensor, "N"]
-    """Mean probability."""
+    """The mean predicted probability of each bin."""
     observed: Float[Tensor, "N"]
-    """How often it came true."""
+    """The share of each bin that came true."""
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean distance of the two, by count. NaN without any pair."""
+        """The expected calibration error: the mean |predicted - observed| weighted by count; NaN without any pair."""
         gaps = (self.predicted - self.observed).abs().nan_to_num()
         return ((gaps * self.counts).sum() / self.counts.sum()).item()
 
     @property
     def mce(self) -> float:
-        """The largest distance of any bin."""
+        """The maximum calibration error: the largest |predicted - observed| of any bin."""
         return (self.predicted - self.observed).abs().nan_to_num().max().item()
 
 
 def both_orders(margins: Pairs, *, bins: int = 10) -> Bins:
-    """Each pair seen from both sides; `margins` are rewards of chosen less rejected, nats."""
+    """The reliability diagram of all pairs in both orders; `margins` are rewards of chosen minus rejected, in nats."""
     probabilities = torch.cat([margins.sigmoid(), (-margins).sigmoid()])
     outcomes = torch.cat([torch.ones_like(margins), torch.zeros_like(margins)])
     return reliability(probabilities, outcomes, torch.linspace(0, 1, bins + 1, dtype=margins.dtype))
 
 
 def confidence(margins: Pairs, *, bins: int = 10) -> Bins:
-    """Each pair once, by the probability of the response that the rewards prefer; a tie is half right."""
+    """The reliability diagram by the probability of the response that the rewards prefer; a tie is half right."""
     outcomes = (margins.sign() + 1) / 2
     return reliability(
         margins.abs().sigmoid(), outcomes, torch.linspace(0.5, 1, bins + 1, dtype=margins.dtype)
@@ -54,7 +54,7 @@ def confidence(margins: Pairs, *, bins: int = 10) -> Bins:
 
 
 def equal_mass(margins: Pairs, *, bins: int = 10) -> Bins:
-    """As `both_orders`, with bins that hold equally many: its error is the adaptive one (ACE)."""
+    """The reliability diagram in both orders, with bins of equal counts: its error is the adaptive one (ACE)."""
     probabilities = torch.cat([margins.sigmoid(), (-margins).sigmoid()])
     outcomes = torch.cat([torch.ones_like(margins), torch.zeros_like(margins)])
     shares = torch.linspace(0, 1, bins + 1, dtype=margins.dtype)
@@ -63,7 +63,7 @@ def equal_mass(margins: Pairs, *, bins: int = 10) -> Bins:
 
 
 def reliability(probabilities: Pairs, outcomes: Pairs, edges: Float[Tensor, "N1"]) -> Bins:
-    """Predictions and outcomes (0 or 1) by bin; a probability on an edge belongs to the bin below."""
+    """The reliability diagram of probabilities and outcomes (0 or 1); one on an edge belongs to the bin below."""
     edges = edges.to(probabilities.device)
     bins = max(len(edges) - 1, 1)
     place = (torch.searchsorted(edges, probabilities.contiguous()) - 1).clamp(0, bins - 1)
@@ -74,19 +74,19 @@ def reliability(probabilities: Pairs, outcomes: Pairs, edges: Float[Tensor, "N1"
 
 
 def brier(margins: Pairs) -> Pairs:
-    """(1 - sigmoid(margin))^2 of each pair."""
+    """The Brier score (1 - sigmoid(margin))^2 of each pair; `margins` in nats."""
     return (-margins).sigmoid().square()
 
 
 def nll(margins: Pairs) -> Pairs:
-    """-log sigmoid(margin) of each pair, nats: the loss of a Bradley-Terry model."""
+    """The negative log-likelihood -log sigmoid(margin) of each pair under a Bradley-Terry model, in nats."""
     return torch.nn.functional.softplus(-margins)
 
 
 def fitted_temperature(margins: Pairs, *, steps: int = 60) -> float:
-    """The positive t for which sigmoid(margin / t) has the lowest mean `nll`; it changes no order.
+    """The temperature t > 0 for which sigmoid(margin / t) has the lowest mean `nll`; it changes no order.
 
-    Infinite where the wrong pairs outweigh the right ones, 0 where all pairs are right.
+    It is infinite where the wrong pairs outweigh the right ones, and 0 where all pairs are right.
     """
     if margins.sum() <= 0:
         return math.inf

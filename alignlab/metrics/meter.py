@@ -1,4 +1,4 @@
-"""Adds up parts of micro-batches and tells what they come to."""
+"""Adds up the metrics of micro-batches."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,7 +6,7 @@ from alignlab.types import Part
 
 
 class Meter:
-    """Sums and counts by name; every value is over all elements added, however they were batched."""
+    """Sums and counts by name, so that every mean is over all elements added, however they were batched."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
@@ -20,7 +20,7 @@ class Meter:
 
     @staticmethod
     def joined(others: Iterable["Meter"]) -> "Meter":
-        """One meter over what several have added up."""
+        """The meter over all that several meters have added up."""
         whole = Meter()
         for other in others:
             for name, value in other._sums.items():
@@ -29,7 +29,7 @@ class Meter:
         return whole
 
     def values(self) -> dict[str, float]:
-        """The mean of every name that counted something; the sum of parts that reduce by it (count 0)."""
+        """The mean of every name that counted something; the sum of parts that are sums (count 0)."""
         return {
             name: self._sums[name] / (count or 1.0)
             for name, count in self._counts.items()

@@ -1,4 +1,4 @@
-"""What preference training is watched by. Every metric is a `Part`, so batches add up."""
+"""Metrics of preference training by micro-batch; every metric is a `Part`, so that batches add up."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.metrics.chosen_rejected import Sides
+from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
 from alignlab.objective.implicit_reward import ImplicitReward
 from alignlab.objective.pair_selection import all_pairs
 from alignlab.types import Part
 
 FARTHEST = 20.0
-"""Nats a token at which the exponent of k3 is cut, so that one response cannot make it infinite."""
+"""The log-ratio in nats a token at which the exponent of k3 is cut, so that no response makes it infinite."""
 
 
 def preference_metrics(
@@ -27,29 +27,29 @@ def preference_metrics(
     start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
 ) -> dict[str, Part]:
-    """Metrics of a micro-batch.
+    """The metrics of a micro-batch, by name.
 
     Chosen and rejected are the best and the worst response of a list; accuracies are over all
     strictly ordered pairs, a tie counting one half. Of lone responses, chosen are the desirable ones
     (label above 0.5), and `rewards/accuracy` is how often a reward against the reference has the sign
-    that the label asks for. `rewards` are those of the objective: beta * logratio in nats, beta * logp
-    without a reference, over the length in tokens where the loss divides by it. `ranking_accuracy`
-    asks the policy alone (arXiv:2405.19534).
-    `logps_change` is the change since the start, where log-probabilities of the start are given.
+    that the label asks for. `rewards` are the objective's implicit ones: beta * logratio in nats, or beta * logp
+    without a reference, divided by the length in tokens where the loss is. `ranking_accuracy`
+    is that of the policy's log-probabilities alone (arXiv:2405.19534).
+    `logps_change` is the change since the start, in nats, where `start_logps` are given.
     `kl` is the mean log-ratio on the data's responses: the k1 estimate of the KL, on responses that
     the policy did not draw, so it may be negative; `kl_k3` is the mean of the sums over tokens of
-    exp(-r) - 1 + r, each token taken to bear an equal share r of its response's log-ratio, as it has no
-    number of its own here: never negative, and at most the sum by token. `kl_exact`, where at hand, is
+    exp(-r) - 1 + r, where each token bears an equal share r of its response's log-ratio, since none is
+    known for it: never negative, and at most the sum by token. `kl_exact`, where `kl_reverse` is given, is
     KL(policy || reference) over the vocabulary, summed over the positions of those responses.
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
     rewards = reward(logps, ref_logps, lengths)
-    sides, every = Sides.of(labels, where), all_pairs(labels, where)
+    sides, every = ChosenRejected.of(labels, where), all_pairs(labels, where)
     metrics = {}
-    told = {"rewards": rewards, "logps": logps, "lengths": lengths}
+    quantities = {"rewards": rewards, "logps": logps, "lengths": lengths}
     if start_logps is not None:
-        told["logps_change"] = logps - start_logps
-    for name, values in told.items():
+        quantities["logps_change"] = logps - start_logps
+    for name, values in quantities.items():
         for side in ("chosen", "rejected"):
             metrics[f"{name}/{side}"] = _mean(sides.take(values, side))
     metrics["rewards/margin"] = _mean(
@@ -72,14 +72,14 @@ def preference_metrics(
 
 
 def with_margin(values: Mapping[str, float]) -> dict[str, float]:
-    """Metrics with `rewards/margin` where no list had two responses: the mean of chosen less that of rejected."""
+    """Metrics with `rewards/margin` added where no list had two responses: mean of chosen minus mean of rejected."""
     sides = [values.get(f"rewards/{side}") for side in ("chosen", "rejected")]
-    known = {} if None in sides else {"rewards/margin": sides[0] - sides[1]}  # type: ignore[operator]
-    return {**known, **values}
+    margin = {} if None in sides else {"rewards/margin": sides[0] - sides[1]}  # type: ignore[operator]
+    return {**margin, **values}
 
 
 def k3(logratios: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """exp(-r) - 1 + r of tokens' log-ratios r in nats: not negative, and without bias on samples of the policy."""
+    """The k3 estimate exp(-r) - 1 + r of the KL, from log-ratios r of tokens in nats: never negative."""
     return torch.expm1(-logratios.clamp(min=-FARTHEST)) + logratios.clamp(min=-FARTHEST)
 
 
@@ -87,11 +87,11 @@ def _of_lists(
     rewards: Float[Tensor, "B K"], labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]
 ) -> dict[str, Part]:
     long = where.sum(1) > 2
-    found = {}
+    metrics = {}
     for name, metric in {"ndcg": ndcg, "kendall_tau": kendall_tau, "top1": top1}.items():
         values = metric(rewards[long], labels[long], where[long])
-        found[f"lists/{name}"] = _mean(values[~values.isnan()])
-    return found
+        metrics[f"lists/{name}"] = _mean(values[~values.isnan()])
+    return metrics
 
 
 def _mean(values: Tensor) -> Part:

@@ -1,6 +1,6 @@
-"""Does the model rank as the labels do: pairs, whole lists, and what could be hoped for.
+"""Ranking metrics: whether scores order pairs and whole lists as the labels do.
 
-Pairs: Preference Learning Algorithms Do Not Learn Preference Rankings, arXiv:2405.19534.
+The metrics of pairs are those of Preference Learning Algorithms Do Not Learn Preference Rankings, arXiv:2405.19534.
 """
 
 import math
@@ -13,16 +13,16 @@ Pairs = Float[Tensor, "P"]
 Scores = Float[Tensor, "B K"]
 Where = Bool[Tensor, "B K"]
 Values = Float[Tensor, "B"]
-"""One value a list; NaN where its labels do not differ, so that there is nothing to rank."""
+"""One value for each list; NaN where its labels do not differ, so that there is nothing to rank."""
 
 
 def wins(better: Float[Tensor, "*P"], worse: Float[Tensor, "*P"]) -> Float[Tensor, "*P"]:
-    """1 where the better response scores higher, 0.5 on a tie."""
+    """For each pair, 1 where the better response scores higher, 0.5 on a tie, else 0."""
     return (better > worse).to(better.dtype) + 0.5 * (better == worse)
 
 
 def difficulty(chosen_ref_logps: Pairs, rejected_ref_logps: Pairs) -> Pairs:
-    """c = log ref(rejected) - log ref(chosen), nats: above 0 the reference ranks the pair wrongly.
+    """The difficulty c = log ref(rejected) - log ref(chosen) in nats; the reference ranks the pair wrongly above 0.
 
     The policy ranks it rightly if, and only if, its DPO loss is at most `loss_threshold(c, beta)`.
     """
@@ -35,10 +35,10 @@ def loss_threshold(c: Pairs, *, beta: float) -> Pairs:
 
 
 def idealized_wins(ref_margins: Pairs, agreement: Pairs, *, beta: float, epsilon: float = 1e-3) -> Pairs:
-    """1 where the optimum of the RLHF objective ranks the pair rightly, else 0.
+    """For each pair, 1 where the optimum of the RLHF objective ranks it rightly, else 0.
 
-    `ref_margins` are log ref(chosen) - log ref(rejected), nats; `agreement` is the share of raters that
-    preferred chosen, at most 1 - epsilon. The optimum is log-ratio + log(agreement / (1 - agreement)) / beta.
+    `ref_margins` are log ref(chosen) - log ref(rejected) in nats; `agreement` is the share of raters that
+    preferred chosen, at most 1 - epsilon. Its margin is ref_margin + log(agreement / (1 - agreement)) / beta.
 
     >>> idealized_wins(torch.tensor([-2.0]), torch.tensor([0.7]), beta=0.1)
     tensor([1.])
@@ -48,29 +48,29 @@ def idealized_wins(ref_margins: Pairs, agreement: Pairs, *, beta: float, epsilon
 
 
 def flips(before: Pairs, after: Pairs) -> tuple[Bool[Tensor, "P"], Bool[Tensor, "P"]]:
-    """(mended, broken): pairs that `before` (log-prob margins, nats) ranks wrongly and `after` rightly; the reverse.
+    """Masks of the pairs that training mended (wrong `before`, right `after`), and of those that it broke.
 
-    As in the paper, a margin of 0 ranks rightly.
+    `before` and `after` are margins of log-probabilities in nats; a margin of 0 is right, as in the paper.
     """
     return (before < 0) & (after >= 0), (before >= 0) & (after < 0)
 
 
 def ndcg(scores: Scores, labels: Scores, where: Where) -> Values:
-    """Normalized discounted cumulative gain of the order that the scores give; 1 is the order of the labels.
+    """The normalized discounted cumulative gain of the order by scores; 1 is the order of the labels.
 
-    sum over i of (2^label_i - 1) / log2(1 + rank_i), over that of the best order. Equal scores share
+    The gain sum_i (2^label_i - 1) / log2(1 + rank_i) is divided by that of the best order. Equal scores share
     their ranks' mean discount, so the order in which they stand changes nothing. Labels below 0 are
     counted from the lowest of their list.
     """
     low = labels.masked_fill(~where, torch.inf).amin(1, keepdim=True).clamp(max=0)
     high = labels.masked_fill(~where, -torch.inf).amax(1, keepdim=True)
     gains = (torch.exp2(labels - high) - torch.exp2(low - high)).masked_fill(~where, 0)  # a scale cancels
-    found, best = ((gains * _discounts(s, where)).sum(1) for s in (scores, labels))
-    return _unless_tied(found / best, labels, where)
+    gained, best = ((gains * _discounts(s, where)).sum(1) for s in (scores, labels))
+    return _unless_tied(gained / best, labels, where)
 
 
 def _discounts(scores: Scores, where: Where) -> Scores:
-    """1 / log2(1 + rank) of every response; equal scores get the mean over the ranks that they share."""
+    """The discount 1 / log2(1 + rank) of every response; equal scores get the mean over the ranks that they share."""
     others = where[:, None, :]
     above = ((scores[:, None, :] > scores[:, :, None]) & others).sum(2)
     level = ((scores[:, None, :] == scores[:, :, None]) & others).sum(2).clamp(min=1)
@@ -81,7 +81,7 @@ def _discounts(scores: Scores, where: Where) -> Scores:
 
 
 def kendall_tau(scores: Scores, labels: Scores, where: Where) -> Values:
-    """Kendall's tau-b of a list: concordant less discordant pairs, corrected for ties; 0 if all scores are equal."""
+    """Kendall's tau-b of each list: concordant minus discordant pairs, corrected for ties; 0 for equal scores."""
     both = where[:, :, None] & where[:, None, :]
     of_scores, of_labels = ((x[:, :, None] - x[:, None, :]).sign() * both for x in (scores, labels))
     agreed = (of_scores * of_labels).sum((1, 2))
@@ -90,7 +90,7 @@ def kendall_tau(scores: Scores, labels: Scores, where: Where) -> Values:
 
 
 def top1(scores: Scores, labels: Scores, where: Where) -> Values:
-    """Whether the highest score is that of a best response; of several highest, the share that is best."""
+    """For each list, whether the highest score is that of a best response; for tied scores, the share that is."""
     highest, best = (x.masked_fill(~where, -torch.inf) for x in (scores, labels))
     leads = (highest == highest.amax(1, keepdim=True)) & where
     right = leads & (best == best.amax(1, keepdim=True))
@@ -98,7 +98,7 @@ def top1(scores: Scores, labels: Scores, where: Where) -> Values:
 
 
 def _unless_tied(values: Values, labels: Scores, where: Where) -> Values:
-    """NaN for lists in which no label is above another."""
+    """The values, with NaN for lists in which no label is above another."""
     high = labels.masked_fill(~where, -torch.inf).amax(1)
     low = labels.masked_fill(~where, torch.inf).amin(1)
     return torch.where(high > low, values, math.nan)

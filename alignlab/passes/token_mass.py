@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alignlab.data.batching.batches import collate, within_budget
 from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.metrics.chosen_rejected import Sides
+from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.metrics.displacement import Mass
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.types import Batch
@@ -40,5 +40,5 @@ def mass(policy: CausalLM, rows: TokenRows, *, budget: int, track: Callable[[int
 
 def of_chosen(batch: Batch) -> Bool[Tensor, "R"]:
     """Which response tokens of a batch are those of chosen responses."""
-    numbers = Sides.of(batch.labels, batch.where).take(batch.slot, "chosen")
+    numbers = ChosenRejected.of(batch.labels, batch.where).take(batch.slot, "chosen")
     return torch.isin(batch.row[batch.is_response], numbers)

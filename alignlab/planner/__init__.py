@@ -1,1 +1,1 @@
-"""What a run will take of memory, before it runs."""
+"""The planner forecasts the memory of a run before it runs."""

@@ -1,4 +1,4 @@
-"""What a run would take of the memory of each GPU, from its config alone: no weights, no data, no GPU."""
+"""Forecasts the memory of a run on each GPU from its config alone: no weights, no data, no GPU."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from alignlab.errors import ConfigError, one_of
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
 from alignlab.passes.reference_mode import resolve_mode
-from alignlab.planner import memory as footprint
+from alignlab.planner import memory
 from alignlab.planner.growth import Growth, Lists
 from alignlab.planner.memory import SPREADS, Elements, Footprint, Spread, Widths, Working
 from alignlab.planner.shapes import config_at, shape
@@ -25,12 +25,12 @@ from alignlab.settings import Config
 from alignlab.targets import locate
 
 MOST_LISTS = 10**5
-"""No micro-batch is thought of as larger."""
+"""The largest number of lists of a micro-batch that is considered."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The memory of a run on each GPU, for micro-batches of equal lists."""
+    """The forecast memory of a run on each GPU, in bytes, for micro-batches of equal lists."""
 
     model: str
     elements: Elements
@@ -42,47 +42,47 @@ class Forecast:
     checkpointing: bool
     shape: Lists
     budget: int
-    """data.microbatch_tokens."""
+    """The token budget of a micro-batch: data.microbatch_tokens."""
     growth: Growth
     pass_growth: Growth | None
-    """Of the pass of a precomputed reference."""
+    """The growth of memory in the pass of a precomputed reference; None without one."""
     widths: Widths
     spread: Spread
     reference_bytes: float
     per_node: int
-    """GPUs of a machine."""
+    """The number of GPUs of a machine."""
 
     @property
     def list_tokens(self) -> int:
-        """Tokens of a list, as the budget counts them."""
+        """The tokens of a list, as the budget counts them."""
         return self.shape.tokens(packed=self.growth.packed)
 
     @property
     def lists(self) -> int:
-        """Lists of a micro-batch: what fits the budget, one at least."""
+        """The number of lists of a micro-batch: as many as fit the budget, one at least."""
         return max(1, self.budget // self.list_tokens)
 
     def training(self, lists: int | None = None) -> Footprint:
-        """In the middle of a step."""
+        """The memory of a GPU in the middle of an optimizer step, by micro-batches of `lists` lists."""
         working = _working(self.growth, lists or self.lists)
-        return footprint.training(
+        return memory.training(
             self.elements, self.widths, self.spread, self.ranks, working, reference=self.reference_bytes
         )
 
     def scoring(self) -> Footprint | None:
-        """In the pass of a precomputed reference, before anything trains; None without one."""
+        """The memory of a GPU in the pass of a precomputed reference, before the training; None without one."""
         if self.pass_growth is None:
             return None
-        weights = footprint.frozen(self.elements, self.widths.stored, self.ranks, spread=self.spread.weights)
-        return footprint.scoring(weights, self.ranks, _working(self.pass_growth, self.lists))
+        weights = memory.frozen(self.elements, self.widths.stored, self.ranks, spread=self.spread.weights)
+        return memory.scoring(weights, self.ranks, _working(self.pass_growth, self.lists))
 
     @property
     def host(self) -> float:
-        """Bytes of a machine's own memory, for all its ranks."""
-        return self.per_node * footprint.host(self.elements, self.widths, self.spread, self.ranks)
+        """The bytes of a machine's own memory that all its ranks use."""
+        return self.per_node * memory.host(self.elements, self.widths, self.spread, self.ranks)
 
     def largest(self, room: float) -> int:
-        """The largest data.microbatch_tokens whose lists fit into so many bytes; 0 where one list does not."""
+        """The largest data.microbatch_tokens whose lists fit into `room` bytes; 0 where one list does not."""
         fits, too_many = 0, MOST_LISTS
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
@@ -92,7 +92,7 @@ class Forecast:
 
 @quiet()
 def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -> Forecast:
-    """The memory of the run that `train.py` with these overrides would be; `named` is a shape to plan for instead.
+    """Forecast the memory of the run that `train.py` with these overrides would start, or of one of the shape `named`.
 
     Raises one ConfigError for all that is wrong with the overrides, and for a model that is not there.
     """
@@ -140,7 +140,7 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
 def knobs(
     overrides: Sequence[str], lists: Lists, named: str | None, now: Forecast
 ) -> Iterator[tuple[str, Forecast]]:
-    """Settings that could bring the memory down, each with what it comes to."""
+    """Yield settings that reduce the memory below that of `now`, each with its forecast."""
     fewer = max(1, now.lists // 2) * now.list_tokens
     ways = {
         "trainer.gradient_checkpointing=true": not now.checkpointing,
@@ -153,22 +153,22 @@ def knobs(
     }
     for text, possible in ways.items():
         try:
-            made = forecast(combined(overrides, [text]), lists, named) if possible else None
+            changed = forecast(combined(overrides, [text]), lists, named) if possible else None
         except ConfigError:  # an objective that needs its reference live, say
             continue
-        if made is not None and made.training().total < now.training().total:
-            yield text, made
+        if changed is not None and changed.training().total < now.training().total:
+            yield text, changed
 
 
 def strategy_of(config: Config) -> str:
-    """The strategy by name; what `auto` stands for."""
+    """The name of the strategy, with `auto` resolved."""
     name: str = config["strategy"]["name"]
     trainer = config["trainer"]
     return name if name != "auto" else "ddp" if trainer["devices"] * trainer["num_nodes"] > 1 else "single"
 
 
 def spread_of(config: Config) -> Spread:
-    """What the strategy divides by the number of ranks, with the options of its engine."""
+    """The spread of memory over ranks by the strategy, with the options of its engine."""
     spread = SPREADS[one_of("strategy.name", strategy_of(config), SPREADS)]
     engine = config["strategy"].get("engine") or {}
     return replace(
@@ -181,28 +181,28 @@ def spread_of(config: Config) -> Spread:
 
 
 def _working(growth: Growth, lists: int) -> Working:
-    found = growth.at(lists)
-    kept = max(growth.fixed, found.kept)
-    return Working(kept - growth.fixed, growth.fixed, found.peak - kept)
+    bytes_ = growth.at(lists)
+    kept_bytes = max(growth.fixed, bytes_.kept)
+    return Working(kept_bytes - growth.fixed, growth.fixed, bytes_.peak - kept_bytes)
 
 
 def _widths(config: Config, precision: str, spread: Spread) -> Widths:
-    kept = stored(config["model"]["loader"], precision)
+    weights = stored(config["model"]["loader"], precision)
     low = precision.startswith("bf16")
-    moved = torch.float32 if spread.own_weights else kept
-    states = optimizer_states(config["optimizer"], moved)
-    return Widths(float(kept.itemsize), 2.0 if low else float(kept.itemsize), states)
+    trained = torch.float32 if spread.own_weights else weights
+    states = optimizer_states(config["optimizer"], trained)
+    return Widths(float(weights.itemsize), 2.0 if low else float(weights.itemsize), states)
 
 
 def optimizer_states(optimizer: Config, dtype: torch.dtype) -> float:
-    """Bytes that an optimizer keeps of each weight: tried on a small one."""
+    """The bytes that an optimizer keeps for each weight, measured on a small one."""
     settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
     weight = nn.Parameter(torch.zeros(64, 64, dtype=dtype))
     weight.grad = torch.zeros_like(weight)
-    made = locate(optimizer["_target_"], "optimizer")([weight], lr=1e-3, **settings)
-    made.step()
-    kept = [value for value in made.state[weight].values() if isinstance(value, torch.Tensor)]
-    return sum(value.nbytes for value in kept if value.numel() > 1) / weight.numel()
+    instance = locate(optimizer["_target_"], "optimizer")([weight], lr=1e-3, **settings)
+    instance.step()
+    states = [value for value in instance.state[weight].values() if isinstance(value, torch.Tensor)]
+    return sum(value.nbytes for value in states if value.numel() > 1) / weight.numel()
 
 
 def _mode(config: Config, objective: Objective) -> str:
@@ -212,7 +212,7 @@ def _mode(config: Config, objective: Objective) -> str:
 
 
 def _quantities(objective: Objective, mode: str) -> Iterator[str]:
-    """What the head computes for an objective; of the reference's distribution only where that is live."""
+    """The quantities that the head computes; those of the reference's distribution only where it is live."""
     wanted = objective.signals | {name.removeprefix("token_") for name in objective.signals}
     yield from (name for name in ALONE if name == "logps" or name in wanted)
     if mode in ("live", "adapter"):
@@ -220,7 +220,7 @@ def _quantities(objective: Objective, mode: str) -> Iterator[str]:
 
 
 def _scoring(run: Pass, objective: Objective) -> Pass:
-    """The pass of a reference."""
+    """The pass that scores the rows with a reference."""
     names = ("logps", *(["entropy"] if "ref_entropy" in objective.signals else []))
     return replace(run, names=names, training=False, checkpointing=False)
 
@@ -228,15 +228,15 @@ def _scoring(run: Pass, objective: Objective) -> Pass:
 def _references(
     config: Config, objective: Objective, mode: str, own: Elements, width: float, ranks: int, spread: Spread
 ) -> float:
-    """Bytes of the references that are in memory while the policy trains."""
+    """The bytes of the references that are in memory while the policy trains."""
     if mode != "live":
         return 0.0
-    node, found = config["reference"], 0.0
+    node, total = config["reference"], 0.0
     paths = [node["path"], *([node["second"]] if objective.needs_second_reference and node["second"] else [])]
     for path in paths:
         size = own
         if path is not None:
             size = elements(subject_of(config, config_at(path), "32-true", own=False, named=path))
         sharded = spread.weights if node["shard"] == "auto" else node["shard"]
-        found += footprint.frozen(size, width, ranks, spread=sharded)
-    return found
+        total += memory.frozen(size, width, ranks, spread=sharded)
+    return total

@@ -1,4 +1,4 @@
-"""How the memory of a forward and backward grows with the lists of a micro-batch, for a model of any depth."""
+"""Measures how the memory of a forward and backward grows with the lists of a micro-batch, at any depth."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -12,55 +12,59 @@ from alignlab.planner.traced import Faked, Pass, Working, even_batch
 from alignlab.policies.causal_lm.head import CHUNK_ELEMENTS
 
 MOST_LISTS = 8
-"""With so many, a chunk of logits is taken to be full at the latest."""
+"""The number of lists at which a chunk of logits is assumed to be full at the latest."""
 SHALLOW = 2
-"""Layers of the shallower of the two models that are traced."""
+"""The least number of layers of the shallower of the two models that are traced."""
 
 Build = Callable[[Any], Any]
-"""From a transformers config to a model."""
+"""A function that builds a model from a transformers config."""
 
 
 @dataclass(frozen=True)
 class Lists:
-    """A micro-batch of equal lists."""
+    """The shape of a micro-batch of equal lists."""
 
     responses: int
+    """The number of responses of a list."""
     prompt: int
-    """Tokens of a prompt."""
+    """The length of a prompt in tokens."""
     response: int
-    """Tokens of a response."""
+    """The length of a response in tokens."""
 
     def tokens(self, *, packed: bool) -> int:
-        """Of one list as a model reads it: its prompt once, or before each response."""
+        """The tokens of one list as a model reads it: with its prompt once (`packed`), or before each response."""
         return (self.prompt if packed else self.responses * self.prompt) + self.responses * self.response
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Bytes beside weights and gradients by the number of lists, on a few numbers of them."""
+    """The bytes beside weights and gradients, measured at a few numbers of lists."""
 
     lists: NDArray[np.float64]
-    found: Mapping[str, NDArray[np.float64]]
+    """The numbers of lists that were measured, ascending."""
+    figures: Mapping[str, NDArray[np.float64]]
+    """Each figure of `Working` by its name, one value a number of lists."""
     packed: bool
+    """Whether the model reads each prompt once."""
 
     def at(self, lists: int) -> Working:
-        """For so many lists: on the line through the two nearest numbers that were tried."""
+        """The bytes at `lists` lists, on the line through the two nearest numbers that were measured."""
         last = max(1, min(int(np.searchsorted(self.lists, lists)), len(self.lists) - 1))
         left, right = self.lists[last - 1], self.lists[last]
         share = (lists - left) / (right - left)
-        line = {name: (1 - share) * y[last - 1] + share * y[last] for name, y in self.found.items()}
+        line = {name: (1 - share) * y[last - 1] + share * y[last] for name, y in self.figures.items()}
         return Working(**line)
 
     @property
     def fixed(self) -> float:
-        """What is kept however few the lists: under autocast, weights in its precision."""
+        """The bytes that are kept however few the lists: under autocast, weights in its precision."""
         return max(0.0, self.at(0).kept)
 
 
 def growth(config: Any, build: Build, shape: Lists, run: Pass) -> Growth:
-    """From two shallow models of the architecture to one of its whole depth.
+    """Measure two shallow models of an architecture, and extrapolate to its whole depth.
 
-    Layers repeat, so every figure is a straight line in their number.
+    Layers repeat, so every figure is linear in their number.
     """
     whole, period = config.num_hidden_layers, _period(config)
     depths = [period * -(-SHALLOW // period), 2 * period * -(-SHALLOW // period)]
@@ -74,23 +78,23 @@ def growth(config: Any, build: Build, shape: Lists, run: Pass) -> Growth:
         rows.append(
             [model.working(even_batch(n, shape.responses, shape.prompt, shape.response)) for n in tried]
         )
-    found = {}
+    figures = {}
     for field in fields(Working):
         values = np.array([[getattr(working, field.name) for working in row] for row in rows], dtype=float)
         steps = (whole - depths[0]) / (depths[-1] - depths[0]) if len(depths) > 1 else 0.0
-        found[field.name] = values[0] + steps * (values[-1] - values[0])
-    return Growth(np.array(tried, dtype=float), found, packed)
+        figures[field.name] = values[0] + steps * (values[-1] - values[0])
+    return Growth(np.array(tried, dtype=float), figures, packed)
 
 
 def _tried(config: Any, shape: Lists, run: Pass) -> list[int]:
-    """Numbers of lists: one, those that fill one chunk of logits, and three; then memory grows evenly."""
+    """The numbers of lists to measure: one, and around those that fill chunks of logits; then memory grows evenly."""
     tokens = CHUNK_ELEMENTS[run.device] / config.get_text_config().vocab_size
     full = min(MOST_LISTS, 1 + int(tokens / (shape.responses * shape.response)))
     return sorted({1, full, 3 * full, 4 * full})
 
 
 def _cut(config: Any, layers: int) -> Any:
-    """The same architecture with its first layers only."""
+    """A config of the same architecture with its first layers only."""
     cut = copy.deepcopy(config)
     for name, values in _by_layer(config).items():
         setattr(cut, name, values[:layers])
@@ -99,12 +103,12 @@ def _cut(config: Any, layers: int) -> Any:
 
 
 def _by_layer(config: Any) -> dict[str, list[Any]]:
-    """Settings that have an entry for each layer."""
+    """The settings of a config that have an entry for each layer."""
     settings = config.to_dict()
     return {k: v for k, v in settings.items() if isinstance(v, list) and len(v) == config.num_hidden_layers}
 
 
 def _period(config: Any) -> int:
-    """After how many layers their kinds repeat."""
+    """The number of layers after which their kinds repeat."""
     kinds = list(zip(*_by_layer(config).values(), strict=True)) or [()] * config.num_hidden_layers
     return next(p for p in range(1, len(kinds) + 1) if all(k == kinds[i % p] for i, k in enumerate(kinds)))

@@ -1,71 +1,71 @@
-"""The memory that a training takes on each GPU: numbers in, bytes out."""
+"""Computes the memory that a training takes on each GPU, in bytes, from numbers alone."""
 
 from dataclasses import dataclass, fields
 
 GIB = 2**30
 CARDS = {"40 GB": 39.4 * GIB, "80 GB": 79.1 * GIB, "141 GB": 139.8 * GIB}
-"""What a process can have of a card of that name."""
+"""The bytes that a process can use of a card, by the name of the card."""
 CONTEXT, NCCL = 0.6 * GIB, 0.5 * GIB
-"""Of CUDA and its libraries in every process, and of their traffic where there are several."""
+"""The bytes of CUDA and its libraries in every process, and of NCCL where there are several."""
 SLACK = 0.05
-"""What the allocator cannot use again, as a share of the memory that comes and goes."""
+"""The share of the memory that comes and goes which the allocator cannot use again."""
 IN_FLIGHT = 2
-"""Layers put together at a time: the one that runs, and the next."""
+"""The number of layers that are gathered at a time: the one that runs, and the next."""
 MASTER = 4.0
-"""Bytes of a weight, or a sum of gradients, that an engine keeps in float32."""
+"""The bytes of a weight, or of a sum of gradients, that an engine keeps in float32."""
 
 
 @dataclass(frozen=True)
 class Elements:
-    """How many numbers a model's weights are."""
+    """The numbers of elements of a model's weights."""
 
     all: int
     trainable: int
     layer: int
-    """Of its largest decoder layer."""
+    """The elements of the largest decoder layer."""
     outside: int
-    """Of embeddings, final norm and head."""
+    """The elements of embeddings, final norm and head."""
 
     def put_together(self) -> int:
-        """What a rank holds whole at a time, of a model whose layers are spread over ranks."""
+        """The elements that a rank holds whole at a time, of a model whose layers are spread over ranks."""
         return self.outside + IN_FLIGHT * self.layer
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Bytes of a number."""
+    """The bytes of an element, by what it is for."""
 
     stored: float
-    """Of a weight as it is loaded and kept."""
+    """The bytes of a weight as it is loaded and kept."""
     computed: float
-    """Of a weight as the forward takes it, where an engine keeps another."""
+    """The bytes of a weight as the forward takes it, where an engine keeps another."""
     states: float
-    """Of all that the optimizer keeps of a trainable weight."""
+    """The bytes of all that the optimizer keeps for a trainable weight."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What a strategy divides by the number of ranks, and what it adds."""
+    """The memory that a strategy divides by the number of ranks, and the memory that it adds."""
 
     weights: bool = False
     gradients: bool = False
     optimizer: bool = False
     own_precision: bool = False
-    """The forward takes weights in low precision from the engine, and not by autocast."""
+    """Whether the forward takes weights in low precision from the engine, and not by autocast."""
     own_weights: bool = False
-    """Weights are kept in the precision of the forward; the optimizer has its own, and sums gradients, in float32."""
+    """Whether weights have the precision of the forward, and the optimizer has float32 weights and gradient sums."""
     gradient_copy: bool = False
-    """Gradients travel from a second copy."""
+    """Whether gradients are communicated from a second copy."""
     bucket: int = 0
-    """Numbers in a buffer of traffic; there are two of them."""
+    """The elements of a communication buffer, of which there are two."""
     on_host: bool = False
-    """Weights and optimizer states wait in the memory of the machine."""
+    """Whether weights and optimizer states are kept in the memory of the machine."""
     stays_whole: bool = False
-    """Layers, once put together, stay so until their backward."""
+    """Whether gathered layers stay whole until their backward."""
 
 
 BUCKET = 2 * 10**8
-"""Elements in a buffer of DeepSpeed's."""
+"""The elements of a communication buffer of DeepSpeed."""
 SPREADS = {
     "single": Spread(),
     "ddp": Spread(),
@@ -90,33 +90,33 @@ SPREADS = {
         on_host=True,
     ),
 }
-"""By the name of the strategy."""
+"""The spread of every strategy, by its name."""
 
 
 @dataclass(frozen=True)
 class Working:
-    """Bytes that come and go with a micro-batch."""
+    """The bytes that come and go with a micro-batch."""
 
     activations: float
-    """Kept from the forward for the backward."""
+    """The bytes of activations, kept from the forward for the backward."""
     casts: float
-    """Weights in the precision of autocast, kept as long as a step."""
+    """The bytes of weights in the precision of autocast, kept for an optimizer step."""
     peak: float
-    """On top of these at the worst moment: a chunk of logits, a layer computed again, gradients on their way."""
+    """The further bytes at the worst moment: a chunk of logits, a layer computed again, gradients in flight."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes on a GPU, by what they are for."""
+    """The bytes on a GPU, by what they are for."""
 
     weights: float = 0.0
     gradients: float = 0.0
     optimizer: float = 0.0
     reference: float = 0.0
     put_together: float = 0.0
-    """Layers and their gradients that are whole for a moment, of what is spread over ranks."""
+    """The bytes of gathered layers and their gradients, of what is spread over ranks."""
     buffers: float = 0.0
-    """Of traffic between ranks."""
+    """The bytes of communication buffers."""
     activations: float = 0.0
     casts: float = 0.0
     peak: float = 0.0
@@ -124,14 +124,14 @@ class Footprint:
 
     @property
     def total(self) -> float:
-        """All parts together."""
+        """The bytes of all parts together."""
         return sum(getattr(self, part.name) for part in fields(self))
 
 
 def training(
     model: Elements, widths: Widths, spread: Spread, ranks: int, working: Working, *, reference: float = 0.0
 ) -> Footprint:
-    """A GPU in the middle of a step, when gradients of earlier micro-batches are there too."""
+    """The memory of a GPU in the middle of an optimizer step, gradients of earlier micro-batches included."""
     kept, summed = (widths.computed, MASTER) if spread.own_weights else (widths.stored, widths.stored)
     share = 1 / ranks
     weights = model.all * kept * (share if spread.weights else 1)
@@ -156,14 +156,14 @@ def training(
 
 
 def _gathered(model: Elements, widths: Widths, spread: Spread) -> float:
-    """Weights put together; their gradients, and what those are summed over ranks in."""
+    """The bytes of gathered weights, of their gradients, and of the buffers in which these are summed over ranks."""
     whole = model.all if spread.stays_whole else model.put_together()
     gradients = model.put_together() * model.trainable / model.all
     return whole * widths.computed + gradients * (widths.computed + max(widths.stored, MASTER))
 
 
 def scoring(weights: float, ranks: int, working: Working) -> Footprint:
-    """A GPU in the pass of a reference, before anything trains."""
+    """The memory of a GPU in the pass of a reference, before the training."""
     return Footprint(
         reference=weights,
         activations=working.activations,
@@ -174,25 +174,25 @@ def scoring(weights: float, ranks: int, working: Working) -> Footprint:
 
 
 def optimizer_bytes(model: Elements, widths: Widths, spread: Spread) -> float:
-    """States of all trainable weights, with the engine's own weights where it has them."""
+    """The bytes of the optimizer states of all trainable weights, with the engine's own weights where it has them."""
     return model.trainable * (widths.states + (MASTER if spread.own_weights else 0))
 
 
 def host(model: Elements, widths: Widths, spread: Spread, ranks: int) -> float:
-    """Bytes that each rank keeps in the memory of its machine."""
+    """The bytes that each rank keeps in the memory of its machine."""
     if not spread.on_host:
         return 0.0
     return (model.all * widths.computed + optimizer_bytes(model, widths, spread)) / ranks
 
 
 def frozen(model: Elements, width: float, ranks: int, *, spread: bool) -> float:
-    """A model that only scores: whole, or its layers spread over the ranks and put together one after another."""
+    """The bytes of a model that only scores: whole, or with layers spread over ranks and gathered one after another."""
     if not spread or ranks == 1:
         return model.all * width
     return ((model.all - model.outside) / ranks + model.put_together()) * width
 
 
 def overhead(working: Working, ranks: int) -> float:
-    """CUDA itself, traffic, and what the allocator wastes."""
+    """The bytes of CUDA, of communication, and of what the allocator wastes."""
     moving = working.activations + working.peak
     return CONTEXT + (NCCL if ranks > 1 else 0.0) + SLACK * moving

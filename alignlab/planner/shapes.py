@@ -52,7 +52,7 @@ SHAPES: dict[str, tuple[str, Sizes]] = {
     "llama-70b": ("llama", _llama(8192, 80, 64, 28672, 128256, num_key_value_heads=8)),
     "mistral-7b": ("mistral", _llama(4096, 32, 32, 14336, 32768, num_key_value_heads=8, sliding_window=None)),
 }
-"""Type of model and sizes. Llamas of 1, 3, 8 and 70 B are those of Llama 3, of 7 and 13 B those of Llama 2."""
+"""The model type and sizes of each shape. Llamas of 1, 3, 8 and 70 B are of Llama 3, those of 7 and 13 B of Llama 2."""
 
 
 def shape(name: str) -> Any:
@@ -64,7 +64,7 @@ def shape(name: str) -> Any:
 
 
 def config_at(path: str | None, local_copy: str | None = None, **options: Any) -> Any:
-    """The transformers config of a folder or hub id, of which no more than config.json is needed.
+    """The transformers config of a folder or hub id; only its config.json is read.
 
     Raises ConfigError where there is none, or the hub cannot be reached.
     """

@@ -1,4 +1,4 @@
-"""A model as a config describes it, without weights: built on the spot, counted, and run on tensors without data."""
+"""The model that a config describes, built without weights, to be counted and traced."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,20 +18,20 @@ from alignlab.settings import Config
 
 @dataclass(frozen=True)
 class Subject:
-    """A model as a config describes it."""
+    """The model that a config describes; equal ones are counted and traced once."""
 
     name: str
     text: str
-    """Its config.json."""
+    """The text of its config.json."""
     dtype: torch.dtype
     attention: str
     adapters: tuple[tuple[str, Any], ...]
-    """Settings of LoRA; none without."""
+    """The settings of LoRA; empty without it."""
     trust_remote_code: bool
     config: Any = field(compare=False, repr=False)
 
     def build(self, config: Any) -> Any:
-        """The model of a config like its own, on the device of the context."""
+        """Build the model of a transformers config with these settings, on the device of the context."""
         from transformers import AutoModelForCausalLM
 
         model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
@@ -44,7 +44,7 @@ class Subject:
 
 
 def subject_of(config: Config, source: Any, precision: str, *, own: bool, named: str | None) -> Subject:
-    """The model that trains; an engine with a precision of its own has its weights in that."""
+    """The model that trains, in its dtype: with `own`, the engine keeps weights in its own precision."""
     loader, peft = config["model"]["loader"], config["peft"]
     low = precision == "bf16-true" or (precision == "bf16-mixed" and own)
     settings = (
@@ -62,13 +62,13 @@ def subject_of(config: Config, source: Any, precision: str, *, own: bool, named:
 
 
 def stored(loader: Config, precision: str) -> torch.dtype:
-    """The dtype that weights are kept in."""
+    """The dtype that weights are stored in."""
     whole = {"bf16-true": torch.bfloat16, "64-true": torch.float64}
     return whole.get(precision) or getattr(torch, loader.get("dtype", "float32"))
 
 
 def place_of(model: Config) -> Mapping[str, Any]:
-    """Where the config.json of the chosen model is."""
+    """The arguments by which `config_at` finds the config.json of the chosen model."""
     loader = model["loader"]
     options = {key: loader[key] for key in ("trust_remote_code", "revision") if key in loader}
     return {"path": model.get("path"), "local_copy": loader.get("local_copy"), **options}
@@ -76,7 +76,7 @@ def place_of(model: Config) -> Mapping[str, Any]:
 
 @cache
 def elements(subject: Subject) -> Elements:
-    """Numbers of a model's weights, counted on a model without data."""
+    """Count the elements of a model's weights, on a model without data."""
     with torch.device("meta"):
         model = subject.build(subject.config)
     weights = list(model.parameters())
@@ -92,12 +92,12 @@ def elements(subject: Subject) -> Elements:
 
 @cache
 def growth_of(subject: Subject, lists: Lists, run: Pass) -> Growth:
-    """How its memory grows with lists; ConfigError for an architecture that cannot run without data."""
+    """Measure how memory grows with lists; ConfigError for an architecture that cannot run without data."""
     try:
         return growth(subject.config, subject.build, lists, run)
     except (RuntimeError, ValueError, TypeError, ImportError) as error:  # what an architecture may raise
-        told = str(error).partition("\n")[0][:200]
+        reason = str(error).partition("\n")[0][:200]
         raise ConfigError(
             f"the memory of {subject.name} cannot be planned: without data its code fails ({type(error).__name__}: "
-            f"{told}); plan for a shape= like it"
+            f"{reason}); plan for a shape= like it"
         ) from error

@@ -1,7 +1,7 @@
-"""The memory of a forward and backward, found out on tensors without data: of any architecture, of any size.
+"""Measures the memory of a forward and backward on tensors without data, for any architecture of any size.
 
 The code that runs is that of the training: transformers' decoder with our packing, and our head. Only the tensors
-are fake (torch's FakeTensorMode), so that nothing is computed, and every one of them is counted as long as it lives.
+are fake (torch's FakeTensorMode), so that nothing is computed, and each is counted as long as it lives.
 """
 
 import weakref
@@ -24,52 +24,52 @@ from alignlab.policies.causal_lm.packing.tiles import Plan
 from alignlab.types import Batch
 
 COPYING = {torch.ops.aten.logsumexp.default}
-"""Operations that hold a copy of what they take while they run."""
+"""The operations that hold a copy of their input while they run."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How a model is run over a micro-batch."""
+    """The way in which a model runs over a micro-batch."""
 
     names: Collection[str] = ("logps",)
-    """Quantities of the head, those of `head.ALONE` and `head.AGAINST`."""
+    """The quantities that the head computes, of `head.ALONE` and `head.AGAINST`."""
     autocast: bool = False
-    """Float32 weights, computed with in bfloat16."""
+    """Whether float32 weights compute in bfloat16."""
     training: bool = True
-    """With a backward; else without gradients, as a reference is scored."""
+    """Whether a backward follows; without it, no gradients are kept, as in a pass of a reference."""
     checkpointing: bool = False
-    """Activations of layers are computed again in the backward."""
+    """Whether activations of layers are computed again in the backward."""
     packing: str = "auto"
     device: str = "cuda"
-    """Whose way to cut up the attention, and whose size of a chunk of logits."""
+    """The type of device whose attention tiles and chunks of logits are used."""
 
 
 @dataclass(frozen=True)
 class Working:
-    """Bytes of a forward and backward beside weights and their gradients: straight lines in layers, and in lists."""
+    """The bytes of a forward and backward beside weights and gradients; each is linear in layers, and in lists."""
 
     kept: float
-    """Alive between the decoder's forward and its backward."""
+    """The bytes alive between the decoder's forward and its backward."""
     forward: float
-    """More than `kept` at the peak of the decoder's forward."""
+    """The bytes beyond `kept` at the peak of the decoder's forward."""
     head: float
-    """The same of the head's forward and backward."""
+    """The bytes beyond `kept` at the peak of the head's forward and backward."""
     backward: float
-    """The same of the backward of the last layer, when all other layers still have what they kept."""
+    """The bytes beyond `kept` at the peak of the backward of the last layer, when all others still hold theirs."""
     end: float
-    """All there is at the peak of the backward of the first layer and what is before it."""
+    """All bytes at the peak of the backward of the first layer and of what is before it."""
 
     @property
     def peak(self) -> float:
-        """At the worst moment."""
+        """The bytes at the worst moment."""
         return max(self.kept + max(self.forward, self.head, self.backward), self.end)
 
 
 class Faked:
-    """A model whose tensors have shapes and no data.
+    """A model whose tensors have shapes and no data, so that it can be of any size.
 
-    `build` makes it, and may make it of any size. Raises what its architecture raises on such tensors: one whose
-    shapes are decided by values (a router that counts its tokens) cannot be faked.
+    `build` makes the model. Raises whatever its architecture raises on such tensors: one whose shapes depend on
+    values (a router that counts its tokens) cannot be faked.
     """
 
     def __init__(self, build: Callable[[], Any], run: Pass) -> None:
@@ -89,7 +89,7 @@ class Faked:
         return self._form != PADDED
 
     def working(self, batch: Batch) -> Working:
-        """What it needs to run over a micro-batch."""
+        """Measure the bytes that the model needs to run over a micro-batch."""
         inputs, source_T = self._form.lay(batch)
         if "packed" in inputs:
             inputs = {**inputs, "packed": Plan(batch, self.run.device)}
@@ -100,95 +100,95 @@ class Faked:
             for weight in model.parameters():
                 weight.grad = torch.zeros_like(weight) if training and weight.requires_grad else None
             gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-            with Held([*model.parameters(), *model.buffers(), *gradients]) as held, cast:
+            with LiveBytes([*model.parameters(), *model.buffers(), *gradients]) as live, cast:
                 with _outputs(layers_of(model)) as outputs:
                     states = decoder_of(model)(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
                     hidden = states[source_R]
                     del states
-                kept, forward = held.now, held.phase()
+                kept, forward = live.now, live.phase()
                 phases: dict[str, int] = {}
                 if training:
-                    _when_graded(hidden, lambda: phases.update(head=held.phase()))
-                    _when_graded(outputs[-1], lambda: phases.update(backward=held.phase()))
-                    _when_graded(outputs[0], lambda: phases.update(rest=held.phase()))
+                    _when_graded(hidden, lambda: phases.update(head=live.phase()))
+                    _when_graded(outputs[-1], lambda: phases.update(backward=live.phase()))
+                    _when_graded(outputs[0], lambda: phases.update(rest=live.phase()))
                 outputs.clear()
                 self._head(hidden, targets_R)
-                last = held.phase()
+                last = live.phase()
         if not training:
             return Working(float(kept), float(forward - kept), float(last - kept), 0.0, 0.0)
         forward, head, backward = (most - kept for most in (forward, phases["head"], phases["backward"]))
         return Working(float(kept), float(forward), float(head), float(backward), float(last))
 
     def _head(self, hidden: Tensor, targets: Tensor) -> None:
-        """From hidden states to the end: the head, and everything's backward."""
+        """Run the head on hidden states, and the backward of everything."""
         head, names = Head(self.model), list(self.run.names)
         against = hidden.detach(), head
-        found = token_scores(hidden, targets, head, names=names, reference=against, device=self.run.device)
+        scores = token_scores(hidden, targets, head, names=names, reference=against, device=self.run.device)
         if self.run.training:
-            torch.autograd.backward([value.sum() for value in found.values()])
+            torch.autograd.backward([value.sum() for value in scores.values()])
 
 
 def _to_cpu(model: nn.Module) -> None:
-    """Let a model of the meta device have tensors of the CPU; those that modules share stay shared."""
-    made: dict[int, tuple[Tensor, Tensor]] = {}
+    """Give a model on the meta device tensors on the CPU; those that modules share stay shared."""
+    converted: dict[int, tuple[Tensor, Tensor]] = {}
     for module in model.modules():
         parts: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for held in parts:
-            for name, tensor in held.items():
+        for tensors in parts:
+            for name, tensor in tensors.items():
                 if tensor is None:
                     continue
-                if id(tensor) not in made:
+                if id(tensor) not in converted:
                     empty = torch.empty_like(tensor, device="cpu")
                     is_weight = isinstance(tensor, nn.Parameter)
                     new = nn.Parameter(empty, tensor.requires_grad) if is_weight else empty
-                    made[id(tensor)] = tensor, new  # the old one too, so that its id is not given again
-                held[name] = made[id(tensor)][1]
+                    converted[id(tensor)] = tensor, new  # the old one too, so that its id is not given again
+                tensors[name] = converted[id(tensor)][1]
 
 
 def _when_graded(tensor: Tensor, call: Callable[[], None]) -> None:
-    """Call when the gradient of a tensor is there, before it goes further back."""
+    """Call a function once the gradient of a tensor is computed, before the backward continues."""
     tensor.register_hook(lambda _: call())  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def _outputs(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """The outputs of the first layer and of the last but one, once they ran."""
-    found: list[Tensor] = []
+    """Collect the outputs of the first layer and of the last but one when they run."""
+    outputs: list[Tensor] = []
 
-    def note(layer: nn.Module, given: Any, made: Any) -> None:
-        found.append(made[0] if isinstance(made, tuple) else made)
+    def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
 
     hooks = [layer.register_forward_hook(note) for layer in (layers[0], layers[max(0, len(layers) - 2)])]
     try:
-        yield found
+        yield outputs
     finally:
         for hook in hooks:
             hook.remove()
 
 
-class Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of tensors that are made, as long as they live."""
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of new tensors as long as they live, without those of `existing` ones."""
 
-    def __init__(self, known: Iterable[Tensor] = ()) -> None:
+    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.most = 0
-        self._known = {tensor.untyped_storage()._cdata for tensor in known}
+        self._known = {tensor.untyped_storage()._cdata for tensor in existing}
 
     def phase(self) -> int:
-        """The most bytes since the last call."""
+        """The largest number of live bytes since the last call."""
         most, self.most = self.most, self.now
         return most
 
     @no_type_check  # called for every operation
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and look at what it made."""
-        made = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(made):
+        """Run an operation, and count the tensors that it makes."""
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self._see(leaf.untyped_storage())
         inside = args[0].nbytes if function in COPYING else 0
         self.most = max(self.most, self.now + inside)
-        return made
+        return result
 
     def _see(self, storage: Any) -> None:
         key = storage._cdata
@@ -203,7 +203,7 @@ class Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def even_batch(lists: int, responses: int, prompt: int, response: int) -> Batch:
-    """A micro-batch of equal lists: so many, with so many responses, of so many tokens."""
+    """A micro-batch of equal lists: `prompt` and `response` are lengths in tokens."""
     starts = [prompt, *[response] * responses]
     spans = torch.tensor(starts * lists)
     rows = torch.arange(lists * responses).view(lists, responses)

@@ -1,7 +1,7 @@
 """The Lightning module: one optimizer step over the micro-batches of a global batch."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -13,14 +13,13 @@ from alignlab.data.batching.batches import Step
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
-from alignlab.objective.gathered import Gathered
+from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
 from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Opaque, Scorer
-from alignlab.training.across_ranks import across_ranks
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
-from alignlab.training.peak import peak_memory
+from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, check_start, put_back, state_of
 from alignlab.training.references import References
 from alignlab.training.strategies.engine import Engine
@@ -148,7 +147,7 @@ class PreferenceModule(L.LightningModule):
         norm = self.engine.update(self, passes)
         self.lr_schedulers().step()  # type: ignore[union-attr]
         seconds = time.perf_counter() - began
-        metrics |= {"gradient_norm": norm, **peak_memory(self.device)}
+        metrics |= {"gradient_norm": norm, **peaks(self.device)}
         if self.finite.skips:
             metrics["nonfinite"] = self.finite.count
         metrics["lr"] = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
@@ -279,3 +278,17 @@ def response_lengths(batch: Batch) -> Tensor:
     """Tokens of each response, `[B, K]`; 0 in empty slots."""
     lengths_N = torch.bincount(batch.row[batch.is_response])
     return torch.cat([lengths_N, lengths_N.new_zeros(1)])[batch.slot]
+
+
+def across_ranks(parts: Sequence[Gathered]) -> list[Gathered]:
+    """The rows of all ranks' micro-batches, in rank order, seen from each micro-batch of this rank.
+
+    Every rank must call it, with at least one micro-batch each; the number of rows may differ.
+    """
+    views = join(parts)
+    if ranks.world() == 1:
+        return views
+    whole = views[0]
+    before = sum(ranks.gathered(len(whole.rows))[: ranks.rank()])
+    rows, weights = ranks.rows(whole.rows), ranks.rows(whole.weights)
+    return [Gathered(rows, weights, before + view.start) for view in views]

@@ -14,7 +14,7 @@ from alignlab.data.load import Examples
 from alignlab.data.reading.examples import Report
 from alignlab.data.spec import SPLITS
 from alignlab.data.steps import Selection, Tokenized, for_split
-from alignlab.data.tables.table import Chosen
+from alignlab.data.tables.table import Subset
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
 from alignlab.policies.policy import Policy
@@ -66,7 +66,7 @@ def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> 
             return cached_products(initial(), rows, **settings, track=advance)
 
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
-    return Tokenized(Chosen(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
+    return Tokenized(Subset(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
 
 
 def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> TokenRows:

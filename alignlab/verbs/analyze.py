@@ -94,13 +94,13 @@ def _of_rows(question: str, typed: Words) -> "Analysis":
     from alignlab.analysis.examined import examine, scored
     from alignlab.analysis.length import length
     from alignlab.analysis.ranking_accuracy import ranking_accuracy
-    from alignlab.analysis.samples import seen
+    from alignlab.analysis.samples import evidence
     from alignlab.config.stage_of import stage_to_score
 
     examined = examine(stage_to_score([*of_run(typed.own.run), *typed.overrides]), typed.own.split)
     rows = scored(examined, products=question == "ches")
     if question == "displacement":
-        return displacement(rows, seen(examined, rows, samples=typed.own.samples))
+        return displacement(rows, evidence(examined, rows, samples=typed.own.samples))
     answers = (ranking_accuracy, ches, calibration, length)
     return dict(zip(OF_ROWS, answers, strict=True))[question](rows)
 

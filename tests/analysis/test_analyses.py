@@ -7,7 +7,7 @@ import torch
 
 from alignlab.analysis.calibration import calibration
 from alignlab.analysis.ches import ches, scores_of
-from alignlab.analysis.displacement import Seen, displacement
+from alignlab.analysis.displacement import Evidence, displacement
 from alignlab.analysis.frontier import Point, frontier
 from alignlab.analysis.length import length
 from alignlab.analysis.ranking_accuracy import ranking_accuracy
@@ -101,7 +101,7 @@ def test_displacement_says_what_fell_and_what_gained(tmp_path):
         for own, values in ((0.5, [0.3, 0.1, 0.1]), (0.4, [0.2, 0.1, 0.3]))
     )
     rate = {"samples after": intervals.share(torch.tensor([1.0, 0.0]), torch.ones(2))}
-    seen = Seen(before, after, lambda token: "abc"[token], rate)
+    seen = Evidence(before, after, lambda token: "abc"[token], rate)
     found = displacement(fallen, seen)
     told = dict(found.lines)
     assert told["displaced (chosen fell, margin grew)"].startswith("1.000")

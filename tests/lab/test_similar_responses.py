@@ -1,13 +1,13 @@
-"""Lists whose responses are kin."""
+"""Lists of similar responses: edits, rewordings and trees."""
 
 import random
 from collections import Counter
 
 import pytest
 
-from alignlab.lab import similar_responses as kin
 from alignlab.lab.reading import asked, sentences_of, statements, words
 from alignlab.lab.reward import gold
+from alignlab.lab.similar_responses import edits, rewordings, tree
 from alignlab.lab.world import examples
 from alignlab.lab.writers import writer
 
@@ -43,7 +43,7 @@ def test_pronouns_of_a_rewording_stand_for_the_same_animal():
     base = "The fox is red. It can dig. The cow is white. It eats grass."
     for seed in range(50):
         rng = random.Random(seed)
-        for text in kin.rewordings(rng, "Tell me about the fox.", base, 4):
+        for text in rewordings(rng, "Tell me about the fox.", base, 4):
             animals = [about for about, _, _ in statements(text, "")]
             assert sorted(animals) == ["cow", "cow", "fox", "fox"]
 
@@ -51,15 +51,15 @@ def test_pronouns_of_a_rewording_stand_for_the_same_animal():
 def test_no_copies_of_a_text_that_states_nothing_of_the_animal():
     rng = random.Random(0)
     for base in ("I hope this helps.", "The cow is white.", "", "The fox is red"):
-        assert kin.rewordings(rng, "Tell me about the fox.", base, 2) == []
-    assert kin.edits(rng, "Tell me about the fox.", "The cow is white.", 2) == []
+        assert rewordings(rng, "Tell me about the fox.", base, 2) == []
+    assert edits(rng, "Tell me about the fox.", "The cow is white.", 2) == []
 
 
 @pytest.mark.parametrize(("count", "shared"), [(2, 1), (4, 1), (8, 1), (5, 1)])
 def test_a_tree_shares_its_first_steps(count, shared):
     for seed in range(30):
         rng = random.Random(seed)
-        leaves = kin.tree(rng, "Tell me about the fox.", [writer(rng.random()) for _ in range(count)])
+        leaves = tree(rng, "Tell me about the fox.", [writer(rng.random()) for _ in range(count)])
         steps = [sentences_of(text) for text in leaves]
         assert len(leaves) == len(set(leaves)) == count
         assert len({len(own) for own in steps}) == 1

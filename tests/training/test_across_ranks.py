@@ -7,7 +7,7 @@ import torch.multiprocessing as mp
 from torch.testing import assert_close
 
 from alignlab.objective.gathered import Gathered
-from alignlab.training.across_ranks import across_ranks
+from alignlab.training.module import across_ranks
 from tests.invariants.batches import (
     data_only,
     gradients,

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from alignlab.runs.folder import RunFolder
-from alignlab.training.callbacks.step_log import StepLog, peak_memory
+from alignlab.training.callbacks.step_log import StepLog
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.datamodule import Sealed
 from alignlab.training.module import PreferenceModule
+from alignlab.training.peak import peak_memory
 from alignlab.training.stage import run_stage
 from alignlab.types import Batch
 from tests.training.small import small_stage

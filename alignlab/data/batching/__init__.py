@@ -1,1 +1,1 @@
-"""Batching: from tokenized rows to micro-batches."""
+"""Batching collates tokenized rows into micro-batches."""

@@ -1,4 +1,4 @@
-"""From tokenized rows to micro-batches: collation, token budget, and the order of steps."""
+"""Collates tokenized rows into micro-batches within a token budget, and orders the optimizer steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,23 +17,23 @@ Step = list[Batch]
 
 @dataclass(frozen=True)
 class Extras:
-    """What an objective wants in its batches beside the lists themselves."""
+    """The extra rows and token marks that an objective wants in its batches beside the lists themselves."""
 
     mismatched: bool = False
-    """Each prompt once more, with a response of the next list of the step."""
+    """Whether each prompt comes once more, with a response of the next list of the optimizer step."""
     rationale: bool = False
-    """The rationale of each list, behind a prompt of its own."""
+    """Whether the rationale of each list comes along, after a prompt of its own."""
     step_ends: Array | None = None
-    """Truth value of every token of the vocabulary: it ends a step of a response."""
+    """Whether each token of the vocabulary ends a reasoning step, `[vocabulary]`; None without such steps."""
     max_length: int | None = None
-    """Tokens that a mismatched prompt and response may have."""
+    """The largest length of a mismatched prompt with response, in tokens; None for no limit."""
 
 
 NO_EXTRAS = Extras()
 
 
 class _Row:
-    """The packed row of a micro-batch as it grows."""
+    """The packed tokens of a micro-batch as it grows."""
 
     def __init__(self, extras: Extras) -> None:
         self.extras = extras
@@ -42,7 +42,7 @@ class _Row:
         self.prompts = self.rows = 0
 
     def add(self, prompt: Array, responses: Sequence[Array]) -> range:
-        """Append a prompt with its responses behind it; the numbers of their rows."""
+        """Append a prompt with its responses after it; returns the numbers of the responses."""
         added = range(self.rows, self.rows + len(responses))
         self._piece(prompt, 0, -1, np.full(len(prompt), -1))
         for number, ids in zip(added, responses, strict=True):
@@ -71,13 +71,11 @@ def collate(
     extras: Extras = NO_EXTRAS,
     partners: Mapping[int, int] | None = None,
 ) -> Batch:
-    """Pack lists into one micro-batch: each prompt once, its responses behind it.
+    """Pack the lists at `indices` into one micro-batch: each prompt once, its responses after it.
 
     A list whose responses have a prompt each has as many prompts as responses; a mismatched response
-    follows the first.
-
-    `partners` gives the number of a response of another list for every list, where `extras` wants
-    them mismatched.
+    follows the first. `partners` holds, for every list, the number of a response of another list, where
+    `extras` wants mismatched ones.
     """
     packed = _Row(extras)
     slot = torch.full((len(indices), max(int(rows.members.lengths[i]) for i in indices)), -1)
@@ -121,10 +119,10 @@ def collate(
 def within_budget(
     rows: TokenRows, indices: Sequence[int], budget: int, *, packed: bool = False
 ) -> Iterator[list[int]]:
-    """Cut lists into micro-batches of at most `budget` tokens, the largest first.
+    """Cut lists into micro-batches of at most `budget` tokens (one list at least), the largest lists first.
 
-    What a model that reads packed rows computes are the unique tokens, each prompt once; else rows
-    are padded to the longest, so that lists of like length go together.
+    With `packed` the tokens of a list count with its prompt once; else every response counts with its prompt,
+    padded to the longest of the micro-batch.
     """
     cost = rows.unique if packed else rows.widths
     group: list[int] = []
@@ -143,7 +141,7 @@ def within_budget(
 
 
 def shares(cost: Array, indices: Sequence[int], world: int) -> list[list[int]]:
-    """Deal lists out to ranks: the dearest first, each to the rank that has least to do.
+    """Distribute lists over ranks: the costliest first, each to the rank with the lowest cost so far.
 
     >>> shares(np.array([5, 1, 4, 2]), [0, 1, 2, 3], 2)
     [[0, 1], [2, 3]]
@@ -158,13 +156,13 @@ def shares(cost: Array, indices: Sequence[int], world: int) -> list[list[int]]:
 
 
 class StepLoader:
-    """Optimizer steps over tokenized rows: an iterable that starts anywhere at no cost.
+    """An iterable over the micro-batches of each optimizer step, which can start at any step at no cost.
 
-    Epoch e is a permutation drawn from (seed, e), or the stored order without `shuffle`; a step is
+    Epoch e is a permutation drawn from (seed, e), or the stored order without `shuffle`; a step takes
     the next `lists_per_step` lists of it, and the last step of an epoch may be smaller. No global
-    random state is read, so order is a function of the arguments alone.
+    random state is read, so that the order is a function of the arguments alone.
 
-    Of `world` ranks each gets its share of every step, in as many micro-batches as the others: one
+    Each of `world` ranks gets its share of every step, in as many micro-batches as the others: a rank
     with less to do gets idle ones.
     """
 
@@ -208,7 +206,7 @@ class StepLoader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps in one pass over the rows."""
+        """The number of optimizer steps in one pass over the rows."""
         return -(-len(self.rows) // self.lists_per_step)
 
     def __len__(self) -> int:
@@ -226,13 +224,13 @@ class StepLoader:
             yield batches
 
     def indices(self, step: int) -> list[int]:
-        """Which rows a step holds."""
+        """The numbers of the rows that an optimizer step (from 0) holds."""
         epoch, within = divmod(step, self.steps_per_epoch)
         first = within * self.lists_per_step
         return self._order(epoch)[first : first + self.lists_per_step].tolist()
 
     def _groups(self, indices: Sequence[int]) -> tuple[list[list[int]], int]:
-        """The micro-batches of this rank, and how many more another rank has."""
+        """The micro-batches of this rank, and how many more another rank has at most."""
         dealt = shares(self._cost, indices, self.world) if self.world > 1 else [list(indices)]
         cut = [
             list(within_budget(self.rows, part, self.microbatch_tokens, packed=self.packed)) for part in dealt
@@ -248,7 +246,7 @@ class StepLoader:
         return int(self._cost[index])
 
     def largest(self) -> Batch:
-        """The largest micro-batch that these steps could hold."""
+        """The largest micro-batch that the optimizer steps could hold."""
         visited = self.visited()
         most = visited[np.argsort(-self._cost[visited], kind="stable")[: self.lists_per_step]].tolist()
         group = next(within_budget(self.rows, most, self.microbatch_tokens, packed=self.packed))
@@ -256,19 +254,19 @@ class StepLoader:
         return collate(self.rows, group, self.extras, partners)
 
     def _partners(self, indices: Sequence[int]) -> dict[int, int]:
-        """A response of the next list of the step for each, whatever the micro-batches; each in its turn."""
+        """For each list a response of the next list of the optimizer step, whatever the micro-batches."""
         alone = len(indices) == 1
         others = [(indices[0] + 1) % len(self.rows)] if alone else [*indices[1:], indices[0]]
         members = [self.rows.members[other] for other in others]
         return {i: int(m[place % len(m)]) for place, (i, m) in enumerate(zip(indices, members, strict=True))}
 
     def visited(self) -> Array:
-        """Rows that these steps will see, in stored order."""
-        seen = self.steps * self.lists_per_step
-        return np.arange(len(self.rows)) if seen >= len(self.rows) else np.sort(self._order(0)[:seen])
+        """The numbers of the rows that the optimizer steps will see, in stored order."""
+        drawn = self.steps * self.lists_per_step
+        return np.arange(len(self.rows)) if drawn >= len(self.rows) else np.sort(self._order(0)[:drawn])
 
     def _order(self, epoch: int) -> Array:
-        """All rows in the order of an epoch; the last one that was asked for is kept."""
+        """The numbers of all rows in the order of an epoch; the last order that was asked for is cached."""
         if self._drawn is None or self._drawn[0] != epoch:
             rows = len(self.rows)
             order = (
@@ -281,7 +279,7 @@ class StepLoader:
 
 
 def require_rows(rows: TokenRows, split: str) -> None:
-    """DataError where a split came out empty."""
+    """Raise DataError where a split has no rows."""
     if not len(rows):
         raise DataError(
             f"no {split} rows are left after tokenizing (see dropped_rows.jsonl in the run folder): if prompts are "

@@ -1,1 +1,1 @@
-"""Encoding: from text to token ids, kept on disk."""
+"""Encoding turns the text of examples into token ids, stored on disk."""

@@ -1,4 +1,4 @@
-"""Conversations as text: the chat template, what it adds for each response, and where system turns go."""
+"""Renders conversations as text with the chat template of a tokenizer, each response apart from its prompt."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Turns = list[Message]
 
 @dataclass(frozen=True)
 class Texts:
-    """A list as text: its prompt, or one for each response, and what the template adds for each response."""
+    """A list as text: its prompt, or one for each response, and the text that the template adds for each response."""
 
     prompts: list[str]
     responses: list[str]
@@ -28,22 +28,22 @@ class Texts:
 class ChatText:
     """The chat template of a tokenizer, as a function from conversations to texts.
 
-    A template that refuses system turns, or leaves them out, gets their text at the head of the
-    first user turn.
+    Where the template refuses system turns, or leaves them out, their text goes to the head of the first
+    user turn.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
 
     def __call__(self, examples: Sequence[Example]) -> list[Texts]:
-        """The prompts with their generation mark, and what follows them; DataError names a row that does not fit."""
+        """Render the prompts, generation marks included, and the responses; DataError names a row that does not fit."""
         asked = [[self._fitting(prompt) for prompt in prompts_of(example)] for example in examples]
         pairs = [
             list(zip(_each(a, e), e.responses, strict=True)) for a, e in zip(asked, examples, strict=True)
         ]
         prompts = iter(self._rendered(examples, asked, add_generation_prompt=True))
         wholes = iter(self._rendered(examples, [[[*p, *turns_of(r)] for p, r in row] for row in pairs]))
-        made = []
+        rendered = []
         for example, own in zip(examples, asked, strict=True):
             texts = [next(prompts) for _ in own]
             responses = []
@@ -55,11 +55,11 @@ class ChatText:
                         f"response cannot be told apart; {OTHER_TEMPLATE}"
                     )
                 responses.append(whole[len(prompt) :])
-            made.append(Texts(texts, responses))
-        return made
+            rendered.append(Texts(texts, responses))
+        return rendered
 
     def _rendered(self, examples: Sequence[Example], rows: list[list[Turns]], **options: Any) -> list[str]:
-        """All conversations of all rows as text, in order."""
+        """All conversations of all rows as text, in order; DataError names the row that the template refuses."""
         from jinja2 import TemplateError
 
         try:
@@ -87,7 +87,7 @@ class ChatText:
 
     @cached_property
     def _folds(self) -> bool:
-        """Whether the template has no place for system turns; told once."""
+        """Whether the template has no place for system turns; a warning says so once."""
         from jinja2 import TemplateError
 
         user = {"role": "user", "content": "Sky?"}
@@ -107,17 +107,17 @@ class ChatText:
 
 
 def prompts_of(example: Example) -> list[Turns]:
-    """The prompt of all responses, or one for each of them where the row has `meta["prompts"]`."""
+    """The prompts of a list: one for all responses, or one for each where the row has `meta["prompts"]`."""
     return per_response(example, "prompts") or [example.prompt]
 
 
 def turns_of(response: Turns | str) -> Turns:
-    """A response as turns."""
+    """A response as a list of turns; a string is one assistant turn."""
     return [{"role": "assistant", "content": response}] if isinstance(response, str) else response
 
 
 def folded(turns: Turns) -> Turns:
-    r"""Without a system turn: its text stands at the head of the user turn behind it.
+    r"""The turns without their system turn, whose text goes to the head of the user turn after it.
 
     >>> folded([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}])
     [{'role': 'user', 'content': 'Be brief.\n\nSky?'}]
@@ -129,5 +129,5 @@ def folded(turns: Turns) -> Turns:
 
 
 def _each(prompts: list[Any], example: Example) -> list[Any]:
-    """The prompt of each response."""
+    """The prompt of each response, `[K]`."""
     return prompts if len(prompts) > 1 else prompts * len(example.responses)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from alignlab.types import Message
 
 TOKEN_IDS = "token_ids"
-"""Role of such a turn; its content are the ids as whole numbers, one space between."""
+"""The role of a turn of token ids; its content is the ids as whole numbers, one space between."""
 LARGEST = 2**31 - 1
+"""The largest token id that is accepted."""
 
 
 def id_turns(ids: Sequence[int]) -> list[Message]:
-    """A prompt or response of these ids.
+    """The turns of a prompt or response that holds these token ids.
 
     >>> id_turns([7, 0, 99])
     [{'role': 'token_ids', 'content': '7 0 99'}]
@@ -20,7 +21,7 @@ def id_turns(ids: Sequence[int]) -> list[Message]:
 
 
 def ids_in(turns: list[Message] | str) -> list[int] | None:
-    """The ids that a prompt or response holds; None where it holds text.
+    """The token ids that a prompt or response holds; None where it holds text.
 
     >>> ids_in([{"role": "token_ids", "content": "7 0 99"}]), ids_in("7 0 99")
     ([7, 0, 99], None)
@@ -31,7 +32,7 @@ def ids_in(turns: list[Message] | str) -> list[int] | None:
 
 
 def is_sound(turns: Sequence[Message]) -> bool:
-    """Whether a turn of ids stands alone and holds nothing else."""
+    """Whether the turns are a single turn of well-formed token ids."""
     content = turns[0]["content"]
     numbers = re.fullmatch("[0-9]{1,10}( [0-9]{1,10})*", content)
     return len(turns) == 1 and numbers is not None and max(map(int, content.split())) <= LARGEST

@@ -1,4 +1,4 @@
-"""Special tokens that someone wrote into a text stay text: "<|im_end|>" in a message ends no turn."""
+"""Keeps special tokens that someone wrote into a text as text: "<|im_end|>" in a message ends no turn."""
 
 import logging
 import re
@@ -9,11 +9,11 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 HIDE, OPEN, CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
-"""Unicode's noncharacters, which no text holds."""
+"""Noncharacters of Unicode, which no text holds, as marks around special tokens."""
 
 
 class PlainSpecials:
-    """Of a fast tokenizer: hide what looks like its special tokens before the template adds the real ones."""
+    """Hides the special tokens of a fast tokenizer that texts hold, before the template adds the real ones."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._backend = tokenizer.backend_tokenizer
@@ -21,7 +21,7 @@ class PlainSpecials:
             t.content: t for t in tokenizer.added_tokens_decoder.values() if t.special and t.content
         }
         self._names = sorted(self._tokens, key=len, reverse=True)
-        self._unknown, self._told = tokenizer.unk_token_id, False
+        self._unknown, self._warned = tokenizer.unk_token_id, False
         self._firsts = {name[0] for name in self._names}
         self._pattern = re.compile("|".join(map(re.escape, self._names)) or "(?!)")
 
@@ -29,30 +29,32 @@ class PlainSpecials:
         """The text with a placeholder for each special token in it."""
         if not any(first in text for first in self._firsts):
             return text
-        return self._pattern.sub(lambda found: f"{HIDE}{self._names.index(found[0])}{HIDE}", text)
+        return self._pattern.sub(lambda match: f"{HIDE}{self._names.index(match[0])}{HIDE}", text)
 
     def at_end(self, text: str) -> str:
-        """The special token that a text ends with; empty where it ends with none."""
+        """The special token that a text ends with; an empty text where it ends with none."""
         return next((name for name in self._names if text.endswith(name)), "")
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts with hidden tokens: these as the pieces of their letters, all others as special tokens."""
+        """Encode texts; hidden special tokens become the tokens of their letters, all others special tokens."""
         reader, real = self._reader
-        marked = (self._pattern.sub(lambda found: f"{OPEN}{found[0]}{CLOSE}", text) for text in texts)
-        shown = [re.sub(f"{HIDE}([0-9]+){HIDE}", lambda at: self._names[int(at[1])], text) for text in marked]
-        found = [encoding.ids for encoding in reader.encode_batch_fast(shown, add_special_tokens=False)]
-        self._tell(found, {*real.values()} - {self._unknown})
-        return [[real.get(i, i) for i in ids] for ids in found]
+        marked = (self._pattern.sub(lambda match: f"{OPEN}{match[0]}{CLOSE}", text) for text in texts)
+        shown = [
+            re.sub(f"{HIDE}([0-9]+){HIDE}", lambda match: self._names[int(match[1])], text) for text in marked
+        ]
+        encoded = [encoding.ids for encoding in reader.encode_batch_fast(shown, add_special_tokens=False)]
+        self._warn_once(encoded, {*real.values()} - {self._unknown})
+        return [[real.get(i, i) for i in ids] for ids in encoded]
 
-    def _tell(self, found: list[list[int]], special: set[int]) -> None:
-        """Say so, once, where the model behind the tokenizer has no other way to write a special token."""
-        spelled = next((i for ids in found for i in ids if i in special), None)
-        if spelled is not None and not self._told:
+    def _warn_once(self, encoded: list[list[int]], special: set[int]) -> None:
+        """Warn, once, where the tokenizer cannot write a special token as text."""
+        spelled = next((i for ids in encoded for i in ids if i in special), None)
+        if spelled is not None and not self._warned:
             name = self._backend.id_to_token(spelled)
             log.warning(
                 "this tokenizer cannot write %s as text: where a text holds it, it is the special token", name
             )
-            self._told = True
+            self._warned = True
 
     @cached_property
     def _reader(self) -> tuple[Any, dict[int, int]]:

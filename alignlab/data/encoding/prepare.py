@@ -1,4 +1,4 @@
-"""From examples to tokenized rows, kept on disk under the hash of what decides them."""
+"""Tokenizes examples, and stores the rows on disk under the hash of all that decides them."""
 
 import hashlib
 import json
@@ -20,12 +20,13 @@ from alignlab.errors import DataError
 from alignlab.types import Example
 
 VERSION = "3"
-"""Part of every fingerprint; raise it when tokenizing changes its output."""
+"""A part of every fingerprint: raise it when tokenizing changes its output."""
 
 CHUNK = 256
-"""Rows that are encoded at once."""
+"""The number of rows that are encoded at once."""
 DROPS = "dropped.json"
 Track = Callable[[int], None]
+"""A function that is told each number of rows done."""
 
 
 def tokenized(
@@ -36,9 +37,10 @@ def tokenized(
     report: Report,
     track: Track = lambda _: None,
 ) -> tuple[TokenRows, str]:
-    """Rows cut to the limits, and their fingerprint. Rows that do not fit go to the report.
+    """The tokenized rows, cut to the limits, and their fingerprint; rows that do not fit go to the report.
 
-    The folder appears whole or not at all; jobs that want the same rows wait for the first.
+    Their folder appears whole or not at all; jobs that want the same rows wait for the first. `track` is called
+    with the number of rows of each chunk.
     """
     key = fingerprint(examples, encoder, limits)
     folder = cache_dir / "tokens" / key
@@ -55,26 +57,26 @@ def tokenized(
 
 
 def require_vocabulary(rows: TokenRows, size: int) -> None:
-    """DataError where a token id is beyond the `size` embeddings of the model."""
+    """Raise DataError where a token id is beyond the `size` embeddings of the model."""
     largest = int(rows.highest.max(initial=-1))
     if largest < size:
         return
     row = int(np.argmax(rows.highest >= size))
-    found, last = rows.highest[row], size - 1
+    token, last = rows.highest[row], size - 1
     raise DataError(
-        f"row {rows.ids[row]}: token id {found} is beyond the model, whose {size} tokens are 0 to {last}: "
+        f"row {rows.ids[row]}: token id {token} is beyond the model, whose {size} tokens are 0 to {last}: "
         "use the model that these ids were made for"
     )
 
 
 def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -> str:
-    """Hash of the examples (their own fingerprint, or all that they hold), tokenizer, chat template and limits."""
+    """The hash of the examples (their fingerprint, or all they hold), the tokenizer, its template and the limits."""
     digest = hashlib.sha256(f"{VERSION} {limits}".encode())
     tokenizer = encoder.tokenizer
-    told = f"{encoder.vocabulary} {tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}"
-    digest.update(told.encode())
-    if known := getattr(examples, "fingerprint", None):
-        digest.update(known.encode())
+    facts = f"{encoder.vocabulary} {tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}"
+    digest.update(facts.encode())
+    if own := getattr(examples, "fingerprint", None):
+        digest.update(own.encode())
         return digest.hexdigest()[:32]
     for e in examples:
         row = [e.id, e.prompt, e.responses, e.labels, e.rewards, e.weight, e.meta]
@@ -88,13 +90,13 @@ def _build(folder: Path, examples: Sequence[Example], encoder: Encoder, limits: 
     drops, place = [], 0
     with Writer(partial) as writer:
         for chunk, tokens in encoder.stream(chunks(examples, CHUNK)):
-            kept: list[Row] = []
-            for number, (example, made) in enumerate(zip(chunk, tokens, strict=True), place):
+            rows: list[Row] = []
+            for number, (example, uncut) in enumerate(zip(chunk, tokens, strict=True), place):
                 try:
-                    kept.append((number, example, truncate(made, limits)))
+                    rows.append((number, example, truncate(uncut, limits)))
                 except Drop as reason:
                     drops.append({"id": example.id, "reason": str(reason)})
-            writer.add(kept)
+            writer.add(rows)
             place += len(chunk)
             track(len(chunk))
     (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")

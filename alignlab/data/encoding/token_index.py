@@ -1,4 +1,4 @@
-"""The folder of a tokenized split: flat .npy files, written as rows come and mapped, not read, on opening."""
+"""Writes and opens the folder of a tokenized split: flat .npy files, written as rows come, memory-mapped on opening."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from alignlab.types import Example
 
 FACTS = "facts.json"
 TOKENS = ("prompts", "responses", "members", "own_prompts")
-"""Lists that say which tokens there are, and where."""
+"""The columns that decide which tokens there are, and where."""
 RATIONALES = ("rationale_prompts", "rationales")
 
 
 class Column:
-    """A flat .npy file that grows; its header is written again once the length is known."""
+    """A flat .npy file that grows as values are added; `close` writes its length into the header."""
 
     def __init__(self, file: Path, kind: str) -> None:
         self.kind, self.count = np.dtype(kind), 0
@@ -28,12 +28,12 @@ class Column:
         self._header()
 
     def add(self, values: Array) -> None:
-        """Append values."""
+        """Append values to the file."""
         self._stream.write(np.ascontiguousarray(values, self.kind).data)
         self.count += len(values)
 
     def close(self) -> None:
-        """The file as `numpy.load` reads it."""
+        """Write the final header, so that `numpy.load` can read the file."""
         self._stream.seek(0)
         self._header()
         self._stream.close()
@@ -44,7 +44,7 @@ class Column:
 
 
 class Ragged:
-    """Lists as a column of values and one of offsets."""
+    """A file of ragged lists: a column of all values, and one of the offsets at which lists begin."""
 
     def __init__(self, folder: Path, name: str, kind: str = "i4") -> None:
         self.values, self.offsets = (
@@ -54,23 +54,23 @@ class Ragged:
         self.offsets.add(np.zeros(1))
 
     def add(self, lists: Sequence[Ids | bytes]) -> None:
-        """Append lists."""
+        """Append lists to both files."""
         ends = self.values.count + np.cumsum([*map(len, lists)], dtype=np.int64)
         self.offsets.add(ends)
         self.values.add(np.fromiter(chain.from_iterable(lists), self.values.kind))
 
     def close(self) -> None:
-        """Both files whole."""
+        """Close both files, so that `numpy.load` can read them."""
         self.values.close()
         self.offsets.close()
 
 
 Row = tuple[int, Example, Tokens]
-"""Its number among the examples, the example, its tokens."""
+"""A row to write: its number among the examples, the example, and its tokens."""
 
 
 class Writer:
-    """Writes a folder chunk by chunk, so that memory does not grow with the rows."""
+    """Writes the folder of a tokenized split chunk by chunk, so that memory does not grow with the rows."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -81,26 +81,26 @@ class Writer:
         self._columns = {name: Column(folder / f"{name}.npy", kind) for name, kind in kinds.items()}
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Append rows."""
+        """Append rows to all columns."""
         places, examples, tokens = [*zip(*rows, strict=True)] if rows else ((), (), ())
-        responses = [ids for made in tokens for ids in made.responses]
+        responses = [ids for row in tokens for ids in row.responses]
         numbers = count(self._columns["labels"].count)
-        own = [made.prompts if len(made.prompts) > 1 else [[]] * len(made.responses) for made in tokens]
+        own = [row.prompts if len(row.prompts) > 1 else [[]] * len(row.responses) for row in tokens]
         lists: dict[str, Sequence[Ids | bytes]] = {
             "ids": [e.id.encode() for e in examples],
-            "prompts": [made.prompt for made in tokens],
+            "prompts": [row.prompt for row in tokens],
             "responses": responses,
-            "members": [[next(numbers) for _ in made.responses] for made in tokens],
+            "members": [[next(numbers) for _ in row.responses] for row in tokens],
             "own_prompts": [ids for prompts in own for ids in prompts],
-            "rationale_prompts": [made.rationale[0] for made in tokens],
-            "rationales": [made.rationale[1] for made in tokens],
+            "rationale_prompts": [row.rationale[0] for row in tokens],
+            "rationales": [row.rationale[1] for row in tokens],
         }
         columns: dict[str, Iterable[float]] = {
             "places": places,
             "labels": chain.from_iterable(e.labels for e in examples),
             "rewards": chain.from_iterable(e.rewards or [] for e in examples),
             "weights": (e.weight for e in examples),
-            "highest": (max(map(max, filter(None, (*made.prompts, *made.responses)))) for made in tokens),
+            "highest": (max(map(max, filter(None, (*row.prompts, *row.responses)))) for row in tokens),
         }
         for name, column in lists.items():
             self._lists[name].add(column)
@@ -111,23 +111,23 @@ class Writer:
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        """All files closed; columns that say nothing go."""
-        said = {name: self._lists[name].values.count > 0 for name in ("own_prompts", *RATIONALES)}
-        said["rewards"] = 0 < self._columns["rewards"].count == self._columns["labels"].count
+        """Close all files, and remove those of optional columns without values."""
+        needed_columns = {name: self._lists[name].values.count > 0 for name in ("own_prompts", *RATIONALES)}
+        needed_columns["rewards"] = 0 < self._columns["rewards"].count == self._columns["labels"].count
         for column in self._lists.values():
             column.close()
         for flat in self._columns.values():
             flat.close()
         if failure:
             return
-        for name in (name for name, needed in said.items() if not needed):
+        for name in (name for name, needed in needed_columns.items() if not needed):
             for file in self.folder.glob(f"{name}.*npy"):
                 file.unlink()
         (self.folder / FACTS).write_text(json.dumps({"tokens": _hash(self.folder)}), encoding="utf-8")
 
 
 def open_rows(folder: Path, examples: Sequence[Example]) -> TokenRows:
-    """The rows of a folder, made of these examples."""
+    """Open a folder that `Writer` wrote; `examples` are those it was made of."""
 
     def column(name: str) -> Any:
         return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
@@ -156,7 +156,7 @@ def open_rows(folder: Path, examples: Sequence[Example]) -> TokenRows:
 
 
 def _hash(folder: Path) -> str:
-    """Of the files that hold the tokens."""
+    """The hash of the files that hold the tokens."""
     digest = hashlib.sha256()
     for name in TOKENS:
         for file in sorted(folder.glob(f"{name}.*npy")):

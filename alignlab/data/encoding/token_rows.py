@@ -1,4 +1,4 @@
-"""Tokenized lists as flat arrays, read where they lie on the disk: what batches are cut from."""
+"""Tokenized rows as memory-mapped flat arrays, from which batches are collated."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Indices = Sequence[int] | Array
 class Lists:
     """Ragged lists as values and offsets: list i is `values[offsets[i]:offsets[i + 1]]`.
 
-    With `picks` it is list `picks[i]`: some of the lists in another order, without a copy.
+    `picks` chooses some of the lists, in another order and without a copy: list i is then the one at `picks[i]`.
     """
 
     values: Array
@@ -35,22 +35,22 @@ class Lists:
 
     @cached_property
     def lengths(self) -> Array:
-        """Elements of each list."""
+        """The number of elements of each list."""
         if self.picks is None:
             return np.diff(self.offsets)
         return self.offsets[self.picks + 1] - self.offsets[self.picks]
 
     def take(self, indices: Array) -> "Lists":
-        """The lists at these places, in this order."""
+        """The lists at the places `indices`, in this order, without a copy."""
         return replace(self, picks=indices if self.picks is None else self.picks[indices])
 
 
 @dataclass(frozen=True)
 class RowIds(Sequence[str]):
-    """Ids of rows, each read when it is asked for."""
+    """The ids of rows, each decoded when it is asked for."""
 
     names: Lists
-    """UTF-8."""
+    """The ids as UTF-8 bytes."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,7 +63,7 @@ class RowIds(Sequence[str]):
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Tokenized preference lists. `members` holds, per list, the numbers of its responses.
+    """Tokenized rows: `members` holds the numbers of the responses of each list.
 
     Texts stay in the examples: row i was made of `examples[places[i]]`.
     """
@@ -72,32 +72,32 @@ class TokenRows:
     places: Array
     ids: RowIds
     prompts: Lists
-    """Of lists whose responses have a prompt each, the first response's."""
+    """The prompt of each list; where responses have a prompt each, that of the first."""
     responses: Lists
     members: Lists
     labels: Lists
     rewards: Lists | None
     weights: Array
     highest: Array
-    """Largest token id of each list."""
+    """The largest token id of each list."""
     cached: Mapping[str, Array] = field(default_factory=dict)
-    """Scores of references by signal name, one value a response, in the order of `responses`."""
+    """Cached signals of references by name, one value for each response, in the order of `responses`."""
     rationales: tuple[Lists, Lists] | None = None
-    """Prompt and text of each list's rationale; empty where it has none."""
+    """The prompt and the text of each list's rationale; both are empty where it has none."""
     own_prompts: Lists | None = None
-    """Prompt of each response, where those of its list have one each; else empty."""
+    """The prompt of each response, where those of its list have one each; else empty."""
     content: str = ""
-    """Hash of the tokens, where it is known; see `tokens_hash`."""
+    """The hash of the tokens, where it is known; see `tokens_hash`."""
 
     def __len__(self) -> int:
         return len(self.prompts)
 
     def messages(self, index: int) -> list[Message]:
-        """The prompt of a row, as text."""
+        """The messages of the prompt of list `index`."""
         return self.examples[int(self.places[index])].prompt
 
     def parts(self, index: int) -> list[tuple[Array, Array]]:
-        """The prompts of a list, each with the numbers of the responses that follow it."""
+        """The prompts of list `index`, each with the numbers of the responses that follow it."""
         members = self.members[index]
         if self.own_prompts is None or not len(self.own_prompts[members[0]]):
             return [(self.prompts[index], members)]
@@ -105,7 +105,7 @@ class TokenRows:
 
     @cached_property
     def widths(self) -> Array:
-        """Tokens of each list's longest prompt-and-response."""
+        """The length of each list's longest prompt with response, in tokens, `[lists]`."""
         totals = np.repeat(self.prompts.lengths, self.members.lengths) + self.responses.lengths
         if self.own_prompts is not None:
             own = self.own_prompts.lengths
@@ -114,7 +114,7 @@ class TokenRows:
 
     @cached_property
     def unique(self) -> Array:
-        """Tokens of each list, its prompt counted once."""
+        """The number of tokens of each list, its prompt counted once, `[lists]`."""
         responses = self._summed(self.responses.lengths)
         if self.own_prompts is None:
             return self.prompts.lengths + responses
@@ -122,12 +122,12 @@ class TokenRows:
         return np.where(own > 0, own, self.prompts.lengths) + responses
 
     def _summed(self, values: Array) -> Array:
-        """Sums over the responses of each list."""
+        """The sums of values of responses over each list."""
         return np.diff(np.concatenate([[0], np.cumsum(values)])[self.members.offsets])
 
     @cached_property
     def tokens_hash(self) -> str:
-        """Hash of the tokens and of where they stand; labels, rewards and texts are no part of it."""
+        """The hash of the tokens and of where they stand, but not of labels, rewards and texts."""
         if self.content:
             return self.content
         digest = hashlib.sha256()
@@ -142,30 +142,30 @@ class TokenRows:
         return digest.hexdigest()
 
     def take(self, indices: Indices) -> "TokenRows":
-        """The rows at these places, in this order: the tokens stay where they are."""
+        """The rows at the places `indices`, in this order; tokens are not copied."""
         picks = np.asarray(indices, dtype=np.int64)
         if np.array_equal(picks, np.arange(len(self))):
             return self
         sizes = self.members.lengths[picks]
         offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        kept = np.arange(offsets[-1]) + np.repeat(self.members.offsets[picks] - offsets[:-1], sizes)
+        numbers = np.arange(offsets[-1]) + np.repeat(self.members.offsets[picks] - offsets[:-1], sizes)
         return TokenRows(
             examples=self.examples,
             places=self.places[picks],
             ids=RowIds(self.ids.names.take(picks)),
             prompts=self.prompts.take(picks),
-            responses=self.responses.take(kept),
-            members=Lists(np.arange(len(kept)), offsets),
+            responses=self.responses.take(numbers),
+            members=Lists(np.arange(len(numbers)), offsets),
             labels=self.labels.take(picks),
             rewards=self.rewards and self.rewards.take(picks),
             weights=self.weights[picks],
             highest=self.highest[picks],
-            cached={name: values[kept] for name, values in self.cached.items()},
+            cached={name: values[numbers] for name, values in self.cached.items()},
             rationales=self.rationales and (self.rationales[0].take(picks), self.rationales[1].take(picks)),
-            own_prompts=self.own_prompts and self.own_prompts.take(kept),
+            own_prompts=self.own_prompts and self.own_prompts.take(numbers),
             content=hashlib.sha256(self.tokens_hash.encode() + picks.tobytes()).hexdigest(),
         )
 
     def with_cached(self, scores: Mapping[str, Array]) -> "TokenRows":
-        """The same rows with scores of a reference attached."""
+        """These rows with cached signals of a reference attached."""
         return replace(self, cached={**self.cached, **scores})

@@ -1,4 +1,4 @@
-"""Text to token ids: chat template, exactly one BOS and one end of turn, and the one truncation."""
+"""Encodes examples as token ids, with exactly one BOS and one end of turn, and truncates them."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ Chunk = Sequence[Example]
 
 @dataclass(frozen=True)
 class Limits:
-    """Lengths in tokens; `max_prompt_length=None` keeps every prompt whole.
+    """The length limits of rows, in tokens; `max_prompt_length=None` keeps every prompt whole.
 
     A row that leaves less than `min_response_length` for a response that has to be cut is left out.
     """
@@ -37,11 +37,11 @@ class Tokens:
     prompts: list[Ids]
     responses: list[Ids]
     rationale: tuple[Ids, Ids] = ([], [])
-    """Prompt and text of the rationale of the preference, where the row has one."""
+    """The prompt and the text of the rationale; both are empty where the row has none."""
 
     @property
     def prompt(self) -> Ids:
-        """The prompt; of several, the first response's."""
+        """The prompt of the list; where responses have one each, that of the first."""
         return self.prompts[0]
 
 
@@ -67,14 +67,14 @@ class Encoder:
         self._bos = [bos] if bos is not None and probe[:1] == [bos] else []
 
     def __call__(self, examples: Chunk) -> list[Tokens]:
-        """Tokens of several examples, encoded in batches, not yet truncated; given ids stay as they are.
+        """Encode examples in batches, without truncation; examples that hold token ids keep them.
 
-        A rationale is `meta["rationale"]`, the answer to the messages `meta["rationale_prompt"]`.
+        The rationale of an example is `meta["rationale"]`, the answer to the messages `meta["rationale_prompt"]`.
         """
-        return [made for _, tokens in self.stream([examples]) for made in tokens]
+        return [row for _, tokens in self.stream([examples]) for row in tokens]
 
     def stream(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[Tokens]]]:
-        """Chunks of examples with their tokens; one is written by the template while another is encoded."""
+        """Yield chunks of examples with their tokens; one chunk is rendered while another is encoded."""
         waiting: tuple[Chunk, Future[list[Tokens]]] | None = None
         with ThreadPoolExecutor(1) as ahead:
             for chunk in chunks:
@@ -87,18 +87,18 @@ class Encoder:
                 yield waiting[0], _completed(waiting[0], waiting[1].result())
 
     def prompt_ids(self, prompt: list[Message]) -> Ids:
-        """A prompt up to and with the mark after which the model answers."""
+        """The token ids of a prompt, including the generation mark after which the model answers."""
         return self([Example(prompt=prompt, responses=[], labels=[])])[0].prompt
 
     @cached_property
     def vocabulary(self) -> str:
-        """Hash of all that turns a text into ids, the template apart."""
+        """The hash of all that decides how text becomes ids, except the chat template."""
         fast = self.tokenizer.is_fast
-        told = self.tokenizer.backend_tokenizer.to_str() if fast else repr(self.tokenizer)
-        return hashlib.sha256(told.encode()).hexdigest()
+        description = self.tokenizer.backend_tokenizer.to_str() if fast else repr(self.tokenizer)
+        return hashlib.sha256(description.encode()).hexdigest()
 
     def _guarded(self, example: Example) -> Example:
-        """Its texts with their special tokens hidden, and without the ends of turn that responses bring along."""
+        """The example with special tokens in its texts hidden, and without ends of turn at the end of responses."""
         hide = self._specials.hide if self._specials else str
 
         def hidden(turns: list[Message]) -> list[Message]:
@@ -127,7 +127,7 @@ class Encoder:
         return tokens
 
     def _responses(self, rows: Sequence[Texts]) -> list[Ids]:
-        """Ids of responses as they stand behind their prompts."""
+        """The ids of responses as they are tokenized after their prompts."""
         flat = [text for row in rows for text in row.responses]
         if not self._prefixes:
             return self._encode(flat)
@@ -154,24 +154,24 @@ class Encoder:
         return both != line + letter
 
     def _anchor(self, prompt: str) -> str:
-        """What a response may be encoded behind in place of its prompt."""
+        """The short text after which a response can be encoded in place of its whole prompt."""
         return (self._specials and self._specials.at_end(prompt)) or "\n"
 
     def _encode(self, texts: list[str]) -> list[Ids]:
-        """Ids of texts that the template wrote."""
+        """The ids of texts that the template rendered."""
         if not texts or self._specials is None:
             return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         backend = self.tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
         hidden = [i for i, text in enumerate(texts) if HIDE in text]
-        ids = [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
-        for i, found in zip(hidden, self._specials.encode([texts[i] for i in hidden]), strict=True):
-            ids[i] = found
+        ids = [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+        for i, hidden_ids in zip(hidden, self._specials.encode([texts[i] for i in hidden]), strict=True):
+            ids[i] = hidden_ids
         return ids
 
     def _ended(self, ids: Ids) -> Ids:
-        """Up to the first of the end-of-turn tokens at the end (blanks apart); EOS where there is none."""
+        """Ids up to the first trailing end-of-turn token (blanks apart); EOS is appended where there is none."""
         end = None
         for place in range(len(ids) - 1, -1, -1):
             if ids[place] in self.stops:
@@ -187,7 +187,7 @@ class Encoder:
 
 
 def truncate(tokens: Tokens, limits: Limits) -> Tokens:
-    """The one truncation of all objectives.
+    """Cut a tokenized list to the limits, in the same way for all objectives.
 
     A prompt above `max_prompt_length` loses its beginning (BOS apart); responses lose their end
     where prompt and response exceed `max_length`. Raises Drop where a response would be empty or a
@@ -219,8 +219,8 @@ def truncate(tokens: Tokens, limits: Limits) -> Tokens:
     return Tokens(prompts, responses, (asked[-(limits.max_length - len(reason)) :], reason))
 
 
-def _given(example: Example) -> Tokens | None:
-    """The tokens of an example that holds ids in place of text."""
+def _tokens_of_ids(example: Example) -> Tokens | None:
+    """The tokens of an example that holds token ids; None where it holds text."""
     if ids_in(example.prompt) is None:
         return None
     prompts = [ids_in(turns) or [] for turns in prompts_of(example)]
@@ -228,7 +228,7 @@ def _given(example: Example) -> Tokens | None:
 
 
 def _written(chunk: Chunk) -> list[Example]:
-    """What has to be encoded: the examples that hold text, and behind them the rationales."""
+    """The examples to encode: those that hold text, and after them the rationales."""
     reasoned = [e for e in chunk if "rationale_prompt" in e.meta]
     return [
         *(example for example in chunk if ids_in(example.prompt) is None),
@@ -237,11 +237,11 @@ def _written(chunk: Chunk) -> list[Example]:
 
 
 def _completed(chunk: Chunk, written: list[Tokens]) -> list[Tokens]:
-    """The tokens of all examples, from those of what was encoded."""
+    """The tokens of all examples of a chunk, from those that `_written` asked for."""
     encoded = iter(written)
-    made = [_given(example) or next(encoded) for example in chunk]
+    rows = [_tokens_of_ids(example) or next(encoded) for example in chunk]
     for i, example in enumerate(chunk):
         if "rationale_prompt" in example.meta:
             reason = next(encoded)
-            made[i] = replace(made[i], rationale=(reason.prompt, reason.responses[0]))
-    return made
+            rows[i] = replace(rows[i], rationale=(reason.prompt, reason.responses[0]))
+    return rows

@@ -1,4 +1,4 @@
-"""Rows of a source, checked one by one, and of a pipeline step, with an account of every row."""
+"""Converts the rows of a source and runs pipeline steps, checks every example, and reports every dropped row."""
 
 import inspect
 from collections import Counter
@@ -15,35 +15,37 @@ from alignlab.types import Example
 
 @dataclass
 class Report:
-    """Rows in, out and dropped of each step, and which rows were dropped why."""
+    """Counts the rows in, out and dropped at each pipeline step, and lists the dropped rows with their reasons."""
 
     steps: dict[str, Counter[str]] = field(default_factory=dict)
     dropped: list[dict[str, Any]] = field(default_factory=list)
 
-    def count(self, step: str, what: str, rows: int = 1) -> None:
-        """Add rows to a step's account."""
-        self.steps.setdefault(step, Counter())[what] += rows
+    def count(self, step: str, outcome: str, rows: int = 1) -> None:
+        """Add rows to the counts of a pipeline step; `outcome` is in, out, or dropped with its reason."""
+        self.steps.setdefault(step, Counter())[outcome] += rows
 
     def drop(self, step: str, reason: str, row_id: str, origin: Origin | None = None) -> None:
-        """Put a dropped row on record."""
+        """Count and list a row that a pipeline step dropped."""
         self.count(step, f"dropped: {reason}")
         place = {"file": origin.file, "row": origin.row} if origin else {}
         self.dropped.append({"step": step, "reason": reason, "id": row_id, **place})
 
     def to_json(self) -> dict[str, Any]:
-        """The account in a form that json can write."""
+        """The report as values that json can write."""
         return {"steps": {name: dict(counts) for name, counts in self.steps.items()}, "dropped": self.dropped}
 
-    def add(self, told: Mapping[str, Any]) -> None:
-        """Add an account that `to_json` gave."""
-        for step, counts in told["steps"].items():
+    def add(self, account: Mapping[str, Any]) -> None:
+        """Add another report, in the form that `to_json` returns."""
+        for step, counts in account["steps"].items():
             self.steps.setdefault(step, Counter()).update(counts)
-        self.dropped += told["dropped"]
+        self.dropped += account["dropped"]
 
     def lines(self) -> Iterator[str]:
-        """One readable line a step."""
+        """One readable line for each pipeline step."""
         for step, counts in self.steps.items():
-            reasons = ", ".join(f"{n} {what}" for what, n in counts.items() if what not in ("in", "out"))
+            reasons = ", ".join(
+                f"{n} {outcome}" for outcome, n in counts.items() if outcome not in ("in", "out")
+            )
             yield f"{step}: {counts['in']} rows in, {counts['out']} out" + (
                 f" ({reasons})" if reasons else ""
             )
@@ -52,10 +54,10 @@ class Report:
 def converted(
     rows: Iterable[Raw], convert: Convert, report: Report, *, skip_bad: bool, root: str = ""
 ) -> Iterator[Example]:
-    """Raw rows as validated examples. Bad rows raise DataError, or are counted where `skip_bad`.
+    """Convert raw rows into validated examples; a bad row raises DataError, or is counted with `skip_bad`.
 
-    A row without an id is named after its file, below `root`, and its number there; of rows with one id
-    all but the first get a number behind it.
+    An example without an id is named after its file, relative to `root`, and its row number; where several
+    have the same id, all but the first get a number after it.
     """
     uses: Counter[str] = Counter()
     for origin, row in rows:
@@ -64,8 +66,10 @@ def converted(
         try:
             if isinstance(row, RowError):
                 raise row
-            made = convert(row)
-            examples = [validate(example) for example in ([made] if isinstance(made, Example) else made)]
+            result = convert(row)
+            examples = [
+                validate(example) for example in ([result] if isinstance(result, Example) else result)
+            ]
         except Drop as reason:
             report.drop("source", str(reason), row_id, origin)
         except RowError as error:
@@ -81,7 +85,7 @@ def converted(
 
 
 def generated(examples: Iterable[Example], report: Report) -> Iterator[Example]:
-    """Examples of a source that makes its own rows."""
+    """The checked examples of a source that generates its rows; DataError for an unsound one."""
     for example in examples:
         report.count("source", "in")
         report.count("source", "out")
@@ -92,7 +96,7 @@ def generated(examples: Iterable[Example], report: Report) -> Iterator[Example]:
 
 
 def transformed(examples: Iterable[Example], name: str, step: Step, report: Report) -> Iterator[Example]:
-    """Examples after one pipeline step."""
+    """The examples after a pipeline step that takes one example at a time."""
     for example in examples:
         report.count(name, "in")
         try:
@@ -105,7 +109,7 @@ def transformed(examples: Iterable[Example], name: str, step: Step, report: Repo
 def transformed_together(
     examples: Sequence[Example], name: str, step: Step, report: Report
 ) -> Iterator[Example]:
-    """Examples after a pipeline step that looks at all of them."""
+    """The examples after a pipeline step that takes all examples of a split."""
     report.count(name, "in", len(examples))
     report.count(name, "out", 0)
     for result in step(examples):
@@ -125,7 +129,7 @@ def _sound(example: Example, name: str, report: Report) -> Example:
 
 
 def informative(example: Example) -> Iterator[Example]:
-    """The last step of every pipeline: lists in which no response is better than another carry no preference."""
+    """The last step of every pipeline: it drops lists in which no response is better than another."""
     if len(example.labels) > 1 and len(set(example.labels)) == 1:
         raise Drop("all responses have the same label")
     yield example
@@ -137,7 +141,7 @@ def _id(row: Mapping[str, Any]) -> str:
 
 
 def takes_rows(source: Callable[..., Any]) -> bool:
-    """Whether a source converts raw rows (it has a positional parameter) or makes its own examples."""
+    """Whether a source converts raw rows, for which it has a positional parameter, or generates its own examples."""
     kinds = [p.kind for p in inspect.signature(source).parameters.values()]
     return any(
         kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds

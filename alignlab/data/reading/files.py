@@ -1,4 +1,4 @@
-"""Raw rows of local files: jsonl, json, csv, parquet and arrow, gzip included."""
+"""Reads raw rows of local files: jsonl, json, csv, parquet and arrow, gzip included."""
 
 import csv
 import gzip
@@ -14,11 +14,11 @@ from alignlab.data.reading.rows import Origin, RowError
 from alignlab.errors import DataError
 
 Raw = tuple[Origin, dict[str, Any] | RowError]
-"""A row, or what is wrong with it (a broken line does not end the file)."""
+"""A row with its origin, or the error in its place: a broken line does not end the file."""
 
 
 def read(files: Iterable[Path]) -> Iterator[Raw]:
-    """All rows of the files in order; DataError for a file that cannot be read at all."""
+    """All rows of the files, in order; DataError for a file that cannot be read at all."""
     for file in files:
         try:
             yield from _READERS[format_of(file)](file)
@@ -27,23 +27,23 @@ def read(files: Iterable[Path]) -> Iterator[Raw]:
 
 
 def grouped(rows: Iterable[Raw], by: str) -> Iterator[Raw]:
-    """Rows that follow each other with one value in the column `by` as one, {by: value, "rows": [row, ...]}.
+    """Join neighbouring rows with one value in the column `by` into one row {by: value, "rows": [row, ...]}.
 
-    It stands where the first of them stood. Rows without the column, and broken ones, stay single.
+    Its origin is that of the first of them. Rows without the column, and broken ones, stay single.
     """
-    first, held = Origin("", 0), list[dict[str, Any]]()
+    first, group = Origin("", 0), list[dict[str, Any]]()
     for origin, row in rows:
         whole = [row] if isinstance(row, dict) and row.get(by) is not None else []
-        if held and whole and whole[0][by] == held[0][by]:
-            held += whole
+        if group and whole and whole[0][by] == group[0][by]:
+            group += whole
             continue
-        if held:
-            yield first, {by: held[0][by], "rows": held}
-        first, held = origin, whole
+        if group:
+            yield first, {by: group[0][by], "rows": group}
+        first, group = origin, whole
         if not whole:
             yield origin, row
-    if held:
-        yield first, {by: held[0][by], "rows": held}
+    if group:
+        yield first, {by: group[0][by], "rows": group}
 
 
 def _jsonl(file: Path) -> Iterator[Raw]:
@@ -93,7 +93,7 @@ def _begins_with_a_row(file: Path) -> bool:
 
 
 def _csv(file: Path) -> Iterator[Raw]:
-    """Empty cells count as missing."""
+    """The rows of a csv file; empty cells count as missing."""
     with _open(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         try:

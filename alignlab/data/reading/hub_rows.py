@@ -1,4 +1,4 @@
-"""Raw rows of a dataset on the hub."""
+"""Reads the raw rows of a dataset on the hub."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +12,9 @@ from alignlab.errors import DataError
 
 
 def table(where: Mapping[str, Any], split: str) -> Any:
-    """The dataset `where.splits[split]`, or a local copy (Path) where that names a data file of the repository.
+    """Load the dataset split `where.splits[split]`, or the path of a local copy where that names a data file.
 
-    Raises DataError, within seconds, where hub and its cache have none.
+    Raises DataError, within seconds, where neither the hub nor its cache has it.
     """
     import datasets
     from huggingface_hub import hf_hub_download
@@ -40,12 +40,12 @@ def table(where: Mapping[str, Any], split: str) -> Any:
 
 
 def version(dataset: Any) -> str:
-    """What tells the rows of a dataset, or of a file in the hub's cache, from all others."""
+    """A text that identifies the rows of a dataset, or of a file in the hub's cache."""
     return str(dataset.resolve()) if isinstance(dataset, Path) else str(dataset._fingerprint)
 
 
 def rows(dataset: Any, name: str) -> Iterator[Raw]:
-    """Rows of a dataset, with their place in it."""
+    """The raw rows of a dataset; their origins are `name` and the row number, from 1."""
     if isinstance(dataset, Path):
         for origin, row in read([dataset]):
             yield Origin(name, origin.row), row

@@ -1,4 +1,4 @@
-"""Row by row: where a row came from, what can be wrong with it, and the check that all rows pass."""
+"""The checks that every row passes, and the errors for rows that are unsound or to be dropped."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ ROLES = ("system", "user", "assistant", "tool", TOKEN_IDS)
 
 @dataclass(frozen=True)
 class Origin:
-    """File (or hub id) and 1-based row number of a row."""
+    """The file (or hub id) that a row comes from, and its row number there, from 1."""
 
     file: str
     row: int
 
 
 class RowError(Exception):
-    """A row that breaks its schema: which column, and what was found there."""
+    """The error for a row that breaks its schema: the column, and the problem with it."""
 
     def __init__(self, column: str, problem: str) -> None:
         super().__init__(f"column '{column}': {problem}")
@@ -30,19 +30,19 @@ class RowError(Exception):
 
 
 class Drop(Exception):
-    """A sound row that cannot teach anything here; counted and listed under its reason."""
+    """Raised to leave a sound row out; the report counts and lists it under the reason."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """What a step over all rows yields in place of a sound row that it leaves out."""
+    """The record that a pipeline step over all rows yields in place of a sound row that it leaves out."""
 
     id: str
     reason: str
 
 
 def located(error: RowError, origin: Origin, row_id: str) -> DataError:
-    """The error a user sees: file, row number, id, column, what was found, how to go on."""
+    """The DataError for an unsound row: it names file, row number, id, column, the problem and the way out."""
     named = f" (id {row_id})" if row_id else ""
     return DataError(
         f"{origin.file}, row {origin.row}{named}: {error}. Mend the row, or leave such rows out with "
@@ -51,7 +51,7 @@ def located(error: RowError, origin: Origin, row_id: str) -> DataError:
 
 
 def column(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
-    """`row[name]`, checked to be of that type; RowError otherwise."""
+    """`row[name]`, checked to be of type `kind`; RowError otherwise."""
     if name not in row or row[name] is None:
         raise RowError(name, f"missing; the row has {', '.join(sorted(row)) or 'no columns'}")
     kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -62,12 +62,12 @@ def column(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> 
 
 
 def number(row: Mapping[str, Any], name: str) -> float:
-    """`row[name]` as a finite number."""
+    """`row[name]` as a finite number; RowError where it is none."""
     return finite(column(row, name, (int, float)), name)
 
 
 def finite(value: Any, name: str) -> float:
-    """A finite float; RowError that names the column otherwise."""
+    """`value` as a finite float; RowError that names the column `name` otherwise."""
     try:
         result = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
     except OverflowError:  # an integer beyond all floats
@@ -78,7 +78,7 @@ def finite(value: Any, name: str) -> float:
 
 
 def unicode(text: str, name: str) -> str:
-    """The text, if it can be written as UTF-8; RowError for half a surrogate pair (cut emoji)."""
+    """`text`, if it can be written as UTF-8; RowError for half a surrogate pair (a cut emoji)."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -87,12 +87,12 @@ def unicode(text: str, name: str) -> str:
 
 
 def user(text: str) -> list[Message]:
-    """A single user turn."""
+    """A prompt of a single user turn."""
     return [{"role": "user", "content": text}]
 
 
 def validate(example: Example) -> Example:
-    """The example in normal form (every response a list of messages); RowError where it is unsound."""
+    """The example with every response as a list of messages; RowError where it is unsound."""
     prompt = messages(example.prompt, "prompt")
     if prompt[-1]["role"] == "assistant":
         raise RowError("prompt", "ends with an assistant turn; that turn belongs to the responses")
@@ -111,7 +111,7 @@ def validate(example: Example) -> Example:
 
 
 def messages(value: Any, name: str) -> list[Message]:
-    """A checked list of {role, content}; a system turn may only come first."""
+    """`value` as a checked list of {role, content}, in which a system turn comes first; RowError otherwise."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise RowError(name, f"expected a list of messages {{role, content}}, found {_shown(value)}")
     for turn, message in enumerate(value):
@@ -156,4 +156,4 @@ def _shown(value: Any) -> str:
 
 
 Convert = Callable[[Mapping[str, Any]], Example | Iterator[Example]]
-"""What a source file holds: one raw row to its `Example`, or to several."""
+"""The function of a source: it converts a raw row into an `Example`, or into several."""

@@ -1,1 +1,1 @@
-"""Sources: one file a dataset, one function from its row to an `Example`."""
+"""Sources convert the raw rows of a dataset into examples: one file for each dataset, one function in it."""

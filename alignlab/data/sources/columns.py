@@ -1,4 +1,4 @@
-"""What several sources share: pairs, labels from ranks, and columns that may be missing."""
+"""Builds pairs, turns ranks into labels and reads optional columns, for several sources."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from alignlab.types import Example, Message
 
 
 def pair(prompt: list[Message], chosen: str, rejected: str, **more: Any) -> Example:
-    """The better reply first, labels 1 and 0; drops replies that are equal or empty (but for white space)."""
+    """The example of two replies, the better first, labels 1 and 0; Drop for replies that are equal or blank."""
     if chosen.strip() == rejected.strip():
         raise Drop("chosen and rejected are identical")
     if not chosen.strip() or not rejected.strip():
@@ -17,7 +17,7 @@ def pair(prompt: list[Message], chosen: str, rejected: str, **more: Any) -> Exam
 
 
 def by_rank(ranks: Sequence[float]) -> list[float]:
-    """Labels of ranks, of which the lowest is best: 1 for the best, 0 for the last, evenly between.
+    """Labels from ranks, the lowest of which is the best: 1 for the best, 0 for the last, linear between.
 
     >>> by_rank([1.0, 3.0, 2.0]), by_rank([2.0, 2.0])
     ([1.0, 0.0, 0.5], [1.0, 1.0])
@@ -27,11 +27,11 @@ def by_rank(ranks: Sequence[float]) -> list[float]:
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:
-    """`row[name]`, or nothing where it is missing or no text: for what a row may tell and need not."""
+    """The text `row[name]` of an optional column; an empty text where it is missing or no text."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 
 
 def id_of(row: Mapping[str, Any]) -> str:
-    """`row["id"]`, a text or a number; nothing where it is missing."""
+    """The id of a raw row, a text or a number, as text; an empty text where it is missing."""
     return "" if row.get("id") is None else str(column(row, "id", (str, int, float)))

@@ -26,7 +26,7 @@ MARK = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
 
 
 def convert(row: Mapping[str, Any], *, score: str = "helpfulness") -> Example:
-    """Rewards are the ratings of one aspect, labels the same mapped to [0, 1]; meta keeps all five."""
+    """Convert a rated list: rewards are the ratings of the aspect `score`, labels these divided by 4."""
     one_of("data.source.score", score, ASPECTS)
     rows = column(row, "rows", list) if "rows" in row else [row]
     ratings = [{aspect: _rating(each, i, aspect) for aspect in ASPECTS} for i, each in enumerate(rows)]
@@ -41,7 +41,10 @@ def convert(row: Mapping[str, Any], *, score: str = "helpfulness") -> Example:
 
 
 def convert_preference(row: Mapping[str, Any], *, part: str | None = None) -> Example:
-    """Rewards are the strength, 0 to 3, against 0; rows of another `part` (their column `split`) are dropped."""
+    """Convert a pair: the rewards are the strength of the preference, 0 to 3, and 0; equal ones have labels 1/2.
+
+    Rows whose column `split` is not `part` are dropped, unless `part` is None.
+    """
     if part is not None and text_of(row, "split") != part:
         raise Drop(f"not of the part '{part}'")
     strength = number(row, "preference_strength")
@@ -57,7 +60,7 @@ def convert_preference(row: Mapping[str, Any], *, part: str | None = None) -> Ex
 
 
 def dialogue(text: str) -> list[Message]:
-    """Turns of a prompt, the first of the user."""
+    """The turns of a prompt, the first of which is the user's."""
     first, *parts = MARK.split(text)
     roles = ["user", *(mark.lower() for mark in parts[::2])]
     return [{"role": r, "content": t} for r, t in zip(roles, [first, *parts[1::2]], strict=True)]

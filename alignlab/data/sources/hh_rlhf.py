@@ -17,7 +17,7 @@ TURN = re.compile(r"\n\n(Human|Assistant):")
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """The prompt is what both dialogues share up to the last assistant mark."""
+    """Convert a pair of dialogues; the prompt is what both share up to the last assistant mark."""
     chosen, rejected = column(row, "chosen", str), column(row, "rejected", str)
     if chosen == rejected:
         raise Drop("chosen and rejected are identical")
@@ -33,7 +33,7 @@ def convert(row: Mapping[str, Any]) -> Example:
 
 
 def dialogue(text: str, name: str) -> list[Message]:
-    """Turns of a text with 'Human:' and 'Assistant:' marks; RowError where other text stands before the first."""
+    """The turns of a text with 'Human:' and 'Assistant:' marks; RowError where other text stands before the first."""
     before, *parts = TURN.split(text)
     if before.strip() or not parts:
         raise RowError(name, "expected a dialogue that starts with 'Human:'")

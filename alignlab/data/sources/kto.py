@@ -16,7 +16,7 @@ from alignlab.types import Example, Message
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """A list of one response, labelled 1 or 0."""
+    """Convert a rated reply into a list of one response, labelled 1 or 0."""
     label = column(row, "label", bool)
     if row.get("messages") is not None:
         dialogue = messages(column(row, "messages", list), "messages")

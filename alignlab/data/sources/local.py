@@ -1,4 +1,4 @@
-"""Files of one's own: our canonical schema, or the preference schemas of TRL, told by their columns.
+"""Converts rows of one's own files: our canonical schema, or the preference schemas of TRL, told by columns.
 
     canonical   prompt, responses, labels [, rewards, weight, id, meta]
     paired      [prompt,] chosen, rejected [, scores of both, or margin] [, reference]
@@ -24,7 +24,7 @@ from alignlab.types import Example
 Text = str | list[Any]
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
-"""Names for the scores of a pair; the first that a row has both of counts."""
+"""The column names for the scores of a pair; the first two that a row has both of count."""
 NOT_TEXT = ("responses", "labels", "rewards", "label", "weight", "margin", "meta", *sum(SCORES, ()))
 REFUSED = ("image", "images", "tools", "chat_template_kwargs")
 BOOLEANS = {"True": "true", "False": "false"}
@@ -32,7 +32,7 @@ SCHEMAS = "prompt + responses + labels, [prompt +] chosen + rejected, or prompt 
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """One row of whichever schema its columns tell."""
+    """Convert a raw row of the schema that its columns show; RowError for an unknown one."""
     row = {name: _parsed(value) if name in NOT_TEXT else value for name, value in row.items()}
     for name in REFUSED:
         if row.get(name):
@@ -107,10 +107,10 @@ def _example(
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's meta, with its columns `source` and `margin`."""
+    """The meta of the raw row, with its columns `source` and `margin`."""
     meta = row.get("meta")
-    told = {name: row[name] for name in ("source", "margin") if row.get(name) is not None}
-    meta = {**told, **meta} if isinstance(meta, Mapping) else told
+    columns = {name: row[name] for name in ("source", "margin") if row.get(name) is not None}
+    meta = {**columns, **meta} if isinstance(meta, Mapping) else columns
     try:
         json.dumps(meta)
     except (TypeError, ValueError, RecursionError) as error:
@@ -119,7 +119,7 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
-    """(prompt, chosen, rejected) where the prompt is the common start."""
+    """Split two dialogues into (prompt, chosen, rejected), where the prompt is their common start."""
     places = range(min(len(chosen), len(rejected)))
     cut = bisect_left(places, True, key=lambda last: chosen[: last + 1] != rejected[: last + 1])
     if isinstance(chosen, str):
@@ -132,7 +132,7 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
 
 
 def _opens(text: Text) -> bool:
-    """Whether a text is a dialogue from its beginning, and not a reply alone."""
+    """Whether a text is a whole dialogue, and not a reply alone."""
     first = text[0] if isinstance(text, list) and text else None
     return isinstance(first, Mapping) and first.get("role") in ("system", "user")
 
@@ -157,7 +157,7 @@ def _text(row: Mapping[str, Any], name: str) -> Text:
 
 def _turns(turns: list[Any], name: str) -> list[Any]:
     """Turns with plain texts, where they hold lists of text blocks; what is no text is refused."""
-    found = []
+    plain = []
     for place, turn in enumerate(turns):
         if not isinstance(turn, Mapping):
             return turns  # not a dialogue: the check of messages says so
@@ -168,5 +168,5 @@ def _turns(turns: list[Any], name: str) -> list[Any]:
             if not all(isinstance(b, Mapping) and isinstance(b.get("text"), str) for b in blocks):
                 raise RowError(name, f"turn {place}: expected text, found {blocks!r:.60}")
             turn = {**turn, "content": "".join(block["text"] for block in blocks)}
-        found.append(turn)
-    return found
+        plain.append(turn)
+    return plain

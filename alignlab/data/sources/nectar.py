@@ -16,7 +16,7 @@ from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Labels fall evenly with the rank; there are no scores."""
+    """Convert a ranked list: labels fall linearly with the rank, and there are no rewards."""
     before, mark, after = column(row, "prompt", str).rpartition(REPLY)
     if not mark or after.strip():
         raise RowError("prompt", f"expected a dialogue that ends with '{REPLY.strip()}'")
@@ -29,13 +29,13 @@ def convert(row: Mapping[str, Any]) -> Example:
     texts = [column(answer, "answer", str) for answer in answers]
     if not all(text.strip() for text in texts):
         raise Drop("an empty reply")
-    told = row.get("source")
+    source = row.get("source")
     return Example(
         prompt=dialogue(before, "prompt"),
         responses=[*texts],
         labels=by_rank([finite(a.get("rank"), f"answers[{i}].rank") for i, a in enumerate(answers)]),
         meta={
-            "source": "+".join(map(str, told)) if isinstance(told, list) else "",
+            "source": "+".join(map(str, source)) if isinstance(source, list) else "",
             "models": [text_of(answer, "model") for answer in answers],
             "good_natured": row.get("good_natured") is True,
         },

@@ -23,7 +23,7 @@ ROLES = {"prompter": "user", "assistant": "assistant"}
 
 
 def convert(row: Mapping[str, Any]) -> Iterator[Example]:
-    """The list of the row, or every list of the tree: a turn of the user with two or more ranked replies."""
+    """Convert a list, or a tree into its lists: turns of the user with two or more ranked replies."""
     tree = text_of(row, "message_tree_id")
     if row.get("messages") is None and isinstance(row.get("prompt"), Mapping):
         yield from _lists(row["prompt"], tree)
@@ -36,9 +36,9 @@ def convert(row: Mapping[str, Any]) -> Iterator[Example]:
 
 
 def _lists(root: Mapping[str, Any], tree: str) -> Iterator[Example]:
-    """From the root down; deleted turns, and all that follows them, are left out."""
+    """The lists of a tree, from the root down, without deleted turns and all that follows them."""
     waiting: deque[tuple[Mapping[str, Any], list[Message]]] = deque([(root, [])])
-    found = False
+    any_ranked = False
     while waiting:
         turn, before = waiting.popleft()
         role = column(turn, "role", str)
@@ -51,11 +51,11 @@ def _lists(root: Mapping[str, Any], tree: str) -> Iterator[Example]:
         replies = [reply for reply in replies if reply.get("deleted") is not True]
         ranked = [reply for reply in replies if reply.get("rank") is not None]
         if role == "prompter" and len(ranked) > 1:
-            found = True
+            any_ranked = True
             texts = [column(reply, "text", str) for reply in ranked]
             yield _ranked(dialogue, texts, [r["rank"] for r in ranked], text_of(turn, "message_id"), tree)
         waiting.extend((reply, dialogue) for reply in replies)
-    if not found:
+    if not any_ranked:
         raise Drop("no turn with two ranked replies")
 
 

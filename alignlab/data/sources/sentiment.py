@@ -18,9 +18,10 @@ from alignlab.types import Example
 def convert(
     row: Mapping[str, Any], *, prompt_words: int = 4, scale: Sequence[float] = (-4.0, 4.0)
 ) -> Example:
-    """Prompt and response together are the sentence, to the letter; the label is the rating mapped from `scale`.
+    """Convert a sentence into a list of one response, with the rating mapped from `scale` to [0, 1] as its label.
 
-    Sentences share nothing, so that no two of them make a list.
+    Prompt and response together are the sentence, to the letter. Sentences share no prompt, so that no two of
+    them make a list.
     """
     if prompt_words < 1:
         raise ConfigError(f"data.source.prompt_words={prompt_words}: a prompt has at least one word")

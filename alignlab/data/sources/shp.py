@@ -19,7 +19,7 @@ SPLITS = ("_train", "_validation", "_test")
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Rewards are the scores of the comments, which count votes and not quality: compare them within a post."""
+    """Convert a pair; its rewards count votes and not quality, so that they compare within a post only."""
     label = column(row, "labels", int)
     if label not in (0, 1):
         raise RowError("labels", f"expected 1 (A is preferred) or 0 (B is), found {label}")

@@ -15,7 +15,7 @@ from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """The prompt is the paper's: subreddit, title and post (or the article), then 'TL;DR:'."""
+    """Convert a pair of summaries; the paper's prompt is subreddit, title and post (or the article), then 'TL;DR:'."""
     info, summaries = column(row, "info", Mapping), column(row, "summaries", list)
     choice = column(row, "choice", int)
     if len(summaries) != 2 or not all(isinstance(summary, Mapping) for summary in summaries):

@@ -15,7 +15,7 @@ from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Labels fall evenly from 1 for the best response to 0 for the last."""
+    """Convert a ranked list of token ids: labels fall evenly from 1 for the best response to 0 for the last."""
     responses = column(row, "responses", list)
     worst = max(len(responses) - 1, 1)
     return Example(

@@ -20,9 +20,9 @@ NUMBER = re.compile(r"\d{1,3}(\.\d{1,9})?", re.ASCII)
 def convert(
     row: Mapping[str, Any], *, score: str = "overall_score", scale: Sequence[float] = (1.0, 10.0)
 ) -> Example:
-    """Rewards are the raw scores; labels are scores mapped from `scale` to [0, 1].
+    """Convert a list: rewards are the raw scores, labels these mapped from `scale` to [0, 1].
 
-    `meta["ratings"]` keeps what each completion got in each aspect that its source rates.
+    `meta["ratings"]` holds the rating of each completion in each aspect that its source rates.
     """
     completions = column(row, "completions", list)
     if len(completions) < 2:
@@ -51,9 +51,11 @@ def _score(completion: Any, index: int, score: str) -> float:
 
 
 def _ratings(annotations: Any) -> dict[str, float]:
-    """Aspect to rating; aspects without a number ("N/A") are left out."""
-    told = annotations.items() if isinstance(annotations, Mapping) else ()
-    found = {aspect: said.get("Rating") for aspect, said in told if isinstance(said, Mapping)}
+    """The ratings by aspect, without aspects that have no number ("N/A")."""
+    aspects = annotations.items() if isinstance(annotations, Mapping) else ()
+    texts = {
+        aspect: annotation.get("Rating") for aspect, annotation in aspects if isinstance(annotation, Mapping)
+    }
     return {
-        name: float(text) for name, text in found.items() if isinstance(text, str) and NUMBER.fullmatch(text)
+        name: float(text) for name, text in texts.items() if isinstance(text, str) and NUMBER.fullmatch(text)
     }

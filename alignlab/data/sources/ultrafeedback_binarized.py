@@ -14,7 +14,7 @@ from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Chosen is better by the dataset's word, also where its score is not higher.
+    """Convert a pair; chosen is the better one even where its score is not higher.
 
     The published set holds a few empty replies; their rows are dropped.
     """

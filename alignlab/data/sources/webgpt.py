@@ -15,7 +15,7 @@ from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Labels go by the sign of the scores, as in the paper (appendix K); equal scores are equal labels."""
+    """Convert a pair; labels follow the sign of the scores, as in the paper (appendix K), and equal scores tie."""
     question = column(row, "question", Mapping)
     scores = [number(row, "score_0"), number(row, "score_1")]
     better, worse = (0, 1) if scores[0] >= scores[1] else (1, 0)

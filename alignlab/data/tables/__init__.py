@@ -1,1 +1,1 @@
-"""Tables: checked rows on disk, and what identifies them."""
+"""Tables hold checked rows on disk, under fingerprints that identify them."""

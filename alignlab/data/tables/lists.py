@@ -1,4 +1,4 @@
-"""What belongs to the responses of a list, and goes with them when some leave or change places."""
+"""Changes the responses of a list together with their labels, rewards and other values that belong to them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,17 +7,17 @@ from typing import Any
 from alignlab.types import Example, Message
 
 PER_RESPONSE = ("prompts", "models", "ratings")
-"""Entries of meta with one value a response: its own prompt, who wrote it, what it got in several aspects."""
+"""The entries of meta with one value for each response: its own prompt, its author, its ratings by aspect."""
 
 
 def take(example: Example, places: Sequence[int]) -> Example:
-    """The list with the responses at these places, in this order; a place may come more than once.
+    """The list with the responses at `places`, in this order; a place may come more than once.
 
-    Labels, rewards and what meta holds of each response (`PER_RESPONSE`) follow their responses.
+    Labels, rewards and the entries `PER_RESPONSE` of meta follow their responses.
 
     >>> rated = Example([], ["a", "b"], [0.0, 1.0], meta={"models": ["A", "B"]})
-    >>> made = take(rated, [1])
-    >>> made.responses, made.labels, made.meta
+    >>> best = take(rated, [1])
+    >>> best.responses, best.labels, best.meta
     (['b'], [1.0], {'models': ['B']})
     """
     meta = dict(example.meta)
@@ -42,28 +42,28 @@ def with_copies(
     copies: Sequence[list[Message] | str],
     labels: Sequence[float],
 ) -> Example:
-    """The responses at `keep`, then changed copies of response `of`, at labels of their own.
+    """The list with the responses at places `keep`, then `copies`, changed ones of response `of`, with labels `labels`.
 
-    The raw scores go: copies have none.
+    The result has no raw scores, since copies have none.
     """
-    made = take(example, [*keep, *[of] * len(copies)])
-    kept = len(keep)
+    taken = take(example, [*keep, *[of] * len(copies)])
+    count = len(keep)
     return replace(
-        made,
-        responses=[*made.responses[:kept], *copies],
-        labels=[*made.labels[:kept], *labels],
+        taken,
+        responses=[*taken.responses[:count], *copies],
+        labels=[*taken.labels[:count], *labels],
         rewards=None,
     )
 
 
 def per_response(example: Example, name: str) -> list[Any] | None:
-    """That entry of meta, if it is a list with one value a response; else None."""
+    """`meta[name]`, if it is a list with one value for each response; else None."""
     values = example.meta.get(name)
     return values if isinstance(values, list) and len(values) == len(example.responses) else None
 
 
 def flipped(example: Example, labels: list[float]) -> Example:
-    """The list with labels that say the contrary; meta["flipped"] turns over, meta["margins"] turn their sign."""
+    """The list with flipped labels `labels`: meta["flipped"] is negated, and meta["margins"] change their sign."""
     meta = {**example.meta, "flipped": not example.meta.get("flipped", False)}
     if "margins" in meta:
         meta["margins"] = [-margin for margin in meta["margins"]]

@@ -1,4 +1,4 @@
-"""Examples in an Arrow file, read where they lie: memory does not grow with their number."""
+"""Tables of examples in a memory-mapped Arrow file, so that memory does not grow with their number."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,9 +15,9 @@ from alignlab.types import Example
 
 FILE = "rows.arrow"
 CHUNK = 1024
-"""Rows of a record batch."""
+"""The number of rows of a record batch."""
 JSON = ("prompt", "responses", "meta")
-"""Columns whose values are nested, and kept as JSON."""
+"""The columns whose values are nested, and stored as JSON."""
 SCHEMA = pa.schema(
     {
         "id": pa.string(),
@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
 
 
 class ExampleTable(Sequence[Example]):
-    """The rows of a folder that `write_table` made; `fingerprint` tells them from all others."""
+    """The rows of a folder that `write_table` wrote; `fingerprint` identifies them."""
 
     def __init__(self, folder: Path, fingerprint: str = "") -> None:
         self.folder, self.fingerprint = folder, fingerprint or folder.name
@@ -55,7 +55,7 @@ class ExampleTable(Sequence[Example]):
         return next(_examples(batch.slice(first, 1)))
 
     def __iter__(self) -> Iterator[Example]:
-        """Batch by batch from the file, not from its map: rows that were passed take no memory."""
+        """Iterate batch by batch over the file, not over its memory map: rows that were passed take no memory."""
         with pa.OSFile(str(self.folder / FILE)) as stream:
             file = pa.ipc.open_file(stream)
             for number, batch in enumerate(self._batches):
@@ -63,9 +63,9 @@ class ExampleTable(Sequence[Example]):
 
     @cached_property
     def sizes(self) -> NDArray[Any]:
-        """Responses of each row."""
-        found = [np.diff(batch.column("labels").offsets.to_numpy()) for batch in self._batches]
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+        """The number of responses of each row, `[rows]`."""
+        counts = [np.diff(batch.column("labels").offsets.to_numpy()) for batch in self._batches]
+        return np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
 
     @property
     def rated(self) -> bool:
@@ -74,16 +74,16 @@ class ExampleTable(Sequence[Example]):
 
     @property
     def ids(self) -> list[str]:
-        """Ids of all rows."""
+        """The ids of all rows, in order."""
         return [name for batch in self._batches for name in batch.column("id").to_pylist()]
 
     def first(self, size: int | None) -> "ExampleTable":
-        """The table, or its first rows alone."""
+        """The first `size` rows of the table; the table itself for None or where it has no more."""
         if size is None or size >= len(self):
             return self
         head = ExampleTable(self.folder, f"{self.fingerprint}-{size}")
-        kept = [batch.num_rows for batch in head._batches]
-        starts = np.concatenate([[0], np.cumsum(kept)])[: len(kept)]
+        counts = [batch.num_rows for batch in head._batches]
+        starts = np.concatenate([[0], np.cumsum(counts)])[: len(counts)]
         head._batches = [
             batch.slice(0, size - start)
             for batch, start in zip(head._batches, starts, strict=True)
@@ -93,8 +93,8 @@ class ExampleTable(Sequence[Example]):
         return head
 
 
-class Chosen(Sequence[Example]):
-    """Some rows of a table, in an order of their own."""
+class Subset(Sequence[Example]):
+    """The rows of a table at `places`, in that order, read when they are asked for."""
 
     def __init__(self, rows: Sequence[Example], places: Sequence[int] | NDArray[Any]) -> None:
         self.rows, self.places = rows, places
@@ -112,19 +112,19 @@ class Chosen(Sequence[Example]):
         return self.rows[int(self.places[index])]
 
     def __iter__(self) -> Iterator[Example]:
-        """In one go over the rows where their order is kept, which is faster than one by one."""
+        """Iterate in one pass over the table where the places ascend, which is faster than row by row."""
         places = np.asarray(self.places)
         if len(places) > 1 and bool((np.diff(places) > 0).all()):
-            wanted = np.zeros(len(self.rows), dtype=bool)
-            wanted[places] = True
-            return compress(self.rows, wanted)
+            mask = np.zeros(len(self.rows), dtype=bool)
+            mask[places] = True
+            return compress(self.rows, mask)
         return (self.rows[int(place)] for place in places)
 
 
 def write_table(
     folder: Path, examples: Iterable[Example], track: Callable[[int], None] = lambda _: None
 ) -> int:
-    """Save examples as they come, and give their number."""
+    """Write examples to a table as they come, and return their number; `track` is called with each number written."""
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     with pa.OSFile(str(folder / FILE), "wb") as stream, pa.ipc.new_file(stream, SCHEMA) as file:
@@ -136,7 +136,7 @@ def write_table(
 
 
 def chunks(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    """The examples in lists of `size`; the last may be shorter."""
+    """Cut the examples into chunks of `size`; the last may be shorter."""
     chunk: list[Example] = []
     for example in examples:
         chunk.append(example)

@@ -1,1 +1,1 @@
-"""Pipeline steps: one file a step, one function from an `Example` to the examples it becomes."""
+"""Pipeline steps: one file for each step, one function that changes, drops or orders examples."""

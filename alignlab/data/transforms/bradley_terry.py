@@ -1,4 +1,4 @@
-"""Strengths of the Bradley-Terry model, fitted to the wins of one list."""
+"""Fits the strengths of the Bradley-Terry model to the wins of one list."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 STEPS = 100
-"""Newton steps at most; a dozen do."""
+"""The largest number of Newton iterations; a dozen suffice."""
 TOLERANCE = 1e-12
 
 
 def fitted(wins: ArrayLike, *, prior: float = 1.0) -> Array:
     """The most probable theta `[K]`, in nats, for P(i beats j) = sigmoid(theta_i - theta_j).
 
-    `wins` `[K, K]`: how often i beat j; fractions count as such, the diagonal does not count. Each also
-    played `prior` > 0 games against one of strength 0, and won half of them: so theta is finite where
-    one wins every game, and its zero is told.
+    `wins` `[K, K]` holds how often i beat j; fractions count as such, and the diagonal does not count. Each
+    response also drew `prior` > 0 games against one of strength 0, so that theta is finite where one wins
+    every game, and its zero is fixed.
 
     >>> fitted([[0, 2], [0, 0]], prior=2.0).round(4)
     array([ 0.7563, -0.7563])

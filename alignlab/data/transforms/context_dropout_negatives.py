@@ -1,4 +1,4 @@
-"""A negative that has not seen part of the prompt's context: no model is asked, sentences are taken out."""
+"""Adds a negative that ignores part of the prompt's context, made without a model, by removing sentences."""
 
 import random
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from alignlab.types import Example, Message
 def context_dropout_negatives(
     example: Example, *, side: str = "response", rate: float = 0.5, keep_others: bool = False, seed: int = 0
 ) -> Iterator[Example]:
-    """The best response, and a negative labelled 0 that lacks what a part of the context says.
+    """Keep the best response, and add a negative labelled 0 that lacks what a part of the context says.
 
     BDHS (arXiv:2407.02477) rewrites a good answer with image tokens hidden. Here each sentence of the user's
     turns, but for the last of a turn, which most often asks, is hidden with probability `rate` (at least
@@ -27,7 +27,7 @@ def context_dropout_negatives(
     prompt    it is the best response itself, after the prompt without the hidden sentences
               (meta["prompts"]): the conditional preference of mDPO, for `objective=dove`
 
-    `keep_others` keeps the other responses, at their own labels. The raw scores go.
+    `keep_others` keeps the other responses, with their labels. The result has no raw scores.
 
     Drops prompts of one sentence, and responses of which nothing, or all, needs what was hidden.
     """
@@ -53,34 +53,35 @@ def context_dropout_negatives(
         if not any(turn["content"] for turn in negative if turn["role"] == "assistant"):
             raise Drop("every sentence of the best response needs the hidden context")
     keep = [i for i in range(len(example.labels)) if i == best or keep_others]
-    made = with_copies(example, keep, best, [negative], [0.0])
+    result = with_copies(example, keep, best, [negative], [0.0])
     if side == "prompt":
-        prompts = per_response(made, "prompts") or [prompt] * len(made.labels)
-        made = replace(made, meta={**made.meta, "prompts": [*prompts[:-1], short]})
-    yield made
+        prompts = per_response(result, "prompts") or [prompt] * len(result.labels)
+        result = replace(result, meta={**result.meta, "prompts": [*prompts[:-1], short]})
+    yield result
 
 
 def _hidden(prompt: list[Message], rate: float, draw: random.Random) -> set[str]:
-    """The sentences that are hidden."""
+    """The sentences of the prompt that are hidden: each but the last of a turn with probability `rate`."""
     turns = [SENTENCE.findall(turn["content"]) for turn in prompt if turn["role"] == "user"]
-    kept = {turn[-1] for turn in turns if turn}
-    context = [text for turn in turns for text in turn[:-1] if text not in kept]
+    last_sentences = {turn[-1] for turn in turns if turn}
+    context = [text for turn in turns for text in turn[:-1] if text not in last_sentences]
     if not context:
         raise Drop("the prompt has no sentence but its last: there is no context to hide")
     return {text for text in context if draw.random() < rate} or {draw.choice(context)}
 
 
-def _without(turns: list[Message], role: str, gone: set[str]) -> list[Message]:
-    """The turns without these sentences of a role, nor the blanks before them."""
+def _without(turns: list[Message], role: str, removed: set[str]) -> list[Message]:
+    """The turns without the sentences `removed` in those of `role`, and without the blanks before them."""
     return [
-        {**turn, "content": _cut(turn["content"], gone)} if turn["role"] == role else turn for turn in turns
+        {**turn, "content": _cut(turn["content"], removed)} if turn["role"] == role else turn
+        for turn in turns
     ]
 
 
-def _cut(text: str, gone: set[str]) -> str:
-    kept, end = "", 0
+def _cut(text: str, removed: set[str]) -> str:
+    remaining, end = "", 0
     for match in SENTENCE.finditer(text):
-        if match[0] not in gone:
-            kept += text[end : match.end()]
+        if match[0] not in removed:
+            remaining += text[end : match.end()]
         end = match.end()
-    return (kept + text[end:]).strip() if len(kept) < end else text
+    return (remaining + text[end:]).strip() if len(remaining) < end else text

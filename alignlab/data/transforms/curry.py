@@ -1,4 +1,4 @@
-"""Curriculum of the pairs of rated lists, from easy to hard: Curry-DPO, arXiv:2403.07230."""
+"""Orders the pairs of rated lists in a curriculum from easy to hard: Curry-DPO, arXiv:2403.07230."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ KEY = "pipeline.curry"
 
 
 def curry_pairs(example: Example) -> Pairs:
-    """The best response against each that is rated lower, the lowest first: (R1,R4), (R1,R3), (R1,R2).
+    """Pair the best response with each that is rated lower, the lowest first: (R1,R4), (R1,R3), (R1,R2).
 
-    Of equal ratings the first counts as better. meta["curry"] keeps the list's id, the gap of labels, and
+    The first of equal ratings counts as the better. meta["curry"] keeps the list's id, the gap of labels, and
     the pair's rank in its list, 1 for the largest gap.
     """
     labels = example.labels
@@ -44,13 +44,13 @@ def curry(
     reverse: bool = False,
     split: str = "train",
 ) -> Selection:
-    """The pairs of one stage (from 1), or with `stage` null all of them in order, from easy to hard.
+    """Select the pairs of one `stage` (from 1), or for null all pairs in order, from easy to hard.
 
-    Easy is a large gap: of ratings, or of log-probabilities under the model that the run begins with
-    (`by` rating | reference, the latter |log p(chosen) - log p(rejected)| in nats). `reverse` begins
-    with the smallest gap. Validation keeps all pairs whatever the stage. `stages` says who is in which.
+    A pair is easy if its gap is large: the gap of ratings, or |log p(chosen) - log p(rejected)| in nats under
+    the model that the run begins with (`by` rating | reference). `reverse` begins with the smallest gap.
+    Validation keeps all pairs at every stage. The function `stages` assigns pairs to stages.
 
-    Raises ConfigError for a stage that there is not, DataError for rows that `curry_pairs` has not
+    Raises ConfigError for a stage beyond `of`, DataError for rows that `curry_pairs` has not
     made, and for a stage without pairs.
     """
     one_of(f"{KEY}.by", by, ("rating", "reference"))
@@ -87,10 +87,10 @@ def stages(
     scope: str = "prompt",
     of: int = 3,
 ) -> list[list[int]]:
-    """Pairs of each of the `of` stages, the largest gap first, equals in order of `ties`.
+    """The numbers of the pairs of each of the `of` stages, the largest gap first, equal gaps in the order of `ties`.
 
-    Every pair is in one stage. `prompt`: stage k has the pair with the k-th largest gap of each list, the
-    last stage all that are left. `global`: all pairs in order of their gaps, cut in `of` parts of one size.
+    Every pair is in one stage. With `scope` prompt, stage k has the pair with the k-th largest gap of each list,
+    and the last stage all that are left; with global, all pairs by their gaps are cut into `of` parts of one size.
     """
     order = sorted(range(len(ties)), key=lambda row: (-gaps[row], ties[row]))
     if scope == "global":

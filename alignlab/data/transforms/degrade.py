@@ -1,4 +1,4 @@
-"""Copies of the best response that lack more and more of its key words."""
+"""Adds copies of the best response that lack more and more of its key words."""
 
 import math
 import random
@@ -18,15 +18,16 @@ from alignlab.types import Example, Message
 def degrade(
     example: Example, *, levels: int = 4, choose: str = "longest", keep_others: bool = False, seed: int = 0
 ) -> Iterator[Example]:
-    """The best response and up to `levels - 1` degraded copies of it, as SPO (arXiv:2409.17791) has them.
+    """Keep the best response, and add up to `levels - 1` degraded copies of it, as in SPO (arXiv:2409.17791).
 
     Copy j lacks a share j / levels of the distinct key words, wherever they stand. Key words are all but
-    common English ones. `choose` says which go first: longest (of equals the rarer, then the earlier)
-    or random. A response with fewer key words than copies has fewer copies. Labels fall evenly from
-    that of the original toward 0. `keep_others` keeps the other responses, at their own labels. The raw
-    scores go: copies have none.
+    common English ones. `choose` says which are removed first: longest (of equals the rarer, then the
+    earlier) or random. A response with fewer key words than copies has fewer copies. Labels fall evenly from
+    that of the original toward 0. `keep_others` keeps the other responses, with their labels. The result has
+    no raw scores, since copies have none.
 
-    Raises ConfigError on fewer than 2 levels; drops what has no key words, or no label above 0.
+    Raises ConfigError for fewer than 2 levels; drops rows whose best response has no key words, or no label
+    above 0.
     """
     if levels < 2:
         raise ConfigError(f"pipeline.degrade.levels={levels}: the original and a copy are 2 levels already")
@@ -41,22 +42,22 @@ def degrade(
         raise Drop("the best label is not above 0: no copy can rank below it")
     copies: list[list[Message] | str] = []
     labels: list[float] = []
-    known = 0
+    before = 0
     for level in range(1, levels):
-        gone = max(known, math.ceil(len(words) * level / levels))
-        copy = _without(turns, set(words[:gone]))
-        if gone > known and any(WORD.search(turn["content"]) for turn in copy):
+        removed = max(before, math.ceil(len(words) * level / levels))
+        copy = _without(turns, set(words[:removed]))
+        if removed > before and any(WORD.search(turn["content"]) for turn in copy):
             copies.append(copy)
             labels.append(label * (1 - level / levels))
-            known = gone
+            before = removed
     if not copies:
         raise Drop("the best response has no key words to remove")
-    kept = [i for i in range(len(example.labels)) if i == best or keep_others]
-    yield with_copies(example, kept, best, copies, labels)
+    keep = [i for i in range(len(example.labels)) if i == best or keep_others]
+    yield with_copies(example, keep, best, copies, labels)
 
 
 def _key_words(turns: list[Message]) -> list[str]:
-    """Distinct key words of the assistant: the longest first, of equals the rarer, then the earlier."""
+    """The distinct key words of the assistant turns: the longest first, of equals the rarer, then the earlier."""
     texts = [turn["content"] for turn in turns if turn["role"] == "assistant"]
     counts = Counter(plain(word) for text in texts for word in WORD.findall(text))
     words = [word for word in counts if word not in STOP_WORDS]
@@ -64,7 +65,7 @@ def _key_words(turns: list[Message]) -> list[str]:
 
 
 def _without(turns: list[Message], words: set[str]) -> list[Message]:
-    """The turns without these words, nor the spaces before them."""
+    """The turns without the words `words` in those of the assistant, and without the spaces before them."""
 
     def cut(match: re.Match[str]) -> str:
         return "" if plain(match[1]) in words else match[0]

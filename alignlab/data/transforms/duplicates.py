@@ -1,4 +1,4 @@
-"""Rows that an earlier row already holds, up to case and white space."""
+"""Drops rows that an earlier row already holds, up to case and white space."""
 
 import hashlib
 import json
@@ -13,25 +13,26 @@ BY = ("prompt", "row", "responses")
 
 
 def filter_duplicates(examples: Sequence[Example], *, by: str = "row") -> Iterator[Example | Dropped]:
-    """Keep the first of rows that are equal but for case and white space.
+    """Keep the first of the rows that are equal but for case and white space.
 
     `row` compares the prompt and the responses from the best to the worst, so that two raters who
     disagree are no duplicates; `responses` leaves out the prompt, `prompt` the responses (put it before
-    steps that make several rows of one list). Goes by the order of the rows; keeps about 100 bytes a row.
+    pipeline steps that make several rows of one list). The result depends on the order of the rows. The memory is
+    about 100 bytes for each row.
     """
-    seen: set[bytes] = set()
+    keys: set[bytes] = set()
     one_of("pipeline.filter_duplicates.by", by, BY)
     for example in examples:
         key = _key(example, by)
-        if key in seen:
+        if key in keys:
             yield Dropped(example.id, f"duplicate of an earlier row, by {by}")
         else:
-            seen.add(key)
+            keys.add(key)
             yield example
 
 
 def _key(example: Example, by: str) -> bytes:
-    """Hash of what is compared: 128 bits, so that a million rows collide with a chance of 1e-27."""
+    """The hash of what is compared, of 128 bits: among a million rows two collide with a chance of 1e-27."""
     asked = [_normal(prompt) for prompt in prompts(example)]
     if len(asked) == 1:  # the same prompt for all
         asked *= len(example.responses)

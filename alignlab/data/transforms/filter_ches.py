@@ -1,4 +1,9 @@
-"""Pairs on which training would displace the chosen response are left out, arXiv:2410.08847."""
+"""Drops pairs on which training would displace the chosen response, by their CHES score, arXiv:2410.08847.
+
+The score (centered hidden embedding similarity) tells how much the hidden states of chosen and rejected overlap.
+Hidden states are final ones (after the last norm) where the tokens of a response are predicted: from the last
+token of the prompt to the one before the last of the response, so there are as many as the response has tokens.
+"""
 
 import numpy as np
 
@@ -18,7 +23,7 @@ def filter_ches(
     validation: bool = False,
     split: str = "train",
 ) -> Selection:
-    """Keep rows of a CHES score between `low` and `high`: shares of all rows (`quantile`), or scores (`score`).
+    """Keep rows whose CHES score is between `low` and `high`: shares of all rows (`quantile`), or scores (`score`).
 
     The score is <s+, s-> - |s+|^2 for the sums s of the hidden states of the best and of the worst response
     under the model that the run begins with, or for their means (`normalized`): another model, other rows.
@@ -39,7 +44,7 @@ def filter_ches(
 
 
 def ches_scores(tokenized: Tokenized, *, normalized: bool) -> Array:
-    """The score of every row's best response against its worst."""
+    """The CHES score of each row's best response against its worst, `[rows]`; DataError where none is worse."""
     same = np.flatnonzero(tokenized.best == tokenized.worst)
     if len(same):
         raise DataError(
@@ -52,7 +57,14 @@ def ches_scores(tokenized: Tokenized, *, normalized: bool) -> Array:
 
 
 def ches_of(products: Array, lengths: Array, chosen: int, rejected: int, *, normalized: bool) -> float:
-    """The score of a pair of a list, from the inner products `[K, K]` of the list's sums of hidden states."""
+    """The CHES score <s+, s-> - |s+|^2 of the pair (chosen, rejected) of a list; s are sums of hidden states.
+
+    `products` `[K, K]` holds the inner products of the sums; `lengths` `[K]`, in tokens, turn them into those of
+    means where the score is to be `normalized`.
+
+    >>> ches_of(np.array([[5.0, 1.0], [1.0, 1.0]]), np.array([1, 1]), 0, 1, normalized=False)
+    -4.0
+    """
     if normalized:
         products = products / np.outer(lengths, lengths)
     return float(products[chosen, rejected] - products[chosen, chosen])

@@ -1,4 +1,4 @@
-"""Row filters: what a row says of itself decides. Filtering twice is filtering once."""
+"""Filters that judge each row alone, so that filtering twice is filtering once."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from alignlab.types import Example, Message
 SENTENCE_ENDS = ".!?\u2026\u3002\uff0e\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965"
 CLOSING_MARKS = "\"'*_~|>$%"
 CLOSING_CATEGORIES = ("Pe", "Pf", "So", "Sk")
-"""Closing brackets and quotes, symbols such as emoji, and their modifiers (the backtick is one)."""
+"""The Unicode categories of closing brackets and quotes, of symbols such as emoji, and of their modifiers."""
 
 
 def filter_gap(
@@ -56,7 +56,7 @@ def filter_length_ratio(
 def filter_repetition(
     example: Example, *, n: int = 4, high: float = 0.2, of: str = "any"
 ) -> Iterator[Example]:
-    """Drop rows in which the best (or any) response repeats more than a share `high` of its n-grams of words."""
+    """Drop rows whose best (or any) response repeats more than a share `high` of its n-grams of words."""
     if not isinstance(n, int) or n < 1:
         raise ConfigError(f"pipeline.filter_repetition.n={n}: an n-gram has at least 1 word")
     responses = _those(example, one_of("pipeline.filter_repetition.of", of, ("any", "best")))
@@ -68,9 +68,9 @@ def filter_repetition(
 def filter_no_eos(example: Example, *, of: str = "any", min_words: int = 8) -> Iterator[Example]:
     """Drop rows whose best (or any) response looks cut off: it does not end as a text ends.
 
-    A heuristic, since text does not show whether its writer was done. An end is a mark that ends a
+    This is a heuristic, since text does not show whether its writer was done. An end is a mark that ends a
     sentence, a closing bracket or quote, an emoji, a percent sign, or what closes Markdown, HTML or TeX.
-    Words, digits, commas, colons and dashes are none. Responses of fewer than `min_words` words pass: short
+    Words, digits, commas, colons and dashes are no ends. Responses of fewer than `min_words` words pass: short
     answers need no full stop.
 
     Raises DataError for a row of token ids.
@@ -87,7 +87,7 @@ def filter_no_eos(example: Example, *, of: str = "any", min_words: int = 8) -> I
 
 
 def repeated_share(tokens: Sequence[str], n: int) -> float:
-    """Share of n-grams that repeat an earlier one, in [0, 1]: rep-n of arXiv:2210.14140 is 100 times that.
+    """The share of n-grams that repeat an earlier one, in [0, 1]: rep-n of arXiv:2210.14140, divided by 100.
 
     >>> repeated_share("a b a b a b c d".split(), 2)  # 4 distinct of 7
     0.4285714285714286
@@ -97,7 +97,7 @@ def repeated_share(tokens: Sequence[str], n: int) -> float:
 
 
 def ends_as_a_text(content: str) -> bool:
-    """Whether the last character can be the last of a whole text.
+    """Whether the last character of a text can end a whole text, as a full stop or a closing bracket can.
 
     >>> [ends_as_a_text(t) for t in ("Done.", "(see above)", "of course, the", "first,")]
     [True, True, False, False]

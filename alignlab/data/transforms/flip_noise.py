@@ -1,4 +1,4 @@
-"""Wrong labels, on purpose: which response is better is turned around at random."""
+"""Flips labels at random, to train with noise on purpose."""
 
 import math
 import random
@@ -24,19 +24,19 @@ def flip_noise(
     split: str = "train",
     seed: int = 0,
 ) -> Iterator[Example]:
-    """The row, with its labels turned around at random; meta["flipped"] remembers it.
+    """Flip the labels of the row at random; meta["flipped"] says whether they were.
 
-    The probability of a flip, where gap is the raw score of the best response minus that of the worst
-    (labels where the row has no scores):
+    The probability of a flip is, where gap is the raw score of the best response minus that of the worst
+    (in labels where the row has no scores):
 
     symmetric      rate
     bradley_terry  sigmoid(-gap / temperature): the annotator who draws from the Bradley-Terry model
     exponential    rate * exp(-gap / temperature)
 
-    `swap`: best_worst exchanges the labels of the best and the worst response (of equals the first);
-    permute deals all labels of the list anew, in another order. The label of a lone response becomes
+    With `swap` best_worst, the best and the worst response (of equals the first) exchange their labels;
+    with permute, all labels of the list are shuffled into another order. The label of a lone response becomes
     1 - label, and its gap is the distance between the two. Raw scores stay: labels are what was observed.
-    Validation keeps its labels unless `validation`. Equal labels cannot be flipped.
+    Validation keeps its labels unless `validation`. Equal labels are never flipped.
     """
     one_of("pipeline.flip_noise.model", model, MODELS)
     one_of("pipeline.flip_noise.swap", swap, ("best_worst", "permute"))

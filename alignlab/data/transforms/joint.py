@@ -1,4 +1,4 @@
-"""Preferences between responses to different prompts, made from rows that have nothing to do with each other."""
+"""Makes preferences between responses to different prompts, from unrelated rows."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example
 
 WAITING = 64
-"""Responses of a source that wait for a partner at a time; the longest wait ends when one more comes."""
+"""The number of responses of a source that wait for a partner; one more ends the wait of the first."""
 
 
 class Offer(NamedTuple):
-    """One response of a row, to be compared with that of another."""
+    """One response of a row, offered for comparison with that of another row."""
 
     key: int
-    """Its turn: a number drawn from seed, round and id."""
+    """The turn of the offer: a number drawn from seed, round and id."""
     row: int
     place: int
     score: float
     prompt: int
-    """Hash of the text of its prompt."""
+    """The hash of the prompt of the response."""
     source: str
 
 
@@ -40,7 +40,7 @@ def joint(
     same_source: bool = True,
     seed: int = 0,
 ) -> Iterator[Example | Dropped]:
-    """The rows, and then lists of two responses to two prompts: the data of DOVE, arXiv:2404.00530.
+    """Keep the rows, and add lists of two responses to two prompts: the data of DOVE, arXiv:2404.00530.
 
     About `share` joint lists a row are made, in rounds. A round draws one response of each row, and
     pairs each with one of another prompt whose score (`by`: labels or rewards, which must mean the
@@ -56,11 +56,11 @@ def joint(
         raise ConfigError(f"pipeline.joint.share={share}: expected a number above 0, of joint lists a row")
     if min_gap < 0:
         raise ConfigError(f"pipeline.joint.min_gap={min_gap}: expected a number of at least 0")
-    made: dict[tuple[int, int, int, int], None] = {}  # a set that keeps the order
+    matches: dict[tuple[int, int, int, int], None] = {}  # a set that keeps the order
     for turn in range(math.ceil(2 * share)):
         offers = sorted(_offers(examples, by, same_source, f"{seed}/{turn}"))
-        made.update(dict.fromkeys((a.row, a.place, b.row, b.place) for a, b in _matched(offers, min_gap)))
-    lists = list(made)[: max(1, round(share * len(examples)))]
+        matches.update(dict.fromkeys((a.row, a.place, b.row, b.place) for a, b in _matched(offers, min_gap)))
+    lists = list(matches)[: max(1, round(share * len(examples)))]
     used = {row for a, _, b, _ in lists for row in (a, b)}
     for row, example in enumerate(examples):
         if keep_conditional and len(example.labels) > 1:
@@ -72,7 +72,7 @@ def joint(
 
 
 def _offers(examples: Sequence[Example], by: str, same_source: bool, turn: str) -> Iterator[Offer]:
-    """One response of every row that has scores."""
+    """An offer of one response of every row that has scores."""
     for row, example in enumerate(examples):
         scores = example.labels if by == "labels" else example.rewards
         if scores is None:
@@ -85,7 +85,7 @@ def _offers(examples: Sequence[Example], by: str, same_source: bool, turn: str) 
 
 
 def _matched(offers: Sequence[Offer], min_gap: float) -> Iterator[tuple[Offer, Offer]]:
-    """Each offer with the first that waits and may be compared with it; every one at most once."""
+    """Pairs of offers: each with the first waiting one that it may be compared with; every offer at most once."""
     waiting: dict[str, deque[Offer]] = defaultdict(lambda: deque(maxlen=WAITING))
     for offer in offers:
         queue = waiting[offer.source]

@@ -1,4 +1,4 @@
-"""Labels of a list made anew: from its scores, from who beats whom, or from what reward models make of them."""
+"""Replaces the labels of a list: by its scores, by who beats whom, or by the margins of reward models."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def label_transform(
     below: float = 0.0,
     alpha: float = 0.1,
 ) -> Iterator[Example]:
-    """The row with other labels, made from its scores: labels or rewards, as `by` says.
+    """Replace the labels of the row by a function of its scores, which are labels or rewards, as `by` says.
 
     minmax         the lowest score to 0, the highest to 1
     rank           even steps from 1 for the best to 0 for the worst; equals share a step
@@ -34,7 +34,7 @@ def label_transform(
     bradley_terry  sigmoid(strength), the chance to beat an average response: strengths fitted to the same
                    wins, one game a pair, and `prior` drawn games of each against strength 0
 
-    With a `temperature` i beats j by sigmoid((score_i - score_j) / temperature) of a win, not a whole one.
+    With a `temperature` response i has sigmoid((score_i - score_j) / temperature) of a win over j, not a whole one.
 
     strength       labels as they are, but for weak preferences: those whose margin is below `below`. It is the
                    mean of meta["margins"], the margins of several reward models (best response minus
@@ -43,7 +43,7 @@ def label_transform(
                    the share `alpha`: 1 and 0 become 1 - alpha and alpha) or keep. meta["strength_mean"] and
                    meta["strength_std"] remember the margin, meta["flipped"] the flip (arXiv:2401.06080).
 
-    Drops rows of one response or of equal scores, and rows without the scores asked for; DataError for
+    Drops rows of one response or of equal scores, and rows without the scores asked for. Raises DataError for
     meta["margins"] that are no list of numbers.
     """
     one_of("pipeline.label_transform.to", to, FORMS)
@@ -68,12 +68,12 @@ def label_transform(
 
 
 def won(scores: Sequence[float], temperature: float | None = None) -> list[list[float]]:
-    """[i][j]: how much of a win response i has over j; ties are half won, the diagonal is 0.
+    """A matrix whose entry [i][j] says how much of a win response i has over j: a tie is half a win, the diagonal 0.
 
     >>> won([3.0, 1.0, 1.0])
     [[0.0, 1.0, 1.0], [0.0, 0.0, 0.5], [0.0, 0.5, 0.0]]
     """
-    wins = [[_win(one - other, temperature) for other in scores] for one in scores]
+    wins = [[_win(score - other, temperature) for other in scores] for score in scores]
     return [[0.0 if i == j else win for j, win in enumerate(row)] for i, row in enumerate(wins)]
 
 
@@ -105,21 +105,21 @@ def _strength(example: Example, scores: Sequence[float], weak: str, below: float
         raise DataError(
             f"row {example.id}: meta.margins is {margins!r}, not a list of numbers, one a reward model"
         )
-    found = strengths_of([margins], flip_below=below, alpha=alpha)
-    is_weak = bool(found.flip[0])
+    strengths = strengths_of([margins], flip_below=below, alpha=alpha)
+    is_weak = bool(strengths.flip[0])
     if is_weak and weak == "drop":
         raise Drop(f"preference strength below {below:g}")
-    meta = {"strength_mean": float(found.mean[0]), "strength_std": float(found.std[0])}
-    made = replace(example, meta={"flipped": False, **example.meta, **meta})
+    meta = {"strength_mean": float(strengths.mean[0]), "strength_std": float(strengths.std[0])}
+    row = replace(example, meta={"flipped": False, **example.meta, **meta})
     labels = list(example.labels)
     high, low = labels[best], labels[worst]
     if is_weak and weak == "flip":
         labels[best], labels[worst] = low, high
-        return flipped(made, labels)
+        return flipped(row, labels)
     if is_weak and weak == "smooth":
-        share = float(found.alpha[0])
+        share = float(strengths.alpha[0])
         labels[best], labels[worst] = high - share * (high - low), low + share * (high - low)
-    return replace(made, labels=labels)
+    return replace(row, labels=labels)
 
 
 def _is_finite(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The first rows, or some drawn at random."""
+"""Keeps the first rows, or some drawn at random."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ def limit(
     seed: int = 0,
     split: str = "train",
 ) -> Iterator[Example | Dropped]:
-    """At most `rows` training rows, in their order; `choose` first | random. None keeps all.
+    """Keep at most `rows` training rows, in their order; `choose` first | random. None keeps all.
 
-    Unlike data.limit it may stand anywhere in the pipeline, before a step that costs much.
+    Unlike data.limit, this step may stand anywhere in the pipeline, as before a step that costs much.
     """
     most = rows if split == "train" else validation_rows
     if most is not None and most < 1:
@@ -28,6 +28,6 @@ def limit(
         raise ConfigError(f"pipeline.limit.choose={choose}: expected first or random")
     count = len(examples)
     size = count if most is None else min(most, count)
-    kept = set(random.Random(seed).sample(range(count), size)) if choose == "random" else range(size)
+    places = set(random.Random(seed).sample(range(count), size)) if choose == "random" else range(size)
     for number, example in enumerate(examples):
-        yield example if number in kept else Dropped(example.id, f"beyond the limit of {most}")
+        yield example if number in places else Dropped(example.id, f"beyond the limit of {most}")

@@ -1,4 +1,4 @@
-"""How far the best response of a row is from the worst: in labels, in rewards, under the initial model."""
+"""Margins between the best and the worst response of a row: in labels, in rewards, under the initial model."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ SCALES = ("labels", "rewards")
 
 
 def ends(example: Example) -> tuple[int, int]:
-    """Places of the best and of the worst response by label; of equals the first."""
+    """The places of the best and of the worst response by label; of equals the first."""
     labels = example.labels
     return labels.index(max(labels)), labels.index(min(labels))
 
 
 def margin(example: Example, scale: str, way_out: str) -> float:
-    """Label or reward (`scale` labels | rewards) of the best response less that of the worst, by label.
+    """The label or reward (`scale` labels | rewards) of the best response minus that of the worst, by label.
 
     Rewards that disagree with the labels give a margin below 0. Raises DataError for a row without
-    rewards; `way_out` is the setting that does without.
+    rewards; `way_out` is the setting that the error recommends.
     """
     values = example.labels if scale == "labels" else example.rewards
     if values is None:
@@ -31,10 +31,10 @@ def margin(example: Example, scale: str, way_out: str) -> float:
 
 
 def reference_margins(tokenized: Tokenized) -> Array:
-    """log p(best) - log p(worst) of each row in nats, under the model that the run begins with.
+    """The margins log p(best) - log p(worst) in nats under the model that the run begins with, `[rows]`.
 
-    Reference-free: no ratio to another model, so that it can rank data before training
-    (arXiv:2403.19270; its negative is the difficulty c of arXiv:2405.19534).
+    They are no ratios to another model, so that they can rank data before training
+    (arXiv:2403.19270; the negative is the difficulty c of arXiv:2405.19534).
 
     Raises DataError for a row in which no response is worse than another.
     """
@@ -49,7 +49,7 @@ def reference_margins(tokenized: Tokenized) -> Array:
 
 
 def check_bounds(step: str, low: Any, high: Any, *, share: bool = False) -> None:
-    """ConfigError for bounds that are no numbers, no shares in [0, 1], or have nothing between them."""
+    """Raise ConfigError for bounds that are no numbers, no shares in [0, 1], or have nothing between them."""
     bounds = {key: value for key, value in {"low": low, "high": high}.items() if value is not None}
     for key, value in bounds.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -63,7 +63,7 @@ def check_bounds(step: str, low: Any, high: Any, *, share: bool = False) -> None
 
 
 def out_of_bounds(value: float, low: float | None, high: float | None, name: str) -> str | None:
-    """The reason to drop a row by a value, called `name`; None where the value lies between."""
+    """The reason to drop a row whose `value`, called `name`, is out of bounds; None where it is within."""
     if low is not None and value < low:
         return f"{name} below {low:.6g}"
     if high is not None and value > high:
@@ -72,5 +72,5 @@ def out_of_bounds(value: float, low: float | None, high: float | None, name: str
 
 
 def quantile(values: Array, share: float | None) -> float | None:
-    """The value below which this share of the values lies; None for no share, or no values."""
+    """The quantile of the values below which `share` of them lie; None for no share, or no values."""
     return None if share is None or not len(values) else float(np.quantile(values, share))

@@ -1,4 +1,4 @@
-"""Several sources in given shares."""
+"""Mixes several sources in given shares."""
 
 from collections.abc import Mapping
 
@@ -16,10 +16,10 @@ def mix(
     seed: int = 0,
     split: str = "train",
 ) -> Selection:
-    """As many rows as the shares allow, none of them twice, in an order that the seed draws.
+    """Keep as many rows as the shares allow, none of them twice, in an order that the seed draws.
 
-    `weights` are relative, by the name in meta["part"]; `by` rows | tokens (each prompt counted once)
-    says what they are shares of. Validation is not cut.
+    `weights` are the relative shares of the parts, by the name in meta["part"]; `by` rows | tokens (each prompt
+    counted once) says what they are shares of. Validation keeps all rows.
     """
     one_of("data.mix.by", by, ("rows", "tokens"))
     order = np.random.default_rng(seed).permutation(len(tokenized))
@@ -31,8 +31,8 @@ def mix(
     parts = np.array([example.meta["part"] for example in tokenized.examples])
     members = {name: order[parts[order] == name] for name in weights}
     most = min(cost[rows].sum() / weights[name] for name, rows in members.items())
-    kept = np.zeros(len(tokenized), dtype=bool)
+    keep = np.zeros(len(tokenized), dtype=bool)
     for name, rows in members.items():
-        kept[rows[np.cumsum(cost[rows]) <= most * weights[name] * (1 + 1e-9)]] = True
-    left = {int(i): f"beyond the share of {parts[i]}" for i in np.flatnonzero(~kept)}
-    return Selection(order[kept[order]].tolist(), left)
+        keep[rows[np.cumsum(cost[rows]) <= most * weights[name] * (1 + 1e-9)]] = True
+    left = {int(i): f"beyond the share of {parts[i]}" for i in np.flatnonzero(~keep)}
+    return Selection(order[keep[order]].tolist(), left)

@@ -1,4 +1,4 @@
-"""Rows that nearly repeat an earlier one: candidates by MinHash, then compared shingle by shingle."""
+"""Drops rows that nearly repeat an earlier one: MinHash finds candidates, which are compared shingle by shingle."""
 
 import zlib
 from collections import defaultdict
@@ -15,7 +15,7 @@ from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example
 
 RECALL = 0.99
-"""Chance that a pair of rows just alike enough is compared at all."""
+"""The chance that a pair of rows at the threshold is compared at all."""
 CHUNK = 4096
 
 
@@ -32,9 +32,9 @@ def filter_near_duplicates(
 
     The index is over shingles, runs of `n` words without case and punctuation: those in common over those
     in either. `by` compares the prompt, or the whole `row` with its responses. MinHash (Broder, 1997)
-    proposes whom to compare, the index itself decides; of pairs at the threshold 99 of 100 are found, of
-    closer ones more. Goes by the order of the rows. Keeps 8 bytes a row for each band of hashes, 96 bytes
-    at the defaults; slow where very many rows are just not alike enough.
+    proposes candidates, the index itself decides; 99 of 100 pairs at the threshold are found, and more of
+    closer ones. The result depends on the order of the rows. The memory is 8 bytes a row for each band of hashes,
+    96 bytes at the defaults; the step is slow where very many rows are just not alike enough.
     """
     key = "pipeline.filter_near_duplicates"
     one_of(f"{key}.by", by, ("prompt", "row"))
@@ -51,20 +51,20 @@ def filter_near_duplicates(
     draws = np.random.default_rng(seed).integers(2**64, size=(2, permutations), dtype=np.uint64)
     hashes = (minhash(shingles(_compared(example, by), n), draws) for example in examples)
     buckets = _buckets(hashes, len(examples), width, permutations // width)
-    kept: dict[int, list[int]] = defaultdict(list)
+    kept_rows: dict[int, list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
         shared = [bucket for bucket in buckets[row].tolist() if bucket >= 0]
-        alike = {other for bucket in shared for other in kept[bucket]}
+        alike = {other for bucket in shared for other in kept_rows[bucket]}
         if any(jaccard(shingles_of(row), shingles_of(other)) >= threshold for other in alike):
             yield Dropped(example.id, f"near duplicate of an earlier row, by {by}")
             continue
         for bucket in shared:
-            kept[bucket].append(row)
+            kept_rows[bucket].append(row)
         yield example
 
 
 def shingles(content: str, n: int) -> Array:
-    """Distinct 64-bit hashes of the runs of `n` words; of a shorter text, of all its words."""
+    """The distinct 64-bit hashes of the runs of `n` words of a text; of all its words where it is shorter."""
     hashes = np.array([zlib.crc32(w.encode()) for w in words(content) or [content.strip()]], dtype=np.uint64)
     runs = max(1, len(hashes) - n + 1)
     mixed = np.zeros(runs, dtype=np.uint64)
@@ -74,15 +74,16 @@ def shingles(content: str, n: int) -> Array:
 
 
 def jaccard(some: Array, others: Array) -> float:
-    """Values in both over values in either; both are distinct and there is one at least."""
+    """The Jaccard index of two arrays of distinct values: values in both over values in either; one value at least."""
     common = len(np.intersect1d(some, others, assume_unique=True))
     return common / (len(some) + len(others) - common)
 
 
 def minhash(values: Array, draws: Array) -> Array:
-    """The least of the values under each of the random maps `draws` [2, permutations]: 32-bit numbers.
+    """The MinHash signature of 64-bit values: their least 32-bit image under each random map, `[permutations]`.
 
-    Two sets agree in each place with a chance of their Jaccard index.
+    Two sets agree in each place with a chance of their Jaccard index. `draws` `[2, permutations]` are scales and
+    shifts of the maps.
     """
     scale, shift = draws[0] | np.uint64(1), draws[1]
     parts = [values[i : i + CHUNK, None] * scale + shift for i in range(0, len(values), CHUNK)]
@@ -90,13 +91,15 @@ def minhash(values: Array, draws: Array) -> Array:
 
 
 def band_width(threshold: float, permutations: int) -> int:
-    """The most hashes a band that leave pairs at the threshold a chance of `RECALL` to agree in some band."""
-    found = (w for w in range(permutations, 1, -1) if 1 - (1 - threshold**w) ** (permutations // w) >= RECALL)
-    return next(found, 1)
+    """The most hashes in a band that leave pairs at the threshold a chance of `RECALL` to agree in some band."""
+    widths = (
+        w for w in range(permutations, 1, -1) if 1 - (1 - threshold**w) ** (permutations // w) >= RECALL
+    )
+    return next(widths, 1)
 
 
 def _buckets(signatures: Iterable[Array], rows: int, width: int, bands: int) -> Array:
-    """Number of the bucket of each row in each band [rows, bands]; -1 where it is alone in it."""
+    """The bucket number of each row in each band, `[rows, bands]`; -1 where the row is alone in its bucket."""
     keys = np.zeros((rows, bands), dtype=np.uint64)
     rest = iter(signatures)
     for start in range(0, rows, CHUNK):

@@ -1,4 +1,4 @@
-"""The bad response of a list, without the one that people preferred: data of dispreference optimization."""
+"""Keeps the bad response of a list, without the one that people preferred, for dispreference optimization."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,17 +11,17 @@ from alignlab.types import Example
 
 
 def negatives_only(example: Example, *, against: str = "middle") -> Iterator[Example]:
-    """The worst response (of equals the first), last and labelled 0, after responses labelled 1 to hold against it.
+    """Keep the worst response (of equals the first), last and labelled 0, after others labelled 1.
 
-    The form of `objective=d2o` (arXiv:2403.03419), whose only human response is the bad one. The best
-    responses are left out. `against` says what stands for the model's own samples:
+    The result is the data of `objective=d2o` (arXiv:2403.03419), whose only human response is the bad one. The
+    best responses are left out. `against` says what stands for the model's own samples:
 
-    samples   the texts of meta["samples"], drawn from the model beforehand, as the paper has it; no raw scores
+    samples   the texts of meta["samples"], drawn from the model beforehand, as in the paper; no raw scores
     middle    the responses strictly between the best and the worst, their order forgotten
     none      nothing: a single undesirable response, for kto, or for a recipe that draws samples
 
     Drops lists of equal labels (a lone response is a negative where its label is below 0.5), and rows
-    with nothing to hold against the negative.
+    without any response to compare the negative with.
     """
     one_of("pipeline.negatives_only.against", against, ("samples", "middle", "none"))
     labels = example.labels
@@ -33,11 +33,11 @@ def negatives_only(example: Example, *, against: str = "middle") -> Iterator[Exa
         samples = [turns for turns in map(turns_of, example.meta.get("samples") or []) if turns != negative]
         if not samples:
             raise Drop('no samples of the model in meta["samples"]')
-        made = with_copies(example, [worst], worst, samples, [1.0] * len(samples))
-        made = take(made, [*range(1, len(made.labels)), 0])
+        result = with_copies(example, [worst], worst, samples, [1.0] * len(samples))
+        result = take(result, [*range(1, len(result.labels)), 0])
     else:
         between = [i for i, label in enumerate(labels) if labels[worst] < label < best]
         if against == "middle" and not between:
             raise Drop("no response between the best and the worst: use against=samples or against=none")
-        made = take(example, [*(between if against == "middle" else []), worst])
-    yield replace(made, labels=[*[1.0] * (len(made.labels) - 1), 0.0])
+        result = take(example, [*(between if against == "middle" else []), worst])
+    yield replace(result, labels=[*[1.0] * (len(result.labels) - 1), 0.0])

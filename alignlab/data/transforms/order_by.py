@@ -1,4 +1,4 @@
-"""The order of training rows by what is known of them."""
+"""Orders the training rows by a number that is known of each."""
 
 import hashlib
 
@@ -12,10 +12,10 @@ KEYS = ("gap", "reward_gap", "length", "reference_margin", "difficulty", "random
 
 
 def order_by(tokenized: Tokenized, *, by: str = "gap", descending: bool = True, seed: int = 0) -> Selection:
-    """All rows, ordered by one number; rows of equal numbers by id. Training follows the order.
+    """Keep all rows, ordered by a number, and rows of equal numbers by id; training follows the order.
 
-    gap: label of the best response less that of the worst; reward_gap: the same in raw scores, without
-    sign; length: tokens of the prompt and all responses; reference_margin: log p(best) - log p(worst) in
+    gap: label of the best response minus that of the worst; reward_gap: the absolute gap of their raw
+    scores; length: tokens of the prompt and all responses; reference_margin: log p(best) - log p(worst) in
     nats under the model that the run begins with; difficulty: its negative (arXiv:2405.19534); random:
     a draw from `seed` and the row's id.
 
@@ -28,7 +28,7 @@ def order_by(tokenized: Tokenized, *, by: str = "gap", descending: bool = True, 
 
 
 def draw(seed: int, row_id: str) -> float:
-    """A number in [0, 1) that only the seed and the id decide: an order that does not hang on other rows."""
+    """A number in [0, 1) drawn from the seed and the id alone, so that an order does not depend on other rows."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{row_id}".encode(), digest_size=6).digest(), "big") / 2**48
 
 

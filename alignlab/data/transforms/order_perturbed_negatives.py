@@ -1,4 +1,4 @@
-"""The best response with its words or sentences in another order, as a hard negative."""
+"""Adds the best response with its words or sentences in another order, as a hard negative."""
 
 import random
 import re
@@ -13,23 +13,23 @@ from alignlab.errors import ConfigError, one_of
 from alignlab.types import Example, Message
 
 UNITS = {"words": (WORD, 1), "trigrams": (WORD, 3), "sentences": (SENTENCE, 1)}
-"""What is moved: matches of a pattern, and how many of them stay together."""
+"""The units that are moved, by name: the pattern that they match, and how many of them stay together."""
 TRIES = 32
-"""Orders drawn for each copy; short texts have few that differ."""
+"""The number of orders drawn for each copy; short texts have few that differ."""
 
 
 def order_perturbed_negatives(
     example: Example, *, unit: str = "words", copies: int = 1, keep_others: bool = False, seed: int = 0
 ) -> Iterator[Example]:
-    """The best response, and copies of it with the same words in another order, labelled 0.
+    """Keep the best response, and add copies of it with the same words in another order, labelled 0.
 
-    The hard negatives of NegCLIP (arXiv:2210.01936) for text: what is read as a bag of words cannot tell
-    them from the original. `unit` is what changes places within a turn: words, trigrams (groups of
+    These are the hard negatives of NegCLIP (arXiv:2210.01936) for text: a bag of words cannot tell them from the
+    original. `unit` is what changes places within a turn: words, trigrams (groups of
     three words) or sentences; what stands between them stays. Copies differ from the original and from
     each other; a short response may have fewer than `copies`. `keep_others` keeps the other responses,
-    at their own labels. The raw scores go.
+    with their labels. The result has no raw scores.
 
-    Drops what has only one order, or no label above 0.
+    Drops rows whose best response has only one order, or no label above 0.
     """
     pattern, together = UNITS[one_of("pipeline.order_perturbed_negatives.unit", unit, UNITS)]
     if copies < 1:
@@ -40,21 +40,21 @@ def order_perturbed_negatives(
     turns = turns_of(example.responses[best])
     cut = [_cut(turn, pattern, together) for turn in turns]
     draw = random.Random(f"order_perturbed_negatives/{seed}/{example.id}")
-    found: list[list[Message]] = []
+    reordered: list[list[Message]] = []
     for _ in range(TRIES * copies):
         copy = [_shuffled(turn, *parts, draw) for turn, parts in zip(turns, cut, strict=True)]
-        if copy != turns and copy not in found:
-            found.append(copy)
-        if len(found) == copies:
+        if copy != turns and copy not in reordered:
+            reordered.append(copy)
+        if len(reordered) == copies:
             break
-    if not found:
+    if not reordered:
         raise Drop(f"the best response has no other order of its {unit}")
     keep = [i for i in range(len(example.labels)) if i == best or keep_others]
-    yield with_copies(example, keep, best, found, [0.0] * len(found))
+    yield with_copies(example, keep, best, reordered, [0.0] * len(reordered))
 
 
 def _cut(turn: Message, pattern: re.Pattern[str], together: int) -> tuple[list[list[str]], list[str]]:
-    """Groups of units that change places, and what stands before, between and after the units."""
+    """The groups of units that change places, and the texts before, between and after the units."""
     if turn["role"] != "assistant":
         return [], [turn["content"]]
     units = pattern.findall(turn["content"])

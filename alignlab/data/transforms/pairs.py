@@ -1,4 +1,4 @@
-"""Pairs from rated lists."""
+"""Makes pairs from rated lists."""
 
 import random
 from dataclasses import replace
@@ -13,11 +13,11 @@ CHOICES = ("best_worst", "best_random", "best_rest", "adjacent", "all", "max_mar
 
 
 def pairs(example: Example, *, choose: str = "best_worst", seed: int = 0) -> Pairs:
-    """One example a chosen pair, the better response first; equal labels never make a pair.
+    """Make an example of each pair that `choose` picks, the better response first; equal labels make no pair.
 
     `best_random` is Zephyr's choice (arXiv:2310.16944): the best against a random worse one.
     `max_margin` is the pair of the largest gap between raw scores, or between labels where the row has
-    no scores; the label still says which of the two is better. Of equals the first in the list counts.
+    no scores; the label still says which of the two is better. The first of equals counts.
     """
     order = sorted(range(len(example.labels)), key=lambda i: -example.labels[i])
     for better, worse in _chosen(order, example, one_of("pipeline.pairs.choose", choose, CHOICES), seed):

@@ -1,4 +1,4 @@
-"""Filter by how strong the preference is: arXiv:2401.06080."""
+"""Filters rows by the strength of their preference, arXiv:2401.06080."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,13 @@ def filter_preference_strength(
     low: float | None = None,
     high: float | None = None,
 ) -> Iterator[Example | Dropped]:
-    """Keep rows whose strength is at least `low` and at most `high`: scores, or shares of all rows.
+    """Keep rows whose preference strength is between `low` and `high`: scores, or shares of all rows.
 
-    Strength is the score of the best response less that of the worst, best and worst by label: below 0
-    where scores and labels disagree. `by` takes it from rewards, labels, or meta["margins"]: such
-    margins under several reward models, whose mean counts. The paper finds that the lowest fifth of
-    rows hurts and that the top tenth overfits. By quantile a row's fate hangs on the others, so that
-    filtering twice drops more; by `score` it does not.
+    Strength is the score of the best response minus that of the worst, best and worst by label: below 0
+    where scores and labels disagree. `by` takes it from rewards, from labels, or from meta["margins"], the
+    margins of several reward models, whose mean counts. The paper finds that the lowest fifth of
+    rows hurts and that the top tenth overfits. With quantiles the result depends on the other rows, so
+    that filtering twice drops more; with `score` it does not.
 
     Raises DataError for a row without what `by` names.
     """

@@ -1,4 +1,4 @@
-"""Ranked lists of a given size."""
+"""Cuts ranked lists to a given size."""
 
 import random
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ def ranked(
     shuffle: bool = True,
     seed: int = 0,
 ) -> Iterator[Example]:
-    """The list cut to `k` responses (the best, the worst, and others drawn at random between them).
+    """Cut the list to `k` responses (the best, the worst, and others drawn at random between them).
 
-    `ties`: keep equal labels, drop lists that have any, or keep the first response of each label.
-    Lists shorter than `k`, or with fewer than `min_distinct` labels, are dropped. `labels` keep |
-    minmax (within the list, to [0, 1]). `shuffle` draws the order of the list, so that a tie of
-    scores (step 0) cannot leak the labels through the order.
+    `ties` says what becomes of equal labels: keep, drop lists that have any, or keep the first of each label.
+    Lists shorter than `k`, or with fewer than `min_distinct` labels, are dropped. `labels` are
+    kept, or scaled to [0, 1] within the list (minmax). `shuffle` draws the order of the list, so that a tie of
+    scores (as at optimizer step 0) cannot leak the labels through the order.
     """
     if k is not None and k < 2:
         raise ConfigError(f"pipeline.ranked.k={k}: a ranked list has at least 2 responses")
@@ -51,8 +51,8 @@ def ranked(
         raise Drop(f"fewer than {min_distinct} distinct labels")
     order = sorted(places, key=lambda i: -example.labels[i])
     keep = [order[0], order[-1], *draw.sample(order[1:-1], size - 2)]
-    made = take(example, draw.sample(keep, size) if shuffle else sorted(keep))
+    result = take(example, draw.sample(keep, size) if shuffle else sorted(keep))
     if labels == "minmax":
-        low, high = min(made.labels), max(made.labels)
-        made = replace(made, labels=[(value - low) / (high - low) for value in made.labels])
-    yield made
+        low, high = min(result.labels), max(result.labels)
+        result = replace(result, labels=[(value - low) / (high - low) for value in result.labels])
+    yield result

@@ -1,4 +1,4 @@
-"""The reason of a preference, as a turn that a policy can learn to write."""
+"""Adds the rationale of a preference, as a turn that a policy can learn to write."""
 
 import random
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ QUESTION = "Which of these two responses is better, and why?"
 def rationale(
     example: Example, *, template: bool = False, question: str = QUESTION, seed: int = 0
 ) -> Iterator[Example]:
-    """The row with meta["rationale_prompt"] (messages) and meta["rationale"] (text), for rationale objectives.
+    """Add meta["rationale_prompt"] (messages) and meta["rationale"] (text) to the row, for rationale objectives.
 
     The prompt holds the conversation, the question, and the best and the worst response in an order
     drawn anew for each row, so that their places tell nothing; the rationale begins with the place of
-    the better one and goes on with the row's own meta["rationale"]. Rows without one are dropped, or
+    the better one and continues with the row's own meta["rationale"]. Rows without one are dropped, or
     with `template` get one that quotes the labels.
 
     >>> pair = Example(user("Sky?"), ["It is blue.", "No."], [0.9, 0.4], id="0")
@@ -47,7 +47,7 @@ def rationale(
 
 
 def _text(turns: list[Message] | str) -> str:
-    """The text of a turn; of several, each after the name of its role."""
+    """The text of a turn; several turns are joined, each after the name of its role."""
     if isinstance(turns, str):
         return turns
     if len(turns) == 1:

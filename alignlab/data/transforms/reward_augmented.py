@@ -1,4 +1,4 @@
-"""Rows conditioned on the score that the response is to reach: each teaches with both of its ends."""
+"""Makes rows conditioned on the score that the response is to reach: reward-augmented data, arXiv:2410.08067."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,9 +22,9 @@ def reward_augmented(
     agree: str | None = None,
     split: str = "train",
 ) -> Iterator[Example]:
-    """Two rows, one whose goal is the best raw score of the list, one whose goal is the worst.
+    """Make two rows of a list: the goal of one is its best raw score, of the other its worst.
 
-    Reward-augmented data, arXiv:2410.08067. A row's prompt states its goal g, and its labels order the
+    In reward-augmented data (arXiv:2410.08067) a row's prompt states its goal g, and its labels order the
     responses by the goal-conditioned reward -(g - r)^2, scaled to [0, 1]: the worst response is the
     best answer to the worst score. meta["goal"] holds g. Validation rows stay single, keep their
     labels, and ask for the best score of `scale`, as one does after training.
@@ -33,8 +33,8 @@ def reward_augmented(
     text of the first user turn, for models without system turns; auto is system where the row has a
     system turn, else user. `template` holds {goal}, and {low} and {high} of the `scale` of the raw scores.
     `agree` names an entry of meta with second scores of each response, a number or several by name (ratings):
-    rows whose best response has the lower mean are dropped, where they have the entry. So are rows without
-    raw scores, with equal ones, or with scores beyond the scale.
+    rows that have the entry are dropped where the best response has a lower mean than the worst. Rows without
+    raw scores, with equal ones, or with scores beyond the scale are dropped too.
     """
     one_of("pipeline.reward_augmented.form", form, ("system", "user", "auto"))
     low, high = _scale(scale)
@@ -61,7 +61,7 @@ def reward_augmented(
 
 
 def goal_rewards(goal: float, rewards: Sequence[float]) -> list[float]:
-    """What responses of these rewards are worth when `goal` is asked for: -(goal - reward)^2.
+    """The goal-conditioned rewards -(goal - reward)^2 of responses, arXiv:2410.08067.
 
     >>> goal_rewards(6.5, [6.5, 2.0])
     [-0.0, -20.25]
@@ -70,7 +70,7 @@ def goal_rewards(goal: float, rewards: Sequence[float]) -> list[float]:
 
 
 def shown(number: float) -> str:
-    """A score as one writes it: no decimals that say nothing.
+    """A score as text, without trailing zeros.
 
     >>> shown(9.0), shown(6.5)
     ('9', '6.5')
@@ -79,7 +79,7 @@ def shown(number: float) -> str:
 
 
 def stated(template: str, goal: float, scale: tuple[float, float]) -> str:
-    """The goal in the words of the template; ConfigError where it has no {goal}, or unknown fields."""
+    """The template with the goal and the scale filled in; ConfigError where it has no {goal}, or unknown fields."""
     low, high = map(shown, scale)
     try:
         text = template.format(goal=shown(goal), low=low, high=high)
@@ -104,7 +104,7 @@ def _mean(scores: Mapping[str, float] | float) -> float:
 
 
 def _asked(example: Example, form: str, goal: float, text: str) -> Example:
-    """A copy whose prompt, or each of whose prompts, states the goal."""
+    """A copy of the row whose prompt, or each of whose prompts, states the goal."""
     meta = {**example.meta, "goal": goal}
     if (prompts := per_response(example, "prompts")) is not None:
         meta["prompts"] = [_with_goal(prompt, form, text) for prompt in prompts]

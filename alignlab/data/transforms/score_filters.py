@@ -1,4 +1,4 @@
-"""Filters that go by log-probabilities under the model that the run begins with."""
+"""Filters rows by log-probabilities under the model that the run begins with."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from alignlab.data.transforms.margins import check_bounds, out_of_bounds, quanti
 from alignlab.errors import ConfigError, one_of
 
 NORMAL_MAD = 0.6744897501960817
-"""Median distance of a standard normal number from 0."""
+"""The median distance of a standard normal number from 0."""
 
 
 def filter_reference_outliers(
@@ -15,10 +15,10 @@ def filter_reference_outliers(
 ) -> Selection:
     """Drop rows whose best or worst response (`of` best | worst | both) is unusually likely or unlikely.
 
-    Compared are log-probabilities per token (nats) among all rows, the best ones among the best, the
-    worst among the worst: by distance from the median in median distances (`mad`, scaled to agree with
+    The log-probability per token (nats) of a best response is compared with those of all best responses, that
+    of a worst with all worst: by its distance from the median in median distances (`mad`, scaled to agree with
     standard deviations on normal data), or from the mean in standard deviations (`zscore`). The scale
-    hangs on the rows at hand, so that filtering twice may drop more. Equal values have no outlier.
+    depends on the rows at hand, so that filtering twice may drop more. Equal values have no outlier.
     """
     key = "pipeline.filter_reference_outliers"
     one_of(f"{key}.method", method, ("mad", "zscore"))
@@ -38,10 +38,10 @@ def filter_reference_outliers(
 def filter_difficulty(
     tokenized: Tokenized, *, unit: str = "nats", low: float | None = None, high: float | None = None
 ) -> Selection:
-    """Keep rows of a difficulty between `low` and `high`: nats, or shares of all rows (`quantile`).
+    """Keep rows whose difficulty is between `low` and `high`: nats, or shares of all rows (`quantile`).
 
-    Difficulty is c = log p(worst) - log p(best) (arXiv:2405.19534): above 0 the model ranks the row
-    wrongly, and DPO has to bring the row's loss to -log sigmoid(beta c) or lower to mend it.
+    Difficulty is c = log p(worst) - log p(best) (arXiv:2405.19534). Where it is above 0, the model ranks the
+    row wrongly, and DPO has to bring its loss to -log sigmoid(beta c) or lower to mend that.
 
     Raises DataError for a row in which no response is worse than another.
     """
@@ -55,7 +55,7 @@ def filter_difficulty(
 
 
 def standardized(values: Array, method: str) -> Array:
-    """Distances from the middle in units of the spread; 0 for all where there is no spread."""
+    """The distances of values from their middle in units of their spread; 0 for all where there is no spread."""
     if not len(values):
         return values
     if method == "zscore":
@@ -67,7 +67,7 @@ def standardized(values: Array, method: str) -> Array:
 
 
 def without(tokenized: Tokenized, dropped: dict[int, str]) -> Selection:
-    """All rows but those dropped, in their order."""
+    """The selection of all rows but those dropped, in their order."""
     return Selection([row for row in range(len(tokenized)) if row not in dropped], dropped)
 
 

@@ -1,4 +1,4 @@
-"""Which split a row belongs to: by its prompt, so that none is on both sides."""
+"""Divides rows into splits by their prompt, so that no prompt is in two splits."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ def split(
     seed: int = 0,
     split: str = "train",
 ) -> Iterator[Example]:
-    """The rows of one side. A hash of the first turn and the seed decides, so that no row moves when others come or go.
+    """Keep the rows of the split `split`, which a hash of the first user turn and the seed decides.
 
-    Rows for the test are on neither side; `split="test"` gives them. Where nothing falls to
-    validation, the prompt nearest to it goes there. Raises ConfigError unless the shares leave
-    something to train on.
+    So no row changes its split when others come or go. Test rows are in neither training nor validation;
+    `split="test"` keeps them alone. Where no row falls into validation, those of the prompt nearest to it do.
+    Raises ConfigError unless the shares leave something to train on.
     """
     if min(validation, test) < 0 or validation + test >= 1:
         raise ConfigError(
@@ -39,19 +39,19 @@ def split(
 
 
 def apart(examples: Sequence[Example], *, others: Sequence[Example]) -> Iterator[Example | Dropped]:
-    """The rows whose prompt is not among those of `others`."""
-    known = {prompt_key(example) for example in others}
+    """Drop the rows whose prompt is among those of `others`."""
+    other_keys = {prompt_key(example) for example in others}
     for example in examples:
-        if prompt_key(example) in known:
+        if prompt_key(example) in other_keys:
             yield Dropped(example.id, "the prompt is in the training rows")
         else:
             yield example
 
 
 def prompt_key(example: Example, seed: int = 0) -> float:
-    """A number in [0, 1), the same for conversations that begin alike: with one first turn of the user.
+    """A hash in [0, 1) of the first user turn of a conversation, and of the seed.
 
-    Case and white space do not count. So turns of one dialogue, or lists of one tree, stay together.
+    Case and white space do not count. Turns of one dialogue, or lists of one tree, have the same key.
     """
     users = [turn["content"] for turn in example.prompt if turn["role"] == "user"]
     text = " ".join((users or [turn["content"] for turn in example.prompt])[0].lower().split())

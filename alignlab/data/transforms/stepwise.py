@@ -1,4 +1,4 @@
-"""Stepwise training: the rows in parts, one a step, from easy to hard: arXiv:2403.19270."""
+"""Divides the rows into parts that are trained on one after another, from easy to hard: sDPO, arXiv:2403.19270."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,10 +24,10 @@ def stepwise(
     seed: int = 0,
     split: str = "train",
 ) -> Selection:
-    """The rows of one part (from 1), or with `part` null all of them, part after part.
+    """Select the rows of one `part` (from 1), or for null all rows, part after part.
 
     Every row is in exactly one part; within a part the order is random. Validation keeps all rows
-    whatever the part. `step_parts` says what the parts are.
+    for every part. The function `step_parts` makes the parts.
 
     Raises ConfigError for a part beyond `of`, DataError for a part that the rows do not make.
     """
@@ -56,13 +56,12 @@ def stepwise(
 def step_parts(
     tokenized: Tokenized, *, of: int | None, by: str, order: str, seed: int = 0
 ) -> dict[str, list[int]]:
-    """Rows of each part by its name, in the order of training.
+    """The numbers of the rows of each part, by its name, in the order of training.
 
-    `source`: a part is a source (meta["source"]). `equal`: rows drawn at random, `of` parts of one size.
-    `reward_accuracy`: rows from the largest margin under the initial model to the smallest, cut in `of`
-    parts of one size. `of` null takes as many parts as there are sources. `order` then sorts the parts by
-    their reward accuracy (the highest first: easy_to_hard), draws their order, or leaves it as given:
-    sources as they first appear.
+    With `by` source, a part is a source (meta["source"]); with equal, rows in random order are cut into `of`
+    parts of one size; with reward_accuracy, rows from the largest margin under the initial model to the smallest
+    are. For null, `of` is the number of sources. `order` then sorts the parts by their reward accuracy (the
+    highest first: easy_to_hard), draws their order, or leaves it as given: sources as they first appear.
     """
     ids, sources = [], []
     for example in tokenized.examples:
@@ -98,7 +97,7 @@ def step_parts(
 
 
 def reward_accuracy(margins: Array, sources: Sequence[str]) -> dict[str, float]:
-    """Share of each source's rows whose margin is above 0, by name; sources as they first appear.
+    """The share of each source's rows whose margin is above 0, by its name; sources as they first appear.
 
     Margins are log p(best) - log p(worst) under the initial model. The paper's implicit rewards would be
     ratios to that same model and so all zero; this is their reference-free form.
@@ -108,13 +107,13 @@ def reward_accuracy(margins: Array, sources: Sequence[str]) -> dict[str, float]:
 
 
 def step_order(accuracy: Mapping[str, float], order: str = "easy_to_hard") -> list[str]:
-    """Names from the highest reward accuracy to the lowest; hard_to_easy reverses that. Equals stay as they are."""
+    """The names of parts by falling reward accuracy, or rising for hard_to_easy; ties keep their order."""
     easy = sorted(accuracy, key=lambda name: -accuracy[name])
     return easy if order == "easy_to_hard" else easy[::-1]
 
 
 def shuffled(rows: Iterable[int], ids: Sequence[str], seed: int) -> list[int]:
-    """The rows in an order that the seed and their ids decide."""
+    """The numbers of the rows in an order that the seed and their ids decide."""
     return sorted(rows, key=lambda row: (draw(seed, ids[row]), ids[row]))
 
 

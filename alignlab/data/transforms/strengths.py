@@ -1,4 +1,4 @@
-"""How sure several reward models are of the preferences in some data, and which labels they contradict."""
+"""Measures the strength of preferences by several reward models, and finds the labels that these contradict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from alignlab.data.steps import Array
 
 @dataclass(frozen=True)
 class Strengths:
-    """One value a row."""
+    """The strengths of preferences: one value for each row."""
 
     mean: Array
-    """Mean margin; below 0 where the reward models contradict the label."""
+    """The mean margin of each row; below 0 where the reward models contradict the label."""
     std: Array
-    """Population standard deviation of the margins."""
+    """The population standard deviation of the margins of each row."""
     ascending: Array
-    """Numbers of the rows, the weakest first; of equals the earlier."""
+    """The numbers of the rows, the weakest first; of equals the earlier."""
     flip: Array
-    """True where the mean is below the threshold."""
+    """Whether the mean margin of each row is below the threshold."""
     alpha: Array
-    """Label smoothing of the row: `alpha` where `flip`, else 0."""
+    """The label smoothing of each row: `alpha` where `flip`, else 0."""
 
 
 def strengths_of(
     margins: Sequence[Sequence[float]] | Array, *, flip_below: float = 0.0, alpha: float = 0.1
 ) -> Strengths:
-    """Strengths of preferences, "Secrets of RLHF II", arXiv:2401.06080 section 2.
+    """Compute the strengths of preferences: "Secrets of RLHF II", arXiv:2401.06080, section 2.
 
-    `margins` `[rows, reward models]`: reward of the chosen response minus that of the rejected.
+    `margins` `[rows, reward models]` holds the reward of the chosen response minus that of the rejected.
 
     >>> strengths_of([[1.0, 3.0], [-2.0, 0.0]]).flip
     array([False,  True])

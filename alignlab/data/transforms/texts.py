@@ -1,4 +1,4 @@
-"""Text of prompts and responses, as filters read and compare it."""
+"""The text of prompts and responses, as filters read and compare it."""
 
 import re
 
@@ -10,19 +10,19 @@ WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
 
 
 def text(turns: list[Message] | str) -> str:
-    """All turns, a line break between."""
+    """The text of all turns, with line breaks between."""
     return turns if isinstance(turns, str) else "\n".join(turn["content"] for turn in turns)
 
 
 def written(response: list[Message] | str) -> str:
-    """What the model wrote of a response: no tool or user turn inside it."""
+    """The text that the model wrote of a response, without tool and user turns inside it."""
     if isinstance(response, str):
         return response
     return text([turn for turn in response if turn["role"] not in ("user", "tool")])
 
 
 def words(content: str) -> list[str]:
-    """Words without case and punctuation; each Chinese or Japanese sign is a word.
+    """The words of a text without case and punctuation; each Chinese or Japanese sign is a word.
 
     >>> words("It's 3 o'clock, 三時!")
     ['it', 's', '3', 'o', 'clock', '三', '時']
@@ -31,5 +31,5 @@ def words(content: str) -> list[str]:
 
 
 def prompts(example: Example) -> list[list[Message]]:
-    """The prompt of each response, where a row has several (joint preferences); else the one prompt."""
+    """The prompts of a row: one for each response of a joint preference, else the one prompt."""
     return per_response(example, "prompts") or [example.prompt]

@@ -1,4 +1,4 @@
-"""Single responses, desirable or not, from rated lists."""
+"""Makes single responses, desirable or not, from rated lists."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ from alignlab.types import Example
 
 
 def unpaired(example: Example, *, choose: str = "best_worst", threshold: float = 0.5) -> Singles:
-    """One row a response, with the label 1 (desirable) or 0: the data of KTO (arXiv:2402.01306) and BCO.
+    """Make rows of one response with the label 1 (desirable) or 0: the data of KTO (arXiv:2402.01306) and BCO.
 
-    `choose`: best_worst makes a desirable row of the best response and an undesirable one of the worst
-    (of equals the first); all makes a row of every response, desirable where its label is at least
-    `threshold`. So do both with a row that has one response.
+    With `choose` best_worst, the best response makes a desirable row and the worst an undesirable one
+    (of equals the first); with all, every response makes a row, desirable where its label is at least
+    `threshold`. A row of one response is judged by the threshold in both cases.
     """
     one_of("pipeline.unpaired.choose", choose, ("best_worst", "all"))
     labels = example.labels

@@ -1,4 +1,4 @@
-"""The words and sentences of a text, for steps that take some out or move them."""
+"""The words and sentences of a text, for pipeline steps that remove or move some."""
 
 import re
 
@@ -6,7 +6,7 @@ WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*")
 SENTENCE = re.compile(
     r"(?=\S)(?:\d+[.)][ \t]+)?.*?(?:[.!?]+[\"')\]]*(?=\s|$)|[\u3002\uff01\uff1f]+|(?=\n)|$)", re.DOTALL
 )
-"""Up to the mark that ends it and stands before a blank (a Chinese one needs none), or to the end of the line.
+"""A sentence: up to the mark that ends it, before a blank (a Chinese mark needs none), or to the end of the line.
 The number of a list item belongs to what follows it."""
 ENGLISH = """
 a about above after again all also am an and any are as at away be because been before being below between
@@ -21,16 +21,16 @@ she's shouldn't that's there's they'll they're they've wasn't we'll we're we've 
 wouldn't you'd you'll you're you've
 """
 STOP_WORDS = frozenset(ENGLISH.split())
-"""English words that carry no content of their own."""
+"""Common English words that carry no content of their own."""
 
 
 def plain(word: str) -> str:
-    """The form in which words are compared."""
+    """The lower-case form in which words are compared."""
     return word.lower().replace("\u2019", "'")
 
 
 def content_words(text: str) -> set[str]:
-    """The words of a text that say something: all but common English ones.
+    """The content words of a text: all but common English ones.
 
     >>> sorted(content_words("It is the Fox's den; the fox\u2019s!"))
     ['den', "fox's"]

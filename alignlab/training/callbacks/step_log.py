@@ -1,9 +1,6 @@
 """A log for measuring from outside: one json line an event, on disk at once."""
 
 import json
-import re
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 
 from alignlab.training.module import PreferenceModule
+from alignlab.training.peak import peaks
 
 
 class StepLog(L.Callback):
@@ -71,9 +69,9 @@ class StepLog(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Note the peak of memory."""
-        on_gpu = module.device.type == "cuda"
-        gpu = {"gpu": torch.cuda.max_memory_allocated(module.device) / 2**20} if on_gpu else {}
-        self._append("done", hwm=peak_memory(), **gpu)
+        memory = peaks(module.device)
+        gpu = {"gpu": memory["gpu_memory_mb"]} if "gpu_memory_mb" in memory else {}
+        self._append("done", hwm=memory["memory_mb"], **gpu)
 
     def _begin(self) -> None:
         self._began = _clocks()
@@ -81,17 +79,6 @@ class StepLog(L.Callback):
     def _append(self, event: str, **values: Any) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, **values}) + "\n")
-
-
-def peak_memory() -> float:
-    """The most memory this process ever held, in MB (2**20 bytes).
-
-    Where the system tells, it is the process alone; `ru_maxrss` has that of the parent at its start in it.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
-        return int(found[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _clocks() -> tuple[float, float]:

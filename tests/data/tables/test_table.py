@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignlab.data.reading.rows import user
-from alignlab.data.tables.table import CHUNK, Chosen, ExampleTable, write_table
+from alignlab.data.tables.table import CHUNK, ExampleTable, Subset, write_table
 from alignlab.types import Example
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -68,8 +68,8 @@ def test_an_empty_table(tmp_path):
 
 def test_chosen_rows(tmp_path):
     rows = numbered(5)
-    chosen = Chosen(rows, [4, 0])
+    chosen = Subset(rows, [4, 0])
     assert list(chosen) == [rows[4], rows[0]]
     assert chosen[1:] == [rows[0]]
-    assert list(Chosen(rows, [1, 2, 4])) == [rows[1], rows[2], rows[4]]
-    assert list(Chosen(rows, [])) == []
+    assert list(Subset(rows, [1, 2, 4])) == [rows[1], rows[2], rows[4]]
+    assert list(Subset(rows, [])) == []

@@ -1,1 +1,1 @@
-"""Each prompt once for all its responses: layouts, attention over packed rows, and the proof that they are exact."""
+"""Packing reads each prompt once for all its responses: layouts, attention, and a test of exactness."""

@@ -1,4 +1,4 @@
-"""A packed row by blocks of tokens, and who sees whom in it, as torch's flex attention takes it."""
+"""The block mask of a packed row for torch's flex attention: which tokens attend to which."""
 
 from functools import cached_property
 
@@ -12,14 +12,14 @@ from alignlab.policies.causal_lm.packing.tiles import Plan
 from alignlab.types import Batch
 
 BLOCK = 128
-"""Tokens that a kernel takes or leaves as one."""
+"""The number of tokens of a block, which a kernel computes or skips as a whole."""
 
 
 class Blocks:
-    """Who sees whom in a packed row: kept as spans of tokens, and made a mask by blocks once for all layers.
+    """The attention of a packed row as spans of tokens, and as block masks, made once for all layers.
 
-    Every token sees the span of its own prompt or response up to itself; one of a response sees its
-    prompt too. The row is filled up to whole blocks, so that shapes repeat, with tokens that see themselves.
+    Every token attends to the span of its own prompt or response up to itself; a token of a response attends to
+    its prompt too. The row is padded to whole blocks, so that shapes repeat, with tokens that attend to themselves.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -30,22 +30,22 @@ class Blocks:
 
     @cached_property
     def plan(self) -> Plan:
-        """The same attention in calls that any device can do."""
+        """The plan of the same attention in calls that any device can do."""
         return Plan(self.batch)
 
     def filled(self, values: Int[Tensor, "T"]) -> Int[Tensor, "L"]:
-        """Values of tokens with zeros behind them, up to whole blocks."""
+        """Values of tokens, padded with zeros up to whole blocks."""
         return F.pad(values, (0, self.length - len(values)))
 
     def mask(self, window: int | None) -> BlockMask:
-        """What a kernel goes by in layers with a sliding window of so many tokens, or none."""
+        """The block mask for layers with a sliding window of `window` tokens, or without one."""
         if window not in self._masks:
             self._masks[window] = self._mask(window)
         return self._masks[window]
 
     @cached_property
     def _spans(self) -> tuple[Tensor, Tensor, Tensor]:
-        """By token: where its own span begins; where its prompt's begins and ends, for a token of a response."""
+        """For each token, where its own span begins, and where that of its prompt begins and ends (for responses)."""
         batch, place_T = self.batch, torch.arange(len(self.batch.tokens), device=self.batch.tokens.device)
         prompt_Q, place_Q = batch.prompt[~batch.is_response], place_T[~batch.is_response]
         first, last = (
@@ -79,9 +79,9 @@ class Blocks:
 
 
 def _by_block(*spans: tuple[Int[Tensor, "L"], Int[Tensor, "L"]]) -> tuple[Tensor, Tensor]:
-    """Which blocks of keys some token of a block of queries sees, and which all of them see whole.
+    """Two masks `[N, N]`: key blocks of which a query block sees some pair, and those that it sees whole.
 
-    `spans`: where those begin and end that each token sees.
+    `spans` hold where the spans begin and end that each token sees.
     """
     start_N = torch.arange(0, len(spans[0][0]), BLOCK, device=spans[0][0].device)
     some = whole = torch.zeros((), dtype=torch.bool, device=start_N.device)
@@ -94,6 +94,6 @@ def _by_block(*spans: tuple[Int[Tensor, "L"], Int[Tensor, "L"]]) -> tuple[Tensor
 
 
 def _ordered(wanted: Bool[Tensor, "N N"]) -> tuple[Int[Tensor, "1 1 N"], Int[Tensor, "1 1 N N"]]:
-    """How many blocks of keys are wanted for each of queries, and which: those first."""
+    """The number of wanted blocks of keys for each block of queries, and their order, the wanted ones first."""
     order = wanted.int().argsort(dim=-1, descending=True, stable=True)
     return wanted.sum(-1, dtype=torch.int32)[None, None], order.int()[None, None]

@@ -1,4 +1,4 @@
-"""Attention over a packed row in one fused kernel, torch's flex attention: where a trial on the GPU shows it exact."""
+"""Attention over a packed row in one fused kernel, torch's flex attention, where a trial on the GPU shows it exact."""
 
 import logging
 from collections.abc import Callable
@@ -14,24 +14,24 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 
 from alignlab.policies.causal_lm.packing.blocks import Blocks
-from alignlab.policies.causal_lm.packing.tiny_copy import batch_of, told
+from alignlab.policies.causal_lm.packing.tiny_copy import batch_of, first_line
 from alignlab.types import Batch
 
 log = logging.getLogger(__name__)
 
 DEVICES = ("cuda",)
-"""Types of devices that have such kernels, of which the backward too."""
+"""The types of devices that have such kernels, backward included."""
 ROUNDING = {torch.bfloat16: 2**-7, torch.float16: 2**-10, torch.float32: 2**-10}
-"""Of one operation, by what kernels compute in; float32 may be multiplied as TF32."""
+"""The relative rounding of one operation by dtype; float32 may be multiplied as TF32."""
 TOLERANCE = 8
-"""How many roundings a result may be off."""
+"""The number of roundings by which a result may be off."""
 WINDOW = 70
 TRIALS = [[(270, [1, 140, 7]), (1, [1]), (20, [30, 5])], [(3, [5, 2]), (1, [1])]]
-"""Lists to try a kernel on, by lengths of prompts and responses: blocks seen whole, in part and not at all."""
+"""The lists to try a kernel on, by lengths of prompts and responses: blocks are seen whole, in part and not at all."""
 
 
 class Call(NamedTuple):
-    """What a kernel is compiled for, other than the tokens of a row."""
+    """The properties that a kernel is compiled for, beside the tokens of a row."""
 
     device: torch.device
     dtype: torch.dtype
@@ -56,9 +56,9 @@ def attend(
     scale: float | None,
     cap: float | None,
 ) -> Float[Tensor, "1 L H V"] | None:
-    """Attention of queries, keys and values `[1, ., L, .]`; none where no kernel does it exactly.
+    """Compute attention of queries, keys and values `[1, H, L, D]`; None where no kernel is exact.
 
-    The first call of a kind tries the kernel, forward and backward, and logs what was found.
+    The first call of a kind tries the kernel, forward and backward, and logs the result.
     """
     kind = states[0].device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states[0].dtype
@@ -96,10 +96,10 @@ def kernel() -> Callable[..., Any]:
 
 @cache
 def _exact(call: Call) -> bool:
-    """Whether a kernel does as it should, on lists of this file's own.
+    """Whether a kernel is exact on the lists of `TRIALS`.
 
-    It is tried in a thread of its own, where nothing is on that the caller may be in the midst of:
-    autocast, inference mode, checkpointing.
+    The trial runs in a thread of its own, without the modes that the caller may be in: autocast, inference mode,
+    checkpointing.
     """
     with ThreadPoolExecutor(1) as thread:
         fault = thread.submit(_fault, call).result()
@@ -111,7 +111,7 @@ def _exact(call: Call) -> bool:
 
 
 def _fault(call: Call) -> str:
-    """What is wrong with a kernel: what it raises, or how far it is off; nothing, if it is right."""
+    """The fault of a kernel: the error that it raises, or how far it is off; an empty text if it is exact."""
     if call.dtype not in ROUNDING:
         return "it computes in float32 at most"
     try:
@@ -119,12 +119,12 @@ def _fault(call: Call) -> str:
             gaps = [_gap(call, batch_of(lists), window) for lists in TRIALS for window in (None, WINDOW)]
             gap = torch.stack(gaps).max().item()
     except Exception as error:  # whatever a compiler or a driver raises
-        return told(error)
+        return first_line(error)
     return "" if gap <= TOLERANCE * ROUNDING[call.dtype] else f"off by {gap:.1g}"
 
 
 def _gap(call: Call, batch: Batch, window: int | None) -> Tensor:
-    """The largest error of a token's output or gradients, beside its own size or that of most."""
+    """The largest error of a token's output or gradients, relative to its norm, or to the RMS of norms if larger."""
     random = torch.Generator().manual_seed(0)
 
     def draw(heads: int, width: int) -> Float[Tensor, "1 H T D"]:
@@ -139,31 +139,31 @@ def _gap(call: Call, batch: Batch, window: int | None) -> Tensor:
     blocks = Blocks(batch.to(call.device))
     more = 0, 0, 0, blocks.length - len(batch.tokens)
 
-    def found() -> Tensor:
+    def attended() -> Tensor:
         query, key, value = (F.pad(each, more) for each in inputs)
         return _run(call, blocks, (query, key, value), window)[0, : len(batch.tokens)].transpose(0, 1)
 
     exact = [each.detach().double().requires_grad_() for each in inputs]
-    wanted = _plain(call, blocks.batch, exact, window)
-    output = found()
+    expected = _plain(call, blocks.batch, exact, window)
+    output = attended()
     with torch.no_grad():
-        alone = found()
-    pairs = [(wanted, output), (wanted, alone)]
+        alone = attended()
+    pairs = [(expected, output), (expected, alone)]
     pairs += zip(
-        torch.autograd.grad(wanted, exact, upstream[0].double()),
+        torch.autograd.grad(expected, exact, upstream[0].double()),
         torch.autograd.grad(output, inputs, upstream[0]),
         strict=True,
     )
     return torch.stack([_off(a.detach(), b.detach().double()) for a, b in pairs]).max()
 
 
-def _off(wanted: Float[Tensor, "... D"], found: Float[Tensor, "... D"]) -> Tensor:
-    sizes = wanted.norm(dim=-1)
-    return ((wanted - found).norm(dim=-1) / sizes.clamp(min=sizes.square().mean().sqrt())).max()
+def _off(expected: Float[Tensor, "... D"], actual: Float[Tensor, "... D"]) -> Tensor:
+    sizes = expected.norm(dim=-1)
+    return ((expected - actual).norm(dim=-1) / sizes.clamp(min=sizes.square().mean().sqrt())).max()
 
 
 def _plain(call: Call, batch: Batch, states: list[Tensor], window: int | None) -> Float[Tensor, "H T V"]:
-    """Attention under a mask over all pairs of tokens."""
+    """Attention under a dense mask over all pairs of tokens."""
     query, key, value = (each[0] for each in states)
     key, value = (each.repeat_interleave(call.heads // call.key_heads, dim=0) for each in (key, value))
     ahead = batch.positions[:, None] - batch.positions

@@ -1,4 +1,4 @@
-"""Which form of a batch a model takes: found out on a tiny copy of its architecture, never from a list of names."""
+"""Chooses the form of a batch that a model takes, by trials on a tiny copy of its architecture, not by its name."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from alignlab.errors import ConfigError, one_of
 from alignlab.policies.causal_lm.decoder import decoder_of
 from alignlab.policies.causal_lm.packing.layout import Layout, masked, padded
 from alignlab.policies.causal_lm.packing.segments import PREFIX, install, packed
-from alignlab.policies.causal_lm.packing.tiny_copy import Exact, tiny_batch, tiny_copy, told
+from alignlab.policies.causal_lm.packing.tiny_copy import Exact, first_line, tiny_batch, tiny_copy
 from alignlab.types import Batch
 
 log = logging.getLogger(__name__)
@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 PACKING = ("auto", "on", "off")
 TOLERANCE = 1e-9
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
-"""Types of layers that look at other tokens by attention alone."""
+"""The types of layers that read other tokens by attention alone."""
 
 
 class Form(NamedTuple):
-    """A way to lay out batches."""
+    """A way to lay out batches for a model."""
 
     lay: Callable[[Batch], Layout]
     prepare: Callable[[Any], None] = lambda model: None
-    """What a model needs done to it first."""
+    """Prepares a model for batches of this form."""
 
 
 PADDED = Form(padded)
 
 
 def choose(model: Any, packing: str = "auto") -> Form:
-    """The fastest form that is exact for a model, which is then prepared for it; logs which, and why.
+    """Choose the fastest form that is exact for a model, prepare the model for it, and log which and why.
 
     Raises ConfigError where packing is `on` and no packed form is exact.
     """
@@ -44,10 +44,10 @@ def choose(model: Any, packing: str = "auto") -> Form:
     name, reason = type(model).__name__, "model.packing=off"
     if packing != "off":
         settings = model.config.to_json_string(use_diff=False)
-        found, reason = _tried(type(model), type(model.config), settings, _plain(model))  # type: ignore[arg-type]
-        if found:
-            log.info("packing: %s for %s, exact on a tiny copy; each prompt is read once", found, name)
-            form = candidates(model)[found]
+        best, reason = _tried(type(model), type(model.config), settings, _plain(model))  # type: ignore[arg-type]
+        if best:
+            log.info("packing: %s for %s, exact on a tiny copy; each prompt is read once", best, name)
+            form = candidates(model)[best]
             form.prepare(model)
             return form
     if packing == "on":
@@ -57,7 +57,7 @@ def choose(model: Any, packing: str = "auto") -> Form:
 
 
 def candidates(model: Any) -> dict[str, Form]:
-    """Packed forms by name, the fastest first. Masks are for models whose attention takes nothing else."""
+    """The packed forms of a model by name, the fastest first; masks are for attention that takes nothing else."""
     config, mask = model.config, partial(masked, dtype=model.dtype)
     window = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -79,19 +79,19 @@ def _take_masks(model: Any) -> None:
 
 @cache
 def _tried(model: Any, config: Any, settings: str, attention: str) -> tuple[str, str]:
-    """The first form that is exact for an architecture, if any, and why the others before it are not."""
+    """The name of the first form that is exact for an architecture, or "", and the faults of those before it."""
     try:
         copy: Any = tiny_copy(model, config, json.loads(settings), attention)
         expected = _outcome(copy, PADDED)
     except Exception as error:  # whatever an unknown architecture raises
-        return "", f"no tiny copy of it: {told(error)}"
+        return "", f"no tiny copy of it: {first_line(error)}"
     faults = [] if (forms := candidates(copy)) else ["its layers are not of attention alone"]
     for name, form in forms.items():
         try:
             form.prepare(copy)
             gap = _gap(expected, _outcome(copy, form))
         except Exception as error:
-            faults.append(f"{name}: {told(error)}")
+            faults.append(f"{name}: {first_line(error)}")
             continue
         if gap <= TOLERANCE:
             return name, "; ".join(faults)
@@ -100,25 +100,25 @@ def _tried(model: Any, config: Any, settings: str, attention: str) -> tuple[str,
 
 
 def _outcome(model: Any, form: Form) -> list[Tensor]:
-    """Hidden states where each token is predicted, and the gradients of all weights."""
+    """The hidden states at which tokens are predicted, and the gradients of all weights."""
     batch = tiny_batch()
     with Exact(), torch.enable_grad():  # type: ignore[no-untyped-call]
         inputs, source = form.lay(batch)
         states = decoder_of(model)(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
-        found = states[source[source >= 0]]
-        weights = torch.linspace(-1, 1, found.numel(), dtype=found.dtype).cos().view_as(found)
+        predicting = states[source[source >= 0]]
+        weights = torch.linspace(-1, 1, predicting.numel(), dtype=predicting.dtype).cos().view_as(predicting)
         parameters = list(decoder_of(model).parameters())
-        gradients = torch.autograd.grad((found * weights).sum(), parameters, allow_unused=True)
-    return [found.detach(), *(torch.zeros(()) if g is None else g for g in gradients)]
+        gradients = torch.autograd.grad((predicting * weights).sum(), parameters, allow_unused=True)
+    return [predicting.detach(), *(torch.zeros(()) if g is None else g for g in gradients)]
 
 
-def _gap(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """The largest difference, relative where values are large."""
-    pairs = zip(expected, found, strict=True)
+def _gap(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
+    """The largest difference between tensors, relative where values are large."""
+    pairs = zip(expected, actual, strict=True)
     return torch.stack([(a - b).abs().max() / a.abs().max().clamp(min=1) for a, b in pairs]).max().item()
 
 
 def _plain(model: Any) -> str:
-    """The attention implementation to try a copy with, on CPU and in float64."""
+    """The attention implementation with which a copy is tried, on CPU and in float64."""
     own = model.config._attn_implementation.removeprefix(PREFIX)
     return own if own in ("eager", "sdpa") else "sdpa" if model._supports_sdpa else "eager"

@@ -1,4 +1,4 @@
-"""A micro-batch as a decoder takes it: in padded rows, which every architecture accepts, or one row a list."""
+"""Lays out a micro-batch for a decoder: in padded rows, which every architecture accepts, or one row a list."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,15 +11,15 @@ from alignlab.types import Batch
 
 
 class Layout(NamedTuple):
-    """What a decoder is called with, and where it predicts each token of the batch."""
+    """The inputs of a decoder, and the positions at which it predicts each token of the batch."""
 
     inputs: Mapping[str, Any]
     source: Int[Tensor, "T"]
-    """Flat index of the position that predicts a token; -1 for the first of a prompt."""
+    """The flat index of the position that predicts each token; -1 for the first of a prompt."""
 
 
 def packed_source(batch: Batch) -> Int[Tensor, "T"]:
-    """Place in the packed row of the token before each: of a response's first, the last of its prompt."""
+    """For each token, the place in the packed row of the one before it: for a response's first, its prompt's last."""
     place_T = torch.arange(len(batch.tokens), device=batch.tokens.device)
     prompt_Q, place_Q = batch.prompt[~batch.is_response], place_T[~batch.is_response]
     ends = torch.zeros_like(place_Q).scatter_reduce(0, prompt_Q, place_Q, "amax", include_self=False)
@@ -29,7 +29,7 @@ def packed_source(batch: Batch) -> Int[Tensor, "T"]:
 
 
 def padded(batch: Batch) -> Layout:
-    """One row a response: a copy of its prompt, then the response, padded on the right.
+    """Lay out one row for each response: a copy of its prompt, then the response, padded on the right.
 
     Prompt tokens are predicted in the first row that continues their prompt. There is no attention
     mask: padding comes last, where a causal model never looks, and rows that attend to nothing
@@ -66,9 +66,10 @@ def masked(
     window: int | None = None,
     windows: Mapping[str, int | None] | None = None,
 ) -> Layout:
-    """One row a list: each prompt, then its responses, under a mask `[lists, 1, width, width]` added to the scores.
+    """Lay out one row for each prompt with its responses, under an additive mask `[prompts, 1, width, width]`.
 
-    `windows` asks for a mask by type of layer, of which each has its sliding window.
+    `window` is the size of a sliding window, in tokens; `windows` asks for a mask for each type of layer, with its
+    own window.
     """
     counts, starts = _runs(batch.prompt)
     order = batch.prompt.argsort(stable=True)
@@ -96,7 +97,7 @@ def masked(
 
 
 def _runs(index: Tensor) -> tuple[Tensor, Tensor]:
-    """Length and start of each run of a sorted index."""
+    """The length and the start of each run of a sorted index."""
     lengths = torch.bincount(index)
     return lengths, lengths.cumsum(0) - lengths
 

@@ -1,4 +1,4 @@
-"""Packed batches for models whose attention goes through the attention interface of transformers."""
+"""Packs batches for models whose attention goes through the attention interface of transformers."""
 
 import sys
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from alignlab.policies.causal_lm.packing.tiles import Plan
 from alignlab.types import Batch
 
 PREFIX = "packed_"
-"""Before the name of an attention implementation that also takes packed batches."""
+"""The prefix of the name of an attention implementation that also takes packed batches."""
 
 
 def packed(batch: Batch) -> Layout:
-    """All tokens in one row, each prompt once, for a model that `install` was called on.
+    """Lay out all tokens in one row, each prompt once, for a model that `install` was called on.
 
-    On a GPU the row is filled up to whole blocks.
+    On a GPU the row is padded to whole blocks.
     """
     tokens, positions, plan = batch.tokens, batch.positions, None
     if tokens.device.type in flex.DEVICES:
@@ -40,7 +40,7 @@ def packed(batch: Batch) -> Layout:
 
 
 def install(model: Any) -> None:
-    """Let a model take packed batches; others it computes as before."""
+    """Let a model take packed batches; it computes all other batches as before."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
@@ -63,7 +63,7 @@ def attention(
     packed: Plan | Blocks | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """An attention function of transformers: by the plan in `packed`; without one, that of the name `plain`."""
+    """The attention function for transformers: by the plan in `packed`, or without one by the function `plain`."""
     if packed is None:
         return _named(plain, module)(module, query, key, value, attention_mask, **options)
     window, cap, scale = (options.get(name) for name in ("sliding_window", "softcap", "scaling"))
@@ -84,7 +84,7 @@ def _by_tiles(
     scale: float | None,
     cap: float | None,
 ) -> Float[Tensor, "1 T H V"]:
-    """Attention in a call for each tile."""
+    """Attention in one call for each tile of the plan."""
     window = window if window and window < plan.longest else None
     by_token = [each.squeeze(0).transpose(0, 1) for each in states]
     outputs = []
@@ -100,7 +100,7 @@ def _by_tiles(
 
 
 def _named(name: str, module: nn.Module) -> Callable[..., tuple[Tensor, Tensor | None]]:
-    """The attention function of an implementation; `eager` is the one beside the module's class."""
+    """The attention function of an implementation; `eager` is the one in the module of the layer's class."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     eager: Any = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
@@ -115,7 +115,7 @@ def _take(states: Float[Tensor, "T H D"], places: Int[Tensor, "G C"]) -> Float[T
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None, *, device: str
 ) -> Tensor:
-    """Attention of `[G, H, ., D]` under a mask; without one, causal."""
+    """Attention of states `[G, H, tokens, D]` under an additive mask; causal without one."""
     grouped = query.shape[1] != key.shape[1]
     if grouped and mask is not None and device != "cpu":  # no fused kernel there takes both
         key, value, grouped = _repeated(key, query), _repeated(value, query), False
@@ -127,7 +127,7 @@ def _fused(
 def _capped(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None, cap: float
 ) -> Tensor:
-    """The same with scores soft-capped, which no fused kernel does."""
+    """Attention under an additive mask with soft-capped scores, which no fused kernel does."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = torch.tanh(query @ _repeated(key, query).mT * (scale / cap)) * cap + mask
     weights = scores.softmax(-1, dtype=torch.float64 if scores.dtype == torch.float64 else torch.float32)
@@ -135,5 +135,5 @@ def _capped(
 
 
 def _repeated(states: Tensor, query: Tensor) -> Tensor:
-    """Keys or values of grouped heads, once for every query head."""
+    """Keys or values of grouped heads, repeated for every query head."""
     return states.repeat_interleave(query.shape[1] // states.shape[1], dim=1)

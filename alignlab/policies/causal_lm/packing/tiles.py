@@ -1,6 +1,6 @@
-"""How attention over a packed row is cut into calls: little is computed that nobody may see, in few calls.
+"""Cuts attention over a packed row into few calls that compute little beyond the pairs of tokens that count.
 
-A prompt's tokens see those before them. A response sees its prompt and itself. So the queries of a prompt,
+The tokens of a prompt see those before them. A response sees its prompt and itself. So the queries of a prompt,
 and those of its responses, together or one by one, make units with the keys they may see; units of like
 size are padded to one shape and computed together.
 """
@@ -16,29 +16,29 @@ from torch import Tensor
 from alignlab.types import Batch
 
 CALL = {"cpu": 2**13, "cuda": 2**20}
-"""What a call costs beside its work, in pairs of a query and a key."""
+"""The fixed cost of a call by type of device, in pairs of a query and a key."""
 COPY = 32
-"""What it costs to copy a key, in such pairs."""
+"""The cost of copying a key, in pairs of a query and a key."""
 MOST = 2**25
-"""Pairs that a call of several units may have: what bounds the memory of its mask."""
+"""The largest number of pairs in a call of several units, which bounds the memory of its mask."""
 
 
 class Unit(NamedTuple):
-    """Spans of queries, and of all keys that any of them may see, by their places in the packed row."""
+    """A unit of attention: spans of queries, and of the keys that they may see, by places in the packed row."""
 
     queries: Sequence[range]
     keys: Sequence[range]
     causal: bool
-    """Queries and keys are the same tokens, and each sees all before it."""
+    """Whether queries and keys are the same tokens, each of which sees all before it."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of queries, and of keys."""
+        """The number of queries, and of keys."""
         return sum(map(len, self.queries)), sum(map(len, self.keys))
 
 
 class Tile:
-    """Units computed in one call: G of them, padded to Q queries and C keys."""
+    """G units that are computed in one call, padded to Q queries and C keys."""
 
     def __init__(self, units: Sequence[Unit], batch: Batch) -> None:
         self.causal = units[0].causal
@@ -48,7 +48,7 @@ class Tile:
         self._masks: dict[tuple[int | None, torch.dtype], Tensor] = {}
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Float[Tensor, "G 1 Q C"]:
-        """What to add to the scores: 0 where a query may see a key. Made once for all layers."""
+        """The additive mask, 0 where a query may see a key, else -inf; made once for all layers."""
         if (window, dtype) not in self._masks:
             blocked = torch.where(self._seen(window), 0.0, -torch.inf)
             self._masks[window, dtype] = blocked.to(dtype)[:, None]
@@ -62,7 +62,7 @@ class Tile:
 
 
 class Plan:
-    """The tiles of a packed batch; made once, used by every layer. `device` is the type they are cut for."""
+    """The tiles of a packed batch, made once and used by every layer; `device` is the type that they are cut for."""
 
     def __init__(self, batch: Batch, device: str | None = None) -> None:
         self.device = device or batch.tokens.device.type
@@ -72,12 +72,12 @@ class Plan:
         real = torch.cat([tile.real.flatten() for tile in self.tiles])
         tokens = torch.cat([tile.queries.flatten() for tile in self.tiles])[real]
         self.place = torch.empty_like(tokens)
-        """Where each token stands in the queries of all tiles, one after another."""
+        """The place of each token in the concatenated queries of all tiles."""
         self.place[tokens] = real.nonzero().squeeze(1)
 
 
 def _units(batch: Batch, call: int) -> list[Unit]:
-    """Each list cut up the cheapest way; whole lists, where that saves a call and wastes less."""
+    """The units of the lists, cut in the cheapest way; whole lists where that costs less than a further call."""
     split: list[Unit] = []
     whole: list[Unit] = []
     split_cost = whole_cost = 0
@@ -96,7 +96,7 @@ def _units(batch: Batch, call: int) -> list[Unit]:
 
 
 def _alike(units: Iterable[Unit], call: int) -> Iterator[list[Unit]]:
-    """Units to be computed together: one joins those before it where its padding costs less than a call."""
+    """Yield units to compute together: one joins those before it where its padding costs less than a call."""
     group: list[Unit] = []
     widest = longest = 0
     for unit in sorted(units, key=lambda unit: (unit.causal, *reversed(unit.shape)), reverse=True):
@@ -113,7 +113,7 @@ def _alike(units: Iterable[Unit], call: int) -> Iterator[list[Unit]]:
 
 
 def _lists(batch: Batch) -> Iterator[tuple[range, list[range]]]:
-    """Each prompt with the responses that continue it, by their places."""
+    """Yield each prompt with the responses that continue it, as spans of places."""
     span_T = batch.prompt * (len(batch.row_lengths) + 1) + batch.row + 1
     _, lengths = torch.unique_consecutive(span_T, return_counts=True)
     ends = lengths.cumsum(0)
@@ -124,7 +124,7 @@ def _lists(batch: Batch) -> Iterator[tuple[range, list[range]]]:
 
 
 def _padded(groups: Sequence[Sequence[range]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Places of the tokens of each unit, padded with its last, and where they are real."""
+    """The places of the tokens of each unit, padded with its last, and a mask of the real ones."""
     places = [np.concatenate([np.arange(span.start, span.stop) for span in spans]) for spans in groups]
     width = max(map(len, places))
     padded = np.stack([np.pad(place, (0, width - len(place)), mode="edge") for place in places])

@@ -1,4 +1,4 @@
-"""A tiny float64 copy of a model's architecture, on which a claim about the architecture can be tried."""
+"""Builds a tiny float64 copy of a model's architecture, on which a claim about the architecture can be tested."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, no_type_check
@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from alignlab.types import Batch
 
 WINDOW = 4
-"""Sliding windows of a copy: so short that a few tokens reach beyond them."""
+"""The sliding window of a copy in tokens, so short that a few tokens reach beyond it."""
 HEADS = 4
 SMALL = {
     "vocab_size": 32,
@@ -28,11 +28,11 @@ SMALL = {
     "sliding_window": WINDOW,
     "attention_chunk_size": WINDOW,
 }
-"""Sizes, made as small as this where a config has them."""
+"""The upper bounds of sizes in a copy, where a config has them."""
 
 
 def tiny_copy(model: type, config: type, settings: Mapping[str, Any], attention: str) -> nn.Module:
-    """The same architecture, kinds of layers, windows and soft-caps in small, with weights drawn anew.
+    """Build a model of the same architecture, kinds of layers, windows and soft-caps in small, with random weights.
 
     `settings` are those of the whole model. Weights are wide enough for soft-caps and attention sinks
     to matter. No global random state is touched. Raises whatever the architecture raises where it
@@ -52,12 +52,12 @@ def tiny_copy(model: type, config: type, settings: Mapping[str, Any], attention:
 
 
 def tiny_batch() -> Batch:
-    """A few lists, some of them longer than the window of a tiny copy."""
+    """A micro-batch of a few lists, some longer than the window of a tiny copy."""
     return batch_of([(1, [1]), (13, [7, 1, 6]), (3, [12, 2])])
 
 
 def batch_of(lists: Sequence[tuple[int, Sequence[int]]]) -> Batch:
-    """Lists of random tokens by their lengths: those of the prompt, and of its responses."""
+    """A micro-batch of random tokens; `lists` holds the length of each prompt, and those of its responses."""
     random = torch.Generator().manual_seed(0)
     facts: list[tuple[int, int, int]] = []
     slot = torch.full((len(lists), max(len(responses) for _, responses in lists)), -1)
@@ -74,13 +74,13 @@ def batch_of(lists: Sequence[tuple[int, Sequence[int]]]) -> Batch:
     return Batch(tokens, positions, prompts, row, slot, torch.zeros(slot.shape), torch.ones(len(lists)), ids)
 
 
-def told(error: Exception) -> str:
-    """What an error says, in a line."""
+def first_line(error: Exception) -> str:
+    """The type and the first line of an error, at most 200 characters."""
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
 
 
 def tiny_settings(config: Any) -> dict[str, Any]:
-    """The settings of a config with its sizes made small: one layer of each kind, two at least, few heads."""
+    """The settings of a config with small sizes: one layer of each kind, two at least, and few heads."""
     settings = config.to_dict()
     heads, layers = config.num_attention_heads, config.num_hidden_layers
     groups = getattr(config, "num_key_value_heads", None) or heads
@@ -94,13 +94,13 @@ def tiny_settings(config: Any) -> dict[str, Any]:
         key = config.attribute_map.get(name, name)
         if isinstance(settings.get(key), int):
             settings[key] = value if name in exact else min(value, settings[key])
-    kept, lists = _few_layers({k: v for k, v in settings.items() if "layer" in k or "idx" in k}, layers)
-    settings[config.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = kept
+    depth, lists = _few_layers({k: v for k, v in settings.items() if "layer" in k or "idx" in k}, layers)
+    settings[config.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = depth
     return settings | lists | {"pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2}
 
 
 def _few_layers(settings: dict[str, Any], layers: int) -> tuple[int, dict[str, Any]]:
-    """How many layers hold one of each kind, and the settings that tell the kinds, cut down to these.
+    """The number of layers that hold one of each kind, and the settings that tell the kinds, cut down to these.
 
     Kinds are told by lists with an entry a layer, and by lists of layer numbers.
     """
@@ -112,12 +112,14 @@ def _few_layers(settings: dict[str, Any], layers: int) -> tuple[int, dict[str, A
     kinds = [
         str([v[n] for v in by_layer.values()] + [n in v for v in numbers.values()]) for n in range(layers)
     ]
-    kept = sorted(kinds.index(kind) for kind in set(kinds))
-    if len(kept) == 1:
-        kept *= 2
-    few: dict[str, Any] = {name: [values[n] for n in kept] for name, values in by_layer.items()}
-    few |= {name: [new for new, old in enumerate(kept) if old in values] for name, values in numbers.items()}
-    return len(kept), few
+    picked = sorted(kinds.index(kind) for kind in set(kinds))
+    if len(picked) == 1:
+        picked *= 2
+    few: dict[str, Any] = {name: [values[n] for n in picked] for name, values in by_layer.items()}
+    few |= {
+        name: [new for new, old in enumerate(picked) if old in values] for name, values in numbers.items()
+    }
+    return len(picked), few
 
 
 class Exact(TorchDispatchMode):  # type: ignore[no-untyped-call]

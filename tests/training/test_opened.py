@@ -1,0 +1,107 @@
+"""A stage is opened step by step: each step gives what the next one takes, and no more than was asked for."""
+
+from dataclasses import replace
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+
+from alignlab.data.spec import SPLITS
+from alignlab.errors import RunError
+from alignlab.runs.folder import RunFolder
+from alignlab.training.checkpointing.checkpoints import Checkpoints
+from alignlab.training.evaluate import evaluate
+from alignlab.training.memory import MemoryProbe, memory_told
+from alignlab.training.module import PreferenceModule
+from alignlab.training.opened import CPU, Clock, load, open_rows, place, prepare, read
+from alignlab.training.stage import run_stage
+from alignlab.training.trainer import make_trainer
+from tests.training.small import small_stage
+
+
+def refuse():
+    raise AssertionError("nobody asked for this model")
+
+
+def without_reference(stage):
+    return replace(stage, reference=replace(stage.reference, load=refuse, is_start=False))
+
+
+def test_rows_are_opened_without_a_reference(tmp_path):
+    opened = open_rows(without_reference(small_stage(tmp_path)))
+    assert [len(getattr(opened.splits, split)) for split in SPLITS] == [24, 8]
+    assert opened.splits.train.cached == {}
+    assert opened.report.steps["tokenize"] == {"in": 32, "out": 32}
+    assert opened.tokenizer.decode(opened.splits.train.responses[0])
+    with pytest.raises(AssertionError, match="nobody asked"):
+        prepare(opened)
+
+
+def test_each_step_is_timed_by_its_name(tmp_path):
+    stage, clock = small_stage(tmp_path), Clock()
+    examples = read(stage, clock)
+    assert [*clock.seconds] == ["data"]
+    opened = load(stage, examples, clock)
+    assert [*clock.seconds] == ["data", "model", "tokenize"]
+    prepare(place(opened, CPU))
+    assert [*clock.seconds] == ["data", "model", "tokenize", "reference"]
+    assert all(seconds > 0 for seconds in clock.seconds.values())
+
+
+def test_rows_that_the_steps_visit_are_scored_by_the_reference(tmp_path):
+    ready = prepare(open_rows(small_stage(tmp_path)), steps=2)
+    rows = ready.opened.splits.train
+    known = np.array([np.isfinite(rows.cached["ref_logps"][rows.members[i]]).all() for i in range(len(rows))])
+    assert np.flatnonzero(known).tolist() == ready.loader.visited().tolist()
+    assert (len(ready.loader), known.sum()) == (2, 16)
+    assert (ready.mode, ready.references) == ("precomputed", (None, None))
+    policy, batch = ready.opened.policy, next(iter(ready.loader))[0]
+    torch.testing.assert_close(policy(batch).logps.float(), batch.cached["ref_logps"], atol=1e-4, rtol=0)
+
+
+def test_epochs_are_whole_passes_and_short_runs_validate_shortly(tmp_path):
+    opened = open_rows(small_stage(tmp_path, data={"lists_per_step": 5}))
+    assert len(prepare(opened, epochs=2).loader) == 2 * 5  # 24 lists in steps of 5
+    short = prepare(opened, steps=1)
+    assert len(short.opened.splits.validation) == 5
+    assert not short.validation.shuffle
+
+
+def test_the_precision_of_the_place_is_that_of_all_its_models(tmp_path):
+    wide = replace(CPU, convert=lambda module: module.double())
+    ready = prepare(open_rows(small_stage(tmp_path, mode="live"), wide))
+    for model in (ready.opened.policy, ready.references[0]):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+
+
+def test_a_model_is_evaluated_as_the_run_begins(tmp_path):
+    result = run_stage(small_stage(tmp_path / "run"), RunFolder(tmp_path / "run"))
+    metrics = evaluate(small_stage(tmp_path / "again"))
+    others = {"val/tokens_per_second", "val/logps_change/chosen", "val/logps_change/rejected"}
+    assert metrics.keys() >= result.initial.keys() - others
+    for name in result.initial.keys() - others:
+        assert metrics[name] == pytest.approx(result.initial[name], abs=1e-5), name
+
+
+@pytest.mark.parametrize("mode", ["precomputed", "live"])
+def test_the_probe_for_memory_takes_the_largest_micro_batch_there_and_back(tmp_path, mode):
+    ready = prepare(open_rows(small_stage(tmp_path, mode=mode)))
+    policy, objective = ready.opened.policy, ready.opened.stage.objective
+    module = PreferenceModule(policy, objective, Mock(), steps=1, references=ready.references)
+    probe = MemoryProbe(ready.loader.largest(), budget=100)
+    assert probe.largest.tokens.numel() >= max(
+        batch.tokens.numel() for step in ready.loader for batch in step
+    )
+    seen, checkpoints = [], Checkpoints(tmp_path / "checkpoints")
+    policy.register_full_backward_hook(lambda *_: seen.append(True))
+    next(policy.parameters()).register_hook(lambda gradient: seen.append(bool(gradient.abs().sum() > 0)))
+    probe.run(make_trainer(ready.opened.stage, RunFolder(tmp_path), checkpoints), module)
+    assert seen
+    assert all(seen)
+    assert all(parameter.grad is None for parameter in policy.parameters())
+
+
+def test_running_out_of_memory_names_the_setting_to_lower():
+    with pytest.raises(RunError, match=r"data\.microbatch_tokens=4096: lower it"), memory_told(4096):
+        raise torch.OutOfMemoryError
