@@ -1,6 +1,7 @@
 """Output for people: progress bars on a terminal, log lines elsewhere, and tables."""
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from alignlab.uncertainty import plus_minus
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +96,12 @@ def before_and_after(*moments: Mapping[str, float]) -> list[list[str]]:
     rows = []
     for name, text in SHOWN.items():
         if all(name in values for values in moments):
-            rows.append([text, *(_figure(values, name) for values in moments)])
+            rows.append([text, *(_number(values, name) for values in moments)])
     return rows
 
 
-def _figure(values: Mapping[str, float], name: str) -> str:
-    margin = values.get(f"{name}_ci")
-    value = round(values[name], 3) + 0.0  # no -0.000
-    return f"{value:.3f}" + (f" ± {margin:.3f}" if margin else "")
+def _number(values: Mapping[str, float], name: str) -> str:
+    half = (
+        values.get(f"{name}_ci") or math.nan
+    )  # 0 where the start is held against itself: known, not estimated
+    return plus_minus(values[name], half)

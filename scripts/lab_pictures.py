@@ -31,6 +31,7 @@ from alignlab.lab.world import examples
 from alignlab.lab.writers import corpus, write, writer
 from alignlab.report.figures import finish, look, picture
 from alignlab.types import Example
+from alignlab.uncertainty import mean_over_rows
 
 INCHES = (6.4, 4.2)
 CACHE = os.environ.get("ALIGNLAB_CACHE", "~/.cache/alignlab")
@@ -83,10 +84,11 @@ def lengths(axes: Any, rows: int) -> None:
         bins = {b: [value for length, value in seen if length // 4 == b] for b in range(1, 8)}
         kept = {4 * b + 2: values for b, values in bins.items() if len(values) > 20}
         correlation = np.corrcoef(*zip(*seen, strict=True))[0, 1]
+        means = [mean_over_rows(values) for values in kept.values()]
         axes.errorbar(
             [x + 0.15 * i for x in kept],
-            [statistics.fmean(values) for values in kept.values()],
-            yerr=[1.96 * statistics.stdev(values) / len(values) ** 0.5 for values in kept.values()],
+            [mean.value for mean in means],
+            yerr=[mean.half for mean in means],
             label=f"length_bias={bias:g}: correlation {correlation:+.2f}",
             capsize=2,
             **look(i),

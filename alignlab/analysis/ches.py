@@ -19,9 +19,9 @@ from alignlab.analysis.result import (
 from alignlab.analysis.scored import Scored
 from alignlab.data.transforms.filter_ches import ches_of
 from alignlab.errors import DataError
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import displaced
 from alignlab.metrics.lengths import rank_correlation
+from alignlab.uncertainty import mean_over_rows
 
 GROUPS = 5
 
@@ -61,7 +61,7 @@ def ches(rows: Scored) -> Analysis:
     fell = displaced(chosen, rejected).double()
     groups = quantile_groups(normalized, GROUPS)
     for place, group in enumerate(groups, start=1):
-        estimate = intervals.mean(chosen[group]).text("+.3f")
+        estimate = mean_over_rows(chosen[group].tolist()).text("+.3f")
         lines.append(
             (
                 f"log-ratio of chosen in fifth {place}, nats; displaced",
@@ -95,7 +95,7 @@ def scores_of(rows: Scored, *, normalized: bool) -> Float[Tensor, "P"]:
 def _errorbars(
     axes: Axes, groups: list[Tensor], values: Tensor, name: str, colour: str, style: str, aside: float
 ) -> None:
-    estimates = [intervals.mean(values[group]) for group in groups]
+    estimates = [mean_over_rows(values[group].tolist()) for group in groups]
     places = [place + aside for place in range(1, len(groups) + 1)]
     middles = [estimate.value for estimate in estimates]
     reach = [[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]

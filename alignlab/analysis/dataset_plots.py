@@ -39,7 +39,7 @@ class Panel(NamedTuple):
     """One histogram: what is counted, of what."""
 
     name: str
-    count: str
+    counted: str
     values: Array
     colour: str
 
@@ -55,7 +55,7 @@ def _histograms(file: Path, panels: list[Panel]) -> None:
             axis.set_xlim(values.min() - 1, values.max() + 1)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlabel(panel.name)
-        axis.set_ylabel(panel.count)
+        axis.set_ylabel(panel.counted)
         axis.spines[["top", "right"]].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)

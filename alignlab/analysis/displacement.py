@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -18,9 +17,8 @@ from alignlab.analysis.result import (
     require_reference,
 )
 from alignlab.analysis.scored import Scored
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass, displaced, top_gaining
-from alignlab.metrics.intervals import Estimate
+from alignlab.uncertainty import Estimate, mean_over_rows, share
 
 SHOWN = 12
 """The largest number of gaining tokens; those that gained less than a hundredth of the first are left out."""
@@ -53,11 +51,11 @@ def displacement(rows: Scored, evidence: Evidence) -> Analysis:
     push = [rows.gaps(values).median().item() for values in (ref_logps, rows.logps)]
     lines = [
         ("pairs, best against worst", f"{len(chosen):,}"),
-        ("change of log-prob of chosen, nats", intervals.mean(chosen).text("+.3f")),
-        ("change of log-prob of rejected, nats", intervals.mean(rejected).text("+.3f")),
+        ("change of log-prob of chosen, nats", mean_over_rows(chosen.tolist()).text("+.3f")),
+        ("change of log-prob of rejected, nats", mean_over_rows(rejected.tolist()).text("+.3f")),
         (
             "displaced (chosen fell, margin grew)",
-            intervals.share(fell.double(), torch.ones_like(chosen)).text(),
+            share(fell.double().tolist(), [1.0] * len(fell)).text(),
         ),
         (
             "log of push on rejected over pull on chosen, median: before / after",
@@ -79,7 +77,7 @@ def displacement(rows: Scored, evidence: Evidence) -> Analysis:
         )
         for place, token in enumerate(winners, start=1)
     ]
-    lines += [(f"refusals, {whose}", share.text()) for whose, share in evidence.refusals.items()]
+    lines += [(f"refusals, {whose}", refusing.text()) for whose, refusing in evidence.refusals.items()]
     figure, (left, right) = panels()
     _changes(left, chosen, rejected, fell)
     _gains(right, [(evidence.token(token), gain[token].item()) for token in winners])

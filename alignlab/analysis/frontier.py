@@ -1,5 +1,6 @@
 """Win rate against KL of a policy over its checkpoints, compared with best-of-n sampling of the start."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 
 from alignlab.analysis.result import CHOSEN, OTHER, Analysis, legend, panels
 from alignlab.metrics.frontier import best_of_n
+from alignlab.uncertainty import PLUS_MINUS, plus_minus
 
 MOST = 64
 """The largest n of the best-of-n curve."""
@@ -22,19 +24,18 @@ class Point:
     metrics: Mapping[str, float]
 
     def half(self, name: str) -> float:
-        """Half the 95 % interval of a metric; 0 where it has none."""
-        half_width = self.metrics.get(f"{name}_ci", 0.0)
-        return half_width if half_width == half_width else 0.0
+        """Half the width of a metric's 95 % interval; 0 where there is none."""
+        half = self.metrics.get(f"{name}_ci", 0.0)
+        return 0.0 if math.isnan(half) else half
 
     def text(self, name: str, form: str = ".3f") -> str:
-        """A metric as text, with half its 95 % interval after ±, if it has one."""
-        half = self.half(name)
-        return f"{self.metrics[name]:{form}}" + (f" ± {half:{form}}" if half else "")
+        """A metric with half the width of its 95 % interval, if it has one."""
+        return plus_minus(self.metrics[name], self.half(name) or math.nan, form)
 
 
 def frontier(points: Sequence[Point]) -> Analysis:
     """Win rate over the start and length of samples (tokens), against KL to the start (nats), in order of steps."""
-    title = "win rate over the start; KL to it, k1 and k3, nats; length, tokens (± half of a 95 % interval)"
+    title = f"win rate over the start; KL to it, k1 and k3, nats; length, tokens ({PLUS_MINUS})"
     lines = [
         (
             point.name,

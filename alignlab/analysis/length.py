@@ -16,9 +16,9 @@ from alignlab.analysis.result import (
     require_pairs,
 )
 from alignlab.analysis.scored import Scored
-from alignlab.metrics import intervals
 from alignlab.metrics.lengths import correlation, length_controlled, rank_correlation, within_lists
 from alignlab.metrics.ranking import wins
+from alignlab.uncertainty import Estimate, share
 
 GROUPS = 8
 
@@ -81,9 +81,9 @@ def length(rows: Scored) -> Analysis:
     return Analysis("length: value [95 % interval over lists]", lines, figure)
 
 
-def _accuracy(rows: Scored, right: torch.Tensor, mask: torch.Tensor) -> intervals.Estimate:
+def _accuracy(rows: Scored, right: torch.Tensor, mask: torch.Tensor) -> Estimate:
     sums, counts = right.new_zeros(2, len(rows.ids))
     index = rows.pairs.list[mask]
-    return intervals.share(
-        sums.index_add(0, index, right[mask]), counts.index_add(0, index, torch.ones_like(right[mask]))
-    )
+    sums = sums.index_add(0, index, right[mask])
+    counts = counts.index_add(0, index, torch.ones_like(right[mask]))
+    return share(sums.tolist(), counts.tolist())

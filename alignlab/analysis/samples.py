@@ -14,9 +14,7 @@ from alignlab.console import quiet, tracked
 from alignlab.data.spec import SPLITS
 from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.evaluation.gold import evaluate
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass
-from alignlab.metrics.intervals import Estimate
 from alignlab.metrics.refusals import refuses
 from alignlab.passes.token_mass import mass
 from alignlab.policies.causal_lm.pretrained import load
@@ -27,6 +25,7 @@ from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
 from alignlab.training.opened import first_prompts, one_device, open_rows
 from alignlab.training.spec import Stage
+from alignlab.uncertainty import Estimate
 
 
 @quiet()
@@ -37,7 +36,7 @@ def points(stage: Stage, run: RunFolder, *, split: str = "validation") -> list[P
 
     Raises ConfigError where it has none.
     """
-    one_of("--split", split, SPLITS)
+    one_of("split", split, SPLITS)
     if stage.gold is None:
         raise ConfigError(
             "frontier needs a reward of samples: pass evaluation=gold, and for data other than the lab's "
@@ -129,7 +128,7 @@ def _refusal(_: str, response: str) -> float:
 
 
 def _share(values: torch.Tensor) -> Estimate:
-    return intervals.share(values, torch.ones_like(values))
+    return share(values.tolist(), [1.0] * len(values))
 
 
 def _text(response: Any) -> str:

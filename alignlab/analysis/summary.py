@@ -7,11 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.analysis.scored import Scored
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import displaced
-from alignlab.metrics.intervals import Estimate
 from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
 from alignlab.metrics.split_metrics import by_source
+from alignlab.uncertainty import Estimate, mean_over_rows, share
 
 Figures = dict[str, Estimate]
 
@@ -38,40 +37,44 @@ def figures(rows: Scored) -> Figures:
         ends = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
         estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
         estimates["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
-        estimates[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
+        estimates[f"implicit reward margin, {rows.reward.unit}"] = mean_over_rows(
+            rows.gaps(rows.rewards).tolist()
+        )
         estimates |= _sides(rows, "log-ratio of {}, nats", change)
-        fell = displaced(*ends).double()
-        estimates["displaced (chosen fell, margin grew)"] = intervals.share(fell, torch.ones_like(fell))
+        fell = displaced(*ends).double().tolist()
+        estimates["displaced (chosen fell, margin grew)"] = share(fell, [1.0] * len(fell))
     else:
         if rows.reward.per_token:
             estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
-            estimates[f"implicit reward margin, {rows.reward.unit}"] = intervals.mean(rows.gaps(rows.rewards))
+            estimates[f"implicit reward margin, {rows.reward.unit}"] = mean_over_rows(
+                rows.gaps(rows.rewards).tolist()
+            )
         estimates |= _sides(rows, "log-prob of {}, nats", rows.logps)
     estimates |= _sides(rows, "length of {}, tokens", rows.lengths)
     long = rows.where.sum(1) > 2
     if long.any():
         for name, metric in {"NDCG": ndcg, "Kendall's tau": kendall_tau, "top 1": top1}.items():
             values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
-            estimates[f"{name} of lists"] = intervals.mean(values[~values.isnan()])
+            estimates[f"{name} of lists"] = mean_over_rows(values[~values.isnan()].tolist())
     return estimates
 
 
 def _sides(rows: Scored, name: str, values: Float[Tensor, "B K"]) -> Figures:
     return {
-        name.format(side): intervals.mean(rows.sides.take(values, side)) for side in ("chosen", "rejected")
+        name.format(side): mean_over_rows(rows.sides.take(values, side).tolist())
+        for side in ("chosen", "rejected")
     }
 
 
 def _signs(rows: Scored) -> Estimate:
-    right = rows.sides.signs_right(rows.rewards)
-    return intervals.share(right, torch.ones_like(right))
+    right = rows.sides.signs_right(rows.rewards).tolist()
+    return share(right, [1.0] * len(right))
 
 
 def accuracy(rows: Scored, values: Float[Tensor, "B K"]) -> Estimate:
     """The share of strictly ordered pairs that the values rank rightly, a tie counting one half."""
     right = wins(rows.pairs.take(values, "chosen"), rows.pairs.take(values, "rejected"))
     sums, counts = values.new_zeros(2, len(values))
-    return intervals.share(
-        sums.index_add(0, rows.pairs.list, right),
-        counts.index_add(0, rows.pairs.list, torch.ones_like(right)),
-    )
+    sums = sums.index_add(0, rows.pairs.list, right)
+    counts = counts.index_add(0, rows.pairs.list, torch.ones_like(right))
+    return share(sums.tolist(), counts.tolist())

@@ -1,4 +1,4 @@
-"""What finished runs came to, one small file each: a ledger that was broken off goes on where it was."""
+"""The results of finished runs, one small file each: a ledger that was broken off continues where it was."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ class Cache:
     folder: Path
 
     def file(self, job: Job) -> Path:
-        """Of a result."""
+        """The file that holds the result of a job."""
         return self.folder / "results" / f"{job.key}.json"
 
     def run(self, job: Job) -> Path:
@@ -37,14 +37,19 @@ class Cache:
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def results(self, job: Job) -> Metrics | None:
-        """The metrics of a finished job."""
-        found = self.read(job)
-        return None if found is None else found["metrics"]
+        """The metrics of a finished job; None of one that is not finished."""
+        result = self.read(job)
+        return None if result is None else result["metrics"]
 
     def write(self, job: Job, metrics: Metrics, seconds: float) -> None:
         """Keep a result, with the code that it comes from."""
-        told = {"overrides": job.overrides, "seconds": round(seconds, 2), "code": code(), "metrics": metrics}
-        write_text(self.file(job), json.dumps(told, indent=1) + "\n")
+        result = {
+            "overrides": job.overrides,
+            "seconds": round(seconds, 2),
+            "code": code(),
+            "metrics": metrics,
+        }
+        write_text(self.file(job), json.dumps(result, indent=1) + "\n")
 
 
 @cache

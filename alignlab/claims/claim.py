@@ -1,4 +1,4 @@
-"""A claim as its yaml has it: arms, their search, and the comparisons that decide. `claims/common.yaml` is for all."""
+"""A claim as its yaml has it: arms, their search, and the comparisons that decide. `claims/common.yaml` is shared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -13,15 +13,15 @@ from alignlab.errors import ConfigError, nearest, one_of
 COMMON = "common"
 FEWEST_SEEDS = 5
 EXPECTATIONS = ("more", "less", "no_less", "equal")
-"""`no_less` is by no more than the margin, `equal` within it on both sides."""
+"""What a comparison may expect; `no_less` is by no more than the margin, `equal` within it on both sides."""
 Number = float | int
 FOLDS = ("slope", "rank_correlation")
-"""What makes one number a seed of several arms in their order."""
+"""The ways in which several arms, in their order, make one number a seed."""
 
 
 @dataclass(frozen=True)
 class Common:
-    """What holds for all claims. `small` are overrides that make any run one of a second."""
+    """The overrides and seeds that all claims share. `small` are overrides that make any run take a second."""
 
     runs: Sequence[str]
     small: Sequence[str]
@@ -31,7 +31,7 @@ class Common:
 
 @dataclass(frozen=True)
 class Arm:
-    """One side: overrides beyond those of the claim. `tuned_as` takes the setting that another arm found."""
+    """One side of a claim: its own overrides. `tuned_as` takes the value that another arm's search found."""
 
     runs: Sequence[str] = ()
     tuned_as: str | None = None
@@ -39,7 +39,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Search:
-    """The same few values for every arm, on seeds of their own; the largest mean of the metric `by` wins."""
+    """The few values of a key that are tried for every arm, on seeds of their own; the largest mean of `by` wins."""
 
     key: str
     values: Sequence[Number]
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The comparison in words."""
         ours, theirs = (_ordered(arms) for arms in (self.arms, self.against))
         what = f"{self.fold.replace('_', ' ')} of {self.metric}" if self.fold else self.metric
         other = theirs or (f"{self.than:g}" if self.than else "")
@@ -94,7 +94,7 @@ class Claim:
 
 
 def read_common(folder: Path) -> Common:
-    """`common.yaml`; ConfigError on what it must not hold."""
+    """Read `common.yaml` of a folder of claims; ConfigError on what it must not hold."""
     file = folder / f"{COMMON}.yaml"
     common = _made(Common, _yaml(file), file.name)
     if len(common.seeds) < FEWEST_SEEDS:
@@ -107,13 +107,13 @@ def read_common(folder: Path) -> Common:
 
 
 def names(folder: Path) -> list[str]:
-    """Of all claims, by their numbers."""
+    """The names of all claims of a folder, in the order of their numbers."""
     files = [file for file in folder.glob("*.yaml") if file.stem != COMMON]
     return [file.stem for file in sorted(files, key=lambda file: (_yaml(file).get("number", 0), file.stem))]
 
 
 def read_claim(folder: Path, name: str) -> Claim:
-    """One claim; ConfigError, with the file and the key, on what cannot be."""
+    """Read one claim; ConfigError, with the file and the key, on what cannot be."""
     known = names(folder)
     if name not in known:
         raise ConfigError(f"no claim '{name}' in {folder}: {nearest(name, known)}")
@@ -121,10 +121,10 @@ def read_claim(folder: Path, name: str) -> Claim:
     for key in ("arms", "comparisons"):
         if not node.get(key):
             raise ConfigError(f"{where}: {key}: expected at least one")
-    node["arms"] = {arm: _made(Arm, told, f"{where}: arms.{arm}") for arm, told in node["arms"].items()}
+    node["arms"] = {arm: _made(Arm, keys, f"{where}: arms.{arm}") for arm, keys in node["arms"].items()}
     node["comparisons"] = [
-        _made(Comparison, told, f"{where}: comparisons[{place}]")
-        for place, told in enumerate(node["comparisons"])
+        _made(Comparison, keys, f"{where}: comparisons[{place}]")
+        for place, keys in enumerate(node["comparisons"])
     ]
     if node.get("search"):
         node["search"] = _made(Search, node["search"], f"{where}: search")
@@ -141,18 +141,18 @@ def _check(claim: Claim, where: str) -> None:
             one_of(f"{where}: arms.{name}.tuned_as", arm.tuned_as, set(claim.arms) - {name})
             if claim.arms[arm.tuned_as].tuned_as is not None:
                 raise ConfigError(f"{where}: arms.{name}.tuned_as={arm.tuned_as}: it is not searched itself")
-    for place, told in enumerate(claim.comparisons):
+    for place, comparison in enumerate(claim.comparisons):
         at = f"{where}: comparisons[{place}]"
-        one_of(f"{at}.expect", told.expect, EXPECTATIONS)
-        for named in (*told.arms, *told.against):
-            one_of(f"{at}.arms", named, claim.arms)
-        if told.margin <= 0:
-            raise ConfigError(f"{at}.margin={told.margin}: expected a number above 0")
-        if told.against and len(told.against) != len(told.arms):
+        one_of(f"{at}.expect", comparison.expect, EXPECTATIONS)
+        for name in (*comparison.arms, *comparison.against):
+            one_of(f"{at}.arms", name, claim.arms)
+        if comparison.margin <= 0:
+            raise ConfigError(f"{at}.margin={comparison.margin}: expected a number above 0")
+        if comparison.against and len(comparison.against) != len(comparison.arms):
             raise ConfigError(f"{at}.against: expected as many arms as there are in arms")
-        if told.fold is not None:
-            one_of(f"{at}.fold", told.fold, FOLDS)
-        if (told.fold is None) != (len(told.arms) == 1):
+        if comparison.fold is not None:
+            one_of(f"{at}.fold", comparison.fold, FOLDS)
+        if (comparison.fold is None) != (len(comparison.arms) == 1):
             raise ConfigError(f"{at}.fold: several arms take {' or '.join(FOLDS)}, and one arm takes none")
 
 
@@ -163,10 +163,10 @@ def _ordered(arms: Sequence[str]) -> str:
 def _yaml(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ConfigError(f"{file}: no such file")
-    found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
+    node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(node, dict):
         raise ConfigError(f"{file}: expected keys and values")
-    return found
+    return node
 
 
 def _made(kind: Any, node: Any, where: str) -> Any:

@@ -20,28 +20,29 @@ from alignlab.metrics.ranking import flips, idealized_wins
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.runs.extrapolation import extrapolate
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import read_run
 from alignlab.training.gold import measure
 from alignlab.training.opened import first_prompts, open_rows
 from alignlab.types import Message
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Of ExPO; the trained model itself is 0."""
+"""Steps of ExPO beyond the trained model, which itself is 0."""
 Measure = Callable[[RunFolder], Mapping[str, float]]
 
 
 def reference_reward(run: RunFolder) -> dict[str, float]:
-    """Gold reward of what the last stage was held against: the stage before it, or the start of a plain run."""
-    summary = run.read_json("summary.json")
-    stages = summary.get("stages") or []
-    before = stages[-2]["final"] if len(stages) > 1 else summary["initial"]
+    """The gold reward of what the last stage was held against: the stage before it, or the start of a plain run."""
+    record = read_run(run.path)
+    stages = record.summary.get("stages") or []
+    before = stages[-2]["final"] if len(stages) > 1 else record.initial
     return {"reference/gold": before["gold/reward"]}
 
 
 @quiet()
 def goal_sweep(run: RunFolder) -> dict[str, float]:
-    """Gold reward of answers that are asked for each score of the scale, and its rank correlation with the score.
+    """The gold reward of answers that are asked for each score of the scale, and its rank correlation with the score.
 
-    Nothing of a run that was not trained on scores.
+    A run that was not trained on scores has none of these.
     """
     step = run_config(run)["pipeline"].get("reward_augmented")
     if step is None:
@@ -51,14 +52,14 @@ def goal_sweep(run: RunFolder) -> dict[str, float]:
     opened, model = open_rows(stage), load(path=str(run.model))[0]
     asked = first_prompts(opened.splits.validation, stage.gold.prompts)
     low, high = (int(end) for end in step["scale"])
-    found = {}
+    rewards = {}
     for goal in range(low, high + 1):
         text = stated(step["template"], float(goal), (float(low), float(high)))
         report = measure(stage.gold, model, None, opened.encoder, [_goal(one, text) for one in asked])
-        found[goal] = report.metrics["reward"]
-    told = {f"goal/{goal}": reward for goal, reward in found.items()}
-    goals, rewards = (torch.tensor([*side], dtype=torch.float64) for side in (found, found.values()))
-    return told | {"goal/correlation": rank_correlation(goals, rewards)}
+        rewards[goal] = report.metrics["reward"]
+    goals, answers = (torch.tensor([*side], dtype=torch.float64) for side in (rewards, rewards.values()))
+    by_goal = {f"goal/{goal}": reward for goal, reward in rewards.items()}
+    return by_goal | {"goal/correlation": rank_correlation(goals, answers)}
 
 
 def _goal(prompt: list[Message], text: str) -> list[Message]:
@@ -67,27 +68,27 @@ def _goal(prompt: list[Message], text: str) -> list[Message]:
 
 @quiet()
 def expo_curve(run: RunFolder) -> dict[str, float]:
-    """Gold reward of the models beyond the trained one, by alpha (arXiv:2404.16792)."""
-    found = {"expo/0": run.read_json("summary.json")["final"]["gold/reward"]}
+    """The gold reward of the models beyond the trained one, by alpha (ExPO, arXiv:2404.16792)."""
+    rewards = {"expo/0": read_run(run.path).final["gold/reward"]}
     with tempfile.TemporaryDirectory() as scratch:
         start = start_of(run, Path(scratch) / "start")
         for alpha in ALPHAS:
-            made = Path(scratch) / f"alpha-{alpha:g}"
-            extrapolate(start, run.model, made, alpha)
-            found[f"expo/{alpha:g}"] = evaluated(run, made)["gold/reward"]
-    return found
+            model = Path(scratch) / f"alpha-{alpha:g}"
+            extrapolate(start, run.model, model, alpha)
+            rewards[f"expo/{alpha:g}"] = evaluated(run, model)["gold/reward"]
+    return rewards
 
 
 def reward_path(run: RunFolder) -> dict[str, float]:
-    """Gold reward over the checkpoints kept: its peak, the KL at which that is, and the fall from there to the end."""
+    """The gold reward at each checkpoint kept, its peak, the KL there (nats), and the fall from it to the end."""
     path = [(point.metrics["reward"], point.metrics["kl"]) for point in points(stage_of_run(run), run)]
     peak, kl = max(path)
-    told = {f"path/{place}": reward for place, (reward, _) in enumerate(path)}
-    return told | {"peak/reward": peak, "peak/kl": kl, "peak/fall": peak - path[-1][0]}
+    rewards = {f"path/{place}": reward for place, (reward, _) in enumerate(path)}
+    return rewards | {"peak/reward": peak, "peak/kl": kl, "peak/fall": peak - path[-1][0]}
 
 
 def ranking(run: RunFolder) -> dict[str, float]:
-    """Ranking accuracy that the optimum would have (arXiv:2405.19534), and the share of wrong pairs that were mended.
+    """The ranking accuracy of the optimum (arXiv:2405.19534), and the share of wrong pairs that training mended.
 
     The optimum is that of the objective's own beta, with raters that agree.
     """
@@ -109,9 +110,9 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def measured(run: RunFolder, names: tuple[str, ...]) -> dict[str, float]:
-    """Final metrics, those of the start as `initial/...`, and what these measures give."""
-    summary = run.read_json("summary.json")
-    found = {**summary["final"], **{f"initial/{name}": value for name, value in summary["initial"].items()}}
+    """The final metrics of a run, those of its start as `initial/...`, and what the measures of these names give."""
+    record = read_run(run.path)
+    metrics = {**record.final, **{f"initial/{name}": value for name, value in record.initial.items()}}
     for name in names:
-        found |= MEASURES[name](run)
-    return found
+        metrics |= MEASURES[name](run)
+    return metrics

@@ -27,7 +27,7 @@ alignlab claims small=true       # every claim in miniature: the plumbing, no re
 
 """
 SHOWN = {"gold/reward": "gold reward", "gold/kl": "KL, nats", "gold/length": "tokens"}
-"""What is told of every arm, as means over the seeds."""
+"""The metrics that stand beside every arm, as means over the seeds."""
 HEADER = """\
 | claim | effect | 95 % interval | verdict | minutes | plot |
 |---|---:|---:|---|---:|---|"""
@@ -63,25 +63,25 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """On the page."""
+        """The title of the claim on the page."""
         return _words(self.plan.claim.name)
 
 
 def page(entries: Sequence[Entry], cache: Cache, before: str = "", renewed: Sequence[str] = ()) -> str:
     """The whole page. With names in `renewed` all other claims stay as they are on the page `before`."""
     rows, sections = _parts(before) if renewed else ({}, {})
-    kept = {entry.title for entry in entries if entry.plan.claim.name not in renewed} & rows.keys()
+    unchanged = {entry.title for entry in entries if entry.plan.claim.name not in renewed} & rows.keys()
     common = entries[0].plan.common
     rule = RULE.format(seeds=len(common.seeds), tuning=len(common.tuning_seeds))
-    table = [rows[entry.title] if entry.title in kept else _row(entry, cache) for entry in entries]
+    table = [rows[entry.title] if entry.title in unchanged else _row(entry, cache) for entry in entries]
     lines = [INTRODUCTION + HEADER, *table, "", _note(entries, cache, table), "", rule]
     for entry in entries:
-        lines += [sections[entry.title]] if entry.title in kept else _section(entry, cache)
+        lines += [sections[entry.title]] if entry.title in unchanged else _section(entry, cache)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def write_page(file: Path, entries: Sequence[Entry], cache: Cache, renewed: Sequence[str] = ()) -> None:
-    """Write it, with what is there of the claims that were not asked for."""
+    """Write the page; claims that were not asked for stay on it as they are."""
     file.parent.mkdir(parents=True, exist_ok=True)
     before = file.read_text(encoding="utf-8") if file.is_file() else ""
     file.write_text(page(entries, cache, before, renewed), encoding="utf-8")
@@ -95,17 +95,17 @@ def _parts(text: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _row(entry: Entry, cache: Cache) -> str:
-    claim, found = entry.plan.claim, entry.outcome.findings
-    effect, interval = (_effect(found[0]), _interval(found[0])) if found else ("", "")
+    claim, findings = entry.plan.claim, entry.outcome.findings
+    effect, interval = (_effect(findings[0]), _interval(findings[0])) if findings else ("", "")
     plot = f"[plot]({entry.pictures[0]})" if entry.pictures else ""
     minutes = _minutes(entry.plan, cache)
-    told = f"{minutes:.1f}" if minutes else ""
+    cost = f"{minutes:.1f}" if minutes else ""
     link = f"[{entry.title}](#{entry.title.replace(' ', '-')}): {claim.claim}"
-    return f"| {link} | {effect} | {interval} | {_verdict(entry.outcome)} | {told} | {plot} |"
+    return f"| {link} | {effect} | {interval} | {_verdict(entry.outcome)} | {cost} | {plot} |"
 
 
 def _verdict(outcome: Outcome) -> str:
-    """Of a claim, with how many of its comparisons hold where not all of several do."""
+    """The verdict on a claim, with how many of its comparisons hold where not all of several do."""
     count = len(outcome.findings)
     if count < 2 or outcome.verdict == HOLDS:
         return outcome.verdict
@@ -118,8 +118,8 @@ def _note(entries: Sequence[Entry], cache: Cache, table: Sequence[str]) -> str:
     minutes = [row.split("|")[-3].strip() for row in table]
     if all(minutes):
         note += f" The whole ledger took {sum(map(float, minutes)):.0f}."
-    found = {job.key: cache.read(job) for entry in entries for job in _jobs(entry.plan, cache)}
-    if stale := sum(one["code"] != code() for one in found.values() if one is not None):
+    results = {job.key: cache.read(job) for entry in entries for job in _jobs(entry.plan, cache)}
+    if stale := sum(result["code"] != code() for result in results.values() if result is not None):
         note += f" {stale} of these runs are of an earlier state of the code."
     return note
 
@@ -132,8 +132,8 @@ def _section(entry: Entry, cache: Cache) -> Iterator[str]:
         done = sum(cache.read(job) is not None for job in _jobs(plan, cache))
         yield f"Of {plan.count()} runs {done} are there. What will decide:\n"
         yield "| comparison | expected | margin |\n|---|---|---:|"
-        for told in claim.comparisons:
-            yield f"| {told.title} | {_words(told.expect)} | {told.margin:g} |"
+        for comparison in claim.comparisons:
+            yield f"| {comparison.title} | {_words(comparison.expect)} | {comparison.margin:g} |"
     else:
         yield "| | comparison | expected | margin | effect | 95 % interval | p | verdict |"
         yield "|---|---|---|---:|---:|---:|---:|---|"
@@ -151,7 +151,7 @@ def _section(entry: Entry, cache: Cache) -> Iterator[str]:
 
 
 def _settings(plan: Plan, results: Results) -> Iterator[str]:
-    """What every arm is, what its search found, and what it came to."""
+    """Lines that say what every arm is, which value its search found, and its metrics."""
     claim, search, chosen = plan.claim, plan.claim.search, plan.chosen(results)
     if claim.runs:
         yield f"All arms: `{' '.join(claim.runs)}`\n"
@@ -166,22 +166,22 @@ def _settings(plan: Plan, results: Results) -> Iterator[str]:
     yield f"|---|---|{'---:|' * (len(titles) - 2)}"
     for name, arm in claim.arms.items():
         value = chosen.get(name)
-        told = "" if value is None else f"{value:g}"
+        best = "" if value is None else f"{value:g}"
         as_other = f" (as {_words(arm.tuned_as)})" if arm.tuned_as else ""
         jobs = plan.of_arm(name, value) if name in chosen else []
         means = _means([results(job) or {} for job in jobs])
         line = f"`{' '.join(arm.runs)}`".replace("|", "\\|") if arm.runs else ""
-        cells = [_words(name), line, *([f"{told}{as_other}"] if search else []), *means]
+        cells = [_words(name), line, *([f"{best}{as_other}"] if search else []), *means]
         yield f"| {' | '.join(cells)} |"
     yield ""
 
 
 def _means(runs: Sequence[Metrics]) -> list[str]:
-    """What the runs of an arm came to, over the seeds; empty while one is missing."""
+    """The metrics of an arm as means over the seeds, each empty while a run lacks it."""
     known = [bool(runs) and all(name in run for run in runs) for name in SHOWN]
     return [
-        f"{fmean(run[name] for run in runs):.3g}" if told else ""
-        for name, told in zip(SHOWN, known, strict=True)
+        f"{fmean(run[name] for run in runs):.3g}" if there else ""
+        for name, there in zip(SHOWN, known, strict=True)
     ]
 
 
@@ -206,5 +206,5 @@ def _jobs(plan: Plan, cache: Cache) -> list[Job]:
 
 
 def _minutes(plan: Plan, cache: Cache) -> float:
-    found = [cache.read(job) for job in _jobs(plan, cache)]
-    return sum(one["seconds"] for one in found if one is not None) / 60
+    results = [cache.read(job) for job in _jobs(plan, cache)]
+    return sum(result["seconds"] for result in results if result is not None) / 60

@@ -6,25 +6,25 @@ from pathlib import Path
 from alignlab.claims.runs_of import Plan, Results
 from alignlab.claims.verdict import FAILS, HOLDS, OPEN, Outcome
 from alignlab.report.figures import COLOURS, PALE, finish, look, picture
-from alignlab.report.statistics import estimate
+from alignlab.uncertainty import mean_over_seeds
 
 STYLES = {
     HOLDS: {"color": COLOURS[0], "marker": "o"},
     FAILS: {"color": COLOURS[1], "marker": "s"},
     OPEN: {"color": "#7a7a7a", "marker": "D"},
 }
-"""Of comparisons, by what was found."""
+"""How a comparison is drawn, by its verdict."""
 
 
 def draw(plan: Plan, outcome: Outcome, results: Results, folder: Path) -> list[Path]:
-    """What there is to see of a claim that was run."""
+    """Draw the pictures of a claim that was run; gives their files, none of one that was not."""
     if not outcome.findings:
         return []
     name = plan.claim.name
-    made = [_effects(outcome, folder / f"{name}.png")]
+    files = [_effects(outcome, folder / f"{name}.png")]
     if plan.claim.curve:
-        made.append(_curve(plan, results, plan.claim.curve, folder / f"{name}-curve.png"))
-    return made
+        files.append(_curve(plan, results, plan.claim.curve, folder / f"{name}-curve.png"))
+    return files
 
 
 def _effects(outcome: Outcome, file: Path) -> Path:
@@ -33,19 +33,19 @@ def _effects(outcome: Outcome, file: Path) -> Path:
     with picture(file, (7.2, 1.3 + 0.55 * len(findings))) as axes:
         axes.axvspan(-1, 1, color=PALE, alpha=0.3, lw=0, label="within the margin")
         axes.axvline(0, color="grey", lw=0.8)
-        named = set[str]()
+        labelled = set[str]()
         for place, finding in enumerate(findings):
             unit, style = finding.comparison.margin, STYLES[finding.verdict]
-            label = None if finding.verdict in named else finding.verdict
-            named.add(finding.verdict)
+            label = None if finding.verdict in labelled else finding.verdict
+            labelled.add(finding.verdict)
             seeds = [one / unit for one in finding.by_seed]
             axes.plot(seeds, [place] * len(seeds), "o", color=style["color"], ms=3.5, alpha=0.45)
             mean, half = finding.mean / unit, finding.half / unit
             axes.errorbar(mean, place, xerr=half, **style, ls="", ms=6, capsize=4, label=label)
-        told = [
-            f"{place}, {one.comparison.expect.replace('_', ' ')}" for place, one in enumerate(findings, 1)
+        names = [
+            f"{i}, {finding.comparison.expect.replace('_', ' ')}" for i, finding in enumerate(findings, 1)
         ]
-        axes.set_yticks(range(len(findings)), told)
+        axes.set_yticks(range(len(findings)), names)
         axes.set_ylim(len(findings) - 0.4, -0.6)
         finish(axes, x="effect, in units of the margin (95 % interval, dots are seeds)", y="expected")
     return file
@@ -60,17 +60,23 @@ def _curve(plan: Plan, results: Results, curve: Mapping[str, str], file: Path) -
             points = _numbers([*runs[0]], curve["of"])
             if not points:
                 continue
-            about = [estimate([run[name] for run in runs]) for name, _ in points]
-            x, y, bar = [at for _, at in points], [one.mean for one in about], [one.half for one in about]
-            axes.errorbar(x, y, yerr=bar, **look(place), lw=1.6, ms=5, capsize=3, label=arm.replace("_", " "))
+            means = [mean_over_seeds([run[name] for run in runs]) for name, _ in points]
+            x, y, half = (
+                [at for _, at in points],
+                [mean.value for mean in means],
+                [mean.half for mean in means],
+            )
+            axes.errorbar(
+                x, y, yerr=half, **look(place), lw=1.6, ms=5, capsize=3, label=arm.replace("_", " ")
+            )
         finish(axes, x=curve["x"], y="gold reward (mean and 95 % interval over seeds)")
     return file
 
 
 def _numbers(names: Sequence[str], prefix: str) -> list[tuple[str, float]]:
-    found = []
+    numbers = []
     for name in names:
         head, _, last = name.rpartition("/")
         if head == prefix and last.replace(".", "", 1).isdigit():
-            found.append((name, float(last)))
-    return sorted(found, key=lambda one: one[1])
+            numbers.append((name, float(last)))
+    return sorted(numbers, key=lambda pair: pair[1])

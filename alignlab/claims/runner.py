@@ -62,7 +62,7 @@ def _started(job: Job, cache: Cache, main: Callable[[], Any]) -> BaseProcess:
 
 
 def _work(job: Job, folder: Any, main: Callable[[], Any]) -> None:
-    """The child: the run, what is measured of it, the result; the run folder goes then."""
+    """What the child process does: make the run, measure it, keep the result, and remove the run folder."""
     cache = Cache(folder)
     run, began = cache.run(job), time.process_time()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -84,11 +84,11 @@ def _work(job: Job, folder: Any, main: Callable[[], Any]) -> None:
 
 
 def placed(job: Job, shared: Any) -> Iterator[str]:
-    """The overrides, with the folder of a model for its `<name>`; the model is made where it is not there."""
+    """The overrides of a job, with the folder of a model for its `<name>`; a model that is not there is made."""
     folders = {}
     for text in job.models:
-        name, told = json.loads(text)
-        folders[f"<{name}>"] = str(tiny.load(cache_dir=str(shared), **told)[0].name_or_path)
+        name, settings = json.loads(text)
+        folders[f"<{name}>"] = str(tiny.load(cache_dir=str(shared), **settings)[0].name_or_path)
     for override in job.overrides:
         for name, folder in folders.items():
             override = override.replace(name, folder)

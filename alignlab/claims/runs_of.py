@@ -1,4 +1,4 @@
-"""Which runs a claim takes, as overrides of train.py, and how many."""
+"""The runs that a claim takes, as overrides of train.py, and how many these are."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ SMALL_SEEDS = 2
 
 @dataclass(frozen=True)
 class Job:
-    """One run, and what is measured of it beyond its final metrics. `models` are made before it, by name."""
+    """One run to be made, and what is measured of it beyond its final metrics. `models` are made before it, by name."""
 
     overrides: tuple[str, ...]
     measures: tuple[str, ...] = ()
@@ -23,14 +23,14 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Of its cached result: the same for the same run, whichever claim asks for it."""
-        told = [sorted(self.overrides), sorted(self.measures), self.models, version("alignlab")]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        """The name of its cached result: the same for the same run, whichever claim asks for it."""
+        identity = [sorted(self.overrides), sorted(self.measures), self.models, version("alignlab")]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 Metrics = Mapping[str, float]
 Results = Callable[[Job], Metrics | None]
-"""What a finished run came to; None of one that is not there."""
+"""Gives the metrics of a finished run; None of one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,26 @@ class Plan:
 
     @property
     def seeds(self) -> Sequence[int]:
-        """That judge."""
+        """The seeds of the runs that judge."""
         return self.common.seeds[:SMALL_SEEDS] if self.small else self.common.seeds
 
     @property
     def values(self) -> Sequence[float]:
-        """Of the search, for every arm; none where nothing is searched."""
-        found = self.claim.search.values if self.claim.search else ()
-        return found[:SMALL_SEEDS] if self.small else found
+        """The values that the search tries for every arm; none where nothing is searched."""
+        values = self.claim.search.values if self.claim.search else ()
+        return values[:SMALL_SEEDS] if self.small else values
 
     @property
     def tuning_seeds(self) -> Sequence[int]:
-        """Of the search."""
+        """The seeds of the search, which judge nothing."""
         return self.common.tuning_seeds[:1] if self.small else self.common.tuning_seeds
 
     def tuned(self) -> list[str]:
-        """Arms that are searched themselves."""
+        """The names of the arms that are searched themselves."""
         return [name for name, arm in self.claim.arms.items() if self.values and arm.tuned_as is None]
 
     def job(self, arm: str, seed: int, value: float | None) -> Job:
-        """A run of an arm."""
+        """One run of an arm; `value` is that of the searched key, None where nothing is searched."""
         claim = self.claim
         chosen = [f"{claim.search.key}={value}"] if claim.search and value is not None else []
         line = merged(
@@ -73,7 +73,7 @@ class Plan:
             self.common.small if self.small else (),
             [f"seed={seed}"],
         )
-        models = tuple(json.dumps([name, told], sort_keys=True) for name, told in claim.models.items())
+        models = tuple(json.dumps([name, keys], sort_keys=True) for name, keys in claim.models.items())
         return Job(tuple(line), tuple(claim.measures), models)
 
     def search(self) -> list[Job]:
@@ -87,20 +87,20 @@ class Plan:
 
     def chosen(self, results: Results) -> dict[str, float | None]:
         """The value that each arm is judged with: the best mean of its search; those without all runs are left out."""
-        found: dict[str, float | None] = {}
+        values: dict[str, float | None] = {}
         if self.claim.search is None:
             return dict.fromkeys(self.claim.arms)
         for arm in self.tuned():
             means = {}
             for value in self.values:
-                got = [results(self.job(arm, seed, value)) for seed in self.tuning_seeds]
-                told = [one[self.claim.search.by] for one in got if one is not None]
-                if len(told) == len(got):
-                    means[value] = fmean(told)
+                runs = [results(self.job(arm, seed, value)) for seed in self.tuning_seeds]
+                scores = [metrics[self.claim.search.by] for metrics in runs if metrics is not None]
+                if len(scores) == len(runs):
+                    means[value] = fmean(scores)
             if len(means) == len(self.values):
-                found[arm] = max(means, key=means.__getitem__)
+                values[arm] = max(means, key=means.__getitem__)
         others = {name: arm.tuned_as for name, arm in self.claim.arms.items() if arm.tuned_as}
-        return found | {name: found[other] for name, other in others.items() if other in found}
+        return values | {name: values[other] for name, other in others.items() if other in values}
 
     def judging(self, results: Results) -> list[Job]:
         """Every run that judges, of the arms whose search is done."""
@@ -111,19 +111,19 @@ class Plan:
         return [self.job(arm, seed, value) for seed in self.seeds]
 
     def count(self) -> int:
-        """Runs in all."""
+        """The number of runs in all, of the search and of those that judge."""
         return len(self.search()) + len(self.claim.arms) * len(self.seeds)
 
 
 def merged(*parts: Sequence[str]) -> list[str]:
-    """Overrides in order, the last of each key.
+    """All overrides in order, of each key the last one.
 
     >>> merged(["objective=dpo", "seed=1"], ["objective=ipo"])
     ['seed=1', 'objective=ipo']
     """
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for text in (text for part in parts for text in part):
         key = key_of(text)
-        found.pop(key, None)
-        found[key] = text
-    return list(found.values())
+        by_key.pop(key, None)
+        by_key[key] = text
+    return list(by_key.values())

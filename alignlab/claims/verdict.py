@@ -13,17 +13,15 @@ the comparisons of the claim. `less` is `more` of the negated difference. A clai
 one that does not hold is enough against it.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 from scipy import stats
 
 from alignlab.claims.claim import Comparison
 from alignlab.claims.runs_of import Metrics, Plan, Results
 from alignlab.errors import one_of
-from alignlab.report.statistics import Estimate, estimate, holm
+from alignlab.uncertainty import holm, mean_over_seeds, p_above, p_below
 
 LEVEL = 0.025
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "not separable here", "not run yet"
@@ -31,7 +29,7 @@ HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "not separable here", "n
 
 @dataclass(frozen=True)
 class Finding:
-    """A comparison with what the seeds said; `half` is that of the 95 % interval, p-values are Holm-corrected."""
+    """A comparison with what the seeds said: the mean effect, half its 95 % interval, and Holm-corrected p-values."""
 
     comparison: Comparison
     by_seed: Sequence[float]
@@ -42,7 +40,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """Of this comparison alone."""
+        """Whether this comparison, by itself, holds, does not hold, or is not separable."""
         if self.p_holds < LEVEL:
             return HOLDS
         return FAILS if self.p_fails < LEVEL else OPEN
@@ -50,17 +48,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All comparisons of a claim; none where runs are missing."""
+    """The findings of all comparisons of a claim; none where runs are missing."""
 
     findings: Sequence[Finding]
 
     @property
     def verdict(self) -> str:
-        """Of the claim."""
-        told = {finding.verdict for finding in self.findings}
-        if not told:
+        """Whether the claim holds, does not hold, is not separable, or was not run yet."""
+        verdicts = {finding.verdict for finding in self.findings}
+        if not verdicts:
             return NOT_RUN
-        return HOLDS if told == {HOLDS} else FAILS if FAILS in told else OPEN
+        return HOLDS if verdicts == {HOLDS} else FAILS if FAILS in verdicts else OPEN
 
 
 def judged(plan: Plan, results: Results) -> Outcome:
@@ -68,29 +66,26 @@ def judged(plan: Plan, results: Results) -> Outcome:
     chosen = plan.chosen(results)
     if chosen.keys() < plan.claim.arms.keys():
         return Outcome([])
-    runs = {arm: [*map(results, plan.of_arm(arm, value))] for arm, value in chosen.items()}
-    whole = {arm: [one for one in found if one is not None] for arm, found in runs.items()}
-    if any(len(found) < len(plan.seeds) for found in whole.values()):
-        return Outcome([])
-    by_seed = [effects(comparison, whole) for comparison in plan.claim.comparisons]
-    tests = [
-        p_values(told, c.expect, c.margin) for c, told in zip(plan.claim.comparisons, by_seed, strict=True)
-    ]
-    corrected = [holm(list(side)) for side in zip(*tests, strict=True)]
-    found = []
-    for place, (comparison, values) in enumerate(zip(plan.claim.comparisons, by_seed, strict=True)):
-        known = not any(map(math.isnan, values))
-        about = estimate(values) if known else Estimate(math.nan, math.nan, len(values))
-        both = (side[place] for side in corrected)
-        found.append(Finding(comparison, values, about.mean, about.half, *both))
-    return Outcome(found)
+    runs: dict[str, list[Metrics]] = {}
+    for arm, value in chosen.items():
+        runs[arm] = [metrics for job in plan.of_arm(arm, value) if (metrics := results(job)) is not None]
+        if len(runs[arm]) < len(plan.seeds):
+            return Outcome([])
+    comparisons = plan.claim.comparisons
+    by_seed = [effects(comparison, runs) for comparison in comparisons]
+    tests = [p_values(values, c.expect, c.margin) for c, values in zip(comparisons, by_seed, strict=True)]
+    corrected = zip(*(holm(list(side)) for side in zip(*tests, strict=True)), strict=True)
+    findings = []
+    for comparison, values, (holds, fails) in zip(comparisons, by_seed, corrected, strict=True):
+        mean = mean_over_seeds(values)
+        findings.append(Finding(comparison, values, mean.value, mean.half, holds, fails))
+    return Outcome(findings)
 
 
 def effects(comparison: Comparison, runs: Mapping[str, Sequence[Metrics]]) -> list[float]:
     """One number a seed: arms against others at the same seed, folded where there are several."""
-    seeds = range(len(runs[comparison.arms[0]]))
-    found = []
-    for seed in seeds:
+    effects_by_seed = []
+    for seed in range(len(runs[comparison.arms[0]])):
         ours = [value(runs[arm][seed], comparison.metric) for arm in comparison.arms]
         theirs = [value(runs[arm][seed], comparison.metric) for arm in comparison.against]
         gaps = (
@@ -98,12 +93,12 @@ def effects(comparison: Comparison, runs: Mapping[str, Sequence[Metrics]]) -> li
             if theirs
             else [a - comparison.than for a in ours]
         )
-        found.append(folded(gaps, comparison.fold))
-    return found
+        effects_by_seed.append(folded(gaps, comparison.fold))
+    return effects_by_seed
 
 
 def value(metrics: Metrics, metric: str) -> float:
-    """A metric, or the difference of two; ConfigError on one that the runs do not have.
+    """The value of a metric, or of the difference of two, `a - b`; ConfigError on one that the runs do not have.
 
     >>> value({"gold/reward": 2.0, "initial/gold/reward": 0.5}, "gold/reward - initial/gold/reward")
     1.5
@@ -130,26 +125,11 @@ def folded(values: Sequence[float], fold: str | None) -> float:
 
 
 def p_values(values: Sequence[float], expect: str, margin: float) -> tuple[float, float]:
-    """P-values that the comparison holds, and that it does not, not yet corrected."""
-    signed = [-one for one in values] if expect == "less" else list(values)
+    """The p-values that a comparison holds, and that it does not, not yet corrected for their number."""
+    signed = [-value for value in values] if expect == "less" else list(values)
     if expect in ("more", "less"):
         return p_above(signed, 0.0), p_below(signed, margin)
     if expect == "no_less":
         return p_above(signed, -margin), p_below(signed, -margin)
     inside = max(p_above(signed, -margin), p_below(signed, margin))
     return inside, min(1.0, 2 * min(p_above(signed, margin), p_below(signed, -margin)))
-
-
-def p_above(values: Sequence[float], bound: float) -> float:
-    """One-sided t test that the mean lies above a bound; 1 of fewer than two values, or where one is NaN."""
-    if len(values) < 2 or any(map(math.isnan, values)):
-        return 1.0
-    gap, error = fmean(values) - bound, stdev(values) / math.sqrt(len(values))
-    if error <= 1e-12 * max(1.0, abs(gap)):
-        return 0.0 if gap > 0 else 1.0
-    return float(stats.t.sf(gap / error, len(values) - 1))
-
-
-def p_below(values: Sequence[float], bound: float) -> float:
-    """The same for below."""
-    return p_above([-one for one in values], -bound)

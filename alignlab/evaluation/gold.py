@@ -1,6 +1,5 @@
 """What alignment is after: the exact reward of a policy's own samples, against its KL divergence."""
 
-import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.metrics.preference import k3
 from alignlab.types import Message
+from alignlab.uncertainty import Estimate, mean_over_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,10 @@ def summarize(samples: Sequence[Sample], samples_per_prompt: int = 1) -> dict[st
         "length": [float(s.length) for s in samples],
         **{name: [s.aspects[name] for s in samples] for name in samples[0].aspects},
     }
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, values in measured.items():
-        metrics[name], metrics[f"{name}_ci"] = _mean(values, samples_per_prompt)
+        estimate = _over_prompts(values, samples_per_prompt)
+        metrics |= {name: estimate.value, f"{name}_ci": estimate.half}
     neighbours = [pair for s in samples for pair in pairwise(s.response.split())]
     return metrics | {
         "distinct": len({s.response for s in samples}) / len(samples),
@@ -114,16 +115,14 @@ def win_rate(report: GoldReport, base: GoldReport) -> dict[str, float]:
     """`win_rate` of samples over those of `base` at the same places, a tie counting one half, and its `_ci`."""
     both = zip(report.samples, base.samples, strict=True)
     won = [0.5 * (1 + (ours.reward > other.reward) - (ours.reward < other.reward)) for ours, other in both]
-    value, half = _mean(won, report.samples_per_prompt)
-    return {"win_rate": value, "win_rate_ci": half}
+    estimate = _over_prompts(won, report.samples_per_prompt)
+    return {"win_rate": estimate.value, "win_rate_ci": estimate.half}
 
 
-def _mean(values: list[float], group: int) -> tuple[float, float]:
-    """Mean, and the half-width of its 95 % interval (NaN for one prompt) over groups of values."""
-    means = [statistics.fmean(values[i : i + group]) for i in range(0, len(values), group)]
-    if len(means) < 2:
-        return means[0], math.nan
-    return statistics.fmean(means), 1.96 * statistics.stdev(means) / math.sqrt(len(means))
+def _over_prompts(values: list[float], samples_per_prompt: int) -> Estimate:
+    """The mean over prompts of the mean over a prompt's samples, which follow each other in `values`."""
+    starts = range(0, len(values), samples_per_prompt)
+    return mean_over_rows([statistics.fmean(values[i : i + samples_per_prompt]) for i in starts])
 
 
 @contextmanager

@@ -17,14 +17,15 @@ from alignlab.policies.causal_lm.adapters import merge
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
 from alignlab.recipes.run_summary import joined_metrics, publish, summarized
 from alignlab.report.page import write_report
-from alignlab.runs.card_facts import card
-from alignlab.runs.export import export
+from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.settings import Config
 from alignlab.training.loggers.tensorboard_log import log_samples
 from alignlab.training.loggers.wandb_log import finish_wandb, log_results
 from alignlab.training.spec import Result
 from alignlab.training.stage import run_stage
+from alignlab.uncertainty import PLUS_MINUS
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
 def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None:
     """One stage of several, in the last of these folders."""
     *before, folder = folders
-    if folder.read_json("summary.json").get("status") == "finished":
+    if Record(folder.path).finished:
         log.info("stage %s is finished already", stage.title)
         return None
     log.info("stage %s", stage.title)
@@ -148,7 +149,8 @@ def _report(folder: RunFolder, *, drawn: bool) -> None:
 
 def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:
     what = f"{run.config['objective']['name']} on {run.config['data']['name']}"
-    print_table(
-        f"{what}, {steps} steps, {seconds:.0f} s", ["", *moments], before_and_after(*moments.values())
-    )
+    rows = before_and_after(*moments.values())
+    estimated = any("±" in cell for row in rows for cell in row)
+    title = f"{what}, {steps} steps, {seconds:.0f} s" + (f"; {PLUS_MINUS}" if estimated else "")
+    print_table(title, ["", *moments], rows)
     print(f"run folder: {run.folder.path}")

@@ -8,8 +8,7 @@ from alignlab.config.build import call, with_adapters
 from alignlab.config.stage_of import run_config
 from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.adapters import merge
-from alignlab.runs.card_facts import card
-from alignlab.runs.export import export
+from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.policy_weights import load_policy

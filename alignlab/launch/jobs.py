@@ -7,7 +7,8 @@ from pathlib import Path
 
 from alignlab.errors import RunError
 from alignlab.launch.slurm import ENDED
-from alignlab.runs.folder import RunFolder, write_text
+from alignlab.runs.folder import write_text
+from alignlab.runs.record import Record
 
 LAST_LINES = 15
 """How much of the log of a failed job is shown."""
@@ -19,24 +20,23 @@ class Job:
 
     number: int
     id: str
-    """SLURM's: `12_3`, or `12` where there is no array."""
+    """The number that SLURM gave it: `12_3`, or `12` where there is no array."""
     folder: str
     overrides: list[str]
 
     @property
-    def run(self) -> RunFolder:
-        """Its run folder."""
-        return RunFolder(Path(self.folder))
+    def run(self) -> Record:
+        """What its run folder holds at this moment."""
+        return Record(Path(self.folder))
 
     @property
     def steps(self) -> int:
-        """Steps that it has done, as far as a checkpoint says."""
-        done: int = self.run.read_json("summary.json").get("steps", 0)
-        return done
+        """Optimizer steps that it has done, as far as a checkpoint says."""
+        return self.run.steps
 
     @property
     def log(self) -> Path:
-        """What it and SLURM printed."""
+        """The file with all that the job and SLURM printed."""
         return self.run.path / "slurm.log"
 
 
@@ -70,14 +70,13 @@ def standing(job: Job, states: Mapping[str, str]) -> str:
     """One word: SLURM's while it waits or runs, then the run's own (finished, failed), then how SLURM ended it."""
     if alive(job, states):
         return states[job.id].lower()
-    status = job.run.read_json("summary.json").get("status")
+    status = job.run.status
     return status if status in ("finished", "failed") else states.get(job.id, "ended").lower()
 
 
 def failure(job: Job, states: Mapping[str, str]) -> str:
     """What became of a job that did not finish: its error, its log, and the last lines of it."""
-    error = job.run.read_json("summary.json").get("error")
     text = job.log.read_text(encoding="utf-8", errors="replace") if job.log.is_file() else ""
     said = "".join(f"\n    {line}" for line in text.splitlines()[-LAST_LINES:])
     what = f"job {job.number} ({job.id}) {standing(job, states)}: {' '.join(job.overrides)}"
-    return f"{what}\n  {error or 'it left no word'}\n  {job.log}:{said or ' empty'}"
+    return f"{what}\n  {job.run.error or 'it left no word'}\n  {job.log}:{said or ' empty'}"

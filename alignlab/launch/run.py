@@ -19,10 +19,12 @@ from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
 from alignlab.launch.logs import log_to, quiet_libraries
 from alignlab.launch.sweep import alone, require_one_process
 from alignlab.places import train_command
+from alignlab.runs.config_keys import ABSENT, differences
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import quoted
-from alignlab.runs.results import target_of
-from alignlab.runs.resume import ABSENT, differences, require_same
+from alignlab.runs.ranking import target_of
+from alignlab.runs.record import Record
+from alignlab.runs.resume import require_same
 from alignlab.settings import Config
 from alignlab.training.stop import Stopped
 from alignlab.training.strategies.launch import started
@@ -38,7 +40,8 @@ def run(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
-    for change in require_same(cfg, folder):
+    now: Any = OmegaConf.to_container(cfg, resolve=True)
+    for change in require_same(now, Record(folder.path)):
         log.info("going on with another setting: %s", change)
     if (done := finished_before(cfg, folder)) is not None:
         ranks.broadcast(None)
@@ -49,10 +52,10 @@ def run(cfg: DictConfig) -> float:
         folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
         folder.write_text("overrides.txt", "".join(f"{o}\n" for o in alone(hydra.overrides.task)))
         config = resolved(cfg)
+        folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         if hydra.mode == RunMode.MULTIRUN:
             require_one_process(cfg)
         plan = _plan(config, hydra)
-        folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
@@ -69,7 +72,7 @@ def run(cfg: DictConfig) -> float:
             finish_wandb(failed=failed)
     if stopped is not None:
         raise Stopped(stopped)
-    return optimized(target_of(config), folder.read_json("summary.json")["final"])
+    return optimized(target_of(config), Record(folder.path).final)
 
 
 def _trained(config: Config, folder: RunFolder, hydra: Any, plan: Sequence[Planned]) -> int | None:
@@ -126,21 +129,21 @@ def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
     """The metric of a run that this folder already holds whole."""
     if not folder.begun:
         return None
-    summary = folder.read_json("summary.json")
-    if summary.get("status") != "finished" or _wants_more(cfg.trainer, folder, summary["steps"]):
+    before = Record(folder.path)
+    if not before.finished or _wants_more(cfg.trainer, before):
         return None
     log.info("%s is finished already", folder.path)
-    return optimized(target_of(cfg), summary["final"])
+    return optimized(target_of(cfg), before.final)
 
 
-def _wants_more(trainer: DictConfig, folder: RunFolder, done: int) -> bool:
+def _wants_more(trainer: DictConfig, run: Record) -> bool:
     """Whether a finished run is now asked for more steps than it did; one of several stages is done."""
-    if (folder.path / "stages").is_dir():
+    if (run.path / "stages").is_dir():
         return False
     if trainer.max_steps is not None:
-        return bool(trainer.max_steps > done)
-    before = OmegaConf.load(folder.path / "config.yaml").trainer
-    return before.max_steps is not None or bool(trainer.max_epochs > before.max_epochs)
+        return bool(trainer.max_steps > run.steps)
+    before = run.config["trainer"]
+    return before["max_steps"] is not None or bool(trainer.max_epochs > before["max_epochs"])
 
 
 def optimized(metric: str, final: Mapping[str, float]) -> float:

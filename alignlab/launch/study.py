@@ -12,8 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.errors import AlignlabError, ConfigError, RunError
 from alignlab.launch.search import Search, parse_search
-from alignlab.runs.results import Setting, figure, minimized, read_job, target_of
+from alignlab.runs.ranking import minimized, target_of
+from alignlab.runs.record import Record
 from alignlab.runs.resume import same_run
+from alignlab.runs.sweep_summary import short_number
 
 if TYPE_CHECKING:
     import optuna
@@ -89,22 +91,22 @@ class Trials:
         for step, seed in enumerate(self.search.seeds):
             self._run_jobs([*values], seed)
             for trial in [*values]:
-                found = Setting([], [read_job(self._job_folder(trial, seed))]).values(self.metric)
-                if not found:
+                result = Record(self._job_folder(trial, seed)).result(self.metric)
+                if result is None:
                     self._tell(trial, values.pop(trial), optuna.trial.TrialState.FAIL)
                     continue
-                values[trial] += found
+                values[trial].append(result)
                 trial.report(fmean(values[trial]), step)
                 if step + 1 < len(self.search.seeds) and trial.should_prune():
                     self._tell(trial, values.pop(trial), optuna.trial.TrialState.PRUNED)
-        for trial, found in values.items():
-            self._tell(trial, found, optuna.trial.TrialState.COMPLETE)
+        for trial, results in values.items():
+            self._tell(trial, results, optuna.trial.TrialState.COMPLETE)
 
     def _tell(self, trial: "optuna.Trial", values: Sequence[float], state: "optuna.trial.TrialState") -> None:
         done = state.name == "COMPLETE"
         self.study.tell(trial, fmean(values) if done else None, state)
-        chosen = " ".join(f"{key}={figure(value)}" for key, value in trial.params.items())
-        came_to = f"{self.metric} {figure(fmean(values))}" if values else ""
+        chosen = " ".join(f"{key}={short_number(value)}" for key, value in trial.params.items())
+        came_to = f"{self.metric} {short_number(fmean(values))}" if values else ""
         print(f"trial {trial.number} {state.name.lower()}: {chosen}  {came_to}", flush=True)
 
     def _job_folder(self, trial: "optuna.Trial", seed: str) -> Path:
@@ -115,7 +117,7 @@ class Trials:
         jobs = []
         for trial in trials:
             folder = self._job_folder(trial, seed)
-            if read_job(folder).status != "finished":
+            if not Record(folder).finished:
                 own = ["resume=auto", f"hydra.sweep.subdir={folder.name}"]
                 jobs.append([*self.search.overrides(trial.params, seed), *own])
         if not jobs:

@@ -23,9 +23,9 @@ from alignlab.launch.jobs import Job
 from alignlab.launch.run import optimized
 from alignlab.launch.sweep import alone
 from alignlab.places import train_command
+from alignlab.runs.config_keys import within
 from alignlab.runs.overrides import key_of, quoted
-from alignlab.runs.results import target_of
-from alignlab.runs.resume import within
+from alignlab.runs.ranking import target_of
 
 OWN = ("hydra.mode", "hydra.run", "hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra.searchpath")
 """Overrides of Hydra that concern the sweep, or that a job has anew."""
@@ -150,11 +150,11 @@ class Sweep:
 
     def _result(self, job: Job, config: DictConfig, states: Mapping[str, str]) -> JobReturn:
         """What a job that ended came to, as Hydra has it; a failure is told at once."""
-        summary, how = job.run.read_json("summary.json"), jobs.standing(job, states)
+        how = jobs.standing(job, states)
         result = JobReturn(overrides=job.overrides, cfg=_without_hydra(config), hydra_cfg=config)
         if how == "finished":
             result.status = JobStatus.COMPLETED
-            result.return_value = optimized(target_of(config), summary["final"])
+            result.return_value = optimized(target_of(config), job.run.final)
         else:
             print(jobs.failure(job, states), file=sys.stderr)
             result.status = JobStatus.FAILED

@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from alignlab import ranks
 from alignlab.errors import AlignlabError, ConfigError
+from alignlab.runs.config_keys import differences
 from alignlab.runs.folder import RunFolder
-from alignlab.runs.resume import differences
-from alignlab.runs.sweep_summary import Summary
+from alignlab.runs.ranking import minimized, target_of
+from alignlab.runs.sweep_summary import SweepSummary
 
 HERE = ("local", "joblib")
 """Launchers of this machine; their jobs are one process each."""
@@ -24,17 +25,17 @@ HERE = ("local", "joblib")
 class SweepTable(Callback):
     """Keeps `sweep_summary.csv` up to date, in whichever process a job ends, and prints it at the end."""
 
-    current: ClassVar["Summary | None"] = None
-    """Of the sweep that this process owns: a failed job ends Hydra's own course before its last callback."""
+    current: ClassVar[SweepSummary | None] = None
+    """The sweep that this process owns: a failed job ends Hydra's own course before its last callback."""
     held: ClassVar[ExitStack] = ExitStack()
-    """Its folder is kept to this process."""
+    """Keeps the folder of that sweep to this process."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """A sweep begins, unless it cannot. Hydra makes warnings of errors here, but lets an exit through."""
         try:
             require_one_process(config)
             require_plain(config)
-            summary = Summary.of(config)
+            summary = summary_of(config)
             SweepTable.held.enter_context(RunFolder(summary.folder).locked())
             SweepTable.current = summary
         except AlignlabError as error:
@@ -43,9 +44,16 @@ class SweepTable(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """A job ended, of this process or of one that a launcher started."""
-        summary = Summary.of(config)
+        summary = summary_of(config)
         if summary.folder in Path(config.hydra.runtime.output_dir).parents:
             summary.write()
+
+
+def summary_of(config: DictConfig) -> SweepSummary:
+    """The summary of the sweep that a config, with its node `hydra`, is the config of, or that of one of the jobs."""
+    metric = target_of(config)
+    folder = Path(config.hydra.runtime.cwd) / config.hydra.sweep.dir
+    return SweepSummary(folder, metric, minimized(metric, config.optimized_direction))
 
 
 def alone(overrides: Sequence[str]) -> list[str]:
@@ -90,9 +98,9 @@ def require_plain(config: DictConfig) -> None:
     choice = OmegaConf.select(config, "hydra.runtime.choices.sweeps")
     if choice is None:
         return
-    found = [text for text in config.hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+    searched = [text for text in config.hydra.overrides.hydra if text.startswith("hydra.searchpath")]
     without, kept = (
-        OmegaConf.to_container(compose(config.hydra.job.config_name, overrides=[*found, *more]))
+        OmegaConf.to_container(compose(config.hydra.job.config_name, overrides=[*searched, *more]))
         for more in ([], [f"sweeps={choice}"])
     )
     if changed := [key for key, _ in differences(without, kept)]:

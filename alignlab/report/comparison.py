@@ -1,4 +1,4 @@
-"""Pictures over many runs: curves of the groups, reward against KL and length, a heat map of two settings."""
+"""Pictures over many runs: curves of settings, reward against KL and length, the heat map of a sweep over two keys."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,12 @@ from statistics import fmean
 
 from alignlab.console import SHOWN
 from alignlab.report.figures import finish, look, picture, size
-from alignlab.report.statistics import Estimate, estimate
-from alignlab.report.table import tells, told
-from alignlab.report.tradeoffs import MOST_GROUPS, Shown, frontier, pareto
-from alignlab.runs.groups import Group, grid, metrics_of, short_names
+from alignlab.report.table import tells, title_of
+from alignlab.report.tradeoffs import MOST_SETTINGS, Shown, frontier, pareto
+from alignlab.runs.ranking import minimized, ranked
 from alignlab.runs.record import Series
+from alignlab.runs.setting import Setting, grid, metrics_of, short_names
+from alignlab.uncertainty import Estimate, mean_over_seeds
 
 MOST_BANDS = 6
 """More bands would hide each other."""
@@ -20,72 +21,72 @@ FEWEST_IN_BAND = 3
 BEST = ("gold/reward", "val/rewards/accuracy", "val/loss")
 
 
-def compare_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
-    """All pictures that these groups have numbers for."""
-    names = short_names(groups)
-    rows = [Shown(group, names[group.label], place) for place, group in enumerate(ranked(groups))]
+def compare_plots(settings: Sequence[Setting], folder: Path) -> list[Path]:
+    """Draw all pictures that these settings have numbers for; gives their files."""
+    names = short_names(settings)
+    rows = [Shown(setting, names[setting.name], place) for place, setting in enumerate(best_first(settings))]
     return [
         *pareto(rows, folder),
         *frontier(rows, folder),
-        *_heat_map(groups, folder),
+        *_heat_map(settings, folder),
         *_overlays(rows, folder),
     ]
 
 
-def ranked(groups: Sequence[Group]) -> Sequence[Group]:
-    """The groups as they stand; of more than a picture can hold, the best first."""
-    metric = best_metric(groups)
-    if len(groups) <= MOST_GROUPS or metric is None:
-        return groups
-    sign = 1 if metric == "val/loss" else -1
-    means = {group.label: fmean(group.values(metric).values() or [-sign * math.inf]) for group in groups}
-    return sorted(groups, key=lambda group: sign * means[group.label])
+def best_first(settings: Sequence[Setting]) -> Sequence[Setting]:
+    """The settings in their own order; where they are more than a picture can hold, the best first."""
+    metric = best_metric(settings)
+    if len(settings) <= MOST_SETTINGS or metric is None:
+        return settings
+    return ranked(settings, metric, smallest_first=minimized(metric, "auto"))
 
 
-def best_metric(groups: Sequence[Group]) -> str | None:
-    """What rows are judged by where one number must do."""
-    known = set(metrics_of(groups))
+def best_metric(settings: Sequence[Setting]) -> str | None:
+    """The metric that settings are judged by where one number must do; None where they have none of these."""
+    known = set(metrics_of(settings))
     return next((name for name in BEST if name in known), None)
 
 
-def curve(group: Group, metric: str) -> tuple[list[int], list[Estimate]]:
-    """A validation metric at each step that all runs of the group have."""
-    series: list[Series] = [run.history[metric] for run in group.runs.values() if metric in run.history]
+def curve(setting: Setting, metric: str) -> tuple[list[int], list[Estimate]]:
+    """The steps at which all runs of a setting report a metric, and its mean over these runs at each of them."""
+    runs = setting.finished.values()
+    series: list[Series] = [run.history[metric] for run in runs if metric in run.history]
     if not series:
         return [], []
-    known = [dict(zip(*one, strict=True)) for one in series]
-    steps = sorted(set.intersection(*(set(values) for values in known)))
-    return steps, [estimate([values[step] for values in known]) for step in steps]
+    by_step = [dict(zip(*one, strict=True)) for one in series]
+    steps = sorted(set.intersection(*map(set, by_step)))
+    return steps, [mean_over_seeds([values[step] for values in by_step]) for step in steps]
 
 
 def _overlays(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
-    groups, drawn = [row.group for row in rows], rows[:MOST_GROUPS]
+    settings, drawn = [row.setting for row in rows], rows[:MOST_SETTINGS]
     for metric in (name for name in SHOWN if name.startswith("val/")):
-        curves = {row: curve(row.group, metric) for row in drawn}
-        if max(len(steps) for steps, _ in curves.values()) < 2 or not tells(groups, metric):
+        curves = {row: curve(row.setting, metric) for row in drawn}
+        if max(len(steps) for steps, _ in curves.values()) < 2 or not tells(settings, metric):
             continue
         file = folder / f"curve-{metric.removeprefix('val/').replace('/', '-')}.png"
         with picture(file, size([row.name for row in drawn])) as axes:
             for row, (steps, points) in curves.items():
-                means = [point.mean for point in points]
+                means = [point.value for point in points]
                 axes.plot(steps, means, **look(row.place), lw=1.8, ms=5, label=row.name)
-                if points and len(groups) <= MOST_BANDS and points[0].count >= FEWEST_IN_BAND:
-                    low, high = ([p.mean + sign * p.half for p in points] for sign in (-1, 1))
+                if points and len(settings) <= MOST_BANDS and points[0].count >= FEWEST_IN_BAND:
+                    low, high = [point.low for point in points], [point.high for point in points]
                     axes.fill_between(steps, low, high, color=look(row.place)["color"], alpha=0.12, lw=0)
             if len(rows) > len(drawn):
-                by = told(str(best_metric(groups)), groups)
+                by = title_of(str(best_metric(settings)), settings)
                 axes.set_title(f"the best {len(drawn)} of {len(rows)} rows by {by}", fontsize=9, loc="left")
-            finish(axes, x="optimizer steps", y=f"validation: {told(metric, groups)}", whole_x=True)
+            finish(axes, x="optimizer steps", y=f"validation: {title_of(metric, settings)}", whole_x=True)
         yield file
 
 
-def _heat_map(groups: Sequence[Group], folder: Path) -> Iterator[Path]:
-    found, metric = grid(groups), best_metric(groups)
-    if found is None or metric is None:
+def _heat_map(settings: Sequence[Setting], folder: Path) -> Iterator[Path]:
+    keys, metric = grid(settings), best_metric(settings)
+    if keys is None or metric is None:
         return
-    (down, rows), (across, columns) = found
+    (down, rows), (across, columns) = keys
     cells = {
-        (group.choices[down], group.choices[across]): [*group.values(metric).values()] for group in groups
+        (setting.choices[down], setting.choices[across]): [*setting.values(metric).values()]
+        for setting in settings
     }
     values = [[fmean(cells[r, c]) if cells.get((r, c)) else math.nan for c in columns] for r in rows]
     file = folder / "heat-map.png"

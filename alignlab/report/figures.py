@@ -7,9 +7,9 @@ from textwrap import fill
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
-"""Of Okabe and Ito, but for the last one; their yellow is too pale for a line."""
+"""The palette of Okabe and Ito, but for the last colour; their yellow is too pale for a line."""
 PALE = "#b8bec4"
-"""What stands in the background."""
+"""The colour of what stands in the background."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", ":", "-.")
 DPI = 120
@@ -20,7 +20,7 @@ LABEL_WIDTH = 40
 
 
 def look(i: int) -> dict[str, Any]:
-    """Colour, marker and line of the i-th of many; where colours begin anew, each has another marker and line."""
+    """Colour, marker and line of the i-th thing drawn; where colours begin anew, each has another marker and line."""
     turn, place = divmod(i, len(COLOURS))
     return {
         "color": COLOURS[place],
@@ -30,12 +30,12 @@ def look(i: int) -> dict[str, Any]:
 
 
 def size(names: Sequence[str]) -> tuple[float, float]:
-    """Inches of a picture with room for these entries in the legend below."""
+    """Width and height, in inches, of a picture with room for these entries in the legend below."""
     return 6.4, 3.8 + 0.22 * -(-len(names) // _columns(names))
 
 
 def _columns(names: Sequence[str]) -> int:
-    """Of a legend."""
+    """The number of columns of a legend with these entries."""
     return 1 if max(map(len, names), default=0) > WIDE else 2
 
 
@@ -56,7 +56,7 @@ def picture(file: Path, inches: tuple[float, float]) -> Iterator[Any]:
 
 
 def finish(axes: Any, *, x: str, y: str, whole_x: bool = False) -> None:
-    """Labels with units, a grid, and the legend below, where it hides nothing."""
+    """Give a picture its labels with units, a grid, and the legend below, where it hides nothing."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set(xlabel=x, ylabel=fill(y, LABEL_WIDTH))

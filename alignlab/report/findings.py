@@ -17,7 +17,7 @@ Finding = Callable[[History], str | None]
 
 
 def findings(record: Record) -> list[str]:
-    """Everything worth a warning in a run; of several stages, in the last one, but for log-probabilities.
+    """Every warning about a run; about its last stage where there are several, but for log-probabilities.
 
     With a stage may come another reference, another objective, other rows: its loss does not go on from the last one's.
     """
@@ -41,9 +41,9 @@ def displacement(history: History, *, nats: float = 5.0, nats_a_token: float = 0
     if change > -bound:
         return None
     rejected = _change(history, "logps/rejected")
-    told = "" if rejected is None else f" (rejected: {rejected:+.1f})"
+    aside = "" if rejected is None else f" (rejected: {rejected:+.1f})"
     return (
-        f"chosen log-prob fell by {-change:.1f} nats{told}: likelihood displacement; "
+        f"chosen log-prob fell by {-change:.1f} nats{aside}: likelihood displacement; "
         "try objective=dpop or regularizers=[sft]"
     )
 
@@ -100,7 +100,7 @@ def no_progress(history: History) -> str | None:
 
 
 def gradient_spikes(history: History, *, times: float = 10.0, steps: int = 8) -> str | None:
-    """Gradient norms far above the median; only of runs with enough steps to have one."""
+    """Some gradient norms are far above their median; asked only of runs with enough steps to have one."""
     at, norms = history.get("train/gradient_norm", ([], []))
     if len(norms) < steps:
         return None
@@ -116,7 +116,7 @@ def gradient_spikes(history: History, *, times: float = 10.0, steps: int = 8) ->
 
 
 def far_away(history: History, *, nats: float = 25.0, nats_a_token: float = 0.5) -> str | None:
-    """The policy went far from where it began: KL of its samples, or the exact one on the data."""
+    """The policy went far from where it began: the KL of its samples is large, or the exact one on the data."""
     for name, length, what in (
         ("gold/kl", "gold/length", "KL of samples to the start"),
         ("val/kl_exact", "val/lengths/chosen", "exact KL to the reference on the data"),
@@ -144,7 +144,7 @@ def over_optimization(history: History) -> str | None:
 
 
 def ties(history: History, *, share: float = 0.2) -> str | None:
-    """Responses that the policy, or the data, cannot tell apart."""
+    """Many pairs of responses are ties to the policy, or to the data."""
     for name in history:
         if name.rpartition("/")[2] == "ties" and (end := history[name][1][-1]) > share:
             return f"{end:.0%} of the pairs are ties ({name}): they teach nothing; try pipeline=[filter_ties]"
@@ -155,7 +155,7 @@ def ties(history: History, *, share: float = 0.2) -> str | None:
 
 
 def steps_left_out(history: History) -> str | None:
-    """Steps whose loss or gradient was not finite."""
+    """Some steps were left out, since their loss or gradient was not finite."""
     count = history.get("train/nonfinite", ([], [0.0]))[1][-1]
     if count < 1:
         return None
@@ -177,7 +177,7 @@ LOOKED_FOR: tuple[Finding, ...] = (
 
 
 def since(series: Series, start: int) -> Series:
-    """What came after a stage began; of two values at that step, the first is the end of the stage before.
+    """The part of a series after a stage began; of two values at that step, the first is the end of the stage before.
 
     >>> since(([0, 6, 6, 9], [1.0, 2.0, 3.0, 4.0]), 6)
     ([6, 9], [3.0, 4.0])
@@ -188,7 +188,7 @@ def since(series: Series, start: int) -> Series:
 
 
 def rolling(values: list[float], window: int) -> list[float]:
-    """Mean of each value and those before it, `window` at most.
+    """The mean of each value and those before it, over `window` values at most.
 
     >>> rolling([1.0, 3.0, 5.0], 2)
     [1.0, 2.0, 4.0]
@@ -202,7 +202,7 @@ def rolling(values: list[float], window: int) -> list[float]:
 
 def _moments(record: Record) -> dict[str, Series]:
     """Metrics that only the summary has, at the first and the last step."""
-    steps = [0, int(record.summary.get("steps", 0))]
+    steps = [0, record.steps]
     both = [name for name in record.final if name in record.initial]
     return {name: (steps, [record.initial[name], record.final[name]]) for name in both}
 
@@ -213,7 +213,7 @@ def _ends(history: History, name: str) -> tuple[float | None, float | None]:
 
 
 def _end(history: History, topic: str) -> float | None:
-    """The latest value, in validation or else in training."""
+    """The latest value of a metric, in validation or else in training; None where there is none."""
     return next(
         (end for split in ("val", "train") if (end := _ends(history, f"{split}/{topic}")[1]) is not None),
         None,
@@ -221,7 +221,7 @@ def _end(history: History, topic: str) -> float | None:
 
 
 def _change(history: History, topic: str) -> float | None:
-    """From the first validation to the last; else from the first tenth of the training steps to the last."""
+    """The change of a metric over the validations, or else from the first to the last tenth of the training steps."""
     values = history.get(f"val/{topic}", ([], []))[1]
     if len(values) > 1:
         return values[-1] - values[0]

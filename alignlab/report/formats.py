@@ -6,35 +6,35 @@ from collections.abc import Sequence
 
 from alignlab.report.table import Table
 
-FIELDS = ("group", "metric", "mean", "ci95_half_width", "seeds")
+FIELDS = ("setting", "metric", "mean", "ci95_half_width", "seeds")
 TESTED = ("difference", "difference_ci95_half_width", "test", "pairs", "p_holm")
 
 
 def as_csv(table: Table) -> str:
-    """One row a group and metric, in full precision."""
+    """One row a setting and metric, in full precision."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([*FIELDS, *TESTED])
-    for group, cells in zip(table.groups, table.cells, strict=True):
+    for setting, cells in zip(table.settings, table.cells, strict=True):
         for metric, cell in zip(table.metrics, cells, strict=True):
             if cell is not None:
-                made, gap = cell.estimate, cell.difference
+                mean, gap = cell.estimate, cell.difference
                 tested = (gap.mean, gap.half, gap.test, gap.pairs, cell.p) if gap else [""] * len(TESTED)
-                row = [group.label, metric, made.mean, made.half, made.count, *tested]
+                row = [setting.name, metric, mean.value, mean.half, mean.count, *tested]
                 writer.writerow(["" if value != value else value for value in row])  # NaN is an empty cell
     return text.getvalue()
 
 
 def as_markdown(table: Table) -> str:
-    """For a README: the table, the differences from the baseline, the notes."""
-    told = _markdown(table.header, table.rows)
+    """The table for a README, with the differences from the baseline and the notes below."""
+    text = _markdown(table.header, table.rows)
     if table.differences:
-        told += "\n" + _markdown([f"less {table.baseline.label}", *table.header[2:]], table.differences)
-    return told + "\n" + "".join(f"- {_escaped(note)}\n" for note in table.notes)
+        text += "\n" + _markdown([f"less {table.baseline.name}", *table.header[2:]], table.differences)
+    return text + "\n" + "".join(f"- {_escaped(note)}\n" for note in table.notes)
 
 
 def as_latex(table: Table) -> str:
-    """For a paper; needs booktabs."""
+    """The table for a paper, as LaTeX that needs the package booktabs."""
     lines = [" & ".join(map(_tex, cells)) + r" \\" for cells in (table.header, *table.rows)]
     return "\n".join(
         [
@@ -58,7 +58,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text without a meaning in markdown."""
+    """The text with nothing in it that means something to markdown."""
     return text.replace("|", "\\|").replace("*", "\\*")
 
 

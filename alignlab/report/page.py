@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +14,9 @@ from alignlab.report.plots import PLOTS, plot_run
 from alignlab.report.reliability import plot_reliability
 from alignlab.report.table import Table
 from alignlab.runs.folder import RunFolder
-from alignlab.runs.groups import Group
 from alignlab.runs.record import Record, read_run
+from alignlab.runs.setting import Setting
+from alignlab.uncertainty import PLUS_MINUS
 
 SHOWN_SAMPLES = 6
 FIRST = (
@@ -31,7 +31,7 @@ FIRST = (
     "calibration",
     "reliability",
 )
-"""Pictures that everybody asks for; the others are a click away."""
+"""Pictures that are open on the page; the others are a click away."""
 
 
 class Picture(NamedTuple):
@@ -42,9 +42,9 @@ class Picture(NamedTuple):
 
 
 def write_report(folder: RunFolder) -> list[Path]:
-    """plots/*.png and report.html, from what the run folder holds; gives the pictures in the page."""
+    """Write plots/*.png and report.html from what the run folder holds; gives the pictures in the page."""
     record = read_run(folder.path)
-    plot_run(folder.metrics, folder.plots, unit=record.reward_unit)
+    plot_run(record, folder.plots)
     plot_reliability(folder)
     pictures = sorted_plots(folder.plots)
     folder.write_text("report.html", run_page(record, pictures))
@@ -68,39 +68,40 @@ def run_page(record: Record, pictures: Sequence[Path]) -> str:
             [name, *(_number(moment.get(name)) for moment in (record.initial, record.final))]
             for name in record.final
         ],
-        stages=[_stage(told) for told in record.summary.get("stages", ())],
+        stages=[_stage(stage) for stage in record.summary.get("stages", ())],
         pictures=[inlined(file) for file in first],
         more_pictures=[inlined(file) for file in pictures if file not in first],
         shown=SHOWN_SAMPLES,
         changed=_changed(record),
         rows=_rows(record.manifest.get("rows", {})),
-        command=rerun(record),
+        command=record.command,
+        plus_minus=PLUS_MINUS,
         environment=_environment(record.manifest),
     )
 
 
 def runs_page(folders: Sequence[Path], runs: Sequence[Record], table: Table, pictures: Sequence[Path]) -> str:
     """The page of many runs."""
-    unfinished = [run for run in runs if run.summary.get("status") != "finished"]
+    unfinished = [run for run in runs if not run.finished]
     return render(
         "runs.html",
         title=", ".join(folder.name for folder in folders),
-        facts=[f"{len(runs)} runs", f"{len(table.groups)} rows", f"{len(unfinished)} not finished"],
+        facts=[f"{len(runs)} runs", f"{len(table.settings)} rows", f"{len(unfinished)} not finished"],
         table=table,
         pictures=[inlined(file) for file in pictures],
-        warnings=_warnings(table.groups),
+        warnings=_warnings(table.settings),
         unfinished=unfinished,
     )
 
 
-def _warnings(groups: Sequence[Group]) -> dict[str, list[str]]:
+def _warnings(settings: Sequence[Setting]) -> dict[str, list[str]]:
     """Runs by the warnings that they share, word for word."""
-    told: dict[str, list[str]] = {}
-    for group in groups:
-        for seed, run in group.runs.items():
+    runs: dict[str, list[str]] = {}
+    for setting in settings:
+        for seed, run in setting.finished.items():
             for text in findings(run):
-                told.setdefault(text, []).append(f"{group.label} seed={seed}")
-    return told
+                runs.setdefault(text, []).append(f"{setting.name} seed={seed}")
+    return runs
 
 
 def render(template: str, **values: Any) -> str:
@@ -124,36 +125,30 @@ def sorted_plots(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.png"), key=lambda file: (order.get(file.stem, len(order)), file.name))
 
 
-def rerun(record: Record) -> str:
-    """The command of this run; of a job of a sweep, that of the job alone."""
-    return shlex.join(["python", "train.py", *record.manifest.get("overrides", record.overrides)])
-
-
 def _facts(record: Record) -> list[str]:
-    summary, timings = record.summary, record.summary.get("timings") or {}
-    told = [str(summary.get("status", "unknown")), f"{summary.get('steps', 0):,} steps"]
-    if "total" in timings:
-        told.append(f"{timings['total']:,.0f} s")
-    if summary.get("tokens_per_second"):
-        told.append(f"{summary['tokens_per_second']:,.0f} tokens/s")
-    return [*told, f"seed {record.config.get('seed', '?')}", f"folder {'/'.join(record.path.parts[-2:])}"]
+    facts = [record.status, f"{record.steps:,} steps"]
+    if "total" in record.timings:
+        facts.append(f"{record.timings['total']:,.0f} s")
+    if speed := record.summary.get("tokens_per_second"):
+        facts.append(f"{speed:,.0f} tokens/s")
+    return [*facts, f"seed {record.seed or '?'}", f"folder {'/'.join(record.path.parts[-2:])}"]
 
 
-def _stage(told: Mapping[str, Any]) -> list[str]:
-    final = told.get("final") or {}
-    figures = (final.get(name) for name in ("val/loss", "val/rewards/accuracy"))
-    return [told["name"], str(told.get("status")), str(told.get("steps")), *map(_number, figures)]
+def _stage(stage: Mapping[str, Any]) -> list[str]:
+    final = stage.get("final") or {}
+    numbers = (final.get(name) for name in ("val/loss", "val/rewards/accuracy"))
+    return [stage["name"], str(stage.get("status")), str(stage.get("steps")), *map(_number, numbers)]
 
 
 def _changed(record: Record) -> list[list[str]]:
-    """Settings that differ from the defaults; where these were not kept, what was typed."""
+    """Keys that differ from the defaults, with both values; where the defaults were not kept, what was typed."""
     if (changed := record.manifest.get("changed")) is not None:
-        return [[key, _setting(default), _setting(here)] for key, (default, here) in changed.items()]
+        return [[key, _typed(default), _typed(here)] for key, (default, here) in changed.items()]
     return [[key, "", value] for key, _, value in (text.partition("=") for text in record.overrides)]
 
 
-def _setting(value: Any) -> str:
-    """As one would type it."""
+def _typed(value: Any) -> str:
+    """A value as one would type it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -173,11 +168,11 @@ def _rows(steps: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
 
 def _environment(manifest: Mapping[str, Any]) -> list[str]:
     git, hardware = manifest.get("git") or {}, manifest.get("hardware") or {}
-    told = [f"{name} {version}" for name, version in (manifest.get("versions") or {}).items() if version]
+    facts = [f"{name} {version}" for name, version in (manifest.get("versions") or {}).items() if version]
     if git:
-        told.append(f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}")
+        facts.append(f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}")
     gpus = hardware.get("gpus") or []
-    return told + (gpus or [f"{hardware.get('cpu_count', '?')} CPU cores"])
+    return facts + (gpus or [f"{hardware.get('cpu_count', '?')} CPU cores"])
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a run, from its metrics.csv."""
+"""The pictures of a run, from the history of its metrics."""
 
 import itertools
 import re
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from alignlab.report.figures import COLOURS, LINES, finish, picture, size
 from alignlab.report.findings import rolling
-from alignlab.runs.record import History, Series, read_history, stage_starts
+from alignlab.runs.record import History, Record, Series
 
 SPLITS = {"train": "training", "val": "validation"}
 SMOOTH_FROM, WINDOW_SHARE, MOST_LINES = 40, 25, len(COLOURS)
 
 
 class Plot(NamedTuple):
-    """A picture: its name, the label of its axis, and metrics without their split."""
+    """One picture: its name, the label of its vertical axis, and its metrics without their split."""
 
     name: str
     label: str
@@ -55,14 +55,11 @@ PLOTS = (
 """
 
 
-def plot_run(metrics: Path, folder: Path, *, unit: str = "nats") -> list[Path]:
-    """One png a topic: training as thin lines (bold: its running mean), validation as dots.
-
-    `unit` is that of the implicit rewards.
-    """
-    history, starts = read_history(metrics), stage_starts(metrics)
-    made = []
-    for plot in plots_of(history, unit):
+def plot_run(run: Record, folder: Path) -> list[Path]:
+    """Draw one png a topic: training as thin lines (bold: its running mean), validation as dots; gives the files."""
+    history, starts = run.history, run.stage_starts
+    files = []
+    for plot in plots_of(history, run.reward_unit):
         file = folder / f"{plot.name}.png"
         names = [f"{split} {topic}" for topic in plot.topics for split in SPLITS.values()]
         with picture(file, size([*names, *(["next stage"] if starts else [])])) as axes:
@@ -72,12 +69,15 @@ def plot_run(metrics: Path, folder: Path, *, unit: str = "nats") -> list[Path]:
                     start, color="grey", lw=0.8, ls=":", label="next stage" if start == starts[0] else None
                 )
             finish(axes, x="optimizer steps", y=plot.label, whole_x=True)
-        made.append(file)
-    return made
+        files.append(file)
+    return files
 
 
 def plots_of(history: History, unit: str = "nats") -> Iterator[Plot]:
-    """The pictures that a history has numbers for; `PLOTS` first, then groups of all that is left."""
+    """The pictures that a history has numbers for: `PLOTS` first, then groups of all that is left.
+
+    `unit` is the unit of the implicit rewards.
+    """
     for plot in _plots(history):
         yield plot._replace(label=plot.label.replace("{unit}", unit))
 
@@ -105,14 +105,14 @@ def _plots(history: History) -> Iterator[Plot]:
 
 
 def group_of(topic: str) -> str:
-    """What a metric is drawn together with."""
+    """The name of the group of metrics that one is drawn together with."""
     what, _, rest = topic.partition("/")
     metric = rest.partition("/")[2]
     return f"{what} {metric}" if metric else what
 
 
 def _label(group: str, members: Sequence[str]) -> str:
-    """Of an axis: that of the metric, for slices of a known one."""
+    """The label of the axis of a group: that of the metric itself, for slices of a known one."""
     what, _, metric = group.partition(" ")
     known = next((plot.label for plot in PLOTS if metric in plot.topics), metric)
     return f"{known}, by {what}" if metric else members[0] if len(members) == 1 else group
@@ -138,7 +138,7 @@ def _draw(axes: Any, plot: Plot, history: History) -> None:
 
 
 def thinned(steps: list[int], values: list[float], chunks: int = 1000) -> Series:
-    """The lowest and the highest value of each chunk: more points than a picture has columns, and no spike lost.
+    """The lowest and highest value of each chunk of a series: more points than a picture has columns, no spike lost.
 
     >>> thinned([1, 2, 3, 4, 5, 6], [0.0, 9.0, 1.0, 2.0, 0.5, 1.0], chunks=2)
     ([1, 2, 4, 5], [0.0, 9.0, 2.0, 0.5])
@@ -150,5 +150,5 @@ def thinned(steps: list[int], values: list[float], chunks: int = 1000) -> Series
         {least(range(at, min(at + size, len(values))), key=values.__getitem__) for least in (min, max)}
         for at in range(0, len(values), size)
     )
-    kept = sorted(itertools.chain.from_iterable(ends))
-    return [steps[i] for i in kept], [values[i] for i in kept]
+    places = sorted(itertools.chain.from_iterable(ends))
+    return [steps[i] for i in places], [values[i] for i in places]

@@ -8,13 +8,14 @@ from alignlab.runs.folder import RunFolder
 
 FILE = "reliability.jsonl"
 AREA = 220.0
-"""Of the mark of a bin that holds all pairs, square points."""
+"""The area of the mark of a bin that holds all pairs, in square points."""
 
 
 def plot_reliability(folder: RunFolder) -> Path | None:
-    """Share of pairs that came true against the probability that the rewards give; None without a validation of pairs.
+    """Draw the share of pairs that came true against the probability that the rewards give.
 
-    Of several stages, that of the last one, which alone goes by its objective.
+    Gives the file, None without a validation of pairs. The diagram of several stages is that of the last one, which
+    alone goes by its objective.
     """
     stages = sorted(folder.path.glob(f"stages/*/{FILE}"))
     rows = RunFolder(stages[-1].parent if stages else folder.path).read_lines(FILE)

@@ -10,10 +10,10 @@ from typing import Any
 from alignlab.console import SHOWN
 from alignlab.metrics.frontier import best_of_n, best_reward
 from alignlab.report.figures import PALE, finish, look, picture, size
-from alignlab.report.table import comparable, told
-from alignlab.runs.groups import Group, grid, metrics_of, number_of
+from alignlab.report.table import comparable, title_of
+from alignlab.runs.setting import Setting, grid, metrics_of, number_of
 
-MOST_GROUPS = 16
+MOST_SETTINGS = 16
 """Curves that a picture can hold."""
 REWARDS = ("gold/reward", "val/rewards/margin", "val/rewards/accuracy")
 COSTS = ("gold/kl", "val/kl_exact", "val/kl"), ("gold/length",)
@@ -27,44 +27,44 @@ BEST_OF_N = "best of n of the start"
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A group in a picture: its name in the legend, and its place, which gives its colour and mark."""
+    """A setting in a picture: its name in the legend, and its place, which gives its colour and mark."""
 
-    group: Group
+    setting: Setting
     name: str
     place: int
 
 
 Points = Mapping[Shown, tuple[float, float]]
-"""Cost and reward of rows."""
+"""Cost and reward of each setting shown."""
 
 
 def pareto(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
-    """Reward against what it cost: KL, and the length of samples."""
-    groups = [row.group for row in rows]
-    known = set(metrics_of(groups))
-    reward = next((name for name in REWARDS if name in known and comparable(groups, name)), None)
+    """Draw reward against what it cost: KL, and the length of samples; gives the files."""
+    settings = [row.setting for row in rows]
+    known = set(metrics_of(settings))
+    reward = next((name for name in REWARDS if name in known and comparable(settings, name)), None)
     costs = [cost for names in COSTS if (cost := next((name for name in names if name in known), None))]
-    if reward is None or len(groups) < 2:
+    if reward is None or len(settings) < 2:
         return
     for cost in costs:
         file = folder / f"pareto-{cost.rpartition('/')[2]}.png"
         points, bound = _points(rows, cost, reward), []
         if (cost, reward) == ("gold/kl", "gold/reward"):
-            bound = best_samples(groups)
+            bound = best_samples(settings)
         with picture(file, size([*_named(points), FRONT, "", ""])) as axes:
             _tradeoff(axes, points, cost, reward)
             if bound:
                 axes.plot(*zip(*bound, strict=True), color="black", lw=1, ls=":", label=BEST_OF_N)
-            finish(axes, x=told(cost, groups), y=told(reward, groups))
+            finish(axes, x=title_of(cost, settings), y=title_of(reward, settings))
         yield file
 
 
-def best_samples(groups: Sequence[Group]) -> list[tuple[float, float]]:
+def best_samples(settings: Sequence[Setting]) -> list[tuple[float, float]]:
     """KL and gold reward of the best of n samples of the start, for each n that all runs drew so many of.
 
     Nothing where one sample was drawn of a prompt, or the runs do not begin with one model: n = 1 alone is a point.
     """
-    runs = [run for group in groups for run in group.runs.values()]
+    runs = [run for setting in settings for run in setting.finished.values()]
     if len({str(run.config.get("model")) for run in runs}) > 1:
         return []
     drawn: list[list[float]] = []
@@ -80,7 +80,7 @@ def best_samples(groups: Sequence[Group]) -> list[tuple[float, float]]:
 
 
 def frontier(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
-    """Wins of samples over those of the start against KL, beside what best-of-n sampling of the start costs."""
+    """Draw wins of samples over those of the start against KL, beside what best-of-n sampling of the start costs."""
     points = _points(rows, "gold/kl", "gold/win_rate")
     if len(points) < 2:
         return
@@ -96,37 +96,41 @@ def frontier(rows: Sequence[Shown], folder: Path) -> Iterator[Path]:
 
 
 def _points(rows: Sequence[Shown], cost: str, reward: str) -> Points:
-    """Means over the seeds that have both."""
-    found = {}
+    """Means over the seeds that have both cost and reward."""
+    points = {}
     for row in rows:
-        x, y = row.group.values(cost), row.group.values(reward)
-        if seeds := x.keys() & y.keys():
-            found[row] = fmean(x[seed] for seed in seeds), fmean(y[seed] for seed in seeds)
-    return found
+        x, y = row.setting.values(cost), row.setting.values(reward)
+        if seeds := [seed for seed in x if seed in y]:
+            points[row] = fmean(x[seed] for seed in seeds), fmean(y[seed] for seed in seeds)
+    return points
 
 
 def _named(points: Points) -> list[str]:
-    """What a picture tells apart: lines, or rows; of too many rows those on the front."""
-    if found := lines(list(points)):
-        return list(found)
-    if len(points) <= MOST_GROUPS:
+    """The names in the legend: of lines, or else of rows; of too many rows those on the front."""
+    if by_name := lines(list(points)):
+        return list(by_name)
+    if len(points) <= MOST_SETTINGS:
         return [row.name for row in points]
     return front({row.name: point for row, point in points.items()})
 
 
 def lines(rows: Sequence[Shown]) -> dict[str, list[Shown]]:
-    """Of a sweep over two settings, one a number: the rows of each value of the other, in order of the number.
+    """The rows of each value of one key, in order of the number that is the other key, in a sweep over two keys.
 
-    Nothing of any other sweep, nor of fewer than three numbers.
+    Any other sweep has no lines, nor has one with fewer than three numbers.
     """
-    found = grid([row.group for row in rows])
-    for (number, values), (other, names) in (found[::-1], found) if found else ():
-        if len(values) >= FEWEST_IN_LINE and None not in map(number_of, values) and len(names) <= MOST_GROUPS:
+    keys = grid([row.setting for row in rows])
+    for (number, values), (other, names) in (keys[::-1], keys) if keys else ():
+        if (
+            len(values) >= FEWEST_IN_LINE
+            and None not in map(number_of, values)
+            and len(names) <= MOST_SETTINGS
+        ):
             short = other.rpartition(".")[2]
             return {
                 f"{short}={name}": sorted(
-                    (row for row in rows if row.group.choices[other] == name),
-                    key=lambda row: float(row.group.choices[number]),
+                    (row for row in rows if row.setting.choices[other] == name),
+                    key=lambda row: float(row.setting.choices[number]),
                 )
                 for name in names
             }
@@ -134,10 +138,10 @@ def lines(rows: Sequence[Shown]) -> dict[str, list[Shown]]:
 
 
 def _tradeoff(axes: Any, points: Points, cost: str, reward: str) -> None:
-    found = lines(list(points))
-    if not found:
+    by_name = lines(list(points))
+    if not by_name:
         _rows(axes, points, cost, reward)
-    for place, (name, rows) in enumerate(found.items()):
+    for place, (name, rows) in enumerate(by_name.items()):
         style = look(place)
         for row in rows:
             _seeds(axes, row, cost, reward, style)
@@ -159,9 +163,9 @@ def _rows(axes: Any, points: Points, cost: str, reward: str) -> None:
 
 
 def _seeds(axes: Any, row: Shown, cost: str, reward: str, style: Mapping[str, Any]) -> None:
-    """The runs of a row, small and pale."""
-    x, y = row.group.values(cost), row.group.values(reward)
-    seeds = sorted(x.keys() & y.keys())
+    """Draw the runs of a row, small and pale."""
+    x, y = row.setting.values(cost), row.setting.values(reward)
+    seeds = [seed for seed in x if seed in y]
     marks = {**style, "linestyle": "", "ms": 4, "alpha": 0.35}
     axes.plot([x[s] for s in seeds], [y[s] for s in seeds], **marks)
 
@@ -172,9 +176,9 @@ def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     >>> front({"a": (1.0, 1.0), "b": (2.0, 3.0), "c": (3.0, 2.0)})
     ['a', 'b']
     """
-    best, kept = -math.inf, []
+    best, names = -math.inf, []
     for name, (_, reward) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
         if reward > best:
-            kept.append(name)
+            names.append(name)
             best = reward
-    return kept
+    return names

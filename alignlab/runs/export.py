@@ -1,33 +1,36 @@
-"""The trained policy as a plain Hugging Face folder."""
+"""The trained policy as a plain Hugging Face folder, with a card that tells what it was trained on, and how."""
 
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from alignlab.places import CONF
+from alignlab.runs.overrides import command
 
 UNKNOWN = "unknown"
 UNITS = dict.fromkeys(("rewards", "logps", "logps_change", "kl", "kl_k3", "kl_exact", "kl_ci"), "nats")
 UNITS |= {"lengths": "tokens", "length": "tokens", "tokens_per_second": "tokens/s", "memory_mb": "MiB"}
+"""The units of metrics, by a part of their names."""
+NONE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model card tells of a training."""
+    """The facts of a training that its model card tells."""
 
     objective: str
     hyper: Mapping[str, Any]
-    """Settings of the loss."""
+    """The hyper-parameters of the loss."""
     terms: Sequence[str]
-    """Regularizers and modifiers."""
-    data: Sequence[str]
-    """Names of the sources."""
+    """The names of regularizers and modifiers."""
+    data: Mapping[str, tuple[str, str]]
+    """What each data set is, and its licence, by its name."""
     pipeline: Sequence[str]
     base: str
     steps: int
@@ -37,8 +40,39 @@ class Trained:
     versions: Mapping[str, str | None]
 
 
+def card(
+    config: Mapping[str, Any],
+    base: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    *,
+    steps: int,
+    initial: Mapping[str, float] = NONE,
+    final: Mapping[str, float] = NONE,
+) -> str:
+    """The model card of a run, from its config and its manifest.
+
+    `base` is the node `model` that the run began with; `initial` and `final` are metrics, where they are known.
+    """
+    loss, data = config["objective"]["loss"], config["data"]
+    sources: Mapping[str, Any] = data.get("parts") or {data["name"]: data}
+    trained = Trained(
+        objective=config["objective"]["name"],
+        hyper={key: value for key, value in loss.items() if key != "_target_"},
+        terms=[*config["regularizers"], *config["modifiers"]],
+        data={name: data_facts(name, node) for name, node in sources.items()},
+        pipeline=list(config["pipeline"]),
+        base=base.get("path") or base["name"],
+        steps=steps,
+        command=command(manifest.get("overrides", ()), manifest.get("searchpath", ())),
+        initial=initial,
+        final=final,
+        versions=manifest.get("versions", {}),
+    )
+    return model_card(trained)
+
+
 def export(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
-    """Save safetensors, tokenizer and model card beside the folder, then put it in place."""
+    """Write safetensors, tokenizer and model card beside the folder, then put them in its place."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial, safe_serialization=True)
@@ -48,42 +82,42 @@ def export(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
     os.replace(partial, folder)
 
 
-def model_card(told: Trained) -> str:
-    """What the model was trained on and how it did, as the README of its folder."""
+def model_card(trained: Trained) -> str:
+    """The README of a model's folder: what it was trained on, its metrics, and the licences that bind it."""
     front = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["alignlab", "preference-alignment", told.objective],
-        "base_model": told.base,
+        "tags": ["alignlab", "preference-alignment", trained.objective],
+        "base_model": trained.base,
         "license": UNKNOWN,
     }
-    hyper = ", ".join(f"{key}={value}" for key, value in told.hyper.items()) or "no hyper-parameters"
+    hyper = ", ".join(f"{key}={value}" for key, value in trained.hyper.items()) or "no hyper-parameters"
     rows = [
-        (name, _number(told.initial.get(name)), _number(value), _unit(name))
-        for name, value in told.final.items()
+        (name, _number(trained.initial.get(name)), _number(value), _unit(name))
+        for name, value in trained.final.items()
     ]
-    versions = ", ".join(f"{name} {version}" for name, version in told.versions.items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in trained.versions.items() if version)
     return f"""---
 {yaml.safe_dump(front, sort_keys=False)}---
 
-# {told.objective} on {", ".join(told.data)}
+# {trained.objective} on {", ".join(trained.data)}
 
-Trained with alignlab from `{told.base}`, {told.steps:,} optimizer steps.
+Trained with alignlab from `{trained.base}`, {trained.steps:,} optimizer steps.
 
-- objective: `{told.objective}` ({hyper})
-- regularizers and modifiers: {_names(told.terms)}
-- pipeline: {_names(told.pipeline)}
+- objective: `{trained.objective}` ({hyper})
+- regularizers and modifiers: {_names(trained.terms)}
+- pipeline: {_names(trained.pipeline)}
 
 ```
-{told.command}
+{trained.command}
 ```
 
 ## Data and licences
 
-{_table(("data", "what it is", "licence"), [(name, *data_facts(name)) for name in told.data])}
+{_table(("data", "what it is", "licence"), [(name, *facts) for name, facts in trained.data.items()])}
 
-Licence of the base model: {base_licence(told.base)}. A model carries the terms of its base model and of its data: check
-both before you pass it on.
+Licence of the base model: {base_licence(trained.base)}. A model carries the terms of its base model and of its data:
+check both before you pass it on.
 
 ## Metrics
 
@@ -95,20 +129,19 @@ Made with {versions}.
 """
 
 
-def data_facts(name: str) -> tuple[str, str]:
-    """What the yaml of a data set says in its first line: what it is, and the licence in brackets there.
+def data_facts(name: str, settings: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """What a data set is, and its licence: the keys `title`, `paper` and `licence` of its settings, or of its yaml.
 
-    >>> data_facts("ultrafeedback")[1], data_facts("local")[1]
-    ('MIT', 'unknown')
+    >>> data_facts("ultrafeedback")[1], data_facts("my_own")
+    ('MIT', ('unknown', 'unknown'))
     """
-    file = CONF / "data" / f"{name}.yaml"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    said = (
-        line.removeprefix("#").strip() for line in lines if line.startswith("#") and "@package" not in line
-    )
-    what = next(said, UNKNOWN)
-    found = re.search(r"\(([^)]*(?:MIT|Apache|CC-|BSD|licen[cs]e|terms of use)[^)]*)\)", what)
-    return what, found[1] if found else UNKNOWN
+    settings = settings or {}
+    file = CONF / "data" / f"{settings.get('data', name)}.yaml"
+    shipped: Any = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    shipped = shipped.get("data", shipped)  # a choice that sets other groups, too, has its own below `data`
+    title, paper, licence = (settings.get(key) or shipped.get(key) for key in ("title", "paper", "licence"))
+    what = f"{title}, arXiv:{paper}" if title and paper else title
+    return what or UNKNOWN, licence or UNKNOWN
 
 
 def base_licence(base: str) -> str:

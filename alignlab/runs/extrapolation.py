@@ -20,7 +20,7 @@ Read = Callable[[str], Tensor]
 def extrapolated(start: Tensor, trained: Tensor, alpha: float) -> Tensor:
     """trained + alpha * (trained - start), in float32 at least, in the dtype of `trained`.
 
-    What is not floating-point is `trained` as it is.
+    A tensor that is not floating-point is `trained` as it is.
 
     >>> extrapolated(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 1.5]), 0.5)
     tensor([1.7500, 1.2500])
@@ -33,7 +33,7 @@ def extrapolated(start: Tensor, trained: Tensor, alpha: float) -> Tensor:
 
 
 def extrapolate(start: Path, trained: Path, out: Path, alpha: float) -> None:
-    """A Hugging Face folder with the extrapolated weights, and all else as in `trained`; shard by shard.
+    """Write a Hugging Face folder with the extrapolated weights, shard by shard, and all else as in `trained`.
 
     The folder appears whole or not at all. Raises ConfigError where one of the folders holds no
     safetensors, or they do not hold the same tensors; copies of tied weights may be left out in one.
@@ -45,34 +45,34 @@ def extrapolate(start: Path, trained: Path, out: Path, alpha: float) -> None:
     shutil.copytree(trained, partial_, ignore=shutil.ignore_patterns("*.safetensors", "README.md"))
     for shard in sorted(set(files.values())):
         own = [name for name, file in files.items() if file == shard]
-        made = {
+        tensors = {
             name: extrapolated(read(before, twins[name]), read(files, name), alpha).contiguous()
             for name in own
         }
-        save_file(made, partial_ / shard.name, metadata={"format": "pt"})
-    told = f"theta1 + {alpha:g} * (theta1 - theta0), arXiv:2404.16792\n\ntheta0: `{start}`\ntheta1: `{trained}`\n"
-    (partial_ / "README.md").write_text(f"# Extrapolated by {alpha:g}\n\n{told}", encoding="utf-8")
+        save_file(tensors, partial_ / shard.name, metadata={"format": "pt"})
+    origin = f"theta1 + {alpha:g} * (theta1 - theta0), arXiv:2404.16792\n\ntheta0: `{start}`\ntheta1: `{trained}`\n"
+    (partial_ / "README.md").write_text(f"# Extrapolated by {alpha:g}\n\n{origin}", encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial_, out)
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
-    """The file of each tensor of a model folder; ConfigError where there is none."""
+    """The file that holds each tensor of a model folder, by its name; ConfigError where there is none."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return {name: folder / file for name, file in names.items()}
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            found |= dict.fromkeys(tensors.keys(), file)
-    if not found:
+            files |= dict.fromkeys(tensors.keys(), file)
+    if not files:
         raise ConfigError(f"{folder}: no safetensors there; give a folder that save_pretrained wrote")
-    return found
+    return files
 
 
 def read(files: dict[str, Path], name: str) -> Tensor:
-    """One tensor, and no other."""
+    """Read one tensor of a model folder, and no other."""
     with safe_open(files[name], framework="pt") as tensors:
         tensor: Tensor = tensors.get_tensor(name)
         return tensor

@@ -20,21 +20,21 @@ class RunFolder:
 
     path: Path
     writes: bool = True
-    """Whether this process writes to it; of several ranks one does."""
+    """Whether this process writes to the folder; one of several ranks does."""
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints are."""
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def last_checkpoint(self) -> Path:
-        """The newest checkpoint, there once the first one was written."""
+        """The newest checkpoint; it is there once the first one was written."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def begun(self) -> bool:
-        """Whether there is work in it to go on with: a checkpoint, its own or of a stage."""
+        """Whether the folder holds work to go on with: a checkpoint of the run, or of one of its stages."""
         return any(any(self.path.glob(f"{where}checkpoints/*.ckpt")) for where in ("", "stages/*/"))
 
     @property
@@ -44,16 +44,16 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """All metrics, one row a report."""
+        """The csv file of all metrics, one row a report."""
         return self.path / "metrics.csv"
 
     @property
     def plots(self) -> Path:
-        """Pictures."""
+        """The folder of the pictures."""
         return self.path / "plots"
 
     def nonfinite(self, rank: int) -> Path:
-        """Where batches are kept whose loss was not finite."""
+        """The folder in which a rank keeps batches whose loss was not finite."""
         return self.path / "nonfinite" / (f"rank-{rank}" if rank else "")
 
     def write_text(self, name: str, text: str) -> None:

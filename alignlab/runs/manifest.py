@@ -1,4 +1,4 @@
-"""What it takes to know, later, what a run was."""
+"""The facts by which a run can be understood, and made again, later: versions, code, command, hardware."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 PACKAGES = ("alignlab", "torch", "lightning", "transformers", "tokenizers", "datasets", "hydra-core", "numpy")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, code, command and where it was given, and hardware of this process."""
+    """The versions, the code, the command, the folder where it was given, and the hardware of this process."""
+    import torch
+
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "git": commit(),
@@ -38,7 +38,7 @@ def _version(package: str) -> str | None:
 
 
 def commit() -> dict[str, Any] | None:
-    """Commit of the checkout that alignlab runs from, and whether it was changed since.
+    """The commit of the checkout that alignlab runs from, and whether the code was changed since; None if unknown.
 
     A snapshot of the code has it written down in `commit.json`.
     """

@@ -1,7 +1,10 @@
-"""Overrides as texts: what they set, and how a text is written so that Hydra reads it back."""
+"""Overrides as texts: what they set, how a value is quoted for Hydra, and the command that they make."""
 
 import re
+import shlex
 from collections.abc import Sequence
+
+from alignlab.runs.config_keys import changes_no_result, is_seed
 
 
 def key_of(override: str) -> str:
@@ -19,9 +22,28 @@ def quoted(text: str) -> str:
     >>> quoted("/a b/it's")
     "'/a b/it\\\\'s'"
     """
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text) + "'"
+    return "'" + re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), text) + "'"
 
 
 def without_resume(overrides: Sequence[str]) -> list[str]:
     """Overrides of a run without those that made it go on with another."""
     return [text for text in overrides if key_of(text).partition(".")[0] != "resume"]
+
+
+def that_change_results(overrides: Sequence[str]) -> list[str]:
+    """Overrides that set apart what a run does: no seeds, and nothing that changes no result.
+
+    >>> that_change_results(["objective=ipo", "seed=3", "report=false"])
+    ['objective=ipo']
+    """
+    keys = ((text, key_of(text)) for text in overrides)
+    return [text for text, key in keys if not (is_seed(key) or changes_no_result(key))]
+
+
+def command(overrides: Sequence[str], searchpath: Sequence[str] = ()) -> str:
+    """The line that runs these overrides; `searchpath` is the override that names other folders of configs.
+
+    >>> command(["objective=dpo", "pipeline=[pairs]"])
+    "python train.py objective=dpo 'pipeline=[pairs]'"
+    """
+    return shlex.join(["python", "train.py", *searchpath, *overrides])

@@ -1,15 +1,22 @@
-"""A finished (or broken off) run as its folder tells it."""
+"""The one reader of run folders: a run, finished or not, as its folder tells it."""
 
 import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from alignlab.errors import RunError
+from alignlab.runs import overrides as texts
+from alignlab.runs.config_keys import is_seed
 from alignlab.runs.folder import RunFolder
+
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader, in C where PyYAML was built with it: a sweep reads all its configs after each of its jobs."""
 
 Series = tuple[list[int], list[float]]
 """Optimizer steps, and the values reported at them."""
@@ -22,17 +29,79 @@ STEP, STAGE = "step", "stage"
 
 @dataclass(frozen=True)
 class Record:
-    """What one run folder holds; empty where a file is not there."""
+    """What one run folder holds. Each file is read once, when it is first asked for; what is not there is empty."""
 
     path: Path
-    config: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    summary: Mapping[str, Any]
-    overrides: tuple[str, ...]
-    history: History
-    stage_starts: tuple[int, ...]
-    """Steps at which the second and later stages begin."""
-    samples: tuple[Mapping[str, Any], ...]
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder itself, for its other files."""
+        return RunFolder(self.path)
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """summary.json: the status, the metrics and the seconds of the run."""
+        return self.folder.read_json("summary.json")
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """manifest.json: versions, commit, command, hardware and data."""
+        return self.folder.read_json("manifest.json")
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """config.yaml, the resolved config; a run that died before it had one has none."""
+        return yaml.load(_text(self.path / "config.yaml"), Loader=SAFE_LOADER) or {}
+
+    @cached_property
+    def overrides(self) -> tuple[str, ...]:
+        """The overrides that the run (of several stages: the stage) was started with, without those of `resume`."""
+        return tuple(texts.without_resume(_text(self.path / "overrides.txt").splitlines()))
+
+    @cached_property
+    def history(self) -> History:
+        """Each metric of metrics.csv as (steps, values), leaving out the steps where it was not reported."""
+        history: dict[str, Series] = {}
+        for row in self._metric_rows:
+            for name, value in row.items():
+                if name not in (STEP, STAGE) and value:
+                    steps, values = history.setdefault(name, ([], []))
+                    steps.append(int(row[STEP]))
+                    values.append(float(value))
+        return history
+
+    @cached_property
+    def stage_starts(self) -> tuple[int, ...]:
+        """Steps at which the second and later stages begin."""
+        starts: dict[str, int] = {}
+        for row in self._metric_rows:
+            starts.setdefault(row.get(STAGE) or "", int(row[STEP]))
+        return tuple(starts.values())[1:]
+
+    @cached_property
+    def samples(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows of samples.jsonl: prompts with the responses before and after the training."""
+        return tuple(self.folder.read_lines("samples.jsonl"))
+
+    @property
+    def status(self) -> str:
+        """One of finished, interrupted and failed; `not begun` where there is no summary."""
+        return str(self.summary.get("status", "not begun"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.status == "finished"
+
+    @property
+    def error(self) -> str:
+        """What ended a failed run; empty of any other."""
+        return str(self.summary.get("error") or "")
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done, as far as they are on record."""
+        return int(self.summary.get("steps", 0))
 
     @property
     def initial(self) -> Mapping[str, float]:
@@ -41,12 +110,29 @@ class Record:
 
     @property
     def final(self) -> Mapping[str, float]:
-        """Metrics after the last one."""
+        """Metrics after the last step."""
         return self.summary.get("final") or {}
 
     @property
+    def timings(self) -> Mapping[str, float]:
+        """Seconds by what they were spent on."""
+        return self.summary.get("timings") or {}
+
+    def result(self, metric: str) -> float | None:
+        """A final metric of a finished run; None of any other run, and of a metric that is missing or NaN."""
+        value = self.final.get(metric) if self.finished else None
+        return None if value is None or math.isnan(value) else value
+
+    @property
+    def seed(self) -> str:
+        """The seed of the run, with any other seed that was set behind it, such as `3 model.loader.seed=7`."""
+        typed = {texts.key_of(text): text for text in self.overrides if is_seed(texts.key_of(text))}
+        own = typed.pop("seed", "").partition("=")[2]
+        return " ".join([str(self.config.get("seed", own)), *typed.values()])
+
+    @property
     def reward_unit(self) -> str:
-        """Of the implicit rewards: nats a token where the objective divides by the length."""
+        """The unit of the implicit rewards: nats, or nats a token where the objective divides by the length."""
         objective = self.config.get("objective") or {}
         choice = objective.get("implicit_reward", "sum")
         over_tokens = (objective.get("loss") or {}).get(choice, choice)
@@ -54,53 +140,54 @@ class Record:
 
     @property
     def title(self) -> str:
-        """Objective and data."""
-        return f"{self.summary.get('objective', '?')} on {self.summary.get('data', '?')}"
+        """Objective and data; of a run that died before they were known, its overrides."""
+        if "objective" not in self.summary:
+            return " ".join(self.overrides) or self.path.name
+        return f"{self.summary['objective']} on {self.summary.get('data', '?')}"
+
+    @property
+    def command(self) -> str:
+        """The command that makes this run again, alone; of a stage, that of its whole run."""
+        line = texts.without_resume(self.manifest.get("overrides", self.overrides))
+        return texts.command(line, self.manifest.get("searchpath", ()))
+
+    @cached_property
+    def _metric_rows(self) -> Sequence[Mapping[str, str]]:
+        if not self.folder.metrics.is_file():
+            return []
+        with self.folder.metrics.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
 
 
 def read_run(path: Path) -> Record:
-    """Read a run folder; RunError where it is none."""
-    folder = RunFolder(path)
+    """The record of a run folder; RunError where the folder holds no run."""
     if not (path / "summary.json").is_file():
         raise RunError(f"{path} is no run folder: there is no summary.json in it")
-    config = _text(path / "config.yaml")
-    return Record(
-        path=path,
-        config=yaml.safe_load(config) or {},
-        manifest=folder.read_json("manifest.json"),
-        summary=folder.read_json("summary.json"),
-        overrides=tuple(_text(path / "overrides.txt").splitlines()),
-        history=read_history(folder.metrics),
-        stage_starts=stage_starts(folder.metrics),
-        samples=tuple(folder.read_lines("samples.jsonl")),
-    )
+    return Record(path)
 
 
-def read_history(metrics: Path) -> dict[str, Series]:
-    """Each metric of metrics.csv as (steps, values), leaving out the steps where it was not reported."""
-    history: dict[str, Series] = {}
-    for row in _rows(metrics):
-        for name, value in row.items():
-            if name not in (STEP, STAGE) and value:
-                steps, values = history.setdefault(name, ([], []))
-                steps.append(int(row[STEP]))
-                values.append(float(value))
-    return history
+def runs_below(folder: Path) -> Iterator[Record]:
+    """Every run in a folder or below it, jobs of a sweep by their number; stages belong to their run."""
+    paths = {file.parent for file in folder.rglob("summary.json")}
+    for path in sorted(paths, key=_by_number):
+        if path.parent.name != "stages":
+            yield Record(path)
 
 
-def stage_starts(metrics: Path) -> tuple[int, ...]:
-    """The step that each stage after the first begins at."""
-    starts: dict[str, int] = {}
-    for row in _rows(metrics):
-        starts.setdefault(row.get(STAGE) or "", int(row[STEP]))
-    return tuple(starts.values())[1:]
+def find_runs(folders: Sequence[Path]) -> list[Record]:
+    """All runs below these folders, each once. RunError where there is none, or no such folder."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise RunError(f"runs={folder}: no such folder")
+    runs = {run.path: run for folder in folders for run in runs_below(folder.resolve())}
+    if not runs:
+        raise RunError(f"runs={','.join(map(str, folders))}: no run in there (a run has a summary.json)")
+    return [*runs.values()]
 
 
-def _rows(metrics: Path) -> list[dict[str, str]]:
-    if not metrics.is_file():
-        return []
-    with metrics.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+def _by_number(path: Path) -> tuple[Path, int, str]:
+    """Jobs of a sweep by their number, so that 2 stands before 10."""
+    return path.parent, int(path.name) if path.name.isdigit() else -1, path.name
 
 
 def _text(file: Path) -> str:

@@ -1,28 +1,20 @@
-"""The table of a sweep: settings, their means and standard errors over seeds, the best one first."""
+"""The table of a sweep: its settings with their means over seeds, the best one first, printed and kept as csv."""
 
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from filelock import FileLock
-from omegaconf import DictConfig
 
 from alignlab.console import print_table
 from alignlab.runs.folder import write_text
-from alignlab.runs.results import (
-    Job,
-    Setting,
-    figure,
-    minimized,
-    ranked,
-    read_jobs,
-    standard_error,
-    target_of,
-)
+from alignlab.runs.ranking import ranked
+from alignlab.runs.record import Record, runs_below
+from alignlab.runs.setting import Setting, number_of, settings_of
+from alignlab.uncertainty import PLUS_MINUS, mean_over_seeds, plus_minus
 
 FILE = "sweep_summary.csv"
 SHOWN = (
@@ -34,51 +26,48 @@ SHOWN = (
     "val/rewards/margin",
 )
 """Metrics that stand beside the one that is optimized."""
+LONG_NUMBER = len("0.00001")
+"""Letters above which a number in the name of a setting is rounded."""
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A sweep folder, and what its settings are ranked by."""
+class SweepSummary:
+    """The summary of a sweep folder, whose settings are ranked by a metric."""
 
     folder: Path
     metric: str
     smallest_first: bool
 
-    @classmethod
-    def of(cls, config: DictConfig) -> "Summary":
-        """The sweep of a config, its own or that of one of its jobs."""
-        metric = target_of(config)
-        folder = Path(config.hydra.runtime.cwd) / config.hydra.sweep.dir
-        return cls(folder, metric, minimized(metric, config.optimized_direction))
-
-    def write(self) -> tuple[list[Job], list[Setting]]:
-        """Write `sweep_summary.csv` from what is there now, whoever else does so; gives jobs and ranked settings."""
+    def write(self) -> tuple[list[Record], list[Setting]]:
+        """Write `sweep_summary.csv` from what is there now, whoever else does so; gives runs and ranked settings."""
         with FileLock(self.folder / f".{FILE}.lock"):
-            jobs = read_jobs(self.folder)
-            settings = ranked(jobs, self.metric, smallest_first=self.smallest_first)
+            runs = list(runs_below(self.folder))
+            settings = ranked(settings_of(runs), self.metric, smallest_first=self.smallest_first)
             write_text(self.folder / FILE, self._csv(settings))
-        return jobs, settings
+        return runs, settings
 
     def show(self) -> None:
-        """Print the table, what failed, and the command that runs the best setting again."""
-        jobs, settings = self.write()
-        if not jobs:
+        """Print the table, what failed, and the command that makes a run of the best setting again."""
+        runs, settings = self.write()
+        if not runs:
             return
         metrics = self._metrics(settings)
         order = f"{'smallest' if self.smallest_first else 'largest'} {self.metric} first"
         header = ["", "seeds", *(name.removeprefix("val/") for name in metrics)]
         rows = [
             [
-                " ".join(map(_short, own)),
+                _short(setting),
                 str(len(setting.values(self.metric))),
                 *(_cell(setting.values(name)) for name in metrics),
             ]
-            for own, setting in zip(_apart(settings), settings, strict=True)
+            for setting in settings
         ]
-        print_table(f"sweep, {order}: mean ± standard error over seeds", header, rows)
-        for job in jobs:
-            if job.status != "finished":
-                print(f"job {job.folder.name} {job.status}: {job.error or 'train.log may say why'}")
+        several = any(len(setting.values(name)) > 1 for setting in settings for name in metrics)
+        means = f": mean over seeds {PLUS_MINUS}" if several else ""
+        print_table(f"sweep, {order}{means}", header, rows)
+        for run in runs:
+            if not run.finished:
+                print(f"job {run.path.name} {run.status}: {run.error or 'train.log may say why'}")
         print(f"sweep folder: {self.folder} ({FILE})")
         if settings[0].values(self.metric):
             print(f"the best again: {settings[0].command}")
@@ -92,23 +81,22 @@ class Summary:
         ]
 
     def _csv(self, settings: Sequence[Setting]) -> str:
+        """A line a setting, in full precision; `<metric>_ci95` is half the width of the 95 % interval of the mean."""
         metrics, text = self._metrics(settings), io.StringIO()
         writer = csv.writer(text)
-        numbers = [f"{name}{end}" for name in metrics for end in ("", "_se")]
-        writer.writerow(["setting", "seeds", "failed", *numbers, "jobs", "error", "command"])
-        for own, setting in zip(_apart(settings), settings, strict=True):
-            failed = [job for job in setting.jobs if job.status == "failed"]
-            values = [setting.values(name) for name in metrics]
-            pairs = [
-                (fmean(found), standard_error(found)) if found else (math.nan, math.nan) for found in values
-            ]
+        columns = [f"{name}{end}" for name in metrics for end in ("", "_ci95")]
+        writer.writerow(["setting", "seeds", "failed", *columns, "jobs", "error", "command"])
+        for setting in settings:
+            failed = [run for run in setting.runs if run.status == "failed"]
+            means = [mean_over_seeds([*setting.values(name).values()]) for name in metrics]
+            numbers = [number for mean in means for number in (mean.value, mean.half)]
             writer.writerow(
                 [
-                    " ".join(own),
+                    setting.name,
                     len(setting.values(self.metric)),
                     len(failed),
-                    *("" if math.isnan(number) else number for pair in pairs for number in pair),
-                    " ".join(job.folder.name for job in setting.jobs),
+                    *("" if math.isnan(number) else number for number in numbers),
+                    " ".join(run.path.name for run in setting.runs),
                     failed[0].error if failed else "",
                     setting.command,
                 ]
@@ -116,24 +104,27 @@ class Summary:
         return text.getvalue()
 
 
-def _apart(settings: Sequence[Setting]) -> list[list[str]]:
-    """What tells each setting from the others."""
-    shared = (
-        set.intersection(*(set(setting.overrides) for setting in settings)) if len(settings) > 1 else set()
-    )
-    return [[text for text in setting.overrides if text not in shared] for setting in settings]
+def short_number(value: object) -> str:
+    """Four digits of a number with a fraction, and anything else as it is.
+
+    >>> short_number(0.123456), short_number(3), short_number("dpo")
+    ('0.1235', '3', 'dpo')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _short(override: str) -> str:
-    key, equals, value = override.partition("=")
-    try:
-        return f"{key}={figure(float(value))}" if len(value) > len("0.00001") else override
-    except ValueError:
-        return f"{key}{equals}{value}"
+def _short(setting: Setting) -> str:
+    """The name of a setting, with long numbers rounded."""
+    words = []
+    for word in setting.name.split(" "):
+        key, equals, value = word.partition("=")
+        number = number_of(value) if len(value) > LONG_NUMBER else None
+        words.append(word if number is None else f"{key}{equals}{short_number(number)}")
+    return " ".join(words)
 
 
-def _cell(values: Sequence[float]) -> str:
+def _cell(values: Mapping[str, float]) -> str:
     if not values:
         return ""
-    error = standard_error(values)
-    return f"{fmean(values):.4f}" + ("" if math.isnan(error) else f" ± {error:.4f}")
+    mean = mean_over_seeds([*values.values()])
+    return plus_minus(mean.value, mean.half)

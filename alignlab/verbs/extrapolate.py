@@ -50,8 +50,8 @@ def _extrapolated(own: SimpleNamespace, scratch: Path) -> None:
     from alignlab.runs.extrapolation import extrapolate
 
     folder = RunFolder(own.run) if own.run else None
-    trained = own.trained or (folder.model if folder else None)
-    start = own.start or (start_of(folder, scratch) if folder else None)
+    trained: Path = own.trained or RunFolder(own.run).model
+    start: Path = own.start or start_of(RunFolder(own.run), scratch)
     out = own.out or trained.with_name(f"{trained.name}-expo")
     models = {alpha: out / f"alpha-{alpha:g}" for alpha in sorted(set(own.alphas))}
     for alpha, model in models.items():

@@ -17,7 +17,7 @@ begins), special tokens red. Without a terminal, special tokens stand in ⟨⟩.
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def _show_statistics(console: Console, figures: dict[str, Statistics]) -> None:
     table.add_column("")
     for split in figures:
         table.add_column(split, justify="right")
-    lines = {
+    lines: dict[str, Callable[[Statistics], str]] = {
         "lists": lambda s: f"{len(s.sizes):,}",
         "responses a list": lambda s: ", ".join(
             f"{k}: {n:,}" for k, n in sorted(Counter(s.sizes.tolist()).items())

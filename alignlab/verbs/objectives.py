@@ -52,7 +52,7 @@ def _load(card: Card, hyper: dict[str, Any]) -> Objective | None:
     """What is drawn; of a regularizer nothing is, but its hyper-parameters are checked."""
     if card.group == "objective":
         return load_objective(card.name, **hyper)
-    objective = load_objective("dpo", **{card.group: {card.name: hyper}})
+    objective = load_objective("dpo", **{card.group: {card.name: hyper}})  # type: ignore[arg-type]
     return objective if card.group == "modifiers" else None
 
 

@@ -10,7 +10,7 @@ alignlab report runs=[outputs/a,outputs/b] baseline=objective=dpo metrics=[gold/
     test=t           or wilcoxon: paired over seeds (t from 3 seeds on, wilcoxon from 6); Welch's t where rows share no
                      seeds
 
-Runs that differ by their seeds alone make a row: mean and 95 % confidence interval over the seeds, and stars where a
+Runs that differ by their seeds alone make a row: mean ± half a 95 % interval over the seeds, and stars where a
 difference from the baseline was tested and held. Writes report.html (one page, nothing to fetch), table.csv, table.md,
 table.tex and pictures. Of a single run, its own page and plots are made anew.
 """
@@ -37,19 +37,20 @@ def run(words: Sequence[str]) -> None:
     from alignlab.report.formats import as_csv, as_latex, as_markdown
     from alignlab.report.page import runs_page, write_report
     from alignlab.report.table import make_table
-    from alignlab.runs.groups import find_runs, grouped, metrics_of
+    from alignlab.runs.record import find_runs
+    from alignlab.runs.setting import finished_settings, metrics_of
 
     runs = find_runs(own.runs)
     if len(own.runs) == len(runs) == 1 and runs[0].path == own.runs[0].resolve():
         write_report(RunFolder(own.runs[0]))
         print(f"written: {own.runs[0] / 'report.html'}")
         return
-    groups, metrics = grouped(runs), own.metrics or []
+    settings, metrics = finished_settings(runs), own.metrics or []
     compared = {"baseline": own.baseline, "test": own.test}
-    table = make_table(groups, metrics=metrics, **compared)
-    every = make_table(groups, metrics=metrics or list(metrics_of(groups)), **compared)
+    table = make_table(settings, metrics=metrics, **compared)
+    every = make_table(settings, metrics=metrics or list(metrics_of(settings)), **compared)
     out = RunFolder(own.out or own.runs[0] / "report")
-    pictures = compare_plots(groups, out.plots)
+    pictures = compare_plots(settings, out.plots)
     out.write_text("table.csv", as_csv(every))
     out.write_text("table.md", as_markdown(table))
     out.write_text("table.tex", as_latex(table))

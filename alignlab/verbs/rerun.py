@@ -29,9 +29,9 @@ def run(words: Sequence[str]) -> None:
         raise ConfigError("name one run folder: alignlab rerun run=<folder>")
     manifest = _manifest_of(typed.own.run)
 
+    from alignlab.runs.config_keys import differences
     from alignlab.runs.manifest import environment
     from alignlab.runs.overrides import without_resume
-    from alignlab.runs.resume import differences
 
     line = without_resume(manifest["overrides"])
     if Path(manifest["working_directory"]).is_dir():  # where its relative paths are meant from
@@ -62,15 +62,13 @@ def _require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) 
     from alignlab.config import resolvers
     from alignlab.config.stage_configs import resolved
     from alignlab.places import CONF
-    from alignlab.runs.resume import HARMLESS, differences, within
+    from alignlab.runs.config_keys import changes_no_result, differences
 
     resolvers.register()
     with initialize_config_dir(str(CONF), version_base=None):
         now = resolved(compose("train", overrides=list(overrides)))
     changed = {
-        key: values
-        for key, values in differences(manifest["config"], now)
-        if not within(key, (*HARMLESS, "resume"))
+        key: values for key, values in differences(manifest["config"], now) if not changes_no_result(key)
     }
     if changed:
         lines = "".join(f"\n  {key}: {then} -> {new}" for key, (then, new) in changed.items())

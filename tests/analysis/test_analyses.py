@@ -12,8 +12,8 @@ from alignlab.analysis.frontier import Point, frontier
 from alignlab.analysis.length import length
 from alignlab.analysis.ranking_accuracy import ranking_accuracy
 from alignlab.errors import DataError
-from alignlab.metrics import intervals
 from alignlab.metrics.displacement import Mass
+from alignlab.uncertainty import share
 from tests.analysis.made import random_rows
 
 ALL = [ranking_accuracy, calibration, length, ches]
@@ -100,7 +100,7 @@ def test_displacement_says_what_fell_and_what_gained(tmp_path):
         Mass(own, torch.tensor(values, dtype=torch.float64), 50)
         for own, values in ((0.5, [0.3, 0.1, 0.1]), (0.4, [0.2, 0.1, 0.3]))
     )
-    rate = {"samples after": intervals.share(torch.tensor([1.0, 0.0]), torch.ones(2))}
+    rate = {"samples after": share([1.0, 0.0], [1.0, 1.0])}
     seen = Evidence(before, after, lambda token: "abc"[token], rate)
     found = displacement(fallen, seen)
     told = dict(found.lines)

@@ -34,7 +34,7 @@ def test_a_failed_job_stops_nothing(command, tmp_path):
     assert "job 0 failed: ConfigError: " in done.out
     jobs = [summary(tmp_path / "sweep" / job)["final"]["val/loss"] for job in rows[0]["jobs"].split()]
     assert float(rows[0]["val/loss"]) == pytest.approx(sum(jobs) / 2)
-    assert float(rows[0]["val/loss_se"]) == pytest.approx(abs(jobs[0] - jobs[1]) / 2)
+    assert float(rows[0]["val/loss_ci95"]) == pytest.approx(12.7062 * abs(jobs[0] - jobs[1]) / 2, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def test_summary_by_hand():
     metrics = summarize(samples)
     # rewards 1 2 3 6: mean 3, sum of squares 14, standard deviation sqrt(14 / 3)
     assert metrics["reward"] == 3.0
-    assert metrics["reward_ci"] == pytest.approx(1.96 * math.sqrt(14 / 3) / 2)
+    assert metrics["reward_ci"] == pytest.approx(1.959964 * math.sqrt(14 / 3) / 2)
     assert metrics["kl"] == 1.0
     assert metrics["kl_ci"] == 0.0
     assert metrics["length"] == 4.0
@@ -172,7 +172,7 @@ def test_distinct_pairs_of_words_by_hand():
 def test_samples_of_one_prompt_are_one_draw_of_the_interval():
     samples = [Sample("p", text, reward, kl, 4) for text, reward, kl in ROWS]
     # means a prompt: 1.5 and 4.5, standard deviation 3 / sqrt(2)
-    assert summarize(samples, 2)["reward_ci"] == pytest.approx(1.96 * 3 / 2)
+    assert summarize(samples, 2)["reward_ci"] == pytest.approx(1.959964 * 3 / 2)
     assert math.isnan(summarize(samples, 4)["reward_ci"])
 
 
@@ -187,5 +187,5 @@ def test_wins_count_ties_one_half_and_prompts_once():
     base = report(1.0, 1.0, 0.0, 0.0)
     found = win_rate(report(2.0, 1.0, 0.0, -1.0), base)
     assert found["win_rate"] == (0.75 + 0.25) / 2
-    assert found["win_rate_ci"] == pytest.approx(1.96 * 0.5 / 2, rel=1e-6)
+    assert found["win_rate_ci"] == pytest.approx(1.959964 * 0.5 / 2, rel=1e-6)
     assert win_rate(base, base) == {"win_rate": 0.5, "win_rate_ci": 0.0}

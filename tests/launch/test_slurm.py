@@ -132,7 +132,7 @@ def test_how_a_job_stands(tmp_path):
     assert jobs.standing(job, {"12_0": "PENDING"}) == "pending"
     assert jobs.standing(job, {"12_0": "CANCELLED"}) == "cancelled"
     assert jobs.standing(job, {}) == "ended"
-    job.run.write_json("summary.json", {"status": "failed", "error": "DataError: row 3"})
+    job.run.folder.write_json("summary.json", {"status": "failed", "error": "DataError: row 3"})
     assert jobs.standing(job, {"12_0": "RUNNING"}) == "running"
     assert jobs.standing(job, {"12_0": "FAILED"}) == "failed"
     job.log.write_text("".join(f"line {i}\n" for i in range(40)))

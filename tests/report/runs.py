@@ -33,7 +33,7 @@ def make_run(
     told |= {"initial": initial or {}, "final": final or {}, "best": {}, "timings": {"total": 3.0}, **summary}
     (folder / "summary.json").write_text(json.dumps(told))
     config = {"seed": 0, "objective": {"name": "dpo"}, **(config or {})}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / "overrides.txt").write_text("".join(f"{text}\n" for text in overrides))
     (folder / "manifest.json").write_text(json.dumps({"overrides": overrides, **(manifest or {})}))
     if samples:

@@ -1,4 +1,4 @@
-"""Runs brought together: groups, table, pictures over groups."""
+"""Runs brought together: settings, table, pictures over settings."""
 
 import csv
 import io
@@ -8,11 +8,12 @@ import pytest
 
 from alignlab.errors import ConfigError, RunError
 from alignlab.report import comparison, tradeoffs
-from alignlab.report.comparison import compare_plots, curve, ranked
+from alignlab.report.comparison import best_first, compare_plots, curve
 from alignlab.report.formats import as_csv, as_latex, as_markdown
-from alignlab.report.table import comparable, make_table, told
-from alignlab.report.tradeoffs import MOST_GROUPS, Shown, best_samples, front, lines
-from alignlab.runs.groups import find_runs, grid, grouped, short_names
+from alignlab.report.table import comparable, make_table, title_of
+from alignlab.report.tradeoffs import MOST_SETTINGS, Shown, best_samples, front, lines
+from alignlab.runs.record import find_runs
+from alignlab.runs.setting import finished_settings, grid, short_names
 from tests.report.runs import make_run, make_sweep
 
 SEEDS = range(4)
@@ -31,11 +32,11 @@ def sweep(tmp_path):
 
 
 def test_runs_that_differ_by_their_seed_are_one_group(sweep):
-    groups = grouped(find_runs([sweep]))
-    assert [group.label for group in groups] == ["objective=dpo", "objective=ipo", "objective=simpo"]
-    assert all(sorted(group.runs) == [*SEEDS] for group in groups)
-    assert groups[0].values("gold/reward") == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
-    assert groups[0].values("nothing") == {}
+    settings = finished_settings(find_runs([sweep]))
+    assert [setting.name for setting in settings] == ["objective=dpo", "objective=ipo", "objective=simpo"]
+    assert all([*setting.finished] == [str(seed) for seed in SEEDS] for setting in settings)
+    assert settings[0].values("gold/reward") == {"0": 1.0, "1": 2.0, "2": 3.0, "3": 4.0}
+    assert settings[0].values("nothing") == {}
 
 
 def test_stages_and_unfinished_runs_are_in_no_group(tmp_path):
@@ -44,7 +45,7 @@ def test_stages_and_unfinished_runs_are_in_no_group(tmp_path):
     make_run(tmp_path / "b", status="failed")
     runs = find_runs([tmp_path])
     assert {run.path.name for run in runs} == {"run", "b"}
-    assert [len(group.runs) for group in grouped(runs)] == [1]
+    assert [len(setting.runs) for setting in finished_settings(runs)] == [1]
 
 
 def test_jobs_come_in_the_order_of_their_numbers(tmp_path):
@@ -60,18 +61,12 @@ def test_where_there_is_no_run(tmp_path):
         find_runs([tmp_path])
     make_run(tmp_path / "run", status="interrupted")
     with pytest.raises(RunError, match="none of these 1 runs is finished"):
-        grouped(find_runs([tmp_path]))
-
-
-def test_groups_of_one_label_are_told_apart(tmp_path):
-    for i, beta in enumerate((0.1, 0.2)):
-        make_run(tmp_path / str(i), config={"objective": {"loss": {"beta": beta}}}, overrides=("x=1",))
-    assert [group.label for group in grouped(find_runs([tmp_path]))] == ["dpo on lab", "dpo on lab #2"]
+        finished_settings(find_runs([tmp_path]))
 
 
 def test_stars_stand_where_a_paired_test_held(sweep):
     """Differences of 0.5 over seeds that lie 1 apart: only pairs see them."""
-    table = make_table(grouped(find_runs([sweep])))
+    table = make_table(finished_settings(find_runs([sweep])))
     assert table.metrics == [
         "gold/reward"
     ]  # no losses of several objectives, and nothing that is equal in all
@@ -89,19 +84,21 @@ def test_stars_stand_where_a_paired_test_held(sweep):
 
 def test_holm_counts_the_rows_that_were_tested(tmp_path):
     values = {"dpo": finals(1.0), "ipo": finals(1.0, 0.5), "kto": finals(1.0, -0.5)}
-    table = make_table(grouped(find_runs([make_sweep(tmp_path / "s", values)])), metrics=["gold/reward"])
+    table = make_table(
+        finished_settings(find_runs([make_sweep(tmp_path / "s", values)])), metrics=["gold/reward"]
+    )
     ipo = table.cells[1][0]
     assert ipo.p == pytest.approx(2 * ipo.difference.p)
 
 
 def test_another_baseline_and_unknown_names(sweep):
-    groups = grouped(find_runs([sweep]))
-    table = make_table(groups, baseline="objective=ipo", metrics=["gold/reward"])
+    settings = finished_settings(find_runs([sweep]))
+    table = make_table(settings, baseline="objective=ipo", metrics=["gold/reward"])
     assert [bool(cell.difference) for (cell,) in table.cells] == [True, False, True]
     with pytest.raises(ConfigError, match="did you mean 'objective=ipo'"):
-        make_table(groups, baseline="objective=ip")
+        make_table(settings, baseline="objective=ip")
     with pytest.raises(ConfigError, match="did you mean 'gold/reward'"):
-        make_table(groups, metrics=["gold/rewrd"])
+        make_table(settings, metrics=["gold/rewrd"])
 
 
 def test_two_seeds_are_not_tested(tmp_path):
@@ -109,13 +106,13 @@ def test_two_seeds_are_not_tested(tmp_path):
         name: {seed: {"gold/reward": seed + shift} for seed in (0, 1)}
         for name, shift in (("dpo", 0.0), ("ipo", 9.0))
     }
-    table = make_table(grouped(find_runs([make_sweep(tmp_path / "s", values)])))
+    table = make_table(finished_settings(find_runs([make_sweep(tmp_path / "s", values)])))
     assert "*" not in "".join(cell for row in table.rows for cell in row)
     assert "no differences were tested: too few seeds" in table.notes[1]
 
 
 def test_table_as_csv_markdown_and_latex(sweep):
-    table = make_table(grouped(find_runs([sweep])))
+    table = make_table(finished_settings(find_runs([sweep])))
     rows = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert len(rows) == 3
     assert float(rows[1]["mean"]) == pytest.approx(3.0075)
@@ -136,7 +133,7 @@ def test_what_latex_takes_for_commands_is_escaped(tmp_path):
         make_run(
             tmp_path / str(seed), config={"x": name}, overrides=(f"x={name}",), final={"gold/reward": 1.0}
         )
-    text = as_latex(make_table(grouped(find_runs([tmp_path]))))
+    text = as_latex(make_table(finished_settings(find_runs([tmp_path]))))
     assert r"x=a\_b\% & 1" in text
     assert r"x=c\&\textbackslash{}d & 1" in text
 
@@ -155,9 +152,9 @@ def test_the_front_of_reward_against_kl():
 def test_curves_are_means_over_seeds(tmp_path):
     for seed, end in enumerate((1.0, 3.0)):
         make_run(tmp_path / str(seed), config={"seed": seed}, metrics={"val/loss": [0.5, math.nan, end]})
-    (group,) = grouped(find_runs([tmp_path]))
-    steps, points = curve(group, "val/loss")
-    assert (steps, [point.mean for point in points]) == ([0, 2], [0.5, 2.0])
+    (setting,) = finished_settings(find_runs([tmp_path]))
+    steps, points = curve(setting, "val/loss")
+    assert (steps, [point.value for point in points]) == ([0, 2], [0.5, 2.0])
     assert points[1].half == pytest.approx(12.706, rel=1e-4)
 
 
@@ -170,14 +167,14 @@ def two_settings(folder, drop=()):
                 overrides=(f"objective.loss.beta={beta}", f"optimizer.lr={lr}"),
                 final={"gold/reward": float(i), "gold/kl": 1.0 + i, "gold/length": 20.0},
             )
-    return grouped(find_runs([folder]))
+    return finished_settings(find_runs([folder]))
 
 
 def test_a_sweep_over_two_settings_has_a_grid_in_order(tmp_path, sweep):
     (down, rows), (across, columns) = grid(two_settings(tmp_path / "two"))
     assert (down, rows) == ("objective.loss.beta", ["0.1", "0.5", "1"])
     assert (across, columns) == ("optimizer.lr", ["1e-4", "1e-3"])
-    assert grid(grouped(find_runs([sweep]))) is None
+    assert grid(finished_settings(find_runs([sweep]))) is None
 
 
 def test_pictures_of_a_sweep(tmp_path, sweep):
@@ -185,7 +182,7 @@ def test_pictures_of_a_sweep(tmp_path, sweep):
     assert made == {"pareto-kl.png", "pareto-length.png", "heat-map.png", "curve-loss.png"}
     assert all((tmp_path / "out" / name).stat().st_size > 5000 for name in made)
     assert "heat-map.png" not in {
-        file.name for file in compare_plots(grouped(find_runs([sweep])), tmp_path / "other")
+        file.name for file in compare_plots(finished_settings(find_runs([sweep])), tmp_path / "other")
     }
 
 
@@ -203,22 +200,22 @@ def forty(folder):
                 "gold/length": 20.0,
             },
         )
-    return grouped(find_runs([folder]))
+    return finished_settings(find_runs([folder]))
 
 
 def test_of_many_rows_the_best_have_the_curves_and_the_front_the_names(tmp_path, monkeypatch):
-    groups = forty(tmp_path / "runs")
-    assert [group.label for group in ranked(groups)][:2] == ["optimizer.lr=0", "optimizer.lr=1"]
-    assert short_names(groups)["optimizer.lr=3"] == "lr=3"
+    settings = forty(tmp_path / "runs")
+    assert [setting.name for setting in best_first(settings)][:2] == ["optimizer.lr=0", "optimizer.lr=1"]
+    assert short_names(settings)["optimizer.lr=3"] == "lr=3"
     legends = {}
     for module in (comparison, tradeoffs):
         monkeypatch.setattr(module, "finish", lambda axes, **_: legends.update({axes: names_of(axes)}))
-    made = {file.name for file in compare_plots(groups, tmp_path / "out")}
+    made = {file.name for file in compare_plots(settings, tmp_path / "out")}
     assert {"pareto-kl.png", "frontier.png", "curve-loss.png"} <= made
-    assert max(len(names) for names in legends.values()) <= MOST_GROUPS + 4
+    assert max(len(names) for names in legends.values()) <= MOST_SETTINGS + 4
     curves = next(axes for axes in legends if axes.get_title(loc="left"))
     assert curves.get_title(loc="left") == "the best 16 of 40 rows by gold reward of samples"
-    assert legends[curves] == [f"lr={i}" for i in range(MOST_GROUPS)]
+    assert legends[curves] == [f"lr={i}" for i in range(MOST_SETTINGS)]
     named = next(names for names in legends.values() if "best of n of the start" in names)
     assert any(name.endswith("other rows") for name in named)
 
@@ -228,17 +225,19 @@ def names_of(axes):
 
 
 def test_few_rows_stand_in_their_order(sweep):
-    groups = grouped(find_runs([sweep]))
-    assert ranked(groups) == groups
-    assert short_names(groups) == {group.label: group.label for group in groups}
+    settings = finished_settings(find_runs([sweep]))
+    assert best_first(settings) == settings
+    assert short_names(settings) == {setting.name: setting.name for setting in settings}
 
 
 def test_implicit_rewards_of_two_objectives_are_on_no_common_scale(tmp_path):
     values = {"val/rewards/margin": 1.0, "val/rewards/accuracy": 0.6, "val/kl": 2.0}
-    groups = grouped(find_runs([make_sweep(tmp_path, {"dpo": {0: values}, "simpo": {0: values}})]))
-    assert not comparable(groups, "val/rewards/margin")
-    assert comparable(groups, "val/rewards/accuracy")
-    assert comparable(groups[:1], "val/rewards/margin")
+    settings = finished_settings(
+        find_runs([make_sweep(tmp_path, {"dpo": {0: values}, "simpo": {0: values}})])
+    )
+    assert not comparable(settings, "val/rewards/margin")
+    assert comparable(settings, "val/rewards/accuracy")
+    assert comparable(settings[:1], "val/rewards/margin")
 
 
 def test_the_unit_of_rewards_is_that_of_the_objectives(tmp_path):
@@ -249,10 +248,10 @@ def test_the_unit_of_rewards_is_that_of_the_objectives(tmp_path):
         make_run(
             tmp_path / name, config={"objective": objective}, overrides=(f"objective={objective['name']}",)
         )
-    groups = grouped(find_runs([tmp_path]))
-    assert told("val/rewards/margin", groups) == "implicit reward margin, nats or nats a token"
-    assert told("val/rewards/margin", groups[:1]) == "implicit reward margin, nats a token"
-    assert told("val/logps/chosen", groups) == "log-prob of chosen, nats"
+    settings = finished_settings(find_runs([tmp_path]))
+    assert title_of("val/rewards/margin", settings) == "implicit reward margin, nats or nats a token"
+    assert title_of("val/rewards/margin", settings[:1]) == "implicit reward margin, nats a token"
+    assert title_of("val/logps/chosen", settings) == "log-prob of chosen, nats"
 
 
 def test_best_of_n_of_the_start_beside_the_reward(tmp_path):
@@ -270,10 +269,10 @@ def test_best_of_n_of_the_start_beside_the_reward(tmp_path):
             "samples": drawn,
         }
         make_run(tmp_path / name, final={"gold/reward": float(place), "gold/kl": 1.0 + place}, **told)
-    groups = grouped(find_runs([tmp_path]))
-    both = [group for group in groups if "one" not in group.label]
+    settings = finished_settings(find_runs([tmp_path]))
+    both = [setting for setting in settings if "one" not in setting.name]
     assert best_samples(both) == [(0.0, 1.5), (pytest.approx(math.log(2) - 0.5), 2.5)]
-    assert best_samples(groups) == []
+    assert best_samples(settings) == []
     assert tmp_path / "plots/pareto-kl.png" in compare_plots(both, tmp_path / "plots")
 
 
@@ -287,13 +286,13 @@ def test_rows_that_a_number_sets_apart_make_a_line(tmp_path):
                 config={"objective": {"name": name}, "optimizer": {"lr": float(rate)}},
                 final={"gold/reward": 1.0, "gold/kl": 1.0},
             )
-    groups = grouped(find_runs([tmp_path]))
-    rows = [Shown(group, group.label, place) for place, group in enumerate(groups)]
+    settings = finished_settings(find_runs([tmp_path]))
+    rows = [Shown(setting, setting.name, place) for place, setting in enumerate(settings)]
     found = lines(rows)
     assert list(found) == ["objective=dpo", "objective=ipo"]
     for name, line in found.items():
-        assert [row.group.choices["optimizer.lr"] for row in line] == ["5e-5", "1e-4", "1e-3"]
-        assert all(f"objective={row.group.choices['objective']}" == name for row in line)
-    assert lines([row for row in rows if row.group.choices["optimizer.lr"] != "1e-4"]) == {}
-    assert lines([row for row in rows if row.group.choices["objective"] == "dpo"]) == {}
-    assert tmp_path / "plots/pareto-kl.png" in compare_plots(groups, tmp_path / "plots")
+        assert [row.setting.choices["optimizer.lr"] for row in line] == ["5e-5", "1e-4", "1e-3"]
+        assert all(f"objective={row.setting.choices['objective']}" == name for row in line)
+    assert lines([row for row in rows if row.setting.choices["optimizer.lr"] != "1e-4"]) == {}
+    assert lines([row for row in rows if row.setting.choices["objective"] == "dpo"]) == {}
+    assert tmp_path / "plots/pareto-kl.png" in compare_plots(settings, tmp_path / "plots")

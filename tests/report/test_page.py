@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from alignlab.errors import RunError
-from alignlab.report.page import rerun, run_page, write_report
+from alignlab.report.page import run_page, write_report
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.record import read_run
 from tests.report.runs import make_run
@@ -130,7 +130,7 @@ def test_without_a_manifest_the_overrides_are_told(tmp_path):
     run = make_run(tmp_path / "run", overrides=("seed=7",))
     (run / "manifest.json").write_text(json.dumps({}))
     record = read_run(run)
-    assert rerun(record) == "python train.py seed=7"
+    assert record.command == "python train.py seed=7"
     assert "seed" in Page(run_page(record, [])).text
 
 

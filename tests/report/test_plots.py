@@ -11,7 +11,7 @@ from alignlab.report.figures import COLOURS, look
 from alignlab.report.plots import plot_run, plots_of
 from alignlab.report.reliability import plot_reliability
 from alignlab.runs.folder import RunFolder
-from alignlab.runs.record import read_history, stage_starts
+from alignlab.runs.record import Record
 from tests.report.runs import make_run
 
 NAN = math.nan
@@ -65,30 +65,31 @@ def test_pictures_are_drawn(tmp_path):
         "val/loss": [0.7 if i % 20 == 0 else NAN for i in range(steps)],
     }
     run = make_run(tmp_path / "run", metrics=metrics)
-    (file,) = plot_run(run / "metrics.csv", run / "plots")
+    (file,) = plot_run(Record(run), run / "plots")
     picture = matplotlib.image.imread(file)
     assert picture.shape[1] > picture.shape[0] > 300
     assert picture[..., :3].std() > 0.05
 
 
 def test_no_metrics_no_pictures(tmp_path):
-    assert plot_run(tmp_path / "metrics.csv", tmp_path / "plots") == []
+    assert plot_run(Record(tmp_path), tmp_path / "plots") == []
     assert not (tmp_path / "plots").exists()
 
 
 def test_a_history_leaves_out_empty_cells(tmp_path):
     run = make_run(tmp_path / "run", metrics={"train/loss": [NAN, 0.6, 0.5], "val/loss": [0.7, NAN, 0.5]})
-    history = read_history(run / "metrics.csv")
+    history = Record(run).history
     assert history == {"train/loss": ([1, 2], [0.6, 0.5]), "val/loss": ([0, 2], [0.7, 0.5])}
 
 
 def test_stages_begin_where_their_numbers_do(tmp_path):
     file = Path(tmp_path / "metrics.csv")
     file.write_text("step,stage,train/loss\n0,1,1.0\n3,1,0.9\n3,2,0.8\n9,3,0.7\n")
-    assert stage_starts(file) == (3, 9)
-    assert set(read_history(file)) == {"train/loss"}
+    run = Record(tmp_path)
+    assert run.stage_starts == (3, 9)
+    assert set(run.history) == {"train/loss"}
     file.write_text("step,train/loss\n0,1.0\n")
-    assert stage_starts(file) == ()
+    assert Record(tmp_path).stage_starts == ()
 
 
 @pytest.mark.parametrize("many", [8, 32])

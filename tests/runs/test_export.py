@@ -2,7 +2,7 @@
 
 import yaml
 
-from alignlab.runs.export import Trained, base_licence, data_facts, model_card
+from alignlab.runs.export import Trained, base_licence, card, data_facts, model_card
 
 
 def trained(**changes):
@@ -10,7 +10,7 @@ def trained(**changes):
         "objective": "ipo",
         "hyper": {"tau": 0.25},
         "terms": ["sft"],
-        "data": ["ultrafeedback"],
+        "data": {"ultrafeedback": ("UltraFeedback: rated completions", "MIT")},
         "pipeline": ["pairs"],
         "base": "HuggingFaceTB/SmolLM2-135M-Instruct",
         "steps": 1234,
@@ -28,7 +28,7 @@ def trained(**changes):
 
 
 def test_everything_is_in_it():
-    card = model_card(trained())
+    text = model_card(trained())
     for words in (
         "# ipo on ultrafeedback",
         "1,234 optimizer steps",
@@ -43,7 +43,7 @@ def test_everything_is_in_it():
         "| gold/reward |  | 2 |  |",
         "Made with torch 2.6.",
     ):
-        assert words in card, words
+        assert words in text, words
 
 
 def test_its_head_is_yaml():
@@ -58,10 +58,23 @@ def test_its_head_is_yaml():
 
 
 def test_every_source_of_a_mixture_has_its_licence():
-    card = model_card(trained(data=["hh_rlhf", "shp", "my_own"]))
-    assert "| hh_rlhf | Anthropic HH-RLHF (MIT)" in card
-    assert "| Reddit's terms of use; no licence |" in card
-    assert "| my_own | unknown | unknown |" in card
+    parts = {"hh_rlhf": {"weight": 2}, "threads": {"data": "shp"}, "my_own": None, "mine": {"licence": "CC0"}}
+    config = {
+        "objective": {"name": "dpo", "loss": {"_target_": "x", "beta": 0.1}},
+        "regularizers": {},
+        "modifiers": {},
+        "pipeline": {},
+        "data": {"name": "mixture", "title": "Several sources", "parts": parts},
+    }
+    text = card(config, {"name": "tiny"}, {"overrides": ["data=mixture"]}, steps=3)
+    assert "| hh_rlhf | Anthropic HH-RLHF: human pairs" in text
+    assert "arXiv:2204.05862 | MIT |" in text
+    assert "| threads | Stanford Human Preferences" in text
+    assert "| Reddit's terms of use; no licence |" in text
+    assert "| my_own | unknown | unknown |" in text
+    assert "| mine | unknown | CC0 |" in text
+    assert "Several sources" not in text
+    assert "python train.py data=mixture" in text
 
 
 def test_a_licence_is_never_made_up():
@@ -69,10 +82,11 @@ def test_a_licence_is_never_made_up():
     assert data_facts("webgpt")[1] == "no licence stated"
     assert data_facts("lab")[0].startswith("The embedded world")
     assert data_facts("lab")[1] == "unknown"
+    assert data_facts("lab", {"title": "a world of my own", "licence": "CC0"}) == ("a world of my own", "CC0")
 
 
 def test_the_licence_of_a_base_model_stands_in_its_own_card(tmp_path):
-    card = tmp_path / "README.md"
+    readme = tmp_path / "README.md"
     assert base_licence(str(tmp_path)) == "unknown"
     for text, licence in {
         "---\nlicense: apache-2.0\n---\n# model": "apache-2.0",
@@ -81,5 +95,5 @@ def test_the_licence_of_a_base_model_stands_in_its_own_card(tmp_path):
         "---\n: [\n---\n": "unknown",
         "---\n- a\n---\n": "unknown",
     }.items():
-        card.write_text(text)
+        readme.write_text(text)
         assert base_licence(str(tmp_path)) == licence

@@ -5,6 +5,7 @@ from omegaconf import OmegaConf
 
 from alignlab.errors import ConfigError, RunError
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.runs.resume import require_same, same_run
 from tests.config.compose import composed
 
@@ -19,7 +20,7 @@ def changes(tmp_path):
     folder.write_text("checkpoints/last.ckpt", "")
 
     def go_on(*overrides):
-        return require_same(OmegaConf.create(composed(*overrides)), folder)
+        return require_same(composed(*overrides), Record(tmp_path))
 
     return go_on
 
@@ -76,7 +77,7 @@ def test_without_being_asked_to_go_on(changes):
 
 def test_a_folder_without_work_in_it_may_hold_any_config(tmp_path):
     RunFolder(tmp_path).write_text("config.yaml", "seed: 5\n")
-    assert require_same(OmegaConf.create(composed(*BEGUN)), RunFolder(tmp_path)) == []
+    assert require_same(composed(*BEGUN), Record(tmp_path)) == []
 
 
 def test_work_in_a_stage_counts(tmp_path):

@@ -1,4 +1,4 @@
-"""The table of a sweep: means and standard errors over seeds, the best first, and the command that runs it again."""
+"""The table of a sweep: means and intervals over seeds, the best first, and the command that runs it again."""
 
 import csv
 import json
@@ -7,8 +7,8 @@ import math
 import pytest
 from omegaconf import OmegaConf
 
-from alignlab.runs.results import minimized, target_of
-from alignlab.runs.sweep_summary import FILE, Summary
+from alignlab.runs.ranking import minimized, target_of
+from alignlab.runs.sweep_summary import FILE, SweepSummary
 from tests.config.jobs import leave
 
 
@@ -31,7 +31,7 @@ def rows(folder):
 
 
 def test_settings_by_their_means(sweep):
-    Summary(sweep, "gold/reward", smallest_first=False).write()
+    SweepSummary(sweep, "gold/reward", smallest_first=False).write()
     table = rows(sweep)
     assert [row["setting"] for row in table] == [
         f"objective.loss.beta={beta}" for beta in ("0.5", "0.1", "0.7", "-1")
@@ -39,22 +39,25 @@ def test_settings_by_their_means(sweep):
     assert [row["seeds"] for row in table] == ["2", "2", "1", "0"]
     assert [row["failed"] for row in table] == ["0", "0", "0", "1"]
     assert [float(row["gold/reward"]) for row in table[:3]] == [4.0, 1.5, 9.0]
-    assert [float(row["gold/reward_se"]) for row in table[:2]] == [1.0, 0.5]
-    assert table[2]["gold/reward_se"] == table[3]["gold/reward"] == ""
+    quantile = 12.7062  # of Student's t with one degree of freedom; the standard errors are 1 and 0.5
+    halves = [float(row["gold/reward_ci95"]) for row in table[:2]]
+    assert halves == pytest.approx([quantile, quantile / 2], rel=1e-5)
+    assert table[2]["gold/reward_ci95"] == table[3]["gold/reward"] == ""
     assert [row["jobs"] for row in table] == ["2 3", "0 1", "4", "10"]
     assert table[3]["error"] == "ConfigError: beta"
     assert table[0]["command"] == "python train.py objective=dpo objective.loss.beta=0.5 seed=0"
 
 
 def test_the_other_way_round(sweep):
-    Summary(sweep, "gold/reward", smallest_first=True).write()
+    SweepSummary(sweep, "gold/reward", smallest_first=True).write()
     assert [row["jobs"] for row in rows(sweep)] == ["0 1", "2 3", "4", "10"]
 
 
 def test_what_is_printed(sweep, capsys):
-    Summary(sweep, "gold/reward", smallest_first=False).show()
+    SweepSummary(sweep, "gold/reward", smallest_first=False).show()
     out = capsys.readouterr().out
-    assert "4.0000 ± 1.0000" in out
+    assert "4.000 ± 12.706" in out
+    assert "9.000 ±" not in out
     assert "job 10 failed: ConfigError: beta" in out
     last = out.strip().splitlines()[-1]
     assert last == "the best again: python train.py objective=dpo objective.loss.beta=0.5 seed=0"
@@ -62,21 +65,21 @@ def test_what_is_printed(sweep, capsys):
 
 def test_nothing_is_best_where_nothing_was_finished(tmp_path, capsys):
     leave(tmp_path / "0", "seed=0", error="RunError: no")
-    Summary(tmp_path, "gold/reward", smallest_first=False).show()
+    SweepSummary(tmp_path, "gold/reward", smallest_first=False).show()
     assert "the best again" not in capsys.readouterr().out
 
 
 def test_what_is_not_a_number_has_no_place(tmp_path):
     leave(tmp_path / "0", "seed=0", "objective=ipo", val__loss=math.nan)
     leave(tmp_path / "1", "seed=0", "objective=dpo", val__loss=0.5)
-    Summary(tmp_path, "val/loss", smallest_first=True).write()
+    SweepSummary(tmp_path, "val/loss", smallest_first=True).write()
     assert [row["setting"] for row in rows(tmp_path)] == ["objective=dpo", "objective=ipo"]
 
 
 def test_a_job_that_left_no_word_is_there_too(tmp_path, capsys):
     (tmp_path / "0").mkdir()
     (tmp_path / "0/summary.json").write_text(json.dumps({"steps": 0, "status": "interrupted"}))
-    Summary(tmp_path, "val/loss", smallest_first=True).show()
+    SweepSummary(tmp_path, "val/loss", smallest_first=True).show()
     assert "job 0 interrupted" in capsys.readouterr().out
 
 

@@ -10,6 +10,7 @@ from alignlab import hub
 from alignlab.errors import RunError
 from alignlab.report.plots import plot_run
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.loggers.tracked_run import TrackedRun
 from alignlab.training.loggers.wandb_log import chosen_mode, finish_wandb, has_key, log_results, make_wandb
 from tests.end_to_end.command import until
@@ -86,7 +87,7 @@ def test_the_results_are_in_the_offline_run(tmp_path, monkeypatch):
             ),
         )
     )
-    pictures = plot_run(folder.metrics, folder.plots)
+    pictures = plot_run(Record(folder.path), folder.plots)
     config = {**CONFIG, "objective": {"name": "dpo", "loss": {"beta": 0.125}}}
     tracked = TrackedRun(folder, config, "run", "a-sweep")
     logger = make_wandb(tracked_run=tracked, mode="offline", project="p", tags=["mine"])
@@ -120,7 +121,7 @@ def test_a_network_that_has_gone_is_warned_of(tmp_path, monkeypatch, caplog):
         raise wandb.errors.AuthenticationError("the service is busy")
 
     monkeypatch.setattr(wandb, "run", SimpleNamespace(summary={}, log=gone))
-    log_results(folder, plot_run(folder.metrics, folder.plots))
+    log_results(folder, plot_run(Record(folder.path), folder.plots))
     assert "missing from the run (the service is busy)" in caplog.text
 
 
