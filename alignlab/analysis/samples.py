@@ -25,7 +25,7 @@ from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
 from alignlab.training.opened import first_prompts, one_device, open_rows
 from alignlab.training.spec import Stage
-from alignlab.uncertainty import Estimate
+from alignlab.uncertainty import Estimate, share
 
 
 @quiet()
