@@ -42,6 +42,7 @@ SMALL = (
     "trainer.max_steps=12",
     "trainer.validate_every_n_steps=5",
     "callbacks.checkpoint.every_n_steps=2",
+    "report=false",
 )
 CASES = {
     "plain": ("objective=dpo",),

@@ -142,7 +142,9 @@ def _report(folder: RunFolder, *, drawn: bool) -> None:
     try:
         pictures = []
         if drawn:
-            from alignlab.report.page import write_report  # its statistics need scipy, and the first step none
+            from alignlab.report.page import (
+                write_report,  # its statistics need scipy, and the first step none
+            )
 
             pictures = write_report(folder)
         log_results(folder, pictures)

@@ -13,7 +13,7 @@ from alignlab.program import main
 from alignlab.runs import extrapolation
 from alignlab.runs.extrapolation import extrapolate, extrapolated
 from alignlab.runs.folder import RunFolder
-from tests.end_to_end.command import SMALL, summary, train
+from tests.end_to_end.command import SMALL, forked, summary
 from tests.vectors import more
 
 
@@ -153,7 +153,7 @@ def test_a_run_is_scored_as_it_scored_itself(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ALIGNLAB_CACHE", str(tmp_path / "cache"))
     gold = ("evaluation=gold", "evaluation.prompts=4", "evaluation.max_new_tokens=8")
     line = (*SMALL, *gold, "trainer.max_steps=3", "recipe=stepwise", "hydra.run.dir=run")
-    done = train(*line, cwd=tmp_path, cache=tmp_path / "cache")
+    done = forked(*line, cwd=tmp_path, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     main(["extrapolate", f"run={run}", "alphas=[0.5,0.25]"])

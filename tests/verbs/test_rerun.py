@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from alignlab.places import PACKAGE
-from tests.end_to_end.command import SMALL, environment, metrics, train, weights
+from tests.end_to_end.command import SMALL, environment, forked, metrics, weights
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def place(tmp_path_factory):
         "resume=auto",
         "hydra.run.dir=first",
     )
-    done = train(*line, cwd=folder, cache=folder / "cache")
+    done = forked(*line, cwd=folder, cache=folder / "cache")
     assert done.returncode == 0, done.stderr
     return folder
 
