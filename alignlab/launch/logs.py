@@ -50,9 +50,7 @@ def log_to(file: Path | None) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep the progress bars of libraries off the console; imports them."""
-    import datasets
+    """Keep the progress bars of transformers off the console; imports it."""
     import transformers
 
-    datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -40,9 +40,9 @@ def run(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
-    now: Any = OmegaConf.to_container(cfg, resolve=True)
-    for change in require_same(now, Record(folder.path)):
-        log.info("going on with another setting: %s", change)
+    if folder.begun:
+        for change in require_same(resolved(cfg), Record(folder.path)):
+            log.info("going on with another setting: %s", change)
     if (done := finished_before(cfg, folder)) is not None:
         ranks.broadcast(None)
         return done
