@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 
 from alignlab.config.mixture import parts_of, weights_of
-from alignlab.config.nodes import STEP_NAMES, WARMUP_NAME
-from alignlab.config.stage_configs import loader_of
+from alignlab.config.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
+from alignlab.objective.objective import Objective
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
@@ -49,7 +49,7 @@ def build_stage(
     load_model = with_adapters(load_start, config["peft"])
     gold = config["evaluation"]
     return Stage(
-        objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
+        objective=objective_of(config),
         data=build_data(config),
         load_model=load_model,
         make_policy=partial(CausalLM, packing=config["model"]["packing"]),
@@ -57,6 +57,7 @@ def build_stage(
         reference=build_reference(config, load_start, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
         make_loggers=partial(make_loggers, config, folder, names),
+        make_callbacks=partial(make_callbacks, config["callbacks"]),
         trainer=TrainerSpec(**config["trainer"]),
         cache_dir=Path(config["cache_dir"]),
         seed=config["seed"],
@@ -67,6 +68,13 @@ def build_stage(
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
         if gold["reward"]
         else None,
+    )
+
+
+def objective_of(config: Config) -> Objective:
+    """The loss with its regularizers and modifiers, and the metrics that are measured beside it."""
+    return build_objective(
+        config["objective"], config["regularizers"], config["modifiers"], config.get("metrics")
     )
 
 
@@ -171,6 +179,12 @@ def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) ->
     nodes = {"csv": {"_target_": f"{make_csv.__module__}.{make_csv.__name__}"}, **config["logger"]}
     made = (guarded(name, offering(node, f"logger.{name}", tracked)) for name, node in nodes.items())
     return [logger for loggers in made for logger in loggers]
+
+
+def make_callbacks(callbacks: Config) -> dict[str, Any]:
+    """Callbacks of any package, by name; those of our own are built with parts of the stage."""
+    nodes = {name: node for name, node in callbacks.items() if name not in PLAIN_CALLBACKS}
+    return {name: call(node, f"callbacks.{name}")() for name, node in nodes.items()}
 
 
 def offering(node: Config, path: str, offered: Mapping[str, Any]) -> Any:

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from alignlab import ranks
+from alignlab.config.build import objective_of
 from alignlab.config.check import failure_of
 from alignlab.config.nodes import by_import, misused_targets
 from alignlab.data.reading.examples import takes_rows
@@ -47,6 +50,7 @@ def problems_built(config: Config) -> Iterator[str]:
     yield from _source(config)
     yield from _machine(config)
     yield from _schedule(config)
+    yield from _trackers(config)
 
 
 def _objective(config: Config) -> Iterator[str]:
@@ -56,8 +60,8 @@ def _objective(config: Config) -> Iterator[str]:
         problems = [_placed(failure, "objective.loss")]
     elif failure := failure_of(build_objective, node, {}):
         problems = [_placed(failure, "objective")]
-    for group in ("regularizers", "modifiers"):
-        for name, term in config[group].items():
+    for group in ("regularizers", "modifiers", "metrics"):
+        for name, term in config.get(group, {}).items():
             failure = failure_of(build_term, name, term, f"{group}.{name}")
             if failure is None and not problems:
                 failure = failure_of(build_objective, node, **{"regularizers": {}, group: {name: term}})
@@ -66,7 +70,7 @@ def _objective(config: Config) -> Iterator[str]:
     yield from problems
     if problems:
         return
-    objective = build_objective(node, config["regularizers"], config["modifiers"])
+    objective = objective_of(config)
     node, peft = config["reference"], config["peft"].get("method")
     adapter = peft != "none" and node["path"] is None and node["of"] == "start"
     asked = {"adapter": adapter, "update": node["update"]}
@@ -155,6 +159,15 @@ def _machine(config: Config) -> Iterator[str]:
             f"trainer.num_nodes={nodes}: start the command on every node with torchrun --nnodes={nodes} "
             f"--nproc-per-node={devices}, or use launcher=slurm"
         )
+
+
+def _trackers(config: Config) -> Iterator[str]:
+    """Callbacks and loggers that Lightning would not take for such."""
+    for group, kind in (("callbacks", Callback), ("logger", Logger)):
+        for name, node in config[group].items():
+            made = locate(node["_target_"]) if "_target_" in node else None
+            if inspect.isclass(made) and not issubclass(made, kind):
+                yield f"{group}.{name}._target_={node['_target_']} is no {kind.__name__} of Lightning"
 
 
 def _schedule(config: Config) -> Iterator[str]:

@@ -9,6 +9,7 @@ from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.schedule import read_weight
 from alignlab.objective.settings import TermKind
 from alignlab.places import choices
+from alignlab.policies.causal_lm import pretrained
 from alignlab.settings import Config
 from alignlab.signatures import (
     POSITIONAL,
@@ -27,6 +28,8 @@ WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
 WHOLE = ("callbacks", "logger")
 """Groups whose targets get nothing by place."""
+OPEN = (*WHOLE, "metrics")
+"""Groups that take nodes of one's own."""
 OFFERED = {
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
@@ -40,6 +43,9 @@ PLAIN_CALLBACKS = ("checkpoint", "progress", "step_log")
 """Callbacks of our own, which are built with parts of the stage; their settings have a dataclass."""
 OWN_KEYS = {"optimizer": {"lr"}, "recipe": {"overrides"}}
 """Keys of nodes that the program reads itself, by group."""
+
+KEPT = ("dtype", "attn_implementation", "trust_remote_code")
+"""Settings of a model's loader that hold for every model of the run."""
 
 Reader = Callable[[str, str], Read | None]
 """Gives the signature of a target, for the config key that its errors name; None where it cannot tell."""
@@ -90,14 +96,20 @@ def call_nodes(config: Config) -> dict[str, Any]:
 
 def term_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is a function of signals, by path."""
-    nodes = {f"{group}.{name}": node for group in TERMS for name, node in config[group].items()}
+    nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
     return {"objective.loss": at(config, "objective.loss"), **nodes}
+
+
+def loader_of(model: Config, path: str) -> Config:
+    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
+    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
+    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
 
 
 def _unchosen(path: str) -> str:
     group, _, name = path.partition(".")
     known = PLAIN_CALLBACKS if group == "callbacks" else choices(group)
-    if group in ("callbacks", "logger") and name not in known:
+    if group in OPEN and name not in known:
         return f"{path}: no such setting: {nearest(name, known)}; one of your own has a _target_"
     choose = f"add it ('{group}=[{name}]') or drop the setting"
     way = choose if name in known else "give its _target_"

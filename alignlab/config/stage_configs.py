@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.config.check import check, failure_of
 from alignlab.config.explain import explain
+from alignlab.config.nodes import loader_of
 from alignlab.config.schema import GROUPS
 from alignlab.errors import ConfigError, nearest
 from alignlab.policies.causal_lm import pretrained
@@ -23,8 +24,6 @@ from alignlab.runs.overrides import key_of
 from alignlab.settings import Config
 from alignlab.targets import locate
 
-KEPT = ("dtype", "attn_implementation", "trust_remote_code")
-"""Settings of a model's loader that hold for every model of the run."""
 WORDS = ("previous", "base")
 """Models that need no folder."""
 
@@ -146,12 +145,6 @@ def _place(where: str, previous: Path | None) -> Path | None:
 def model_at(model: Config, folder: Path) -> Config:
     """The settings of a model, of which only the weights are others."""
     return {**model, "path": str(folder), "loader": loader_of(model, str(folder))}
-
-
-def loader_of(model: Config, path: str) -> Config:
-    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
-    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
-    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
 
 
 def _with_reference(config: Config, spec: StageSpec, number: int) -> dict[str, Any]:

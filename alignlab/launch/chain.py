@@ -15,9 +15,9 @@ from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
 from alignlab.policies.causal_lm.adapters import merge
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
-from alignlab.recipes.run_summary import joined_metrics, publish, summarized
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.joined_stages import joined_metrics, publish, summarized
 from alignlab.runs.record import Record
 from alignlab.settings import Config
 from alignlab.training.loggers.tensorboard_log import log_samples

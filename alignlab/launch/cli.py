@@ -32,7 +32,9 @@ def launch(main: Callable[[], Any]) -> None:
     A bug has its traceback, unless HYDRA_FULL_ERROR=0 asks for none.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # read where `datasets` is imported, if at all
+    os.environ.setdefault(
+        "HF_DATASETS_DISABLE_PROGRESS_BARS", "1"
+    )  # read where `datasets` is imported, if at all
     resolvers.register()
     try:
         with _errors_come_through():

@@ -10,6 +10,7 @@ from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.adapters import merge
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.policy_weights import load_policy
 
@@ -27,7 +28,7 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
         model = model.to(torch.bfloat16)
     load_policy(model, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told = card(config, config["model"], run.read_json("manifest.json"), steps=step_of(checkpoint))
+    told = card(config, config["model"], Record(run.path).manifest, steps=step_of(checkpoint))
     export(merge(model), tokenizer, out, told)
     return checkpoint
 

@@ -56,17 +56,21 @@ def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, 
 
 
 def build_objective(
-    node: Node, regularizers: Mapping[str, Node], modifiers: Mapping[str, Node] | None = None
+    node: Node,
+    regularizers: Mapping[str, Node],
+    modifiers: Mapping[str, Node] | None = None,
+    metrics: Mapping[str, Node] | None = None,
 ) -> Objective:
-    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers and modifiers."""
+    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers, modifiers and metrics."""
     loss = build_term(node["name"], node["loss"], "objective.loss")
     terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
     changes = [build_term(name, term, f"modifiers.{name}") for name, term in (modifiers or {}).items()]
     for modifier in changes:
         if LOSS not in modifier.contract.extra:
             raise ConfigError(f"modifiers.{modifier.name} does not take the loss as its first parameter")
+    watched = [build_term(name, term, f"metrics.{name}") for name, term in (metrics or {}).items()]
     settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
-    objective = Objective(node["name"], loss, terms, changes, **settings)
+    objective = Objective(node["name"], loss, terms, changes, metrics=watched, **settings)
     _probe(objective)
     return objective
 

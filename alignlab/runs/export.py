@@ -30,7 +30,7 @@ class Trained:
     terms: Sequence[str]
     """The names of regularizers and modifiers."""
     data: Mapping[str, tuple[str, str]]
-    """What each data set is, and its licence, by its name."""
+    """The description and the licence of each data set, by its name."""
     pipeline: Sequence[str]
     base: str
     steps: int
@@ -130,7 +130,7 @@ Made with {versions}.
 
 
 def data_facts(name: str, settings: Mapping[str, Any] | None = None) -> tuple[str, str]:
-    """What a data set is, and its licence: the keys `title`, `paper` and `licence` of its settings, or of its yaml.
+    """The description and the licence of a data set: `title`, `paper` and `licence` of its settings, or of its yaml.
 
     >>> data_facts("ultrafeedback")[1], data_facts("my_own")
     ('MIT', ('unknown', 'unknown'))

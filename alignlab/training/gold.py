@@ -1,4 +1,4 @@
-"""The exact reward of samples, before and after training."""
+"""The reward of samples, before and after training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from alignlab.types import Message
 def measure(
     spec: GoldSpec, model: Any, reference: Any | None, encoder: Encoder, prompts: Sequence[list[Message]]
 ) -> GoldReport:
-    """Sample answers to the first validation prompts and score them exactly."""
+    """Sample answers to the first `spec.prompts` prompts and score them; their KL is to `reference`, or 0 without."""
     return evaluate(
         model,
         reference,

@@ -61,6 +61,8 @@ class Stage:
     seed: int
     checkpoint: CheckpointSpec
     progress_every: int
+    make_callbacks: Callable[[], Mapping[str, Any]] = dict
+    """Callbacks of Lightning besides those of every stage, by name."""
     on_rows: Callable[[Sequence[str]], None] | None = None
     """Told the ids of the rows (or of those that give the prompts) before anything is done with them; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None

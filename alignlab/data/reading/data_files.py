@@ -12,35 +12,35 @@ SPLIT_WORDS: dict[str, list[tuple[str, ...]]] = {
     "train": [("train",)],
     "validation": [("validation", "valid", "val", "dev"), ("eval",), ("test",)],
 }
-"""Words for a split in the names of files, the first choice first."""
+"""The words that name a split in file names, the first choice first."""
 BOOKKEEPING = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
-"""What `datasets` writes beside its data."""
+"""Files that the library `datasets` writes beside its data, which hold no rows."""
 
 
 def data_files(path: str) -> list[Path]:
-    """The data files of a file or folder (searched deeply, hidden folders apart), in sorted order."""
+    """The data files at a path, sorted: the file itself, or all below a folder but hidden ones; DataError for none."""
     root = Path(path).expanduser()
     if not root.exists():
         raise DataError(f"data.path={path}: no such file or folder")
-    found = (
+    candidates = (
         [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and _is_data(p, root))
     )
-    files = [p for p in found if is_data_file(p.name)]
+    files = [p for p in candidates if is_data_file(p.name)]
     if not files:
         raise DataError(f"data.path={path}: no data files there (looked for {', '.join(FORMATS)}, also .gz)")
     return files
 
 
 def is_data_file(name: str) -> bool:
-    """Whether a name ends as those of data files do."""
+    """Whether a file name has an ending of one of the `FORMATS`, gzip included."""
     return format_of(Path(name)) in FORMATS
 
 
 def split_files(files: Sequence[Path], split: str, named: str | None = None) -> list[Path]:
-    """Files of a split: those whose name has the split's own name in it, or a common word for it.
+    """The files of a split: those whose path holds the name `named`, or else a common word for the split.
 
-    The name is the path below the folder that all the files share. Test files serve as validation
-    where there are no others.
+    The path is the one below the folder that all files share. Test files serve as validation files where there
+    are no others. The list is empty where no file is of the split.
     """
     shared = Path(os.path.commonpath([p.parent for p in files]))
     own = [(named,)] if named else []
