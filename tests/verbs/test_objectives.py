@@ -1,7 +1,6 @@
-"""`python scripts/objectives.py`: what it prints, what it draws, and the numbers behind the picture."""
+"""`alignlab objectives`: what it prints, what it draws, and the numbers behind the picture."""
 
 import math
-import runpy
 
 import matplotlib.image
 import pytest
@@ -13,20 +12,19 @@ from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, cards, find_card
 from alignlab.objective.load import load_objective
 from alignlab.places import choices
-from tests.repository import ROOT
+from alignlab.program import main
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "objectives.py"))
 LIST = [1.0, 2 / 3, 1 / 3, 0.0]
 OF_A_FAMILY = ["dpop", "simpo", "kto", "lipo_lambda", "lipo_softmax", "label_smoothing"]
 
 
 @pytest.fixture
 def show(capsys, tmp_path, monkeypatch):
-    """`show(*arguments)` runs the script in an empty folder and gives what it printed."""
+    """`show(*arguments)` runs the verb in an empty folder and gives what it printed."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        SCRIPT["main"](list(arguments))
+        main(["objectives", *arguments])
         return capsys.readouterr().out
 
     return run
@@ -62,8 +60,8 @@ def test_shows_and_draws_one(show, name, tmp_path):
 
 
 def test_overrides_and_another_place(show, tmp_path):
-    assert show("dpo", "beta=0.5", "--out", "a/b.png").rstrip().endswith("a/b.png")
-    assert "0.5  " in show("dpo", "beta=0.5", "--out", "a/b.png")
+    assert show("dpo", "beta=0.5", "out=a/b.png").rstrip().endswith("a/b.png")
+    assert "0.5  " in show("dpo", "beta=0.5", "out=a/b.png")
     assert [path.name for path in tmp_path.rglob("*.png")] == ["b.png"]
 
 
@@ -78,7 +76,7 @@ def test_a_regularizer_has_nothing_to_draw(show, tmp_path):
         (["lipo_lamda"], "did you mean 'lipo_lambda'?"),
         (["modifiers.wop"], "did you mean 'wpo'?"),
         (["dpo", "bta=1"], "did you mean 'beta'?"),
-        (["dpo", "beta"], "given as key=value"),
+        (["dpo", "beta"], "expected key=value"),
         (["ipo", "aggregate=men"], "did you mean 'mean'?"),
     ],
 )

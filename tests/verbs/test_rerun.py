@@ -1,4 +1,4 @@
-"""`python scripts/rerun.py run=<folder>`: the manifest alone makes the same run again."""
+"""`alignlab rerun run=<folder>`: the manifest alone makes the same run again."""
 
 import json
 import shutil
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from alignlab.places import PACKAGE
 from tests.end_to_end.command import SMALL, environment, forked, metrics, weights
-from tests.repository import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def place(tmp_path_factory):
 
 def rerun(*arguments, place):
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts/rerun.py"), *arguments],
+        [sys.executable, "-P", str(PACKAGE / "__main__.py"), "rerun", *arguments],
         cwd=place.parent,
         env=environment(place / "cache"),
         capture_output=True,
