@@ -92,7 +92,10 @@ SHOWN = {
 
 
 def before_and_after(*moments: Mapping[str, float]) -> list[list[str]]:
-    """The lines (description, before, ..., after) of a table of the metrics in `SHOWN` that all moments have."""
+    """The lines (description, before, ..., after) of a table of the metrics in `SHOWN` that all moments have.
+
+    Behind `±` stands half the width of the 95 % interval.
+    """
     rows = []
     for name, text in SHOWN.items():
         if all(name in values for values in moments):

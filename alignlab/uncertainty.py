@@ -13,7 +13,7 @@ from typing import Any
 from alignlab.errors import one_of
 
 PLUS_MINUS = "± half a 95 % interval"
-"""What a table that shows `±` says of it."""
+"""The words in which a table explains the `±` in it."""
 NORMAL_975 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 TESTS = ("t", "wilcoxon")

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +22,7 @@ INTRODUCTION = """# Objectives
 
 Every objective, regularizer and modifier: chosen by `objective=NAME`, `'regularizers=[NAME,NAME]'` and
 `'modifiers=[NAME]'`; hyper-parameters are set as `objective.loss.beta=0.2`, `regularizers.sft.weight=0.1`,
-`modifiers.ld.alpha=0.3`. `python scripts/objectives.py NAME` prints one of them and draws its loss and gradient.
+`modifiers.ld.alpha=0.3`. `alignlab objectives NAME` prints one of them and draws its loss and gradient.
 
 Logs are natural; log-probabilities and log-ratios are sums over a response's tokens, in nats, unless a formula
 divides. `chosen_*` and `rejected_*` are the two sides of a pair, `i` and `j` responses of a list; what every signal

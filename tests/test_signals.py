@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alignlab import ConfigError
-from alignlab.objective.load import choices
+from alignlab.places import choices
 from alignlab.signals import (
     LIST_SIGNALS,
     OTHER_SIGNALS,

@@ -24,12 +24,12 @@ class Point:
     metrics: Mapping[str, float]
 
     def half(self, name: str) -> float:
-        """Half the width of a metric's 95 % interval; 0 where there is none."""
+        """Half the 95 % interval of a metric; 0 where it has none."""
         half = self.metrics.get(f"{name}_ci", 0.0)
         return 0.0 if math.isnan(half) else half
 
     def text(self, name: str, form: str = ".3f") -> str:
-        """A metric with half the width of its 95 % interval, if it has one."""
+        """A metric as text, with half its 95 % interval after ±, if it has one."""
         return plus_minus(self.metrics[name], self.half(name) or math.nan, form)
 
 

@@ -1,4 +1,4 @@
-"""Loss and gradient of an objective along simple paths, as `scripts/objectives.py` draws them.
+"""Loss and gradient of an objective along simple paths, as `alignlab objectives` draws them.
 
 Responses have 20 tokens of -1 nat each under policy and reference; a move adds nats to the policy's
 log-probability, evenly over the tokens. All else is neutral: divergences and other text 0, rewards the labels less

@@ -21,6 +21,7 @@ from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.tensor_file import read
 from alignlab.training.gold import against, measure
@@ -37,7 +38,7 @@ def points(stage: Stage, run: RunFolder, *, split: str = "validation") -> list[P
 
     Raises ConfigError where it has none.
     """
-    one_of("--split", split, SPLITS)
+    one_of("split", split, SPLITS)
     if stage.gold is None:
         raise ConfigError(
             "frontier needs a reward of samples: pass evaluation=gold, and for data other than the lab's "
@@ -57,7 +58,7 @@ def points(stage: Stage, run: RunFolder, *, split: str = "validation") -> list[P
 def _policies(run: RunFolder, stage: Stage) -> Iterator[tuple[str, int, Callable[[], Any]]]:
     """(name, step, loader of the model) from the first to the last."""
     yield "start", 0, lambda: stage.load_model()[0]
-    steps = int(run.read_json("summary.json")["steps"])
+    steps = Record(run.path).steps
     kept = {step_of(file): file for file in run.checkpoints.glob("step-*.ckpt")}
     for step in sorted(kept.keys() - {0, steps}):
         yield f"step {step}", step, lambda step=step: _restored(stage.load_model()[0], kept[step])  # type: ignore[misc]

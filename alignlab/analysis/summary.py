@@ -37,18 +37,13 @@ def figures(rows: Scored) -> Figures:
         ends = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
         estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
         estimates["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
-        estimates[f"implicit reward margin, {rows.reward.unit}"] = mean_over_rows(
-            rows.gaps(rows.rewards).tolist()
-        )
+        estimates |= _margin(rows)
         estimates |= _sides(rows, "log-ratio of {}, nats", change)
         fell = displaced(*ends).double().tolist()
         estimates["displaced (chosen fell, margin grew)"] = share(fell, [1.0] * len(fell))
     else:
         if rows.reward.per_token:
-            estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
-            estimates[f"implicit reward margin, {rows.reward.unit}"] = mean_over_rows(
-                rows.gaps(rows.rewards).tolist()
-            )
+            estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates, **_margin(rows)}
         estimates |= _sides(rows, "log-prob of {}, nats", rows.logps)
     estimates |= _sides(rows, "length of {}, tokens", rows.lengths)
     long = rows.where.sum(1) > 2
@@ -57,6 +52,11 @@ def figures(rows: Scored) -> Figures:
             values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
             estimates[f"{name} of lists"] = mean_over_rows(values[~values.isnan()].tolist())
     return estimates
+
+
+def _margin(rows: Scored) -> Figures:
+    margins = rows.gaps(rows.rewards).tolist()
+    return {f"implicit reward margin, {rows.reward.unit}": mean_over_rows(margins)}
 
 
 def _sides(rows: Scored, name: str, values: Float[Tensor, "B K"]) -> Figures:

@@ -62,7 +62,7 @@ def _started(job: Job, cache: Cache, main: Callable[[], Any]) -> BaseProcess:
 
 
 def _work(job: Job, folder: Any, main: Callable[[], Any]) -> None:
-    """What the child process does: make the run, measure it, keep the result, and remove the run folder."""
+    """Do a job in this child process: make the run, measure it, keep the result, and remove the run folder."""
     cache = Cache(folder)
     run, began = cache.run(job), time.process_time()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -62,7 +62,7 @@ class Outcome:
 
 
 def judged(plan: Plan, results: Results) -> Outcome:
-    """What the finished runs of a claim say; no findings while any of them is missing."""
+    """Judge a claim by its finished runs; there are no findings while any of them is missing."""
     chosen = plan.chosen(results)
     if chosen.keys() < plan.claim.arms.keys():
         return Outcome([])

@@ -1,5 +1,6 @@
 """From a composed config to the parts of a run. Objects are made here, in Python, and nowhere else."""
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -7,29 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
 from alignlab.config.mixture import parts_of, weights_of
+from alignlab.config.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
-from alignlab.policies.causal_lm import pretrained
+from alignlab.objective.objective import Objective
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.runs.folder import RunFolder
+from alignlab.settings import Config
 from alignlab.targets import locate
-from alignlab.training.loggers.csv_log import CsvLog
+from alignlab.training.loggers.csv_log import make_csv
 from alignlab.training.loggers.guarded import guarded
-from alignlab.training.optim import auto_lr, groups, schedule
-from alignlab.training.spec import CheckpointSpec, GoldSpec, MovingSpec, ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.loggers.tracked_run import TrackedRun
+from alignlab.training.optim import auto_lr, groups
+from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, TrainerSpec
+from alignlab.training.spec import ReferenceSpec, Stage
 from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine
 
 log = logging.getLogger(__name__)
-
-Config = Mapping[str, Any]
-"""A composed and resolved config as plain dicts and lists."""
-KEPT = ("dtype", "attn_implementation", "trust_remote_code")
-"""Settings of a model's loader that hold for every model of the run."""
 
 
 def call(node: Config, path: str) -> Any:
@@ -47,7 +46,7 @@ def build_stage(
     """
     gold = config["evaluation"]
     return Stage(
-        objective=build_objective(config["objective"], config["regularizers"], config["modifiers"]),
+        objective=objective_of(config),
         data=build_data(config),
         load_model=start_loader(config),
         make_policy=call(config["policy"], "policy"),
@@ -55,6 +54,7 @@ def build_stage(
         reference=build_reference(config, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
         make_loggers=partial(make_loggers, config, folder, names),
+        make_callbacks=partial(make_callbacks, config["callbacks"]),
         trainer=TrainerSpec(**config["trainer"]),
         cache_dir=Path(config["cache_dir"]),
         seed=config["seed"],
@@ -65,6 +65,13 @@ def build_stage(
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
         if gold["reward"]
         else None,
+    )
+
+
+def objective_of(config: Config) -> Objective:
+    """The loss with its regularizers and modifiers, and the metrics that are measured beside it."""
+    return build_objective(
+        config["objective"], config["regularizers"], config["modifiers"], config.get("metrics")
     )
 
 
@@ -157,43 +164,50 @@ def build_reference(config: Config, initial: Config | None = None) -> ReferenceS
     )
 
 
-def loader_of(model: Config, path: str) -> Config:
-    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
-    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
-    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
-
-
 def make_optimizer(
     optimizer: Config, scheduler: Config, policy: nn.Module, steps: int, count: int
 ) -> tuple[Any, Any]:
-    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their `count` over all ranks."""
+    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their `count` over all ranks.
+
+    A schedule is given the number of `steps` under whichever name it takes it (`STEP_NAMES`).
+    """
     settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
     lr = auto_lr(count) if optimizer["lr"] == "auto" else float(optimizer["lr"])
     log.info(
         "optimizer: %s, lr %.3g, %s parameters", optimizer["_target_"].rpartition(".")[2], lr, f"{count:,}"
     )
     made = locate(optimizer["_target_"], "optimizer")(groups(policy), lr=lr, **settings)
-    return made, schedule(made, name=scheduler["name"], warmup_ratio=scheduler["warmup_ratio"], steps=steps)
+    offered: dict[str, Any] = dict.fromkeys(STEP_NAMES, steps)
+    if WARMUP_NAME not in scheduler and "warmup_ratio" in scheduler:
+        offered[WARMUP_NAME] = round(scheduler["warmup_ratio"] * steps)
+    return made, offering(scheduler, "scheduler", offered)(made)
 
 
 def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) -> Sequence[Any]:
     """csv always, and what else was chosen. One that fails is left out."""
-    loggers = guarded("csv", lambda: CsvLog(folder.metrics))
-    if "tensorboard" in config["logger"]:
-        from alignlab.training.loggers.tensorboard_log import FOLDER, TensorBoardLog
+    tracked = {"tracked_run": TrackedRun(folder, config, names["name"], names["group"])}
+    nodes = {"csv": {"_target_": f"{make_csv.__module__}.{make_csv.__name__}"}, **config["logger"]}
+    made = (guarded(name, offering(node, f"logger.{name}", tracked)) for name, node in nodes.items())
+    return [logger for loggers in made for logger in loggers]
 
-        told = yaml.safe_dump(dict(config), sort_keys=False)
-        loggers += guarded("tensorboard", lambda: TensorBoardLog(folder.path / FOLDER, told))
-    if "wandb" in config["logger"]:
-        from alignlab.training.loggers.wandb_log import make_wandb
 
-        settings = dict(config["logger"]["wandb"])
-        settings["group"] = settings["group"] or names["group"] or None
-        settings["tags"] = [
-            *settings["tags"],
-            config["objective"]["name"],
-            config["data"]["name"],
-            *config["regularizers"],
-        ]
-        loggers += guarded("wandb", lambda: make_wandb(folder, config, name=names["name"], **settings))
-    return loggers
+def make_callbacks(callbacks: Config) -> dict[str, Any]:
+    """Callbacks of any package, by name; those of our own are built with parts of the stage."""
+    nodes = {name: node for name, node in callbacks.items() if name not in PLAIN_CALLBACKS}
+    return {name: call(node, f"callbacks.{name}")() for name, node in nodes.items()}
+
+
+def offering(node: Config, path: str, offered: Mapping[str, Any]) -> Any:
+    """The function that a node names, bound to the node's keys and to what it takes of what the program offers.
+
+    Offered are parameters that the node does not set and that have no default, or null.
+    """
+    function = locate(node["_target_"], path)
+    parameters = inspect.signature(function).parameters
+    wanted = {
+        name: value
+        for name, value in offered.items()
+        if name in parameters and parameters[name].default in (inspect.Parameter.empty, None)
+    }
+    own = {key: value for key, value in node.items() if key in parameters or key != "warmup_ratio"}
+    return call({**wanted, **own}, path)

@@ -8,8 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alignlab.errors import AlignlabError, nearest
-from alignlab.objective.load import choices
-from alignlab.places import CONF, SWEEPS
+from alignlab.places import CONF, SWEEPS, choices
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 SHARED = {"data": {"knobs"}}
@@ -42,10 +41,7 @@ def options(group: str) -> list[str]:
     """Choices of a config group."""
     if group == "sweeps":
         return kept_sweeps()
-    try:
-        return [name for name in choices(group) if name not in SHARED.get(group, ())]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return [name for name in choices(group) if name not in SHARED.get(group, ())]
 
 
 def kept_sweeps() -> list[str]:

@@ -9,9 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alignlab.config.schema import Config
 from alignlab.errors import ConfigError, nearest
 from alignlab.places import CONF
+from alignlab.settings import Config
 
 OWN = ("weight", "data")
 """Settings of a part that its source does not have."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from alignlab.config.schema import Config
-from alignlab.config.signatures import failure_of
-from alignlab.objective.load import choices, read_choice
+from alignlab.config.check import failure_of
+from alignlab.objective.load import read_choice
 from alignlab.objective.objective import Objective
+from alignlab.places import choices
 from alignlab.policies.policy import Policy
+from alignlab.settings import Config
 from alignlab.signals import BASE, CLASSIFIER, IN_EVERY_BATCH, SAMPLER, TRAINING, base_names, provided_by
 from alignlab.targets import locate
 

@@ -12,16 +12,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alignlab.config.build import loader_of
-from alignlab.config.check import check
+from alignlab.config.check import check, failure_of
 from alignlab.config.explain import explain
-from alignlab.config.schema import GROUPS, Config
-from alignlab.config.signatures import failure_of
+from alignlab.config.nodes import loader_of
+from alignlab.config.schema import GROUPS
 from alignlab.errors import ConfigError, nearest
 from alignlab.policies.causal_lm import pretrained
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
+from alignlab.settings import Config
 from alignlab.targets import locate
 
 WORDS = ("previous", "base")

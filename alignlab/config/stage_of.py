@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import initialize_config_dir
-from omegaconf import OmegaConf
 
 from alignlab.config import resolvers
 from alignlab.config.build import build_stage
@@ -17,6 +16,7 @@ from alignlab.errors import ConfigError, RunError
 from alignlab.places import CONF
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
+from alignlab.runs.record import Record
 from alignlab.training.spec import Stage
 
 Config = dict[str, Any]
@@ -102,14 +102,14 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
     Only the groups that they name are composed anew, so that `data=...` brings no model of its own.
     Raises ConfigError where the folder has no config of a run.
     """
-    saved = _yaml(run.path / "config.yaml")
+    saved = _config_in(run.path)
     if not overrides:
         return saved
-    given = _lines(run.path / "overrides.txt")
+    begun = list(Record(run.path).overrides)
     if _in_stages(run):
-        given = combined(_lines(run.path.parents[1] / "overrides.txt"), given)
+        begun = combined(Record(run.path.parents[1]).overrides, begun)
     named = {*map(_group, overrides), "experiment"}
-    kept = [text for text in given if _group(text) in named or _group(text) not in GROUPS]
+    kept = [text for text in begun if _group(text) in named or _group(text) not in GROUPS]
     changed = train_config(combined(kept, overrides))
     return {**saved, **{key: value for key, value in changed.items() if key in named or key not in saved}}
 
@@ -127,7 +127,7 @@ def _with_model(config: Config, model: Path) -> Config:
 def _start(run: RunFolder, config: Config) -> Config:
     """The settings of the model that the reference of a run is, where `reference.path` names none."""
     if _in_stages(run) and config["reference"]["of"] == "base":
-        start: Config = _yaml(run.path.parents[1] / "config.yaml")["model"]
+        start: Config = _config_in(run.path.parents[1])["model"]
         return start
     model: Config = config["model"]
     return model
@@ -147,15 +147,11 @@ def _group(override: str) -> str:
     return key_of(override).partition(".")[0].partition("@")[0]
 
 
-def _yaml(file: Path) -> Config:
-    if not file.is_file():
-        raise ConfigError(f"run={file.parent}: no run folder (it has no config.yaml)")
-    config: Any = OmegaConf.to_container(OmegaConf.load(file))
+def _config_in(folder: Path) -> Config:
+    config = Record(folder).config
+    if not config:
+        raise ConfigError(f"run={folder}: no run folder (it has no config.yaml)")
     if not isinstance(config, dict) or "model" not in config:
-        raise ConfigError(f"{file}: this is no config of a run")
+        raise ConfigError(f"{folder / 'config.yaml'}: this is no config of a run")
     before = {"policy": {"_target_": LANGUAGE_MODEL, "packing": config["model"]["packing"]}}
     return {**before, **config}
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []

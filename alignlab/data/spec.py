@@ -1,10 +1,10 @@
-"""The settings that decide which data a run sees, as plain values and functions."""
+"""The settings that decide which data a run sees, as plain values and functions: the schema of conf/data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from alignlab.data.steps import Step
+from alignlab.settings import Elsewhere, Positive, Share
 
 SPLITS = ("train", "validation")
 
@@ -15,31 +15,35 @@ class DataSpec:
 
     name: str
     source: Callable[..., Any] | None = None
-    form: str | None = None
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    form: Literal["lists", "pairs", "single"] | None = None
+    """What its rows are at the least: rated lists, pairs, or single responses; None where the rows tell."""
+    steps: Annotated[Mapping[str, Callable[..., Any]], Elsewhere()] = field(default_factory=dict)
     path: str | None = None
     hub: Mapping[str, Any] | None = None
     parts: Mapping[str, "DataSpec"] = field(default_factory=dict)
     """The sources of a mixture, by name; empty for data of one source."""
-    mix: Step | None = None
+    mix: Callable[..., Any] | None = None
     """The pipeline step on tokens that mixes the `parts`."""
     group_by: str | None = None
     """The column by which neighbouring raw rows are joined into one before the source converts them."""
-    on_bad_row: str = "raise"
-    validation_fraction: float | None = 0.05
-    limit: int | None = None
-    limit_validation: int | None = 256
-    max_length: int = 1024
-    max_prompt_length: int | None = None
-    min_response_length: int = 32
-    lists_per_step: int = 16
-    microbatch_tokens: int = 16384
+    on_bad_row: Literal["raise", "skip"] = "raise"
+    validation_fraction: Share | None = 0.05
+    limit: Positive | None = None
+    limit_validation: Positive | None = 256
+    max_length: Positive = 1024
+    max_prompt_length: Positive | None = None
+    min_response_length: Positive = 32
+    lists_per_step: Positive = 16
+    microbatch_tokens: Positive = 16384
     shuffle: bool | Literal["auto"] = "auto"
     step_delimiter: str = "\n"
-    processes: int | None = None
+    processes: Positive | None = None
     title: str | None = None
+    """What the data are, in a sentence; the model card has it, and the licence."""
     licence: str | None = None
+    """Its SPDX identifier, or in words; None where none is stated."""
     paper: str | None = None
+    """The arXiv number of the paper that describes them."""
 
     def limit_of(self, split: str) -> int | None:
         """The largest number of examples of a split; None for no limit."""

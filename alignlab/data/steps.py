@@ -9,10 +9,10 @@ run in the order of the pipeline; those on tokens come after those on text.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,19 @@ KINDS = ("example", "examples", "tokenized")
 Array = NDArray[Any]
 Step = Callable[..., Any]
 """A pipeline step of one of the three kinds, with its options bound."""
+
+
+@dataclass(frozen=True)
+class Makes:
+    """What a step makes of any rows: `pairs`, or responses that are `single`."""
+
+    form: str
+
+
+Pairs = Annotated[Iterator[Example], Makes("pairs")]
+"""What a step returns that makes pairs, whatever it is given."""
+Singles = Annotated[Iterator[Example], Makes("single")]
+"""What a step returns that makes rows of one response."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,13 @@ def kind_of(step: Step, path: str = "pipeline") -> str:
             f"this one has ({', '.join(names)})"
         )
     return names[0]
+
+
+def form_of(step: Step) -> str | None:
+    """What the step makes of any rows, by its return annotation (`Pairs`, `Singles`); else None."""
+    returned = get_type_hints(step, include_extras=True).get("return")
+    marks = get_args(returned)[1:] if get_origin(returned) is Annotated else ()
+    return next((mark.form for mark in marks if isinstance(mark, Makes)), None)
 
 
 def for_split(step: Step, split: str) -> Step:

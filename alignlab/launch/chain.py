@@ -11,15 +11,14 @@ from omegaconf import OmegaConf
 
 from alignlab import ranks
 from alignlab.config.build import build_stage, call
-from alignlab.config.schema import Config
 from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
-from alignlab.recipes.run_summary import joined_metrics, publish, summarized
-from alignlab.report.page import write_report
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.joined_stages import joined_metrics, publish, summarized
 from alignlab.runs.record import Record
+from alignlab.settings import Config
 from alignlab.training.loggers.tensorboard_log import log_samples
 from alignlab.training.loggers.wandb_log import finish_wandb, log_results
 from alignlab.training.spec import Result
@@ -147,10 +146,17 @@ def _trained(
 def _report(folder: RunFolder, *, drawn: bool) -> None:
     """Plots and page of what is finished. What fails here is told, and costs nobody a trained model."""
     try:
-        log_results(folder, write_report(folder) if drawn else [])
+        pictures = []
+        if drawn:
+            from alignlab.report.page import (
+                write_report,  # its statistics need scipy, and the first step none
+            )
+
+            pictures = write_report(folder)
+        log_results(folder, pictures)
         log_samples(folder)
     except Exception:
-        log.warning("no report: python scripts/report.py runs=%s makes it anew", folder.path, exc_info=True)
+        log.warning("no report: alignlab report runs=%s makes it anew", folder.path, exc_info=True)
 
 
 def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:

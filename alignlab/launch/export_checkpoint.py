@@ -9,6 +9,7 @@ from alignlab.config.stage_of import run_config
 from alignlab.errors import ConfigError
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.checkpointing.checkpoints import step_of
 from alignlab.training.checkpointing.policy_weights import load_policy
 
@@ -27,9 +28,9 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
     load_policy(model, checkpoint)
     policy = call(config["policy"], "policy")(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    manifest = run.read_json("manifest.json")
-    told = card(config, config["model"], manifest, task=policy.task, steps=step_of(checkpoint))
-    export(policy, tokenizer, out, told)
+    manifest = Record(run.path).manifest
+    readme = card(config, config["model"], manifest, task=policy.task, steps=step_of(checkpoint))
+    export(policy, tokenizer, out, readme)
     return checkpoint
 
 

@@ -7,6 +7,7 @@ from alignlab.config.stage_of import run_config, stage_of_model
 from alignlab.errors import RunError
 from alignlab.policies.causal_lm import pretrained
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.evaluate import evaluate
 
 
@@ -31,5 +32,5 @@ def evaluated(run: RunFolder, model: Path) -> dict[str, float]:
 
 
 def _require_finished(run: RunFolder) -> None:
-    if run.read_json("summary.json").get("status") != "finished":
+    if not Record(run.path).finished:
         raise RunError(f"{run.path}: no finished run there")

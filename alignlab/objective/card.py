@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.objective.load import ABOUT, build_term, choices, load_objective, read_choice
+from alignlab.objective.load import ABOUT, build_term, load_objective, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.reductions import REDUCTIONS, Reduction
 from alignlab.objective.term import Term
+from alignlab.places import choices
 from alignlab.targets import locate
 
 GROUPS = ("objective", "regularizers", "modifiers")
@@ -46,6 +47,8 @@ class Hyper:
         >>> Hyper("beta", 0.1, (0.01, 0.5), "").values, Hyper("nll", "sum", ("sum", "none"), "").values
         ('0.01 - 0.5', 'sum | none')
         """
+        if isinstance(self.default, bool):
+            return "true | false"
         if any(isinstance(value, str) for value in self.range):
             return " | ".join(self.range)
         return " - ".join(f"{value:f}".rstrip("0").rstrip(".") for value in self.range)

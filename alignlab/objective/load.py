@@ -10,7 +10,7 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.objective.inputs import blank
 from alignlab.objective.objective import Objective
 from alignlab.objective.term import Term, make_term
-from alignlab.places import CONF
+from alignlab.places import CONF, choices
 from alignlab.signals import LOSS, is_known_before
 from alignlab.targets import locate
 
@@ -68,9 +68,12 @@ def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, 
 
 
 def build_objective(
-    node: Node, regularizers: Mapping[str, Node], modifiers: Mapping[str, Node] | None = None
+    node: Node,
+    regularizers: Mapping[str, Node],
+    modifiers: Mapping[str, Node] | None = None,
+    metrics: Mapping[str, Node] | None = None,
 ) -> Objective:
-    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers and modifiers.
+    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers, modifiers and metrics.
 
     Modifiers of the objective's own yaml are the inner ones.
     """
@@ -79,8 +82,9 @@ def build_objective(
     own = {f"objective.modifiers.{name}": term for name, term in node.get("modifiers", {}).items()}
     chosen = {f"modifiers.{name}": term for name, term in (modifiers or {}).items()}
     changes = [_modifier(path, term) for path, term in (own | chosen).items()]
+    watched = [build_term(name, term, f"metrics.{name}") for name, term in (metrics or {}).items()]
     settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
-    objective = Objective(node["name"], loss, terms, changes, **settings)
+    objective = Objective(node["name"], loss, terms, changes, metrics=watched, **settings)
     _probe(objective)
     return objective
 
@@ -123,12 +127,6 @@ def build_term(name: str, node: Node, path: str) -> Term:
     target = locate(hyper.pop("_target_"), f"{path}._target_")
     weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
     return make_term(name, target, hyper, weight=weight, kind=kind, path=path)
-
-
-def choices(group: str) -> list[str]:
-    """The names in a config group: the stems of its yaml files."""
-    folder = CONF / group
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,12 +14,12 @@ from alignlab.objective.implicit_reward import ImplicitReward, reward_of
 from alignlab.objective.inputs import Sizes, blank, check_given, sizes_of
 from alignlab.objective.modified import modified
 from alignlab.objective.pair_selection import select
+from alignlab.objective.settings import Form, Reduction
 from alignlab.objective.term import Term
 from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names, is_known_before, provided_by
 from alignlab.types import Outcome, Part
 
-REDUCTIONS = ("mean", "sum")
-FORMS = ("lists", "pairs", "single")
+REDUCTIONS, FORMS = get_args(Reduction), get_args(Form)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Objective:
     reduction: str = "mean"
     form: str = ""
     implicit_reward: str = "sum"
+    metrics: Sequence[Term] = ()
+    """Functions of signals that are measured beside the loss and not trained on (`measure`)."""
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Trailing dimensions of feature signals, once a model is known (`bind`)."""
 
@@ -70,7 +72,7 @@ class Objective:
     @property
     def signals(self) -> frozenset[str]:
         """Base signals that must be given."""
-        contracts = [term.contract for term in (*self.terms, *self.modifiers)]
+        contracts = [term.contract for term in (*self.terms, *self.modifiers, *self.metrics)]
         contracts += [term.contribution for term in self.terms if term.contribution]
         wanted = set().union(*(base_names(signal) for c in contracts for signal in c.signals))
         if any(term.kind == "offset" for term in self.regularizers):
@@ -169,6 +171,27 @@ class Objective:
         if self.reduction == "sum":
             parts = {k: Part(p.sum, torch.zeros_like(p.count), p.weight) for k, p in parts.items()}
         return Outcome(parts, values)
+
+    @torch.no_grad()
+    def measure(
+        self,
+        *,
+        where: Bool[Tensor, "B K"] | None = None,
+        weights: Float[Tensor, "B"] | None = None,
+        **base: Tensor,
+    ) -> dict[str, Part]:
+        """The metrics of a batch by name, each as (sum, count), so that they add up over batches.
+
+        A metric returns values that are averaged as those of a loss are, or a `Part` of its own.
+        """
+        if not self.metrics:
+            return {}
+        signals, weights = self._prepare(base, where, weights)
+        returned = [(term, term(signals)) for term in self.metrics]
+        return {
+            term.name: value if isinstance(value, Part) else _part(term, value, signals, weights, 1.0)[0]
+            for term, value in returned
+        }
 
     @torch.no_grad()
     def contribute(

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.schedule import Weight, read_weight
+from alignlab.objective.settings import TermKind
 from alignlab.signals import GATHERED, VOCABULARY, Contract, Signals, contract
 
-KINDS = ("additive", "offset")
+KINDS = get_args(TermKind)
 ONE = Weight(1.0, 1.0)
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from alignlab.config.schema import Config, misfits
-from alignlab.config.signatures import misused_targets
+from alignlab.config.check import mistakes
 from alignlab.config.stage_configs import combined
 from alignlab.config.stage_of import train_config
 from alignlab.console import quiet
@@ -22,6 +21,7 @@ from alignlab.planner.shapes import config_at, shape
 from alignlab.planner.subject import elements, growth_of, place_of, stored, subject_of
 from alignlab.planner.traced import Pass
 from alignlab.policies.causal_lm.head import quantities
+from alignlab.settings import Config
 from alignlab.targets import locate
 
 MOST_LISTS = 10**5
@@ -97,7 +97,7 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
     Raises one ConfigError for all that is wrong with the overrides, and for a model that is not there.
     """
     config = train_config(overrides)
-    if problems := [*misfits(config), *misused_targets(config)]:
+    if problems := list(mistakes(config)):
         raise ConfigError("\n".join(problems))
     if not locate(config["policy"]["_target_"], "policy._target_").draws:
         raise ConfigError(

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from alignlab.config.schema import Config
 from alignlab.errors import ConfigError
 from alignlab.planner.growth import Growth, Lists, growth
 from alignlab.planner.memory import Elements
 from alignlab.planner.traced import Pass
 from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.decoder import layers_of
+from alignlab.settings import Config
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,5 @@ def growth_of(subject: Subject, lists: Lists, run: Pass) -> Growth:
         reason = str(error).partition("\n")[0][:200]
         raise ConfigError(
             f"the memory of {subject.name} cannot be planned: without data its code fails ({type(error).__name__}: "
-            f"{reason}); plan for a --shape like it"
+            f"{reason}); plan for a shape= like it"
         ) from error

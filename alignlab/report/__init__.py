@@ -1,1 +1,1 @@
-"""What runs came to: plots, warnings in words, pages and tables, all from files of run folders."""
+"""Plots, warnings in words, pages and tables of results, all made from the files of run folders."""

@@ -47,8 +47,10 @@ PLOTS = (
     Plot("lr", "learning rate", ["lr"]),
     Plot("tokens_per_second", "tokens a second", ["tokens_per_second"], ["train"]),
 )
-"""What every run is asked for first. Other metrics are drawn together by the first part of their names, but slices
-(`<what>/<slice>/<metric>`) by what is sliced and the metric.
+"""The pictures that every run is asked for first.
+
+Other metrics are drawn together by the first part of their names, but slices (`<what>/<slice>/<metric>`) by what is
+sliced and the metric.
 
 >>> [group_of(topic) for topic in ("loss/sft", "gap/high/rewards/accuracy", "memory")]
 ['loss', 'gap rewards/accuracy', 'memory']

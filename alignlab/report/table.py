@@ -95,7 +95,7 @@ class Table:
 
 
 def title_of(metric: str, settings: Sequence[Setting]) -> str:
-    """What a metric is called, with its unit; the unit of implicit rewards is that of the settings' objectives."""
+    """The name of a metric with its unit; the unit of implicit rewards is that of the settings' objectives."""
     units = {run.reward_unit for setting in settings for run in setting.finished.values()}
     text = SHOWN.get(metric, metric)
     return text.replace(", nats", f", {' or '.join(sorted(units))}") if "reward margin" in text else text

@@ -28,11 +28,11 @@ class Trained:
     """The hub's `pipeline_tag`."""
     objective: str
     hyper: Mapping[str, Any]
-    """The hyper-parameters of the loss."""
+    """The hyper-parameters of the loss, and of modifiers that belong to the objective."""
     terms: Sequence[str]
     """The names of regularizers and modifiers."""
     data: Mapping[str, tuple[str, str]]
-    """What each data set is, and its licence, by its name."""
+    """The description and the licence of each data set, by its name."""
     pipeline: Sequence[str]
     base: str
     steps: int
@@ -57,12 +57,13 @@ def card(
     `base` is the node `model` that the run began with, `task` that of its policy; `initial` and `final` are metrics,
     where they are known.
     """
-    loss, data = config["objective"]["loss"], config["data"]
+    objective, data = config["objective"], config["data"]
+    parts = (objective["loss"], *objective.get("modifiers", {}).values())
     sources: Mapping[str, Any] = data.get("parts") or {data["name"]: data}
     trained = Trained(
         task=task,
-        objective=config["objective"]["name"],
-        hyper={key: value for key, value in loss.items() if key != "_target_"},
+        objective=objective["name"],
+        hyper={key: value for part in parts for key, value in part.items() if key != "_target_"},
         terms=[*config["regularizers"], *config["modifiers"]],
         data={name: data_facts(name, node) for name, node in sources.items()},
         pipeline=list(config["pipeline"]),
@@ -135,7 +136,7 @@ Made with {versions}.
 
 
 def data_facts(name: str, settings: Mapping[str, Any] | None = None) -> tuple[str, str]:
-    """What a data set is, and its licence: the keys `title`, `paper` and `licence` of its settings, or of its yaml.
+    """The description and the licence of a data set: `title`, `paper` and `licence` of its settings, or of its yaml.
 
     >>> data_facts("ultrafeedback")[1], data_facts("my_own")
     ('MIT', ('unknown', 'unknown'))

@@ -1,4 +1,4 @@
-"""What settings are ranked by, and their order."""
+"""The metric that settings are ranked by, and their order."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean

@@ -29,7 +29,7 @@ STEP, STAGE = "step", "stage"
 
 @dataclass(frozen=True)
 class Record:
-    """What one run folder holds. Each file is read once, when it is first asked for; what is not there is empty."""
+    """The contents of one run folder. A file is read once, when it is first asked for; what is not there is empty."""
 
     path: Path
 
@@ -95,7 +95,7 @@ class Record:
 
     @property
     def error(self) -> str:
-        """What ended a failed run; empty of any other."""
+        """The error that ended a failed run; empty for any other run."""
         return str(self.summary.get("error") or "")
 
     @property

@@ -33,7 +33,7 @@ def unfinished(base: Path, overrides: Sequence[str], allow: Sequence[str] = ()) 
 
 
 def require_same(config: Mapping[str, Any], run: Record) -> list[str]:
-    """What changed since a run began, as lines `key: before -> now`; `config` is the resolved one of now.
+    """The changes since a run began, as lines `key: before -> now`; `config` is the resolved one of now.
 
     Raises RunError where the folder holds a run that nobody asked to go on with, and ConfigError that lists what may
     not change: the result would be that of neither config.

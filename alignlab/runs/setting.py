@@ -25,7 +25,7 @@ class Setting:
 
     name: str
     choices: Mapping[str, str]
-    """What tells this setting from the others, by key."""
+    """The values, by key, that tell this setting from the others."""
     runs: Sequence[Record]
 
     @cached_property
@@ -117,7 +117,7 @@ def _in_order(value: str) -> tuple[int, float, str]:
 
 
 def _keys(runs: Sequence[Record]) -> list[Key]:
-    """What each run has in common with the others of its setting.
+    """The key of each run under which it meets the others of its setting.
 
     A run without a config takes the key of one that has it, and the same overrides.
     """

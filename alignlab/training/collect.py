@@ -36,9 +36,9 @@ def collected(opened: Opened, folder: RunFolder) -> Opened:
         examples = load_examples(stage.data, stage.cache_dir)
         check_lists(stage.objective, examples, stage.data)
         splits = tokenize(stage, examples, opened.encoder, opened.model)
-    told = examples.report.to_json()
-    steps = {f"collected, {name}": counts for name, counts in told["steps"].items()}
-    opened.report.add({**told, "steps": steps})
+    account = examples.report.to_json()
+    steps = {f"collected, {name}": counts for name, counts in account["steps"].items()}
+    opened.report.add({**account, "steps": steps})
     return replace(opened, splits=splits)
 
 

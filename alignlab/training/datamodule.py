@@ -20,7 +20,7 @@ class Sealed:
         self.step = step
 
     def to(self, device: torch.device) -> "Sealed":
-        """On that device."""
+        """The same step on another device."""
         return Sealed([batch.to(device) for batch in self.step])
 
 
@@ -56,9 +56,9 @@ class PreferenceData(L.LightningDataModule):
         return SealedSteps(self.loader)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the checkpoint is."""
+        """The number of optimizer steps done, for the checkpoint."""
         return {"step": self.trainer.global_step if self.trainer else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Start at the step of the checkpoint."""
         self.loader = self.loader.over(self.loader.rows, start=state_dict["step"])

@@ -21,7 +21,7 @@ class Distance:
         self._pulled = torch.zeros((), dtype=_exact(trained[0]), requires_grad=True)
 
     def __call__(self) -> Float[Tensor, ""]:
-        """The distance now. All ranks must ask, before the forward of a micro-batch."""
+        """Half the squared distance now. All ranks must call this, before the forward of a micro-batch."""
         nothing = self._pulled.detach()
         sums: dict[bool, Tensor] = {True: nothing, False: nothing}
         for parameter, start in self._start:
@@ -30,12 +30,12 @@ class Distance:
         return (ranks.total(sums[True]) + sums[False]) / 2 + self._pulled
 
     def forget(self) -> None:
-        """A step begins: what was made of the distance before it is no part of its gradient."""
+        """Clear the slope of the distance at the start of a step."""
         self._pulled.grad = None
 
     @torch.no_grad()
     def pull(self) -> None:
-        """Add the gradient of what the step made of the distance, as the mean over ranks."""
+        """Add the gradient of the loss by the distance to those of the parameters, as the mean over ranks."""
         slope = torch.zeros_like(self._pulled) if self._pulled.grad is None else self._pulled.grad
         weight = (ranks.total(slope) / ranks.world()).item()
         for parameter, start in self._start:
@@ -47,7 +47,7 @@ class Distance:
 
 
 def _moved(parameter: Tensor, start: Tensor) -> Tensor:
-    """From the start to where a parameter is, in float32 or better."""
+    """The change of a parameter since the start, in float32 or better."""
     now = local(parameter)
     return now.to(_exact(now)) - start.to(now.device, _exact(now))
 

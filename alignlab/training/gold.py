@@ -1,4 +1,4 @@
-"""The exact reward of samples, before and after training."""
+"""The reward of samples, before and after training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,14 +7,15 @@ import torch
 
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.evaluation.gold import GoldReport, evaluate, win_rate
-from alignlab.training.spec import GoldSpec, Stage
+from alignlab.training.settings import GoldSpec
+from alignlab.training.spec import Stage
 from alignlab.types import Message
 
 
 def measure(
     spec: GoldSpec, model: Any, reference: Any | None, encoder: Encoder, prompts: Sequence[list[Message]]
 ) -> GoldReport:
-    """Sample answers to the first validation prompts and score them exactly."""
+    """Sample answers to the first `spec.prompts` prompts and score them; their KL is to `reference`, or 0 without."""
     return evaluate(
         model,
         reference,

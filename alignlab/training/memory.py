@@ -1,4 +1,4 @@
-"""Running out of memory: found out before the first step where it can be, and told with the way out."""
+"""A lack of memory is found out before the first step where it can be, and told with the way out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,19 +25,19 @@ def memory_told(budget: int) -> Iterator[None]:
 
 
 class MemoryProbe(L.Callback):
-    """Forward and backward over the largest micro-batch before the first step, where memory is a GPU's."""
+    """Runs forward and backward over the largest micro-batch before the first step, on a GPU."""
 
     def __init__(self, largest: Batch, budget: int) -> None:
         self.largest, self.budget = largest, budget
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Try it; what it leaves behind is cleared."""
+        """Run the largest micro-batch on a GPU, where the engine leaves nothing behind that cannot be cleared."""
         assert isinstance(module, PreferenceModule)
         if module.device.type == "cuda" and module.engine.probes:
             self.run(trainer, module)
 
     def run(self, trainer: L.Trainer, module: PreferenceModule) -> None:
-        """Raises RunError where it does not fit."""
+        """Forward and backward, with the gradients cleared. Raises RunError where the micro-batch does not fit."""
         with memory_told(self.budget), trainer.precision_plugin.train_step_context():
             signals: dict[str, Any] = module.signals(self.largest.to(module.device))
             brought = module.objective.contribute(**signals)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alignlab import ranks
 from alignlab.data.batching.batches import Step
+from alignlab.errors import ConfigError
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
@@ -188,14 +189,15 @@ class PreferenceModule(L.LightningModule):
         ids = [row for part in everywhere for row in part[3]]
         rows = Rows.joined(seen, self.objective.reward)
         self.reliability = diagram(rows)
-        found = split_metrics(rows, [sources[row] for row in ids] if sources else ())
-        metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **found}
+        of_split = split_metrics(rows, [sources[row] for row in ids] if sources else ())
+        metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **of_split}
         seconds = time.perf_counter() - began
         return {**metrics, "tokens_per_second": sum(part[1] for part in everywhere) / seconds}
 
     def report(self, split: str, metrics: Mapping[str, float]) -> None:
-        """Send metrics to every logger, under the number of optimizer steps done."""
+        """Send metrics to every logger, under the number of optimizer steps done, and to Lightning's callbacks."""
         named = {f"{split}/{name}": value for name, value in metrics.items()}
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in named.items()})
         for logger in self.loggers:
             logger.log_metrics(named, step=self.global_step)
 
@@ -243,14 +245,18 @@ class PreferenceModule(L.LightningModule):
         if self.reference_is_start and "ref_logps" in signals:
             known["start_logps"] = signals["ref_logps"]
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
-        return {**parts, **preference_metrics(**known, reward=self.objective.reward)}
+        metrics = {**parts, **preference_metrics(**known, reward=self.objective.reward)}
+        own = self.objective.measure(**signals)
+        if taken := sorted({"loss", *metrics} & own.keys()):
+            raise ConfigError(f"metrics.{taken[0]}: the training has a metric of this name; choose another")
+        return {**metrics, **own}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """How many steps were left out."""
+        """Put the number of steps that were left out into the checkpoint."""
         checkpoint["nonfinite"] = self.finite.count
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue the count of steps that were left out."""
         self.finite.count = checkpoint["nonfinite"]
 
 

@@ -46,28 +46,28 @@ class Finite:
         if math.isfinite(loss) and math.isfinite(gradient_norm):
             return True
         self.count += 1
-        told = f"step {step}: loss {loss}, gradient norm {gradient_norm}"
+        event = f"step {step}: loss {loss}, gradient norm {gradient_norm}"
         if self.folder is not None:
             file = self.folder / f"step-{step:06d}.json"
             save_batches(file, {"step": step, "loss": loss, "gradient_norm": gradient_norm}, batches, score)
-            told += f". Its batch is in {file}, with tokens and signals beside it"
+            event += f". Its batch is in {file}, with tokens and signals beside it"
         if self.count > self.skips:
             ways = ["look at these rows", "lower optimizer.lr"]
             ways += [
                 f"raise trainer.max_nonfinite={self.skips}" if self.skips else "set trainer.on_nonfinite=skip"
             ]
-            raise NonFiniteError(f"{told}: {', '.join(ways[:2])}, or {ways[2]}")
-        log.warning("%s. It is left out, the %d. of at most %d", told, self.count, self.skips)
+            raise NonFiniteError(f"{event}: {', '.join(ways[:2])}, or {ways[2]}")
+        log.warning("%s. It is left out, the %d. of at most %d", event, self.count, self.skips)
         return False
 
 
 def state_of(terms: nn.Module) -> dict[str, Tensor]:
-    """What terms have counted: it changes before the loss of a step is known."""
+    """The buffers of all terms, such as running means, which change before the loss of a step is known."""
     return {name: value.clone() for name, value in terms.named_buffers()}
 
 
 def put_back(terms: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Let the terms have counted no more than that."""
+    """Set the buffers of all terms back to this state."""
     for name, value in state.items():
         terms.get_buffer(name).copy_(value)
 
@@ -80,10 +80,10 @@ def save_batches(file: Path, facts: Mapping[str, Any], batches: Sequence[Batch],
     """
     with torch.random.fork_rng():
         signals = [dict(score(batch)) for batch in batches]
-    parts = [{**vars(batch), "signals": found} for batch, found in zip(batches, signals, strict=True)]
+    parts = [{**vars(batch), "signals": values} for batch, values in zip(batches, signals, strict=True)]
     file.parent.mkdir(parents=True, exist_ok=True)
     tensor_file.write(file.with_suffix(".safetensors"), tensor_file.flatten(parts))
-    counts = [{name: int((~value.isfinite()).sum()) for name, value in found.items()} for found in signals]
+    counts = [{name: int((~value.isfinite()).sum()) for name, value in values.items()} for values in signals]
     ids = {
         "ids": [row for batch in batches for row in batch.ids],
         "micro_batches": [
@@ -106,15 +106,15 @@ def check_start(
     Raises RunError that says by how much they differ, and on which row most.
     """
     logps, reference = signals["logps"], signals["ref_logps"]
-    both: list[dict[str, Any]] = [at_zero(signals), dict(signals)]
-    expected, found = (objective(**given).parts[objective.name].mean.item() for given in both)
+    inputs: list[dict[str, Any]] = [at_zero(signals), dict(signals)]
+    expected, first = (objective(**part).parts[objective.name].mean.item() for part in inputs)
     gaps = (logps - reference).abs().masked_fill(~signals["where"], 0)
     rounding = bool((gaps <= tolerance * (1 + reference.abs() / 100)).all())
-    if rounding or abs(found - expected) <= tolerance * max(1.0, abs(expected)):
+    if rounding or abs(first - expected) <= tolerance * max(1.0, abs(expected)):
         return
     row, slot = divmod(int(gaps.argmax()), gaps.shape[1])
     raise RunError(
-        f"the first loss of '{objective.name}' is {found:.6f}; at zero log-ratios it is {expected:.6f}. Policy and "
+        f"the first loss of '{objective.name}' is {first:.6f}; at zero log-ratios it is {expected:.6f}. Policy and "
         f"reference should start equal and do not: row {ids[row]}, response {slot}, has log-probability "
         f"{logps[row, slot].item():.4f} under the policy and {reference[row, slot].item():.4f} under the reference. "
         "If the reference is meant to be another model, set reference.path; else delete the reference cache"

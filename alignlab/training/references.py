@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def frozen(stage: Stage, load: LoadModel, device: torch.device) -> Policy:
-    """A model that only scores, on the device; spread over the ranks as the config says, or as the policy will be."""
+    """A policy that only scores, on the device; spread over the ranks as the config says, or as the trained one is."""
     with ranks.main_first():
         model = stage.make_policy(load()[0]).eval().requires_grad_(False)
     shard = stage.engine.shards if stage.reference.shard is None else stage.reference.shard
@@ -85,7 +85,7 @@ def _scored(
     """Both splits with these scores of a reference, under other names where `rename` says so."""
 
     def scored(rows: TokenRows, visited: Any, split: str) -> TokenRows:
-        part, found = rows.take(visited), {}
+        part, cached = rows.take(visited), {}
         with tracked(f"reference log-probabilities, {split}", len(part)) as advance:
             scores = cached_signals(
                 scorer,
@@ -99,8 +99,8 @@ def _scored(
         for name, values in scores.items():
             every = np.full(len(rows.responses), np.nan)
             every[places] = values
-            found[(rename or {}).get(name, name)] = every
-        return rows.with_cached(found)
+            cached[(rename or {}).get(name, name)] = every
+        return rows.with_cached(cached)
 
     train = scored(splits.train, loader.visited(), "train")
     return replace(

@@ -1,4 +1,4 @@
-"""The rows a stage trains on: loaded, tokenized, and with their reference log-probabilities."""
+"""The rows that a stage trains on: what its objective needs of them, and their tokens."""
 
 import hashlib
 import logging
@@ -81,17 +81,17 @@ def limits_within(data: DataSpec, context: int) -> Limits:
 def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> Splits:
     """Both splits as tokens within the limits; DataError where nothing fits."""
     limits = limits_within(stage.data, context_of(model) or stage.data.max_length)
-    made, keys = {}, {}
+    tokens, keys = {}, {}
     for split in ("train", "validation"):
         rows = getattr(examples, split)
         with tracked(f"tokenizing {split}", len(rows)) as advance:
-            made[split], keys[split] = tokenized(
+            tokens[split], keys[split] = tokenized(
                 rows, encoder, limits, stage.cache_dir, examples.report, advance
             )
-    for split, rows in made.items():
+    for split, rows in tokens.items():
         require_rows(rows, split)
         require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
-    return Splits(made["train"], made["validation"], keys)
+    return Splits(tokens["train"], tokens["validation"], keys)
 
 
 def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:

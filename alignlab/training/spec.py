@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from alignlab.data.spec import DataSpec
 from alignlab.objective.objective import Objective
 from alignlab.policies.policy import Policy
+from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
 
@@ -18,46 +19,9 @@ LoadModel = Callable[[], tuple[Any, Any]]
 """Gives (transformers model, tokenizer), anew at each call."""
 
 
-@dataclass(frozen=True)
-class TrainerSpec:
-    """How long and on what; conf/trainer/default.yaml says what each means."""
-
-    max_epochs: int = 1
-    max_steps: int | None = None
-    devices: int = 1
-    num_nodes: int = 1
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"] = "auto"
-    gradient_clip_val: float | None = 1.0
-    gradient_checkpointing: bool = False
-    validate_every_n_steps: int | None = None
-    on_nonfinite: Literal["stop", "skip"] = "stop"
-    max_nonfinite: int = 10
-
-
 def on_gpu(accelerator: str) -> bool:
     """Whether `trainer.accelerator` comes to a GPU on this machine."""
     return accelerator != "cpu" and torch.cuda.is_available()
-
-
-@dataclass(frozen=True)
-class CheckpointSpec:
-    """When a checkpoint is written and which ones stay; conf/callbacks/default.yaml says what each means."""
-
-    every_n_steps: int = 25
-    keep: int = 2
-    best: str | None = None
-    best_mode: Literal["min", "max"] = "min"
-    background: bool = False
-
-
-@dataclass(frozen=True)
-class MovingSpec:
-    """How the reference follows the policy; conf/reference/auto.yaml says what each means."""
-
-    update: Literal["none", "ema", "hard"] = "none"
-    every_n_steps: int = 1
-    ema_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,18 +40,7 @@ class ReferenceSpec:
     second: tuple[str, LoadModel] | None = None
     shard: bool | None = None
     """Whether its layers are spread over the ranks; None: where the policy's are."""
-    moving: MovingSpec = MovingSpec()
-
-
-@dataclass(frozen=True)
-class GoldSpec:
-    """How samples are drawn and scored; `reward(prompt, response)` has a field `reward`."""
-
-    reward: Callable[[str, str], Any]
-    prompts: int = 128
-    samples_per_prompt: int = 1
-    max_new_tokens: int = 64
-    seed: int = 0
+    moving: MovingSpec = field(default_factory=MovingSpec)
 
 
 @dataclass(frozen=True)
@@ -108,6 +61,8 @@ class Stage:
     seed: int
     checkpoint: CheckpointSpec
     progress_every: int
+    make_callbacks: Callable[[], Mapping[str, Any]] = dict
+    """Callbacks of Lightning besides those of every stage, by name."""
     on_rows: Callable[[Sequence[str]], None] | None = None
     """Told the ids of the rows (or of those that give the prompts) before anything is done with them; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None

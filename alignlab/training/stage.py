@@ -1,7 +1,7 @@
 """Run one stage: open it, fit it, close it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,7 @@ class _Fitted:
 def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Checkpoints) -> _Fitted:
     """Train from the last checkpoint, or from the start, to the last step, or until the run is asked to stop."""
     stage, listener = ready.opened.stage, Listener()
+    others = stage.make_callbacks()
     module = _module(ready, trainer, folder)
     validation = Validation(
         ready.validation,
@@ -97,11 +98,12 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
         listener=listener,
         starts_as_reference=stage.reference.is_start,
         reliability=folder.path / "reliability.jsonl",
+        others=others,
     )
     checkpoint = Checkpoint(
         checkpoints, stage.checkpoint, validation, listener, lambda step: folder.update_summary(steps=step)
     )
-    trainer.callbacks.extend(_callbacks(ready, folder, validation, checkpoint))  # type: ignore[attr-defined]
+    trainer.callbacks.extend(_callbacks(ready, folder, others, validation, checkpoint))  # type: ignore[attr-defined]
     resume = ranks.broadcast(checkpoints.newest() if ranks.main() else None)
     log.info("training: %d lists, %d steps", len(ready.opened.splits.train), ready.loader.steps)
     if resume:
@@ -134,9 +136,16 @@ def _module(ready: Prepared, trainer: L.Trainer, folder: RunFolder) -> Preferenc
 
 
 def _callbacks(
-    ready: Prepared, folder: RunFolder, validation: Validation, checkpoint: Checkpoint
+    ready: Prepared,
+    folder: RunFolder,
+    others: Mapping[str, L.Callback],
+    validation: Validation,
+    checkpoint: Checkpoint,
 ) -> Iterator[L.Callback]:
-    """The callbacks of the trainer, in the order in which they act."""
+    """The callbacks of the trainer, in the order in which they act.
+
+    `others` stand before the validation and the checkpoint, which act on a stop that they ask for.
+    """
     opened, stage = ready.opened, ready.opened.stage
     step_log = StepLog(stage.step_log) if stage.step_log else None
     if step_log:
@@ -144,6 +153,7 @@ def _callbacks(
         yield step_log
     yield Rewind()
     yield MemoryProbe(ready.loader.largest(), stage.data.microbatch_tokens)
+    yield from others.values()
     yield validation
     yield from following(stage.reference.moving, ready.references[0], opened.policy)
     yield checkpoint

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, SIGUSR1, Ctrl-C."""
+"""How a run is asked to stop, by SIGTERM, SIGUSR1 or Ctrl-C, and what it does then."""
 
 import os
 import signal
@@ -27,17 +27,17 @@ class Listener:
         self._previous: dict[int, Any] = {}
 
     def start(self) -> None:
-        """Take the signals."""
+        """Handle SIGTERM, SIGUSR1 and SIGINT from now on."""
         self._previous = {number: signal.signal(number, in_this_process(self._note)) for number in SIGNALS}
 
     def agreed(self) -> int | None:
-        """What any rank was asked; all ranks must ask for it at the same time."""
+        """The signal that any rank got, or None. All ranks must call this at the same time."""
         if ranks.world() > 1:
             self.asked = max(filter(None, ranks.gathered(self.asked)), default=None)
         return self.asked
 
     def end(self) -> None:
-        """Give them back to who had them before."""
+        """Give the signals back to the handlers that they had before."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

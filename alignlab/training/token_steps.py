@@ -40,7 +40,7 @@ def selected(
             return policy
         return frozen(stage, stage.load_initial or stage.load_model, device)
 
-    found, ordered = {}, False
+    left, ordered = {}, False
     for split in SPLITS:
         rows = getattr(splits, split)
         for name, step in examples.token_steps.items():
@@ -49,9 +49,9 @@ def selected(
         most = stage.data.limit_of(split)
         if most is not None and most < len(rows):
             rows = _taken(rows, Selection(range(most)), "limit", examples.report)
-        found[split] = rows
-        require_rows(found[split], split)
-    return replace(splits, **found), ordered
+        require_rows(rows, split)
+        left[split] = rows
+    return replace(splits, **left), ordered
 
 
 def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> Tokenized:

@@ -8,8 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from alignlab.config import resolvers
 from alignlab.errors import ConfigError
 from alignlab.launch.run import resolved
-from alignlab.objective.load import choices
-from alignlab.places import CONF
+from alignlab.places import CONF, choices
 from tests.repository import SHARED
 
 STORIES = SHARED / "data/models/stories260k"

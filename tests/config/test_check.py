@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.config import check as module
+from alignlab.config import check_built as module
 from tests.config.compose import composed, problem
 
 BATCHES = [
@@ -33,12 +33,10 @@ BATCHES = [
         "trainer.precision=bf16": "trainer.precision=bf16: did you mean",
         "trainer.accelerator=gpux": "did you mean 'gpu'?",
         "optimizer.lr=fast": "optimizer.lr=fast: expected auto or a number",
-        "optimizer.eps=x": "optimizer.eps=x: expected a number",
-        "scheduler.name=liner": "did you mean 'linear'?",
         "scheduler.warmup_ratio=x": "scheduler.warmup_ratio=x: expected a number",
         "data.shuffle=maybe": "data.shuffle=maybe: expected true or false",
         "data.source.noise=loud": "data.source.noise=loud: expected a number",
-        "data.on_bad_row=ignore": "expected raise or skip",
+        "data.on_bad_row=ignore": "valid names: raise, skip",
         "reference.check_start=maybe": "reference.check_start=maybe: expected true or false",
         "cache_dir=/dev/null/x": "cache_dir=/dev/null/x: not a folder",
         "run_name=null": "run_name=None: expected text",
@@ -62,6 +60,11 @@ BATCHES = [
         "objective.reduction=meen": "did you mean 'mean'?",
         "data.source._target_=alignlab.nowhere.examples": "cannot import 'alignlab.nowhere'",
     },
+    {
+        "optimizer.eps=x": "optimizer.eps=x: expected a number",
+        "+optimizer.foreach=1": "expected true or false",
+    },
+    {"scheduler.name=liner": "did you mean 'linear'?"},
     {"reference.mode=liv": "did you mean 'live'?"},
     {"reference=none": "use reference=auto"},
     {"seed=abc": "seed=abc: expected a whole number", "trainer.max_steps=1.5": "or null"},

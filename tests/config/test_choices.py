@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alignlab.config.build import build_data, build_stage, make_optimizer
-from alignlab.objective.load import choices
+from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import Stage
 from tests.config.compose import STORIES, composed, group, problem
@@ -29,6 +29,8 @@ NEEDS = {
     "data=sentiment": ["objective=kto"],
     "data=mixture": ["data.parts={hh_rlhf:{weight:2},shp:{}}"],
     "pipeline=[unpaired]": ["objective=kto"],
+    "optimizer=custom": ["optimizer._target_=torch.optim.SGD"],
+    "scheduler=custom": ["scheduler._target_=torch.optim.lr_scheduler.CosineAnnealingLR"],
 }
 """What a choice cannot be without."""
 PACKAGES = {
@@ -40,7 +42,7 @@ PACKAGES = {
 def overrides(name, choice, folder):
     """A command line with that choice that is in order."""
     chosen = f"{name}=[{choice}]" if name in MULTI_SELECT else f"{name}={choice}"
-    line = [*NEEDS.get(chosen, []), chosen, f"cache_dir={folder}/cache"]
+    line = [chosen, *NEEDS.get(chosen, []), f"cache_dir={folder}/cache"]
     if chosen == "model=local":
         line += ["data=hh_rlhf", f"model.path={model_folder(folder)}"]
     if chosen in ("data=local", "data=sentiment", "data=token_ids"):
@@ -83,10 +85,10 @@ def test_what_no_run_can_give_is_refused(name):
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))
 def test_optimizers_and_schedules_step(optimizer):
-    config = composed(f"optimizer={optimizer}", "optimizer.lr=0.1")
+    config = composed(f"optimizer={optimizer}", "optimizer.lr=0.1", *NEEDS.get(f"optimizer={optimizer}", ()))
     for scheduler in choices("scheduler"):
         policy = small_policy()
-        chosen = composed(f"scheduler={scheduler}")["scheduler"]
+        chosen = composed(f"scheduler={scheduler}", *NEEDS.get(f"scheduler={scheduler}", ()))["scheduler"]
         made, schedule = make_optimizer(config["optimizer"], chosen, policy, 10, 100)
         before = policy.model.lm_head.weight.detach().clone()
         for _ in range(2):
@@ -110,7 +112,10 @@ def test_every_group_has_a_default_choice_that_trains():
 def test_no_setting_is_left_open_but_those_that_must_be():
     texts = {f: f.read_text() for f in (ROOT / "conf").rglob("*.yaml")}
     left_open = {f"{f.parent.name}/{f.stem}" for f, text in texts.items() if "???" in text}
-    assert left_open == {"data/local", "data/knobs", "data/mixture", "data/sentiment", "model/local"}
+    assert left_open == {
+        *(f"data/{name}" for name in ("local", "knobs", "mixture", "sentiment")),
+        *("model/local", "optimizer/custom", "scheduler/custom"),
+    }
 
 
 @pytest.mark.skipif(not STORIES.is_dir(), reason=f"no model in {STORIES}: set ALIGNLAB_SHARED")

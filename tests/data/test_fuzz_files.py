@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignlab.data.reading.data_files import data_files
 from alignlab.data.reading.examples import Report, converted
-from alignlab.data.reading.files import data_files, read
+from alignlab.data.reading.files import read
 from alignlab.data.reading.rows import validate
 from alignlab.data.sources.local import convert
 from alignlab.errors import DataError

@@ -3,14 +3,21 @@
 import csv
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from tests.forked import context
 from tests.repository import ROOT
+
+PROGRAM = str(ROOT / "train.py")
 
 SMALL = (
     "evaluation=none",
@@ -21,8 +28,9 @@ SMALL = (
     "data.limit=96",
     "data.limit_validation=16",
     "data.lists_per_step=8",
+    "report=false",
 )
-"""The embedded default, made to take a second or two."""
+"""The embedded default, made to take a second: drawing its pictures would take three."""
 TIMED = ("train/tokens_per_second", "val/tokens_per_second", "train/memory_mb")
 
 
@@ -33,8 +41,9 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def train(*overrides: str, cwd: Path, cache: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run `python train.py ...` in a fresh process of Python."""
     return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *overrides],
+        [sys.executable, PROGRAM, *overrides],
         cwd=cwd,
         env=environment(cache),
         capture_output=True,
@@ -44,25 +53,63 @@ def train(*overrides: str, cwd: Path, cache: Path, timeout: float = 120) -> subp
     )
 
 
+def forked(*overrides: str, cwd: Path, cache: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Do the same in a process that has imported everything already, which takes longer than a small run."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = start(overrides, cwd=cwd, cache=cache, out=out, err=err)
+        try:
+            process.join(timeout)
+            assert process.exitcode is not None, f"not done after {timeout} s: {err.read_text()}"
+        finally:
+            end(process)
+        return subprocess.CompletedProcess(
+            [PROGRAM, *overrides], process.exitcode, out.read_text(), err.read_text()
+        )
+
+
 def signalled(number: int, step: int, *overrides: str, run: Path, cache: Path) -> int:
     """Start a run, send it a signal once it has reported that step, and give its exit code."""
     run.parent.mkdir(parents=True, exist_ok=True)
-    with (run.parent / f"{run.name}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), f"hydra.run.dir={run}", *overrides],
-            cwd=run.parent,
-            env=environment(cache),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            until(lambda: latest_step(run) >= step or process.poll() is not None)
-            process.send_signal(number)
-            return process.wait(timeout=60)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    log = run.parent / f"{run.name}.log"
+    line = (f"hydra.run.dir={run}", *overrides)
+    process = start(line, cwd=run.parent, cache=cache, out=log, err=log)
+    try:
+        until(lambda: latest_step(run) >= step or process.exitcode is not None)
+        os.kill(process.pid, number)
+        process.join(60)
+        assert process.exitcode is not None, f"signal {number} did not end it: {log.read_text()}"
+        return process.exitcode
+    finally:
+        end(process)
+
+
+def start(overrides: Sequence[str], *, cwd: Path, cache: Path, out: Path, err: Path) -> BaseProcess:
+    """A forked process that runs train.py and writes what it prints to these files."""
+    process = context.Process(target=_program, args=(overrides, cwd, environment(cache), out, err))
+    process.start()
+    return process
+
+
+def end(process: BaseProcess) -> None:
+    """Kill what is left of the process, and all that it has started."""
+    if process.exitcode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join(10)
+
+
+def _program(overrides: Sequence[str], cwd: Path, variables: Mapping[str, str], out: Path, err: Path) -> None:
+    import torch
+
+    os.setsid()
+    for file, stream in ((out, 1), (err, 2)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(variables)
+    torch.set_num_threads(1)
+    sys.argv = [PROGRAM, *overrides]
+    runpy.run_path(PROGRAM, run_name="__main__")
 
 
 def until(holds: Any, timeout: float = 90) -> None:

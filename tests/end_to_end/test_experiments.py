@@ -2,7 +2,8 @@
 
 import pytest
 
-from alignlab.objective.load import choices, read_choice
+from alignlab.objective.load import read_choice
+from alignlab.places import choices
 from tests.end_to_end.command import SMALL, summary
 
 FITTED = {"reward_augmented": ("pipeline.reward_augmented.scale=[-20.0,20.0]",)}

@@ -71,7 +71,7 @@ def broken(command, tmp_path, monkeypatch):
 
 def test_stepwise(done):
     """One run, many questions."""
-    run = done("run", "recipe=stepwise", "recipe.steps=2")
+    run = done("run", "recipe=stepwise", "recipe.steps=2", "report=true")
     first, second = stages(run)
     assert [stage.name for stage in (first, second)] == ["01-step1", "02-step2"]
     for stage in (first, second):

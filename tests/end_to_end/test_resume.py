@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from alignlab.training import opened
-from tests.end_to_end.command import SMALL, metrics, signalled, summary, train, untimed, weights
+from tests.end_to_end.command import SMALL, forked, metrics, signalled, summary, untimed, weights
 
 RUNS = {
     "dpo": ("objective=dpo",),
@@ -27,7 +27,7 @@ def whole(tmp_path_factory, cache):
     def run(name):
         if name not in made:
             made[name] = tmp_path_factory.mktemp(name) / "run"
-            done = train(
+            done = forked(
                 *RUNS[name], *LONG, f"hydra.run.dir={made[name]}", cwd=made[name].parent, cache=cache
             )
             assert done.returncode == 0, done.stderr
@@ -37,7 +37,7 @@ def whole(tmp_path_factory, cache):
 
 
 def go_on(run, cache, *overrides):
-    done = train(*overrides, *LONG, f"hydra.run.dir={run}", cwd=run.parent, cache=cache)
+    done = forked(*overrides, *LONG, f"hydra.run.dir={run}", cwd=run.parent, cache=cache)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -101,7 +101,7 @@ def test_a_finished_run_says_so_and_is_left_alone(whole, cache):
 
 def test_a_used_folder_is_refused_without_resume(whole, cache):
     run = whole("dpo")
-    done = train(*SMALL, f"hydra.run.dir={run}", cwd=run.parent, cache=cache)
+    done = forked(*SMALL, f"hydra.run.dir={run}", cwd=run.parent, cache=cache)
     assert done.returncode == 1
     assert "add resume=auto" in done.stderr
     assert summary(run)["status"] == "finished"
@@ -112,7 +112,7 @@ def test_more_steps_are_those_of_a_longer_run(tmp_path, cache):
     line = (*RUNS["dpo"], *SMALL, *constant, "reference=live", "resume=auto")
     for run, steps in (("short", 10), ("short", 20), ("long", 20)):
         folder = tmp_path / run
-        done = train(
+        done = forked(
             *line, f"trainer.max_steps={steps}", f"hydra.run.dir={folder}", cwd=tmp_path, cache=cache
         )
         assert done.returncode == 0, done.stderr
@@ -174,7 +174,7 @@ def test_a_second_run_in_the_same_folder_is_refused(command, tmp_path):
 
 def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path):
     line = (*SMALL, "scheduler=constant", "hydra.run.dir=run", "resume=auto")
-    assert command(*line, "trainer.max_steps=2", "report=false").code == 0
+    assert command(*line, "trainer.max_steps=2").code == 0
     assert not (tmp_path / "run/report.html").exists()
     before = {
         p: p.read_bytes()
@@ -188,7 +188,7 @@ def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path
     assert "optimizer.lr: auto -> 0.001" in done.err
     assert "trainer.max_steps" not in done.err
     assert {p: p.read_bytes() for p in before} == before
-    done = command(*changed, "resume.allow=[objective.loss,optimizer.lr]")
+    done = command(*changed, "report=true", "resume.allow=[objective.loss,optimizer.lr]")
     assert done.code == 0, done.err
     assert "going on with another setting: optimizer.lr: auto -> 0.001" in done.err
     assert summary(tmp_path / "run")["steps"] == 4

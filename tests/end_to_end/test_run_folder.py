@@ -45,7 +45,7 @@ PREFERENCE = [
 @pytest.fixture
 def run(command, tmp_path):
     gold = ("evaluation=gold", "evaluation.prompts=4", "evaluation.max_new_tokens=8")
-    line = (*SMALL, *gold, "trainer.max_steps=4", "regularizers=[sft]", "hydra.run.dir=run")
+    line = (*SMALL, *gold, "trainer.max_steps=4", "regularizers=[sft]", "report=true", "hydra.run.dir=run")
     done = command(*line)
     assert done.code == 0, done.err
     assert "run folder: " in done.out

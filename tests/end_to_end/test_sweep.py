@@ -7,7 +7,7 @@ import shlex
 import pytest
 from omegaconf import OmegaConf
 
-from tests.end_to_end.command import SMALL, summary, train
+from tests.end_to_end.command import SMALL, forked, summary, train
 from tests.end_to_end.wandb_file import read_run
 
 QUICK = (*SMALL, "trainer.max_steps=2", "hydra.sweep.dir=sweep")
@@ -99,7 +99,7 @@ def test_a_sweep_goes_on_where_it_was_stopped(command, tmp_path):
 
 @pytest.mark.slow
 def test_every_job_has_a_wandb_run_of_its_own(tmp_path, cache):
-    done = train("-m", "objective=dpo,simpo", "logger=[csv,wandb]", *QUICK, cwd=tmp_path, cache=cache)
+    done = forked("-m", "objective=dpo,simpo", "logger=[csv,wandb]", *QUICK, cwd=tmp_path, cache=cache)
     assert done.returncode == 0, done.stderr
     runs = [read_run(tmp_path / f"sweep/{i}") for i in (0, 1)]
     assert len({run["id"] for run in runs}) == 2

@@ -12,11 +12,11 @@ import pytest
 from tests.end_to_end.command import (
     SMALL,
     environment,
+    forked,
     latest_step,
     metrics,
     signalled,
     summary,
-    train,
     until,
     weights,
 )
@@ -41,13 +41,13 @@ SMOOTH = (
 def whole(tmp_path_factory, cache):
     """A run on two ranks that nothing interrupts."""
     run = tmp_path_factory.mktemp("two") / "run"
-    done = train(*TWO, f"hydra.run.dir={run}", cwd=run.parent, cache=cache)
+    done = forked(*TWO, "report=true", f"hydra.run.dir={run}", cwd=run.parent, cache=cache)
     assert done.returncode == 0, done.stderr
     return run
 
 
 def test_two_ranks_are_one_process(whole, tmp_path, cache):
-    done = train(*RUN, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path, cache=cache)
+    done = forked(*RUN, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path, cache=cache)
     assert done.returncode == 0, done.stderr
     for row, other in zip(metrics(whole), metrics(tmp_path / "run"), strict=True):
         numbers, expected = ({k: float(r[k]) for k in SMOOTH if r.get(k)} for r in (row, other))
@@ -60,7 +60,7 @@ def test_killed_and_resumed_is_the_same_run(whole, tmp_path, cache):
     run = tmp_path / "run"
     assert signalled(signal.SIGKILL, 12, *TWO, run=run, cache=cache) == -signal.SIGKILL
     assert 10 <= summary(run)["steps"] < 24
-    done = train(*TWO, f"hydra.run.dir={run}", cwd=tmp_path, cache=cache)
+    done = forked(*TWO, f"hydra.run.dir={run}", cwd=tmp_path, cache=cache)
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr
     assert weights(run) == weights(whole)
@@ -78,7 +78,7 @@ def test_a_rank_that_dies_ends_the_run_and_is_told(tmp_path, cache):
         text=True,
     )
     until(lambda: latest_step(run) >= 3 or process.poll() is not None)
-    other = next(pid for pid in children(process.pid) if "train.py" in command(pid))
+    other = next(pid for pid in children(process.pid) if "alignlab" in command(pid))
     os.kill(other, signal.SIGKILL)
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 1
@@ -106,7 +106,7 @@ def test_under_torchrun(whole, tmp_path, cache):
 
 def test_numbers_of_ranks_that_cannot_be(tmp_path, cache):
     def told(*overrides):
-        done = train(*overrides, "trainer.accelerator=cpu", cwd=tmp_path, cache=cache)
+        done = forked(*overrides, "trainer.accelerator=cpu", cwd=tmp_path, cache=cache)
         assert done.returncode == 1
         return done.stderr
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.end_to_end.command import SMALL, metrics, signalled, summary, train
+from tests.end_to_end.command import SMALL, forked, metrics, signalled, summary
 from tests.end_to_end.wandb_file import read_run
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def test_every_metric_and_the_config_are_kept_and_the_id_over_a_resume(tmp_path,
     assert signalled(signal.SIGTERM, 9, *LINE, run=run, cache=cache) == 143
     assert "wandb: offline, since there is no API key" in (tmp_path / "run.log").read_text()
     first = read_run(run)
-    done = train(*LINE, f"hydra.run.dir={run}", cwd=tmp_path, cache=cache)
+    done = forked(*LINE, f"hydra.run.dir={run}", cwd=tmp_path, cache=cache)
     assert done.returncode == 0, done.stderr
     second = read_run(run)
     assert first["id"] == second["id"] == (run / "wandb_run_id.txt").read_text()
@@ -46,7 +46,7 @@ def test_every_metric_and_the_config_are_kept_and_the_id_over_a_resume(tmp_path,
 
 
 def test_online_without_a_network_ends_in_seconds(tmp_path, cache):
-    done = train(
+    done = forked(
         *SMALL, "logger=[csv,wandb]", "logger.wandb.mode=online", cwd=tmp_path, cache=cache, timeout=40
     )
     assert done.returncode == 1

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from alignlab.objective.load import choices, load_objective
+from alignlab.objective.load import load_objective
 from alignlab.objective.modified import modified
 from alignlab.objective.objective import Objective
+from alignlab.places import choices
 from alignlab.signals import Pairs, Signals
 
 P, L = 5, 6

@@ -11,7 +11,7 @@ from alignlab import load_objective
 from alignlab.errors import ConfigError
 from alignlab.losses.pairs.dpo import dpo
 from alignlab.modifiers.dynamic_beta import scaled_beta
-from alignlab.objective.load import choices
+from alignlab.places import choices
 from tests.vectors import given, tensor
 
 NEUTRAL = {

@@ -5,14 +5,12 @@ import shlex
 import sys
 
 import pytest
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from alignlab.config import resolvers
 from alignlab.config.stage_configs import planned, resolved
-from alignlab.objective.load import choices, read_choice
-from alignlab.places import CONF
+from alignlab.places import CONF, choices
 from tests.end_to_end import collecting
 from tests.repository import ROOT
 
@@ -74,18 +72,3 @@ def test_its_own_recipe_and_its_stages(package):
 def test_tables_name_all_there_is(group, heading):
     table = PAGE.split(f"\n| {heading} |")[1].split("\n\n")[0]
     assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == choices(group)
-
-
-@pytest.mark.parametrize("recipe", choices("recipe"))
-def test_tables_name_every_option(recipe):
-    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{recipe}` |"))
-    node = read_choice("recipe", recipe)
-    for option in node.keys() - {"_target_", "overrides"}:
-        assert f"`{option}`" in row
-    assert "overrides" in node
-
-
-def test_yaml_blocks_are_yaml():
-    for kind, text in BLOCKS:
-        if kind == "yaml":
-            assert isinstance(yaml.safe_load(text), dict)

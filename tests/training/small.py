@@ -17,10 +17,11 @@ from alignlab.policies.policy import Policy
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
-from alignlab.training.spec import CheckpointSpec, ReferenceSpec, Stage, TrainerSpec
+from alignlab.training.settings import CheckpointSpec, TrainerSpec
+from alignlab.training.spec import ReferenceSpec, Stage
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}
-CONSTANT = {"name": "constant", "warmup_ratio": 0.0}
+CONSTANT = {"_target_": "alignlab.training.optim.schedule", "name": "constant", "warmup_ratio": 0.0}
 
 
 def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, Any]:

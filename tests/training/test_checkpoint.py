@@ -20,7 +20,7 @@ from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.checkpoint import random_state, set_random_state
 from alignlab.training.checkpointing import tensor_file
 from alignlab.training.checkpointing.checkpoints import Checkpoints, damage
-from alignlab.training.spec import CheckpointSpec
+from alignlab.training.settings import CheckpointSpec
 from alignlab.training.stage import run_stage
 from tests.training.small import small_stage
 from tests.training.test_csv_log import rows

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from alignlab.objective.load import choices, load_objective
+from alignlab.objective.load import load_objective
+from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
 from alignlab.signals import SAMPLER, provided_by
 from alignlab.training.stage import run_stage

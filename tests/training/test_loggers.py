@@ -114,7 +114,7 @@ def scalars(folder):
 
 
 def chosen(folder, *names):
-    config = {"logger": {name: {} for name in names}, "objective": {"name": "dpo"}}
+    config = composed(f"logger=[{','.join(names)}]")
     return lambda: make_loggers(config, RunFolder(folder), {"name": "run", "group": ""})
 
 

@@ -13,7 +13,7 @@ from alignlab import load_objective
 from alignlab.errors import ConfigError
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.training.callbacks.moving_reference import MovingReference, move
-from alignlab.training.spec import MovingSpec
+from alignlab.training.settings import MovingSpec
 from tests.config.compose import composed, problem
 
 

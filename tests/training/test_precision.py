@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alignlab.training.spec import TrainerSpec
+from alignlab.training.settings import TrainerSpec
 from alignlab.training.trainer import precision_of
 
 

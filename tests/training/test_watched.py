@@ -9,7 +9,8 @@ import pytest
 from alignlab.lab import world
 from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.validation import sources_of, with_changes
-from alignlab.training.spec import MovingSpec, ReferenceSpec
+from alignlab.training.settings import MovingSpec
+from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.data.transforms.hand_made import row
 from tests.training.small import load_small, small_stage

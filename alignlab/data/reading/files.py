@@ -4,68 +4,24 @@ import csv
 import gzip
 import io
 import json
-import os
-import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from alignlab.data.reading.data_files import format_of
 from alignlab.data.reading.rows import Origin, RowError
 from alignlab.errors import DataError
 
 Raw = tuple[Origin, dict[str, Any] | RowError]
 """A row with its origin, or the error in its place: a broken line does not end the file."""
 
-FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
-SPLIT_WORDS: dict[str, list[tuple[str, ...]]] = {
-    "train": [("train",)],
-    "validation": [("validation", "valid", "val", "dev"), ("eval",), ("test",)],
-}
-"""The words that name a split in file names, the first choice first."""
-BOOKKEEPING = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
-"""Files that the library `datasets` writes beside its data, which hold no rows."""
-
-
-def data_files(path: str) -> list[Path]:
-    """The data files at a path, sorted: the file itself, or all below a folder but hidden ones; DataError for none."""
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise DataError(f"data.path={path}: no such file or folder")
-    candidates = (
-        [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and _is_data(p, root))
-    )
-    files = [p for p in candidates if is_data_file(p.name)]
-    if not files:
-        raise DataError(f"data.path={path}: no data files there (looked for {', '.join(FORMATS)}, also .gz)")
-    return files
-
-
-def is_data_file(name: str) -> bool:
-    """Whether a file name has an ending of one of the `FORMATS`, gzip included."""
-    return _format(Path(name)) in FORMATS
-
-
-def split_files(files: Sequence[Path], split: str, named: str | None = None) -> list[Path]:
-    """The files of a split: those whose path holds the name `named`, or else a common word for the split.
-
-    The path is the one below the folder that all files share. Test files serve as validation files where there
-    are no others. The list is empty where no file is of the split.
-    """
-    shared = Path(os.path.commonpath([p.parent for p in files]))
-    own = [(named,)] if named else []
-    for words in [*own, *SPLIT_WORDS[split]]:
-        chosen = [p for p in files if any(_has_word(str(p.relative_to(shared)), word) for word in words)]
-        if chosen:
-            return chosen
-    return []
-
 
 def read(files: Iterable[Path]) -> Iterator[Raw]:
     """All rows of the files, in order; DataError for a file that cannot be read at all."""
     for file in files:
         try:
-            yield from _READERS[_format(file)](file)
+            yield from _READERS[format_of(file)](file)
         except (OSError, EOFError, zlib.error) as error:  # unreadable, or a damaged gzip
             raise DataError(f"data.path: {file} cannot be read: {error}") from error
 
@@ -172,13 +128,13 @@ def _table(file: Path) -> Iterator[Raw]:
     number = 0
     try:
         with _open(file) as stream:
-            for batch in _record_batches(stream, _format(file)):
+            for batch in _record_batches(stream, format_of(file)):
                 batch.validate(full=True)  # a damaged file must not be read beyond its end
                 for row in batch.to_pylist():
                     number += 1
                     yield Origin(str(file), number), row
     except (pa.ArrowException, ValueError, OverflowError, MemoryError) as error:  # lengths may be damaged too
-        raise DataError(f"{file}: no readable {_format(file)} file: {error}") from error
+        raise DataError(f"{file}: no readable {format_of(file)} file: {error}") from error
 
 
 def _record_batches(stream: Any, kind: str) -> Iterable[Any]:
@@ -199,21 +155,8 @@ def _record_batches(stream: Any, kind: str) -> Iterable[Any]:
 _READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _table, ".arrow": _table}
 
 
-def _format(file: Path) -> str:
-    return (Path(file.stem) if file.suffix == ".gz" else file).suffix.lower()
-
-
 def _open(file: Path) -> Any:
     return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
-
-
-def _is_data(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return not hidden and file.name not in BOOKKEEPING
-
-
-def _has_word(name: str, word: str) -> bool:
-    return re.search(rf"(^|[^a-z]){re.escape(word.lower())}([^a-z]|$)", name.lower()) is not None
 
 
 def _mapping(row: Any) -> dict[str, Any] | RowError:

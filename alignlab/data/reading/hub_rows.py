@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from alignlab import hub
-from alignlab.data.reading.files import Raw, is_data_file, read
+from alignlab.data.reading.data_files import is_data_file
+from alignlab.data.reading.files import Raw, read
 from alignlab.data.reading.rows import Origin
 from alignlab.errors import DataError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.data.pipeline import VERSION, stored
-from alignlab.data.reading import files, hub_rows
+from alignlab.data.reading import data_files, files, hub_rows
 from alignlab.data.reading.examples import Report, converted, generated, takes_rows
 from alignlab.data.reading.rows import Convert
 from alignlab.data.spec import SPLITS, DataSpec
@@ -71,9 +71,9 @@ def _splits(spec: DataSpec) -> dict[str, tuple[Any, Open]]:
                 table = hub_rows.table(spec.hub, split)
                 readers[split] = (hub_rows.version(table), partial(hub_rows.rows, table, spec.hub["path"]))
         return readers
-    every = files.data_files(spec.path)
+    every = data_files.data_files(spec.path)
     names = spec.hub["splits"] if spec.hub else {}
-    chosen = {split: files.split_files(every, split, names.get(split)) for split in SPLITS}
+    chosen = {split: data_files.split_files(every, split, names.get(split)) for split in SPLITS}
     chosen["validation"] = [file for file in chosen["validation"] if file not in chosen["train"]]
     chosen = {split: group for split, group in chosen.items() if group}
     chosen = chosen if "train" in chosen else {"train": every}

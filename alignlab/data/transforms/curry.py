@@ -1,14 +1,14 @@
 """Orders the pairs of rated lists in a curriculum from easy to hard: Curry-DPO, arXiv:2403.07230."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from alignlab.data.reading.rows import Drop
-from alignlab.data.steps import Array, Selection, Tokenized
+from alignlab.data.steps import Array, Pairs, Selection, Tokenized
 from alignlab.data.tables.lists import take
 from alignlab.data.transforms.margins import reference_margins
 from alignlab.errors import ConfigError, DataError, one_of
@@ -17,7 +17,7 @@ from alignlab.types import Example
 KEY = "pipeline.curry"
 
 
-def curry_pairs(example: Example) -> Iterator[Example]:
+def curry_pairs(example: Example) -> Pairs:
     """Pair the best response with each that is rated lower, the lowest first: (R1,R4), (R1,R3), (R1,R2).
 
     The first of equal ratings counts as the better. meta["curry"] keeps the list's id, the gap of labels, and

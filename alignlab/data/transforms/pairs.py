@@ -1,10 +1,10 @@
 """Makes pairs from rated lists."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 from alignlab.data.reading.rows import Drop
+from alignlab.data.steps import Pairs
 from alignlab.data.tables.lists import take
 from alignlab.errors import one_of
 from alignlab.types import Example
@@ -12,7 +12,7 @@ from alignlab.types import Example
 CHOICES = ("best_worst", "best_random", "best_rest", "adjacent", "all", "max_margin")
 
 
-def pairs(example: Example, *, choose: str = "best_worst", seed: int = 0) -> Iterator[Example]:
+def pairs(example: Example, *, choose: str = "best_worst", seed: int = 0) -> Pairs:
     """Make an example of each pair that `choose` picks, the better response first; equal labels make no pair.
 
     `best_random` is Zephyr's choice (arXiv:2310.16944): the best against a random worse one.

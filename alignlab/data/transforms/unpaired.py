@@ -1,16 +1,16 @@
 """Makes single responses, desirable or not, from rated lists."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from alignlab.data.reading.rows import Drop
+from alignlab.data.steps import Singles
 from alignlab.data.tables.lists import take
 from alignlab.data.transforms.margins import ends
 from alignlab.errors import one_of
 from alignlab.types import Example
 
 
-def unpaired(example: Example, *, choose: str = "best_worst", threshold: float = 0.5) -> Iterator[Example]:
+def unpaired(example: Example, *, choose: str = "best_worst", threshold: float = 0.5) -> Singles:
     """Make rows of one response with the label 1 (desirable) or 0: the data of KTO (arXiv:2402.01306) and BCO.
 
     With `choose` best_worst, the best response makes a desirable row and the worst an undesirable one

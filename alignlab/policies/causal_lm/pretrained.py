@@ -2,16 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Literal
 
 from alignlab import hub
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
@@ -25,7 +22,7 @@ def load(
     *,
     path: str | None,
     local_copy: str | None = None,
-    dtype: str = "float32",
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32",
     attn_implementation: str = "sdpa",
     trust_remote_code: bool = False,
     revision: str | None = None,
@@ -36,6 +33,7 @@ def load(
 
     Raises ConfigError where the folder is incomplete or the hub cannot be reached.
     """
+    import torch
     from safetensors import SafetensorError
     from transformers import (
         AutoConfig,
@@ -44,7 +42,7 @@ def load(
         AutoTokenizer,
     )
 
-    kind = getattr(torch, one_of("model.loader.dtype", dtype, DTYPES))
+    kind = getattr(torch, dtype)
     source = resolve(path, local_copy)
     offline = not Path(source).is_dir() and not hub.reachable()
     shared = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}

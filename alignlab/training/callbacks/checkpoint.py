@@ -13,15 +13,16 @@ from alignlab import ranks
 from alignlab.errors import RunError, nearest
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpointing.checkpoints import Checkpoints
-from alignlab.training.spec import CheckpointSpec
+from alignlab.training.settings import CheckpointSpec
 from alignlab.training.stop import Listener, Stopped
 
 
 class Checkpoint(L.Callback):
     """Keeps weights, optimizer, schedule, progress and random state, so that a run can go on exactly.
 
-    SIGTERM, SIGUSR1 and Ctrl-C save after the step at hand and end the run as interrupted; a second
-    Ctrl-C ends it at once. Nothing is saved inside a signal handler.
+    Where another callback ends the training (`trainer.should_stop`), it saves too, and a run that continues from
+    there is at its end. SIGTERM, SIGUSR1 and Ctrl-C save after the step at hand and end the run as interrupted; a
+    second Ctrl-C ends it at once. Nothing is saved inside a signal handler.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Checkpoint(L.Callback):
         self.files, self.spec, self.validation = files, spec, validation
         self.listener, self.on_save = listener, on_save
         self._random: dict[str, Any] | None = None
+        self._ended = False
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Listen for signals, and take up the random state of the checkpoint."""
@@ -45,11 +47,14 @@ class Checkpoint(L.Callback):
             self.files.mark("best", trainer.global_step)
         if self._random is not None:
             set_random_state(self._random)
+        trainer.should_stop = trainer.should_stop or self._ended
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Save where it is due; stop where it was asked for."""
         step, best, stopped = trainer.global_step, self._is_best(trainer.global_step), self.listener.agreed()
-        if best or stopped or step % self.spec.every_n_steps == 0 or step == trainer.max_steps:
+        self._ended = trainer.should_stop
+        last = self._ended or step == trainer.max_steps
+        if best or stopped or last or step % self.spec.every_n_steps == 0:
             then = {"best": best, "then": lambda: self.on_save(step)}
             trainer.save_checkpoint(self.files.path(step), storage_options=then)
         trainer.should_stop = trainer.should_stop or stopped is not None
@@ -70,11 +75,11 @@ class Checkpoint(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Travels in the checkpoint."""
-        return {"random": random_state()}
+        return {"random": random_state(), "ended": self._ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Comes back from the checkpoint."""
-        self._random = state_dict["random"]
+        self._random, self._ended = state_dict["random"], state_dict.get("ended", False)
 
     def _is_best(self, step: int) -> bool:
         """Whether this step was validated just now, and no step before was better; the start does not count."""

@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from torch import nn
 
-from alignlab.training.spec import MovingSpec
+from alignlab.training.settings import MovingSpec
 from alignlab.training.strategies.shares import shares, together, whole_state
 
 

@@ -1,7 +1,7 @@
 """Validation at step 0, every n steps, and at the end, by the module's own `evaluate`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import lightning as L
 
 from alignlab.data.batching.batches import Step, StepLoader
 from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.errors import ConfigError, nearest
 from alignlab.runs.folder import write_text
 from alignlab.training.module import PreferenceModule
 from alignlab.training.stop import Listener
@@ -26,7 +27,8 @@ class Validation(L.Callback):
     It is cut short where the `listener` was asked to stop, to leave time for the checkpoint; the resumed
     run begins with it. Only the last one is always finished: no step is left to begin with.
     `starts_as_reference`: the policy starts as the very model whose log-probabilities are cached.
-    `reliability`: the file that takes the diagram of each validation, one json line each.
+    `reliability`: the file that takes the diagram of each validation, one json line each. `others`: callbacks
+    by name, whose `on_validation_end` runs after each validation but that of the start.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Validation(L.Callback):
         listener: Listener | None = None,
         starts_as_reference: bool = False,
         reliability: Path | None = None,
+        others: Mapping[str, L.Callback] | None = None,
     ) -> None:
         self.loader, self.every_n_steps = loader, every_n_steps
-        self.reliability = reliability
+        self.reliability, self.others = reliability, others or {}
         self.listener, self.starts_as_reference = listener or Listener(), starts_as_reference
         self.history: dict[int, dict[str, float]] = {}
         self.diagrams: dict[int, dict[str, list[float]]] = {}
@@ -51,8 +54,8 @@ class Validation(L.Callback):
             self._run(trainer, module, self.loader, untrained=self.starts_as_reference and step == 0)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Validate where it is due."""
-        if trainer.global_step == trainer.max_steps:
+        """Validate where it is due, and where the training ends."""
+        if trainer.global_step == trainer.max_steps or trainer.should_stop:
             self._run(trainer, module, self.loader)
         elif trainer.global_step % self.every_n_steps == 0:
             with suppress(_CutShort):
@@ -78,6 +81,22 @@ class Validation(L.Callback):
         if self.reliability and self.diagrams and trainer.is_global_zero:
             rows = ({"step": step, **diagram} for step, diagram in self.diagrams.items())
             write_text(self.reliability, "".join(json.dumps(row) + "\n" for row in rows))
+        if trainer.global_step == 0:
+            self._check_monitors(metrics)
+            return
+        for callback in self.others.values():
+            callback.on_validation_epoch_end(trainer, module)
+            callback.on_validation_end(trainer, module)
+
+    def _check_monitors(self, metrics: Mapping[str, float]) -> None:
+        """ConfigError where a callback goes by a validation metric that there is not, before the first step."""
+        known = [f"val/{name}" for name in metrics]
+        for name, callback in self.others.items():
+            monitor = getattr(callback, "monitor", None)
+            if isinstance(monitor, str) and not monitor.startswith("train/") and monitor not in known:
+                raise ConfigError(
+                    f"callbacks.{name}.monitor={monitor} is no validation metric: {nearest(monitor, known)}"
+                )
 
     @cached_property
     def _sources(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ import lightning as L
 from lightning.pytorch.loggers.logger import Logger
 
 from alignlab.runs.folder import write_text
+from alignlab.training.loggers.tracked_run import TrackedRun
 
 
 class CsvLog(Logger):
@@ -63,6 +64,11 @@ class CsvLog(Logger):
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.file, text.getvalue())
+
+
+def make_csv(*, tracked_run: TrackedRun) -> CsvLog:
+    """The logger of metrics.csv in the run folder."""
+    return CsvLog(tracked_run.folder.metrics)
 
 
 @runtime_checkable

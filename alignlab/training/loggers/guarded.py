@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from alignlab.errors import AlignlabError
+from alignlab.errors import AlignlabError, ConfigError
 from alignlab.training.loggers.csv_log import Rewindable
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,16 @@ class Guarded(Logger):
 
 
 def guarded(name: str, make: Callable[[], Logger]) -> list[Logger]:
-    """The logger in a list; an empty one where it cannot even be made. AlignlabError, a wrong choice, goes through."""
+    """The logger in a list; an empty one where it cannot even be made.
+
+    A wrong choice goes through: an AlignlabError, or a package that is not installed, as a ConfigError.
+    """
     try:
         return [Guarded(make())]
     except AlignlabError:
         raise
+    except ImportError as error:
+        raise ConfigError(f"logger.{name} needs a package that is not installed: {error}") from error
     except Exception as error:
         told_of(name, error)
         return []

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch.loggers.logger import Logger
 
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
+from alignlab.training.loggers.tracked_run import TrackedRun
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,12 @@ class TensorBoardLog(Logger):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def make_tensorboard(*, tracked_run: TrackedRun) -> TensorBoardLog:
+    """The logger of event files in the run folder, with the config as a text."""
+    told = yaml.safe_dump(dict(tracked_run.config), sort_keys=False)
+    return TensorBoardLog(tracked_run.folder.path / FOLDER, told)
 
 
 def log_samples(folder: RunFolder) -> None:

@@ -5,35 +5,36 @@ import netrc
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 from alignlab import hub
-from alignlab.errors import ConfigError, RunError, one_of
+from alignlab.errors import ConfigError, RunError
 from alignlab.runs.folder import RunFolder
+from alignlab.settings import Config
+from alignlab.training.loggers.tracked_run import TrackedRun
 
 log = logging.getLogger(__name__)
 
-MODES = ("auto", "online", "offline")
 ID_FILE = "wandb_run_id.txt"
 FINISH_SECONDS = 60.0
 """How long the end of a run waits for a network that has gone; what was not sent is kept locally."""
 
 
 def make_wandb(
-    folder: RunFolder,
-    config: Mapping[str, Any],
     *,
-    mode: str,
-    project: str,
-    entity: str | None,
-    group: str | None,
-    tags: Sequence[str],
-    name: str,
+    tracked_run: TrackedRun,
+    mode: Literal["auto", "online", "offline"] = "auto",
+    project: str = "alignlab",
+    entity: str | None = None,
+    group: str | None = None,
+    tags: list[str] | None = None,
 ) -> Any:
     """A Lightning logger; the run id is kept in the run folder, so a resumed run goes on in it.
+
+    Runs of a sweep share a `group` unless one is given; objective, data and regularizers join the `tags`.
 
     Raises ConfigError without the wandb package, RunError for `mode=online` that cannot be.
     """
@@ -42,8 +43,9 @@ def make_wandb(
         from lightning.pytorch.loggers import WandbLogger
     except ImportError as error:
         raise ConfigError("logger=wandb needs the wandb package: pip install 'alignlab[wandb]'") from error
+    folder, config = tracked_run.folder, tracked_run.config
     settings = wandb.setup().settings  # a bare Settings() knows neither WANDB_API_KEY nor WANDB_BASE_URL
-    mode = chosen_mode(mode, server=settings.base_url, has_key=has_key(settings))
+    actual_mode = chosen_mode(mode, server=settings.base_url, has_key=has_key(settings))
     id_file = folder.path / ID_FILE
     run_id = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
     folder.write_text(ID_FILE, run_id)
@@ -51,17 +53,22 @@ def make_wandb(
         save_dir=str(folder.path),
         project=project,
         entity=entity,
-        group=group,
-        tags=list(tags),
-        name=name,
+        group=group or tracked_run.group or None,
+        tags=[*(tags or ()), *_choices(config)],
+        name=tracked_run.name,
         id=run_id,
         resume="allow",
-        offline=mode == "offline",
-        mode=mode,
+        offline=actual_mode == "offline",
+        mode=actual_mode,
         settings=wandb.Settings(finish_timeout=FINISH_SECONDS),
     )
     logger.experiment.config.update(dict(config), allow_val_change=True)
     return logger
+
+
+def _choices(config: Config) -> list[str]:
+    """What a run is told from others by: its objective, its data, its regularizers."""
+    return [config["objective"]["name"], config["data"]["name"], *config["regularizers"]]
 
 
 def finish_wandb(*, failed: bool) -> None:
@@ -87,7 +94,6 @@ def has_key(settings: Any) -> bool:
 
 def chosen_mode(mode: str, *, server: str, has_key: bool) -> str:
     """online or offline; `auto` goes offline, and says so, where a key or the network is missing."""
-    one_of("logger.wandb.mode", mode, MODES)
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or "auto"
     if mode not in ("auto", "online"):

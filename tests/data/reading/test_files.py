@@ -9,8 +9,9 @@ import pyarrow.parquet
 import pytest
 from datasets import Dataset
 
+from alignlab.data.reading.data_files import data_files, split_files
 from alignlab.data.reading.examples import Report, converted
-from alignlab.data.reading.files import data_files, grouped, read, split_files
+from alignlab.data.reading.files import grouped, read
 from alignlab.data.reading.rows import Origin, RowError
 from alignlab.data.sources.local import convert
 from alignlab.errors import DataError

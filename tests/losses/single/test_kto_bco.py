@@ -7,7 +7,6 @@ import torch
 from torch.testing import assert_close
 
 from alignlab.errors import ConfigError
-from alignlab.losses.pairs.dpo import dpo
 from alignlab.losses.single.bco import bco
 from alignlab.losses.single.kto import kto
 from alignlab.objective.gathered import Gathered, join
@@ -149,30 +148,9 @@ def test_absent_responses(name):
     assert (gradient == 0).all()
 
 
-@every
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("scale", [0.0, 1e3, 1e5])
-def test_extremes_are_finite(name, dtype, scale):
-    loss, probs = make(name), PROBS.to(dtype)
-    logratios = (scale * (-1.0) ** torch.arange(10).reshape(5, 2) * WHERE).to(dtype)
-    for desirable in (DESIRABLE, 1 - DESIRABLE, 0 * DESIRABLE, 0 * DESIRABLE + 1):
-        desirable = (desirable * WHERE).to(dtype)
-        values, gradient = value_and_gradient(loss, logratios, desirable=desirable, probs=probs)
-        assert values.dtype == dtype
-        assert values.isfinite().all()
-        assert gradient.isfinite().all()
-
-
 @pytest.mark.parametrize("name", ["kto_zero", "bco_none", "bco_udm_none"])
 def test_without_statistics_nothing_is_gathered(name):
     assert make_term("loss", lambda: make(name), {}).contribution is None
-
-
-def test_kto_at_zero_is_half_of_apo_zero():
-    """(1 - sigmoid(r_w)) + sigmoid(r_l) for a pair."""
-    values = call(kto(z0="zero", beta=0.5), LOGRATIOS[:1], DESIRABLE[:1], WHERE[:1])
-    chosen, rejected = 1 - 1 / (1 + math.exp(-0.25)), 1 / (1 + math.exp(1.0))
-    assert 2 * values.mean().item() == pytest.approx(chosen + rejected)
 
 
 def test_kto_of_a_divergence_of_zero_is_kto_at_zero():
@@ -192,19 +170,6 @@ def test_kto_weighs_lists_in_its_divergence():
 def test_kto_class_weights():
     plain, weighted = (call(make(name), LOGRATIOS) for name in ("kto", "kto_weighted"))
     assert_close(weighted, plain * torch.where(DESIRABLE > 0, 1.5, 0.5))
-
-
-@pytest.mark.parametrize("delta", ["batch", "running", "none"])
-def test_bco_of_a_pair_is_no_less_than_dpo(delta):
-    generator = torch.Generator().manual_seed(0)
-    logratios = 30 * torch.randn(50, 2, generator=generator, dtype=torch.float64)
-    desirable, where = tensor([[1, 0]] * 50), torch.ones(50, 2, dtype=torch.bool)
-    loss = bco(delta=delta)
-    gathered = gather(loss, logratios, desirable, where) if delta != "none" else None
-    if gathered:
-        loss.absorb(gathered)
-    values = call(loss, logratios, desirable, where, gathered=gathered).sum(dim=1)
-    assert (values >= dpo(logratios[:, 0], logratios[:, 1])).all()
 
 
 def test_bco_shift_weighs_both_classes_alike():
@@ -232,17 +197,6 @@ def test_running_shift_is_the_mean_of_all_rewards_so_far():
     loss.absorb(nothing)
     assert loss.shift(nothing).item() == pytest.approx(sum(seen) / len(seen))
     assert loss.count.item() == len(seen)
-
-
-@pytest.mark.parametrize("udm", [False, True])
-def test_running_shift_is_saved(udm):
-    loss, other = (bco(delta="running", udm=udm) for _ in range(2))
-    gathered = gather(loss, LOGRATIOS)
-    loss.absorb(gathered)
-    other.load_state_dict(loss.state_dict())
-    assert_close(call(other, LOGRATIOS, gathered=gathered), call(loss, LOGRATIOS, gathered=gathered))
-    assert set(loss.state_dict()) == {"mean", "count"}
-    assert not bco(udm=udm).state_dict()
 
 
 def test_matched_weights_of_undesirable_responses():

@@ -1,6 +1,5 @@
 """A function on several ranks: processes of this machine that meet over gloo."""
 
-import multiprocessing
 import os
 import pickle
 import socket
@@ -8,15 +7,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from tests.forked import context
+
 TIMEOUT = 300.0
 """Seconds that a function may take on a machine with much else to do."""
-
-context = multiprocessing.get_context(
-    "forkserver"
-)  # everything is imported once, and no process has trained before
-context.set_forkserver_preload(
-    ["tests.training.strategies.group", "tests.training.small", "alignlab.training.stage"]
-)
 
 
 def on_ranks(world: int, work: Callable[..., Any], *args: Any) -> list[Any]:

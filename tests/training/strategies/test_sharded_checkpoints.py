@@ -22,7 +22,8 @@ from alignlab.training.checkpointing.sharded_files import (
     filled,
     opened,
 )
-from alignlab.training.spec import CheckpointSpec, MovingSpec, ReferenceSpec
+from alignlab.training.settings import CheckpointSpec, MovingSpec
+from alignlab.training.spec import ReferenceSpec
 from tests.training.small import load_small
 from tests.training.strategies.cases import Run, run_all
 from tests.training.strategies.group import on_ranks

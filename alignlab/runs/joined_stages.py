@@ -1,4 +1,4 @@
-"""The run as a whole, from what its stages left behind."""
+"""A run of several stages as a whole, put together from the folders of its stages."""
 
 import csv
 import io
@@ -9,17 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 
-TOLD = ("status", "steps", "model_sha256", "reference_margin", "tokens_per_second")
-"""What the summary of the run says of each stage, beside its initial and final metrics."""
+OF_A_STAGE = ("status", "steps", "model_sha256", "reference_margin", "tokens_per_second")
+"""Keys of the summary of a stage that the summary of its run repeats, beside its initial and final metrics."""
 
 
 def summarized(stages: Sequence[RunFolder]) -> dict[str, Any]:
-    """Values of the run's summary: initial metrics of the first stage, final and best of the last one.
+    """The values of the summary of a run: initial metrics of its first stage, final and best ones of the last.
 
-    Steps and seconds are sums; `stages` has the figures of each.
+    Steps and seconds are sums over the stages; `stages` holds the numbers of each.
     """
-    every = [stage.read_json("summary.json") for stage in stages]
+    every = [Record(stage.path).summary for stage in stages]
     seconds: Counter[str] = Counter()
     for summary in every:
         seconds.update(summary["timings"])
@@ -37,14 +38,14 @@ def summarized(stages: Sequence[RunFolder]) -> dict[str, Any]:
         "timings": {name: round(value, 3) for name, value in seconds.items()},
         "tokens_per_second": round(tokens / training, 1),
         "stages": [
-            {"name": stage.path.name, **{key: summary.get(key) for key in (*TOLD, "initial", "final")}}
+            {"name": stage.path.name, **{key: summary.get(key) for key in (*OF_A_STAGE, "initial", "final")}}
             for stage, summary in zip(stages, every, strict=True)
         ],
     }
 
 
 def joined_metrics(stages: Sequence[RunFolder]) -> str:
-    """metrics.csv of all stages: steps run on from stage to stage, and a column `stage` counts these from 1."""
+    """The text of metrics.csv for all stages: steps continue from stage to stage; a column counts the stages."""
     rows = list(_rows(stages))
     fields = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
@@ -60,11 +61,11 @@ def _rows(stages: Sequence[RunFolder]) -> Iterator[Mapping[str, Any]]:
         with stage.metrics.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 yield {"step": done + int(row.pop("step")), "stage": number, **row}
-        done += stage.read_json("summary.json")["steps"]
+        done += Record(stage.path).steps
 
 
 def publish(stage: RunFolder, run: RunFolder) -> None:
-    """The last stage's model and samples as those of the run: the same files under a second name, where that can be."""
+    """Give the run the model and samples of its last stage: the same files under a second name, where that can be."""
     partial = run.model.with_name("model.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -1,6 +1,4 @@
-"""`python scripts/extrapolate.py`: the arithmetic, the files it leaves, and what it says of them."""
-
-import runpy
+"""`alignlab extrapolate`: the arithmetic, the files it leaves, and what it says of them."""
 
 import pytest
 import torch
@@ -11,14 +9,12 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from alignlab.errors import ConfigError
 from alignlab.launch.finished_run import evaluated, start_of
+from alignlab.program import main
 from alignlab.runs import extrapolation
 from alignlab.runs.extrapolation import extrapolate, extrapolated
 from alignlab.runs.folder import RunFolder
-from tests.end_to_end.command import SMALL, summary, train
-from tests.repository import ROOT
+from tests.end_to_end.command import SMALL, forked, summary
 from tests.vectors import more
-
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "extrapolate.py"))
 
 
 def small(seed, **settings):
@@ -149,7 +145,7 @@ def test_models_that_do_not_fit(start, trained, message, tmp_path):
 )
 def test_errors_say_what_to_type(arguments, message):
     with pytest.raises(SystemExit, match=message):
-        SCRIPT["main"](arguments)
+        main(["extrapolate", *arguments])
 
 
 @pytest.mark.slow
@@ -157,10 +153,10 @@ def test_a_run_is_scored_as_it_scored_itself(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ALIGNLAB_CACHE", str(tmp_path / "cache"))
     gold = ("evaluation=gold", "evaluation.prompts=4", "evaluation.max_new_tokens=8")
     line = (*SMALL, *gold, "trainer.max_steps=3", "recipe=stepwise", "hydra.run.dir=run")
-    done = train(*line, cwd=tmp_path, cache=tmp_path / "cache")
+    done = forked(*line, cwd=tmp_path, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
-    SCRIPT["main"]([f"run={run}", "--alphas", "0.5", "0.25"])
+    main(["extrapolate", f"run={run}", "alphas=[0.5,0.25]"])
     told = capsys.readouterr().out
     assert "by alpha" in told
     assert [folder.name for folder in sorted((run / "model-expo").iterdir())] == ["alpha-0.25", "alpha-0.5"]

@@ -1,7 +1,6 @@
-"""`python scripts/objectives.py`: what it prints, what it draws, and the numbers behind the picture."""
+"""`alignlab objectives`: what it prints, what it draws, and the numbers behind the picture."""
 
 import math
-import runpy
 
 import matplotlib.image
 import pytest
@@ -11,21 +10,21 @@ from torch.testing import assert_close
 from alignlab.analysis.loss_curves import along, pair_matrix, reach
 from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, cards, find_card
-from alignlab.objective.load import choices, load_objective
-from tests.repository import ROOT
+from alignlab.objective.load import load_objective
+from alignlab.places import choices
+from alignlab.program import main
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "objectives.py"))
 LIST = [1.0, 2 / 3, 1 / 3, 0.0]
 OF_A_FAMILY = ["dpop", "simpo", "kto", "lipo_lambda", "lipo_softmax", "label_smoothing"]
 
 
 @pytest.fixture
 def show(capsys, tmp_path, monkeypatch):
-    """`show(*arguments)` runs the script in an empty folder and gives what it printed."""
+    """`show(*arguments)` runs the verb in an empty folder and gives what it printed."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        SCRIPT["main"](list(arguments))
+        main(["objectives", *arguments])
         return capsys.readouterr().out
 
     return run
@@ -52,7 +51,7 @@ def test_shows_and_draws_one(show, name, tmp_path):
     for words in (card.title, card.formula, card.target, ", ".join(card.signals)):
         assert " ".join(words.split()) in flat
     for hyper in card.hyper:
-        assert hyper.range.split()[0] in text
+        assert hyper.values in text
         assert f"\n{hyper.name} " in text
     assert text.rstrip().endswith(f"outputs/objectives/{name}.png")
     picture = matplotlib.image.imread(tmp_path / "outputs" / "objectives" / f"{name}.png")
@@ -61,8 +60,8 @@ def test_shows_and_draws_one(show, name, tmp_path):
 
 
 def test_overrides_and_another_place(show, tmp_path):
-    assert show("dpo", "beta=0.5", "--out", "a/b.png").rstrip().endswith("a/b.png")
-    assert "0.5  " in show("dpo", "beta=0.5", "--out", "a/b.png")
+    assert show("dpo", "beta=0.5", "out=a/b.png").rstrip().endswith("a/b.png")
+    assert "0.5  " in show("dpo", "beta=0.5", "out=a/b.png")
     assert [path.name for path in tmp_path.rglob("*.png")] == ["b.png"]
 
 
@@ -77,7 +76,7 @@ def test_a_regularizer_has_nothing_to_draw(show, tmp_path):
         (["lipo_lamda"], "did you mean 'lipo_lambda'?"),
         (["modifiers.wop"], "did you mean 'wpo'?"),
         (["dpo", "bta=1"], "did you mean 'beta'?"),
-        (["dpo", "beta"], "given as key=value"),
+        (["dpo", "beta"], "expected key=value"),
         (["ipo", "aggregate=men"], "did you mean 'mean'?"),
     ],
 )
@@ -167,6 +166,15 @@ def test_second_derivatives_of_a_softmax():
 
 def test_cards_say_when_a_loss_is_another():
     reductions = {card.name: card.reduces for card in cards("objective")}
-    assert reductions["r_dpo"] == ("with alpha = 0 it is `dpo`",)
-    assert reductions["rdpo"][0].startswith("its mean over flips is `dpo`")
+    assert reductions["cdpo"][0] == "with epsilon = 0 it is `dpo`"
+    assert reductions["gpo"] == ("it is `sppo` where the rewards are the labels less 1/2",)
+    assert reductions["lipo_softmax"] == ("it is `dpo`",)
     assert reductions["dpo"] == reductions["nca"] == ()
+
+
+def test_card_of_a_loss_under_a_modifier():
+    card = find_card("cdpo")
+    assert card.target.endswith("label_smoothing of alignlab.losses.pairs.dpo.dpo")
+    assert "epsilon * loss(rejected, chosen)" in card.formula
+    assert card.formula.endswith("loss = -log sigmoid(beta * (chosen_logratio - rejected_logratio))")
+    assert [(h.name, h.range) for h in card.hyper] == [("beta", (0.01, 0.5)), ("epsilon", (0.05, 0.3))]

@@ -1,16 +1,17 @@
-"""`python scripts/plan.py`: what it prints of a run that nobody could start here."""
+"""`alignlab plan`: what it prints of a run that nobody could start here."""
 
 import pytest
 
-from scripts import plan
+from alignlab.program import main
+from alignlab.verbs import plan
 
-SMALL = ("--shape", "smollm2-135m", "--prompt=64", "--response=32")
+SMALL = ("shape=smollm2-135m", "prompt=64", "response=32")
 
 
 @pytest.fixture
 def told(capsys):
     def told(*arguments):
-        plan.main([*SMALL, *arguments])
+        main(["plan", *SMALL, *arguments])
         return " ".join(capsys.readouterr().out.split())
 
     return told
@@ -32,8 +33,8 @@ def test_a_run_on_one_gpu(told, monkeypatch):
 
 def test_a_live_reference_under_fsdp2(told):
     text = told(
-        "--responses=4",
-        "--no-advice",
+        "responses=4",
+        "advice=false",
         "strategy=fsdp2",
         "trainer.devices=8",
         "trainer.num_nodes=2",
@@ -50,17 +51,16 @@ def test_a_live_reference_under_fsdp2(told):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--shape", "llama-9b"), "error: --shape=llama-9b: did you mean"),
+        (("shape=llama-9b",), "error: .*shape=llama-9b: did you mean"),
         (("strategy=fdsp2",), "error: .*fsdp2"),
         (("data.nonsense=1",), r"error: .*data\.nonsense"),
     ],
 )
 def test_errors_are_messages(arguments, message):
     with pytest.raises(SystemExit, match=message):
-        plan.main([*SMALL, *arguments])
+        main(["plan", *SMALL, *arguments])
 
 
-def test_counts_are_counts(capsys):
-    with pytest.raises(SystemExit):
-        plan.main([*SMALL, "--responses=0"])
-    assert "0: expected a whole number above 0" in capsys.readouterr().err
+def test_counts_are_counts():
+    with pytest.raises(SystemExit, match="responses=0: expected a whole number from 1 on"):
+        main(["plan", *SMALL, "responses=0"])

@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from alignlab.recipes.run_summary import joined_metrics, publish, summarized
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.joined_stages import joined_metrics, publish, summarized
 
 
 def metrics(loss, step=0.0):

@@ -1,4 +1,4 @@
-"""`python scripts/export.py`: from a checkpoint of any strategy to a folder that transformers loads."""
+"""`alignlab export`: from a checkpoint of any strategy to a folder that transformers loads."""
 
 import hashlib
 
@@ -8,10 +8,10 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from alignlab.lab import vocabulary
+from alignlab.program import main
 from alignlab.training.checkpointing import tensor_file
 from alignlab.training.checkpointing.checkpoints import hash_file
 from alignlab.training.checkpointing.sharded_files import HELD, file_name
-from scripts import export
 
 RANKS = 3
 PREFIX = "scorer.policy.model."
@@ -93,7 +93,7 @@ def link(folder, name, target):
 def test_a_checkpoint_becomes_a_plain_folder(write, tied, run, tmp_path, capsys):
     folder, trained = run(small(0, tied=tied)), small(1, tied=tied)
     write(folder, 25, trained)
-    export.main([f"run={folder}", f"out={tmp_path / 'made' / 'model'}"])
+    main(["export", f"run={folder}", f"out={tmp_path / 'made' / 'model'}"])
     assert "step-000025.ckpt" in capsys.readouterr().out
     made = AutoModelForCausalLM.from_pretrained(tmp_path / "made" / "model")
     for name, weight in made.state_dict().items():
@@ -107,7 +107,7 @@ def test_best_and_paths(run, tmp_path):
     files = {step: write_file(folder, step, small(step)) for step in (10, 20)}
     link(folder, "best", files[10])
     for which, step in (("best", 10), ("last", 20), (str(files[10]), 10)):
-        export.main([f"run={folder}", f"checkpoint={which}", f"out={tmp_path / 'out'}"])
+        main(["export", f"run={folder}", f"checkpoint={which}", f"out={tmp_path / 'out'}"])
         made = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
         assert torch.equal(made.lm_head.weight, small(step).lm_head.weight)
 
@@ -115,7 +115,7 @@ def test_best_and_paths(run, tmp_path):
 def test_low_precision_stays_low(run, tmp_path):
     folder = run(small(0), precision="bf16-true")
     write_folder(folder, 5, small(1).to(torch.bfloat16))
-    export.main([f"run={folder}", f"out={tmp_path / 'out'}"])
+    main(["export", f"run={folder}", f"out={tmp_path / 'out'}"])
     made = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
     assert made.dtype == torch.bfloat16
     assert torch.equal(made.lm_head.weight, small(1).lm_head.weight.to(torch.bfloat16))
@@ -134,7 +134,7 @@ def test_adapters_are_merged(run, tmp_path):
                 weight.fill_(0.01)
     folder = run(small(0), peft={"method": "lora", **settings})
     place = write_folder(folder, 5, trained)
-    export.main([f"run={folder}", f"checkpoint={place}", f"out={tmp_path / 'out'}"])
+    main(["export", f"run={folder}", f"checkpoint={place}", f"out={tmp_path / 'out'}"])
     made, wanted = AutoModelForCausalLM.from_pretrained(tmp_path / "out"), merge(trained)
     ids = torch.arange(1, 9)[None]
     torch.testing.assert_close(made(ids).logits, wanted(ids).logits)
@@ -146,7 +146,7 @@ def test_errors_say_what_is_wrong(run, tmp_path):
 
     def fails(message, *arguments):
         with pytest.raises(SystemExit, match=message):
-            export.main([*arguments])
+            main(["export", *arguments])
 
     fails("out= is missing", f"run={folder}")
     fails("did you mean 'checkpoint'", f"run={folder}", "checkpont=last", out)
@@ -171,4 +171,4 @@ def test_stages_have_their_own(run, tmp_path):
     stage = folder / "stages" / "01-first"
     (stage / "checkpoints").mkdir(parents=True)
     with pytest.raises(SystemExit, match=r"several stages.*run=.*01-first"):
-        export.main([f"run={folder}", f"out={tmp_path / 'out'}"])
+        main(["export", f"run={folder}", f"out={tmp_path / 'out'}"])

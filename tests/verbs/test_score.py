@@ -1,4 +1,4 @@
-"""The script scores a dataset under a run, or under a model alone."""
+"""`alignlab score` scores a dataset under a run, or under a model alone."""
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,10 +9,10 @@ from alignlab.analysis import examined
 from alignlab.config.build import call
 from alignlab.config.stage_of import stage_of, stage_to_score
 from alignlab.errors import ConfigError, RunError
+from alignlab.program import main
 from alignlab.training.opened import open_rows
-from scripts import score
 from tests.data.shared import DATA, STORIES, needs_data
-from tests.scripts.small_run import MODEL, make_run
+from tests.verbs.small_run import MODEL, make_run
 
 
 def scored(overrides, split="validation"):
@@ -30,7 +30,7 @@ def said(capsys):
 
 def test_a_run_is_scored_on_its_own_data(run, tmp_path, capsys):
     out = tmp_path / "scores.parquet"
-    score.main([f"run={run}", "--out", str(out)])
+    main(["score", f"run={run}", f"out={out}"])
     text = said(capsys)
     assert "validation, beta 0.1" in text
     assert "lists │ 12" in text
@@ -96,7 +96,7 @@ def test_overrides_change_the_data_and_not_the_model(run):
 def test_a_model_alone_has_log_probabilities_alone(run, tmp_path, capsys):
     out = tmp_path / "alone.parquet"
     given = [*MODEL, f"cache_dir={run.parent / 'cache'}", "data.limit=20", "data.limit_validation=6"]
-    score.main([*given, "reference=none", "--out", str(out)])
+    main(["score", *given, "reference=none", f"out={out}"])
     text = said(capsys)
     assert "ranking accuracy │ 0." in text
     assert "implicit" not in text
@@ -133,8 +133,9 @@ def test_of_a_stage_the_reference_is_its_own_start_or_that_of_the_run(tmp_path):
 @needs_data
 def test_real_data_under_a_real_model(tmp_path, capsys):
     path = DATA / "ultrafeedback_binarized"
-    score.main(
+    main(
         [
+            "score",
             "model=local",
             f"model.path={STORIES}",
             "data=ultrafeedback_binarized",
@@ -151,12 +152,12 @@ def test_real_data_under_a_real_model(tmp_path, capsys):
 
 def test_errors_are_messages(run, tmp_path):
     with pytest.raises(SystemExit, match=r"error: run=.*: no run folder there"):
-        score.main([f"run={tmp_path}"])
+        main(["score", f"run={tmp_path}"])
     with pytest.raises(SystemExit, match=r"expected a file that ends in \.parquet"):
-        score.main([f"run={run}", "--out", "scores.csv"])
+        main(["score", f"run={run}", "out=scores.csv"])
     with pytest.raises(SystemExit, match=r"error: .*data\.nonsense"):
-        score.main([f"run={run}", "data.nonsense=1"])
-    with pytest.raises(ConfigError, match="--split=test: "):
+        main(["score", f"run={run}", "data.nonsense=1"])
+    with pytest.raises(ConfigError, match="split=test: "):
         scored([f"run={run}"], split="test")
     (tmp_path / "config.yaml").write_text("model: {}", encoding="utf-8")
     with pytest.raises(RunError, match="has no model/ yet"):

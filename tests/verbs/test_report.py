@@ -1,21 +1,18 @@
-"""`python scripts/report.py runs=...`: files, what it prints, and what is wrong."""
-
-import runpy
+"""`alignlab report runs=...`: files, what it prints, and what is wrong."""
 
 import pytest
 
+from alignlab.program import main
 from tests.report.runs import make_run, make_sweep
 from tests.report.test_page import Page
-from tests.repository import ROOT
 
-SCRIPT = runpy.run_path(str(ROOT / "scripts" / "report.py"))
 SEEDS = range(3)
 
 
 @pytest.fixture
 def report(capsys):
     def call(*arguments):
-        SCRIPT["main"]([str(argument) for argument in arguments])
+        main(["report", *map(str, arguments)])
         return capsys.readouterr().out
 
     return call
@@ -70,13 +67,10 @@ def test_several_folders_a_baseline_and_another_place(report, sweep, tmp_path):
         config={"objective": {"name": "kto"}},
     )
     out = report(
-        f"runs={sweep},{tmp_path / 'more'}",
-        "--out",
-        tmp_path / "out",
-        "--baseline",
-        "objective=ipo trainer.max_steps=2",
-        "--metrics",
-        "gold/reward",
+        f"runs=[{sweep},{tmp_path / 'more'}]",
+        f"out={tmp_path / 'out'}",
+        "baseline=objective=ipo trainer.max_steps=2",
+        "metrics=gold/reward",
     )
     assert "objective=kto" in out
     assert "difference from objective=ipo" in out
@@ -95,10 +89,11 @@ def test_of_one_run_its_own_page_is_made_anew(report, tmp_path):
     ("arguments", "message"),
     [
         (["runs=nowhere"], "no such folder"),
-        (["multirun"], "give the folders as runs=DIR"),
-        (["runs={sweep}", "--metrics", "gold/rewrd"], "did you mean 'gold/reward'"),
-        (["runs={sweep}", "--baseline", "objective=ipoo"], "did you mean 'objective=ipo'"),
-        (["runs={sweep}", "--test", "wilcoxn"], "did you mean 'wilcoxon'"),
+        ([], "give the folders as runs=DIR"),
+        (["multirun"], "expected key=value"),
+        (["runs={sweep}", "metrics=[gold/rewrd]"], "did you mean 'gold/reward'"),
+        (["runs={sweep}", "baseline=objective=ipoo"], "did you mean 'objective=ipo'"),
+        (["runs={sweep}", "test=wilcoxn"], "did you mean 'wilcoxon'"),
     ],
 )
 def test_what_is_wrong(report, sweep, arguments, message):

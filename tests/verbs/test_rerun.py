@@ -1,4 +1,4 @@
-"""`python scripts/rerun.py run=<folder>`: the manifest alone makes the same run again."""
+"""`alignlab rerun run=<folder>`: the manifest alone makes the same run again."""
 
 import json
 import shutil
@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.end_to_end.command import SMALL, environment, metrics, train, weights
-from tests.repository import ROOT
+from alignlab.places import PACKAGE
+from tests.end_to_end.command import SMALL, environment, forked, metrics, weights
 
 pytestmark = pytest.mark.slow
 
@@ -25,14 +25,14 @@ def place(tmp_path_factory):
         "resume=auto",
         "hydra.run.dir=first",
     )
-    done = train(*line, cwd=folder, cache=folder / "cache")
+    done = forked(*line, cwd=folder, cache=folder / "cache")
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def rerun(*arguments, place):
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts/rerun.py"), *arguments],
+        [sys.executable, "-P", str(PACKAGE / "__main__.py"), "rerun", *arguments],
         cwd=place.parent,
         env=environment(place / "cache"),
         capture_output=True,

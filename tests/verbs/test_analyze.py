@@ -5,10 +5,11 @@ import csv
 import pytest
 
 from alignlab.policies.causal_lm.pretrained import load
+from alignlab.program import main
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.tensor_file import flatten, write
-from scripts import analyze
-from tests.scripts.small_run import MODEL, make_run
+from alignlab.verbs import analyze
+from tests.verbs.small_run import MODEL, make_run
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,9 @@ def said(capsys):
     return " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("what", list(analyze.OF_ROWS))
+@pytest.mark.parametrize("what", analyze.OF_ROWS)
 def test_a_question_to_a_run(what, run, capsys):
-    analyze.main([what, f"run={run}"])
+    main(["analyze", what, f"run={run}"])
     text = said(capsys)
     assert "pairs" in text
     assert f"written: {run}/analysis/{what}.png" in text
@@ -30,7 +31,7 @@ def test_a_question_to_a_run(what, run, capsys):
 
 
 def test_displacement_names_tokens_and_counts_refusals(run, capsys):
-    analyze.main(["displacement", f"run={run}", "--samples", "4"])
+    main(["analyze", "displacement", f"run={run}", "samples=4"])
     text = said(capsys)
     assert "gaining token 1: '" in text
     assert "refusals, chosen of the data │ 0.000 [" in text
@@ -44,7 +45,7 @@ def test_the_frontier_begins_at_even_odds_and_no_divergence(tmp_path, capsys):
     (run / "checkpoints").mkdir()
     write(run / "checkpoints" / "step-000002.ckpt", flatten(state))
     RunFolder(run).update_summary(steps=4)
-    analyze.main(["frontier", f"run={run}"])
+    main(["analyze", "frontier", f"run={run}"])
     assert "step 4, the end" in said(capsys)
     with (run / "analysis" / "frontier.csv").open(newline="") as file:
         start, middle, end = csv.DictReader(file)
@@ -56,20 +57,29 @@ def test_the_frontier_begins_at_even_odds_and_no_divergence(tmp_path, capsys):
 
 
 def test_the_toy_needs_no_run_and_takes_regularizers(tmp_path, capsys):
-    given = ["objective=dpo", "regularizers=[sft]", "--epochs", "3", "--out", str(tmp_path)]
-    analyze.main(["toy3d", *given])
+    given = ["objective=dpo", "regularizers=[sft]", "epochs=3", f"out={tmp_path}"]
+    main(["analyze", "toy3d", *given])
     assert "toy of the 3D-properties: dpo" in said(capsys)
     assert (tmp_path / "toy3d.png").is_file()
 
 
 def test_errors_are_messages(tmp_path):
     with pytest.raises(SystemExit, match=r"error: run=.*: no run folder there"):
-        analyze.main(["length", f"run={tmp_path}"])
+        main(["analyze", "length", f"run={tmp_path}"])
+    with pytest.raises(SystemExit, match=r"no question 'lenght': did you mean 'length'"):
+        main(["analyze", "lenght"])
     with pytest.raises(SystemExit, match="error: frontier needs a run: pass run="):
-        analyze.main(["frontier"])
+        main(["analyze", "frontier"])
     with pytest.raises(SystemExit, match="error: displacement needs a reference: pass run="):
-        analyze.main(
-            ["displacement", *MODEL, "data.limit=8", "data.limit_validation=4", f"cache_dir={tmp_path}"]
+        main(
+            [
+                "analyze",
+                "displacement",
+                *MODEL,
+                "data.limit=8",
+                "data.limit_validation=4",
+                f"cache_dir={tmp_path}",
+            ]
         )
     with pytest.raises(SystemExit, match="error: objective 'tdpo1' takes"):
-        analyze.main(["toy3d", "objective=tdpo1"])
+        main(["analyze", "toy3d", "objective=tdpo1"])

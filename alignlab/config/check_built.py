@@ -1,0 +1,174 @@
+"""The second part of the check: what only an import, or building the objective, can tell. Loads no data, no model."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+from alignlab import ranks
+from alignlab.config.build import objective_of
+from alignlab.config.check import failure_of
+from alignlab.config.nodes import by_import, misused_targets
+from alignlab.config.provided import policy_problems
+from alignlab.data.reading.examples import takes_rows
+from alignlab.data.reading.rows import Drop
+from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps
+from alignlab.errors import DataError, nearest
+from alignlab.objective.load import build_objective, build_term
+from alignlab.objective.objective import Objective
+from alignlab.passes.reference_mode import resolve_mode
+from alignlab.settings import Config
+from alignlab.targets import locate
+from alignlab.training.optim import schedule
+from alignlab.training.rows import lists_wanted, more_wanted
+from alignlab.training.spec import on_gpu
+from alignlab.training.strategies.deepspeed import misuses
+from alignlab.types import Example
+
+
+def problems_built(config: Config) -> Iterator[str]:
+    """A message for everything that is wrong with a config whose settings are in order (`check_settings`)."""
+    if foreign := list(misused_targets(config, by_import)):
+        yield from foreign
+        return
+    yield from _objective(config)
+    yield from _pipeline(config)
+    yield from _source(config)
+    yield from _machine(config)
+    yield from _schedule(config)
+    yield from _trackers(config)
+
+
+def _objective(config: Config) -> Iterator[str]:
+    node = config["objective"]
+    problems = []
+    if failure := failure_of(build_term, node.get("name"), node.get("loss"), "objective.loss"):
+        problems = [_placed(failure, "objective.loss")]
+    elif failure := failure_of(build_objective, node, {}):
+        problems = [_placed(failure, "objective")]
+    for group in ("regularizers", "modifiers", "metrics"):
+        for name, term in config.get(group, {}).items():
+            failure = failure_of(build_term, name, term, f"{group}.{name}")
+            if failure is None and not problems:
+                failure = failure_of(build_objective, node, **{"regularizers": {}, group: {name: term}})
+            if failure:
+                problems.append(_placed(failure, f"{group}.{name}"))
+    yield from problems
+    if problems:
+        return
+    objective = objective_of(config)
+    node, peft = config["reference"], config["peft"].get("method")
+    adapter = peft != "none" and node["path"] is None and node["of"] == "start"
+    asked = {"adapter": adapter, "update": node["update"]}
+    if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
+        yield failure
+    if peft != "none" and node["update"] in ("ema", "hard"):
+        yield (
+            f"reference.update={node['update']} moves all weights towards the policy's, and peft={peft} trains others: "
+            "use peft=none"
+        )
+    yield from policy_problems(config, objective)
+    if config["strategy"]["name"].startswith("deepspeed"):
+        yield from misuses(config, objective)
+    yield from _lists(config, objective)
+
+
+def _placed(failure: str, path: str) -> str:
+    return failure if path in failure else f"{path}: {failure}"
+
+
+def _lists(config: Config, objective: Objective) -> Iterator[str]:
+    """Rows that cannot serve the objective: as the last step that says so makes them, or as the source has them."""
+    name = config["data"]["name"]
+    made = [form_of(locate(step["_target_"])) for step in config["pipeline"].values()]
+    form = next((form for form in reversed(made) if form), config["data"].get("form"))
+    if form == "pairs" and objective.data_form == "lists":
+        yield lists_wanted(objective.name, name)
+    if form == "single" and objective.data_form != "single":
+        yield more_wanted(objective.name, name)
+
+
+def _pipeline(config: Config) -> Iterator[str]:
+    """Steps on text behind steps on tokens, and options that a step refuses."""
+    steps = {name: locate(step["_target_"]) for name, step in config["pipeline"].items()}
+    if failure := failure_of(text_and_token_steps, steps):
+        yield failure
+        return
+    for name, step in config["pipeline"].items():
+        if failure := failure_of(_probe, step, f"pipeline.{name}"):
+            yield failure
+
+
+def _probe(step: Config, path: str) -> None:
+    """Run a pipeline step once, so that a misspelt option fails here and not with the first row."""
+    function = partial(
+        locate(step["_target_"]), **{key: value for key, value in step.items() if key != "_target_"}
+    )
+    blank = Example(
+        prompt=[{"role": "user", "content": "?"}], responses=["a", "b"], labels=[1.0, 0.0], id="0"
+    )
+    ones, zeros = np.ones(1, dtype=np.int64), np.zeros(2)
+    given: dict[str, Any] = {
+        "example": blank,
+        "examples": [blank],
+        "tokenized": Tokenized(
+            [blank], ones, [np.ones(2, dtype=np.int64)], lambda: [zeros], lambda: [np.zeros((2, 2))]
+        ),
+    }
+    kind = kind_of(function, path)
+    with suppress(Drop, DataError):  # the blank row lacks what real rows have
+        made = function(given[kind])
+        list(made if kind != "tokenized" else made.keep)
+
+
+def _source(config: Config) -> Iterator[str]:
+    """A source of another package that reads files, and none are given."""
+    node = config["data"]
+    if node.get("parts") or node["path"] is not None or node.get("hub"):
+        return
+    if takes_rows(locate(node["source"]["_target_"])):
+        yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
+
+
+def _machine(config: Config) -> Iterator[str]:
+    """What this machine does not have, or cannot start."""
+    trainer = config["trainer"]
+    devices, nodes = trainer["devices"], trainer["num_nodes"]
+    if trainer["accelerator"] == "gpu" and not torch.cuda.is_available():
+        yield "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer.accelerator=auto"
+    elif on_gpu(trainer["accelerator"]) and devices > max(1, torch.cuda.device_count()):
+        yield f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs"
+    if nodes > 1 and ranks.started_outside() == 1:
+        yield (
+            f"trainer.num_nodes={nodes}: start the command on every node with torchrun --nnodes={nodes} "
+            f"--nproc-per-node={devices}, or use launcher=slurm"
+        )
+
+
+def _trackers(config: Config) -> Iterator[str]:
+    """Callbacks and loggers that Lightning would not take for such."""
+    for group, kind in (("callbacks", Callback), ("logger", Logger)):
+        for name, node in config[group].items():
+            made = locate(node["_target_"]) if "_target_" in node else None
+            if inspect.isclass(made) and not issubclass(made, kind):
+                yield f"{group}.{name}._target_={node['_target_']} is no {kind.__name__} of Lightning"
+
+
+def _schedule(config: Config) -> Iterator[str]:
+    """A name that transformers does not know, or a schedule that goes by a metric."""
+    node = config["scheduler"]
+    target = locate(node["_target_"], "scheduler._target_")
+    if target is schedule:
+        from transformers import SchedulerType
+
+        names = [kind.value for kind in SchedulerType]
+        if node["name"] not in names:
+            yield f"scheduler.name={node['name']}: {nearest(str(node['name']), names)}"
+    elif inspect.isclass(target) and issubclass(target, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        yield f"scheduler._target_={node['_target_']} goes by a metric, and schedules here go by steps alone"

@@ -1,0 +1,185 @@
+"""Do the settings of each node with a `_target_` fit the signature of what it names?"""
+
+from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter
+from typing import Any, get_args
+
+from alignlab.config.schema import at
+from alignlab.errors import AlignlabError, nearest
+from alignlab.objective.schedule import read_weight
+from alignlab.objective.settings import TermKind
+from alignlab.places import choices
+from alignlab.policies.causal_lm import pretrained
+from alignlab.settings import Config
+from alignlab.signatures import (
+    POSITIONAL,
+    Read,
+    imported_signature,
+    is_own,
+    misfit_of,
+    read_signature,
+    signal_names,
+)
+
+TERMS = ("regularizers", "modifiers", "metrics")
+STEP_NAMES = ("steps", "num_training_steps", "total_steps", "T_max")
+"""Parameters by which a schedule is given the number of steps of the run."""
+WARMUP_NAME = "num_warmup_steps"
+"""The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
+WHOLE = ("callbacks", "logger")
+"""Groups whose targets get nothing by place."""
+OPEN = (*WHOLE, "metrics")
+"""Groups that take nodes of one's own."""
+OFFERED = {
+    "policy": {"model"},
+    "pipeline": {"example", "examples", "tokenized", "split"},
+    "data": {"row", "split", "size", "weights"},
+    "recipe": {"pipeline"},
+    "optimizer": {"params"},
+    "scheduler": {"optimizer", WARMUP_NAME, *STEP_NAMES},
+    "logger": {"tracked_run"},
+}
+"""Parameters of targets, by group, that the program fills in."""
+PLAIN_CALLBACKS = ("checkpoint", "progress", "step_log")
+"""Callbacks of our own, which are built with parts of the stage; their settings have a dataclass."""
+OWN_KEYS = {"optimizer": {"lr"}, "recipe": {"overrides"}}
+"""Keys of nodes that the program reads itself, by group."""
+
+KEPT = ("dtype", "attn_implementation", "trust_remote_code")
+"""Settings of a model's loader that hold for every model of the run."""
+
+Reader = Callable[[str, str], Read | None]
+"""Gives the signature of a target, for the config key that its errors name; None where it cannot tell."""
+
+
+def from_source(target: str, path: str) -> Read | None:
+    """The signature of a target of our own, read without importing it; None for others."""
+    return read_signature(target, path) if is_own(target) else None
+
+
+def by_import(target: str, path: str) -> Read | None:
+    """The signature of a target that the source did not tell; None for those that it did."""
+    return imported_signature(target, path) if from_source(target, path) is None else None
+
+
+def misused_targets(config: Config, read: Reader = from_source) -> Iterator[str]:
+    """A message for every target that is missing, misspelt, or given what it does not take."""
+    for path, node in call_nodes(config).items():
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            if read is from_source:
+                yield _unchosen(path)
+            continue
+        try:
+            signature = read(str(node["_target_"]), f"{path}._target_")
+        except AlignlabError as error:
+            yield str(error)
+        else:
+            yield from _arguments(path, node, signature) if signature else ()
+    for path, node in term_nodes(config).items():
+        yield from _term(path, node, read)
+
+
+def call_nodes(config: Config) -> dict[str, Any]:
+    """Every node whose target is called with its other keys, by path."""
+    data = "mix" if config["data"].get("parts") else "source"
+    nodes = {f"data.{data}": config["data"].get(data), "model.loader": config["model"].get("loader")}
+    nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
+    if config["strategy"].get("engine") is not None:
+        nodes["strategy.engine"] = config["strategy"]["engine"]
+    own = {
+        f"callbacks.{name}": node for name, node in config["callbacks"].items() if name not in PLAIN_CALLBACKS
+    }
+    listed = {
+        f"{group}.{name}": node for group in ("pipeline", "logger") for name, node in config[group].items()
+    }
+    return {**nodes, **listed, **own}
+
+
+def term_nodes(config: Config) -> dict[str, Any]:
+    """Every node whose target is a function of signals, by path."""
+    nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
+    return {"objective.loss": at(config, "objective.loss"), **nodes}
+
+
+def loader_of(model: Config, path: str) -> Config:
+    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
+    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
+    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
+
+
+def _unchosen(path: str) -> str:
+    group, _, name = path.partition(".")
+    known = PLAIN_CALLBACKS if group == "callbacks" else choices(group)
+    if group in OPEN and name not in known:
+        return f"{path}: no such setting: {nearest(name, known)}; one of your own has a _target_"
+    choose = f"add it ('{group}=[{name}]') or drop the setting"
+    way = choose if name in known else "give its _target_"
+    return f"{path} is set, but nothing is chosen there: {way}"
+
+
+def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
+    """Keys that the target does not take, and numbers and choices that are none."""
+    group = path.partition(".")[0]
+    settings = signature.parameters.keys() - OFFERED.get(group, set())
+    if group == "scheduler":  # steps may be set by hand, too
+        settings = signature.parameters.keys() - {"optimizer"}
+    for key, value in node.items():
+        if key == "_target_" or key in OWN_KEYS.get(group, ()):
+            continue
+        if key in settings:
+            if message := misfit_of(value, signature.parameters[key]):
+                yield f"{path}.{key}={value}: {message}"
+        elif not signature.open_ended and not (key == "warmup_ratio" and WARMUP_NAME in settings):
+            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, settings)}"
+    yield from _missing(path, node, signature)
+
+
+def _missing(path: str, node: Config, signature: Read) -> Iterator[str]:
+    """Settings without a default that the node does not give."""
+    group = path.partition(".")[0]
+    kinds = (Parameter.KEYWORD_ONLY, *(POSITIONAL if group in WHOLE else ()))
+    required = [
+        n for n, p in signature.parameters.items() if p.kind in kinds and p.default is Parameter.empty
+    ]
+    for name in required:
+        if name not in node and name not in OFFERED.get(group, ()):
+            yield f"{path} needs a value for {name}: set {path}.{name}=..."
+
+
+def _term(path: str, node: Any, read: Reader) -> Iterator[str]:
+    """What is wrong with a loss, regularizer or modifier, as far as its signature tells."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        if read is from_source:
+            yield _unchosen(path)
+        return
+    try:
+        signature = read(str(node["_target_"]), f"{path}._target_")
+    except AlignlabError as error:
+        yield str(error)
+        return
+    if signature is None:
+        return
+    readers = [signature.methods[name] for name in ("forward", "contribute") if name in signature.methods]
+    for name in [name for method in readers or [signature] for name in method.positional]:
+        if name not in (*signal_names(), "gathered", "loss"):
+            yield f"{path} asks for signal '{name}': {nearest(name, signal_names())}"
+    yield from _hyper(path, node, signature)
+
+
+def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
+    """Hyper-parameters that the term does not have, of a wrong type, or missing; its weight and kind."""
+    known = {name: p for name, p in signature.parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
+    for key, value in node.items():
+        if key == "weight":
+            try:
+                read_weight(value, f"{path}.weight")
+            except AlignlabError as error:
+                yield str(error)
+        elif key == "kind" and value not in get_args(TermKind):
+            yield f"{path}.kind={value}: {nearest(str(value), get_args(TermKind))}"
+        elif key in known:
+            if message := misfit_of(value, known[key]):
+                yield f"{path}.{key}={value}: {message}"
+        elif key not in ("_target_", "kind"):
+            yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
+    yield from _missing(path, node, signature)

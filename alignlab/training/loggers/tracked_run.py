@@ -1,0 +1,19 @@
+"""What a logger may want to know of the run that it logs."""
+
+from dataclasses import dataclass
+
+from alignlab.runs.folder import RunFolder
+from alignlab.settings import Config
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run as trackers see it. A logger whose parameters include `tracked_run` is given it.
+
+    `name` and `group` are what trackers call the run, and the sweep that it is part of ("" where there is none).
+    """
+
+    folder: RunFolder
+    config: Config
+    name: str = ""
+    group: str = ""
