@@ -153,5 +153,5 @@ def _config_in(folder: Path) -> Config:
         raise ConfigError(f"run={folder}: no run folder (it has no config.yaml)")
     if not isinstance(config, dict) or "model" not in config:
         raise ConfigError(f"{folder / 'config.yaml'}: this is no config of a run")
-    before = {"policy": {"_target_": LANGUAGE_MODEL, "packing": config["model"]["packing"]}}
+    before = {"policy": {"_target_": LANGUAGE_MODEL, "packing": config["model"].get("packing", "auto")}}
     return {**before, **config}
