@@ -8,7 +8,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from alignlab.config.stage_of import stage_of_model
 from alignlab.data.batching.batches import collate
-from alignlab.errors import ConfigError
 from alignlab.program import main
 from alignlab.runs.folder import RunFolder
 from alignlab.training.opened import open_rows
@@ -41,7 +40,9 @@ def test_a_reward_model_trains_and_is_a_plain_classifier(command, tmp_path):
     with torch.no_grad():
         values = opened.policy.signals(batch, (None, None), {"values"})["values"]
         for i in range(4):
-            ids = [[*rows.prompts[i], *rows.responses[member]] for member in rows.members[i]]
+            ids = [
+                [*rows.prompts[i].tolist(), *rows.responses[member].tolist()] for member in rows.members[i]
+            ]
             inputs = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
             plain = model(**inputs).logits[:, 0]
             torch.testing.assert_close(values[i, : len(plain)], plain, atol=1e-5, rtol=0)
@@ -54,6 +55,6 @@ def test_a_checkpoint_is_exported_as_a_classifier_and_log_probabilities_are_refu
     config = json.loads((tmp_path / "exported" / "config.json").read_text())
     assert config["architectures"] == ["LlamaForSequenceClassification"]
     with pytest.raises(
-        ConfigError, match="needs a policy that gives logps, and RewardModel gives values alone"
+        SystemExit, match="needs a policy that gives logps, and RewardModel gives values alone"
     ):
         main(["score", "run=run"])
