@@ -72,16 +72,18 @@ def _show_all(console: Console) -> None:
 
 
 def _show(console: Console, card: Card, hyper: dict[str, Any]) -> None:
-    console.print(f"[bold]{card.name}[/]  {escape(card.title)}\n", soft_wrap=True)
+    paper = f", arXiv:{card.paper}" if card.paper else ""
+    console.print(f"[bold]{card.name}[/]  {escape(card.title)}{paper}\n", soft_wrap=True)
     console.print(Padding(escape(card.formula), (0, 4)))
     for note in card.notes:
         console.print(Padding(escape(note), (1, 0, 0, 0)))
     console.print()
-    facts = {"function": card.target, "signals": ", ".join(card.signals) or "of the loss alone"}
+    facts = {"reduces to": "; ".join(card.reduces)} if card.reduces else {}
+    facts |= {"function": card.target, "signals": ", ".join(card.signals) or "of the loss alone"}
     if card.form:
         facts |= {"data": card.form, "reference": ("none", "one", "two")[card.references]}
     for name, text in facts.items():
-        console.print(f"[dim]{name:<10}[/]{escape(text)}", soft_wrap=True)
+        console.print(f"[dim]{name:<12}[/]{escape(text)}", soft_wrap=True)
     if not card.hyper:
         return
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="dim")
@@ -89,6 +91,6 @@ def _show(console: Console, card: Card, hyper: dict[str, Any]) -> None:
         table.add_column(heading, overflow="fold")
     for h in card.hyper:
         value = f"[bold]{as_yaml(hyper[h.name])}[/]" if h.name in hyper else as_yaml(h.default)
-        table.add_row(h.name, value, escape(h.range), escape(h.note))
+        table.add_row(h.name, value, escape(h.values), escape(h.note))
     console.print()
     console.print(table)

@@ -51,7 +51,7 @@ def test_shows_and_draws_one(show, name, tmp_path):
     for words in (card.title, card.formula, card.target, ", ".join(card.signals)):
         assert " ".join(words.split()) in flat
     for hyper in card.hyper:
-        assert hyper.range.split()[0] in text
+        assert hyper.values in text
         assert f"\n{hyper.name} " in text
     assert text.rstrip().endswith(f"outputs/objectives/{name}.png")
     picture = matplotlib.image.imread(tmp_path / "outputs" / "objectives" / f"{name}.png")
@@ -166,6 +166,15 @@ def test_second_derivatives_of_a_softmax():
 
 def test_cards_say_when_a_loss_is_another():
     reductions = {card.name: card.reduces for card in cards("objective")}
-    assert reductions["r_dpo"] == ("with alpha = 0 it is `dpo`",)
-    assert reductions["rdpo"][0].startswith("its mean over flips is `dpo`")
+    assert reductions["cdpo"][0] == "with epsilon = 0 it is `dpo`"
+    assert reductions["gpo"] == ("it is `sppo` where the rewards are the labels less 1/2",)
+    assert reductions["lipo_softmax"] == ("it is `dpo`",)
     assert reductions["dpo"] == reductions["nca"] == ()
+
+
+def test_card_of_a_loss_under_a_modifier():
+    card = find_card("cdpo")
+    assert card.target.endswith("label_smoothing of alignlab.losses.pairs.dpo.dpo")
+    assert "epsilon * loss(rejected, chosen)" in card.formula
+    assert card.formula.endswith("loss = -log sigmoid(beta * (chosen_logratio - rejected_logratio))")
+    assert [(h.name, h.range) for h in card.hyper] == [("beta", (0.01, 0.5)), ("epsilon", (0.05, 0.3))]
