@@ -24,13 +24,9 @@ class SweepsSource(FileConfigSource):
         """The sweep `sweeps/NAME`."""
         return super().load_config(_inside(config_path))
 
-    def available(self) -> bool:
-        """Whether the folder is there; a snapshot of the code has none."""
-        return super().is_group("")
-
     def is_group(self, config_path: str) -> bool:
         """The root, and `sweeps` below it."""
-        return config_path in ("", GROUP) and self.available()
+        return config_path in ("", GROUP)
 
     def is_config(self, config_path: str) -> bool:
         """Whether that is `sweeps/NAME` and NAME has a file."""
@@ -48,11 +44,12 @@ class KeptSweeps(SearchPathPlugin):
     """A search path more, for programs of ours."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the folder of this very code; every program that uses Hydra comes here."""
+        """Add the folder of this very code, if it has one; every program that uses Hydra comes here."""
         if "alignlab" in sys.modules:
             from alignlab.places import SWEEPS
 
-            search_path.append("alignlab", f"{GROUP}://{SWEEPS}")
+            if SWEEPS.is_dir():  # a snapshot of the code has none, for its jobs are single runs
+                search_path.append("alignlab", f"{GROUP}://{SWEEPS}")
 
 
 def _inside(config_path: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from alignlab.config.schema import at
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.schedule import read_weight
-from alignlab.objective.settings import TermKind
+from alignlab.objective.settings import ABOUT, TermKind
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
 from alignlab.settings import Config
@@ -180,6 +180,6 @@ def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
         elif key in known:
             if message := misfit_of(value, known[key]):
                 yield f"{path}.{key}={value}: {message}"
-        elif key not in ("_target_", "kind"):
+        elif key not in ("_target_", "kind", *ABOUT):
             yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
     yield from _missing(path, node, signature)

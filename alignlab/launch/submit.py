@@ -1,4 +1,4 @@
-"""A sweep on a SLURM cluster: what each job is told to do, and waiting for what they come to."""
+"""Sends the jobs of a sweep to a SLURM cluster, and waits for their results."""
 
 import copy
 import os

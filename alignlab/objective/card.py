@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.objective.load import ABOUT, build_term, load_objective, read_choice
+from alignlab.objective.load import build_term, load_objective, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.reductions import REDUCTIONS, Reduction
+from alignlab.objective.settings import ABOUT
 from alignlab.objective.term import Term
 from alignlab.places import choices
 from alignlab.targets import locate

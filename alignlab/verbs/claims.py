@@ -70,11 +70,11 @@ def run(words: Sequence[str]) -> int:
 
 
 def _show_plan(plans: Sequence[Plan], cache: Cache) -> None:
-    """Runs and minutes: measured ones where there are any, else what the yaml says."""
+    """Print the runs and minutes of each claim: measured minutes where there are any, else those of its yaml."""
     rows, total, minutes = [], 0, 0.0
     for plan in plans:
         jobs = [*plan.search(), *plan.judging(cache.results)]
-        done = [found for job in jobs if (found := cache.read(job)) is not None]
+        done = [result for job in jobs if (result := cache.read(job)) is not None]
         each = sum(one["seconds"] for one in done) / len(done) if done else plan.claim.seconds
         cost = each * plan.count() / 60
         total, minutes = total + plan.count(), minutes + cost
@@ -85,12 +85,12 @@ def _show_plan(plans: Sequence[Plan], cache: Cache) -> None:
 
 
 def _work(plans: Sequence[Plan], cache: Cache, processes: int, until: float) -> int:
-    """Run the search of a claim, and then what judges it, one claim after the other; how many runs failed."""
+    """Run the search of a claim, and then what judges it, claim after claim; returns the number of failed runs."""
     from alignlab.verbs.train import main
 
     failed, shared = 0, set[str]()
 
-    def told(job: Job, seconds: float, finished: bool) -> None:
+    def report(job: Job, seconds: float, finished: bool) -> None:
         nonlocal failed
         failed += not finished
         state = "" if finished else f" FAILED: {cache.run(job).with_suffix('.log')}"
@@ -107,13 +107,13 @@ def _work(plans: Sequence[Plan], cache: Cache, processes: int, until: float) -> 
                 main,
                 processes=processes,
                 until=until,
-                told=told,
+                told=report,
             )
     return failed
 
 
 def _entry_of(plan: Plan, cache: Cache, folder: Path) -> Entry:
-    """A claim judged, with its pictures drawn anew."""
+    """Judge a claim, and draw its pictures anew."""
     outcome = judged(plan, cache.results)
     drawn = draw(plan, outcome, cache.results, folder / PICTURES)
     return Entry(plan, outcome, [f"{PICTURES}/{file.name}" for file in drawn])

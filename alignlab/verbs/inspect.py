@@ -47,7 +47,7 @@ PROMPT, RESPONSE, SPECIAL = "#3b6fb6", ("#1b7f5f", "#62b08f"), "bold #b23a48"
 HALF = "\ufffd"
 """What decoding writes for a letter whose last bytes are missing."""
 LETTER, CONTEXT = 6, 8
-"""Most tokens of one letter; tokens that decoding has to see before one to give its spaces."""
+"""The most tokens of one letter, and the tokens before a token that decoding has to see to give its spaces."""
 
 
 def run(words: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _show_list(console: Console, opened: Opened, rows: TokenRows, number: int, *, whole: bool) -> None:
-    """One list, decoded."""
+    """Print one list, decoded from its tokens."""
     example = rows.examples[int(rows.places[number])]
     more = {key: value for key, value in example.meta.items() if key not in ("prompts", "rationale_prompt")}
     console.rule(f"list {number}: {example.id}", align="left")
@@ -118,19 +118,19 @@ def _decoded(tokenizer: Any, ids: Array, styles: tuple[str, str], *, whole: bool
 
 def _pieces(tokenizer: Any, ids: list[int]) -> Iterator[tuple[int, str]]:
     """Each token with the text that it adds; a letter that several tokens write stands with the last of them."""
-    told = 0
+    decoded = 0
     for count, token in enumerate(ids, start=1):
-        start = max(0, told - CONTEXT)
-        before, after = (tokenizer.decode(ids[start:end]) for end in (told, count))
-        if after.endswith(HALF) and count - told < LETTER and count < len(ids):
+        start = max(0, decoded - CONTEXT)
+        before, after = (tokenizer.decode(ids[start:end]) for end in (decoded, count))
+        if after.endswith(HALF) and count - decoded < LETTER and count < len(ids):
             yield token, ""
             continue
         yield token, after[len(before) :] if after.startswith(before) else tokenizer.decode([token])
-        told = count
+        decoded = count
 
 
 def _show_account(console: Console, opened: Opened) -> None:
-    """Rows in, out and dropped of every step, with an example of each reason."""
+    """Print how many rows went in, came out and were dropped at every step, with an example of each reason."""
     table = Table(title="rows of both splits", title_justify="left")
     for name in ("step", "in", "out", "dropped", "why, and an example"):
         table.add_column(
@@ -156,7 +156,7 @@ def _name(drop: dict[str, Any]) -> str:
 
 
 def _show_statistics(console: Console, figures: dict[str, Statistics]) -> None:
-    """Lengths, labels, ties and repetitions of both splits."""
+    """Print lengths, labels, ties and repetitions of both splits."""
     table = Table(title="statistics", title_justify="left")
     table.add_column("")
     for split in figures:

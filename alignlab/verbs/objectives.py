@@ -49,7 +49,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _load(card: Card, hyper: dict[str, Any]) -> Objective | None:
-    """What is drawn; of a regularizer nothing is, but its hyper-parameters are checked."""
+    """The objective that is drawn; None for a regularizer, whose hyper-parameters are checked all the same."""
     if card.group == "objective":
         return load_objective(card.name, **hyper)
     objective = load_objective("dpo", **{card.group: {card.name: hyper}})  # type: ignore[arg-type]

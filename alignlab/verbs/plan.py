@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _show(plan: Forecast) -> None:
-    """What is planned for, where the memory goes, and on which cards it fits."""
+    """Print what is planned for, where the memory goes, and on which cards it fits."""
     print("\n".join(_facts(plan)))
     scoring, training = plan.scoring(), plan.training()
     columns = {"training": training} | ({"reference pass": scoring} if scoring else {})
@@ -69,14 +69,14 @@ def _show(plan: Forecast) -> None:
 
 
 def _facts(plan: Forecast) -> list[str]:
-    """What is planned for, in words."""
+    """The lines that say in words what is planned for."""
     size, shape = plan.elements, plan.shape
     trained = "" if size.trainable == size.all else f", {size.trainable / 1e6:,.1f} M of them trained"
     reads = "each prompt once" if plan.growth.packed else "a prompt before each response"
-    kept = "computed again in the backward" if plan.checkpointing else "kept"
+    activations = "computed again in the backward" if plan.checkpointing else "kept"
     return [
         f"{plan.model}: {size.all / 1e9:,.3f} B parameters{trained}",
-        f"{plan.strategy} on {plan.ranks} GPU{'s' * (plan.ranks > 1)}, {plan.precision}, activations {kept}",
+        f"{plan.strategy} on {plan.ranks} GPU{'s' * (plan.ranks > 1)}, {plan.precision}, activations {activations}",
         f"objective {plan.objective}, reference {plan.reference}",
         f"micro-batches of {plan.lists} lists: {shape.responses} responses of {shape.response} tokens to a prompt of "
         f"{shape.prompt}, {reads}: {plan.lists * plan.list_tokens:,} tokens",
@@ -98,7 +98,7 @@ def _totals(columns: dict[str, Footprint]) -> list[str]:
 
 
 def _verdict(plan: Forecast, room: float) -> str:
-    """Whether a card holds it."""
+    """Whether a card of so many bytes holds the run."""
     scoring = plan.scoring()
     most = max(plan.training().total, scoring.total if scoring else 0.0)
     left = (room - most) / GIB
@@ -111,7 +111,7 @@ def _largest(plan: Forecast, room: float) -> str:
 
 
 def _show_knobs(plan: Forecast, ways: dict[str, Forecast]) -> None:
-    """What each setting alone would come to."""
+    """Print what each setting alone would change, in GiB."""
     if not ways:
         return
     now = plan.training().total

@@ -4,7 +4,7 @@ alignlab rerun run=outputs/dpo-lab/2026-11-21_11-42-54 [key=value ...]
 
 The manifest.json in it is enough: `alignlab train` gets its overrides once more, in the folder it was started in, and
 makes a new run folder. With the same versions on the same kind of machine the losses are the same, bit for bit. What
-differs today from then is told: versions, and the commit. A config that comes out different (a default was changed
+differs today from then is printed: versions, and the commit. A config that comes out different (a default was changed
 since) is an error that lists the keys. Further overrides are for what is meant to differ: output_dir=elsewhere, seed=2.
 """
 
@@ -47,7 +47,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _manifest_of(run: Path) -> dict[str, Any]:
-    """What the run was; ConfigError where the folder holds none."""
+    """The manifest of a run; ConfigError where the folder holds none."""
     file = run / "manifest.json"
     if not file.is_file():
         raise ConfigError(f"run={run}: there is no manifest.json")
@@ -56,7 +56,7 @@ def _manifest_of(run: Path) -> dict[str, Any]:
 
 
 def _require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """ConfigError where these overrides do not make the config of the run any more."""
+    """Raise ConfigError where these overrides do not make the config of the run any more."""
     from hydra import compose, initialize_config_dir
 
     from alignlab.config import resolvers

@@ -25,7 +25,7 @@ GROUP = re.compile(r"  - (?:optional )?(\w+): (.+?)  # (.+)")
 
 @hydra.main(version_base=None, config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float:
-    """One run."""
+    """Run one job of a command."""
     return job(cfg)
 
 
@@ -37,13 +37,13 @@ def run(words: Sequence[str]) -> None:
 
 def usage() -> str:
     """The help on one screen: every group of choices, examples, and where to find more."""
-    found = GROUP.findall((CONF / "train.yaml").read_text(encoding="utf-8"))
-    groups = "\n".join(f"  {name:<13} {choice:<13} {what}" for name, choice, what in found)
+    lines = GROUP.findall((CONF / "train.yaml").read_text(encoding="utf-8"))
+    groups = "\n".join(f"  {name:<13} {choice:<13} {what}" for name, choice, what in lines)
     examples = "\n".join(f"  # {what}\n  python train.py {line}".rstrip() for line, what in EXAMPLES.items())
     return f"""\
 python train.py [-m] group=choice group.key=value ...     one run (-m: many), from preferences to an aligned model
 
-Groups of choices, and what is chosen without a word; a misspelt choice is told with all there are:
+Groups of choices, and what is chosen without a word; a misspelt one is answered with all there are:
 {groups}
 
 {examples}

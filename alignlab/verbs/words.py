@@ -103,7 +103,7 @@ def _converted(name: str, value: str, key: Key) -> Any:
 
 
 def _known(override: str, keys: Mapping[str, Key]) -> str:
-    """An override whose first word is one of the config; one that adds to the config says so by its `+`."""
+    """The override itself; ConfigError where its first word looks like a misspelt key of the verb."""
     first = override.partition("=")[0].partition(".")[0].partition("@")[0].partition("/")[0]
     if first.startswith(("+", "~")) or first == "hydra":
         return override
@@ -121,7 +121,7 @@ def _at_least(value: int, least: int) -> int:
 
 
 def _without_dashes(words: Sequence[str], keys: Mapping[str, Key]) -> list[str]:
-    """The words with `--key value ...` and `--no-key` put as `key=value`."""
+    """The same words, with `--key value ...` and `--no-key` rewritten as `key=value`."""
     left, plain = list(words), []
     while left:
         word = left.pop(0)
