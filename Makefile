@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help install lock train test test-fast check format sweep smollm2 chaos claims clean
+.PHONY: help install lock train test test-all test-fast check format sweep smollm2 chaos claims clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ train: install ## Train the embedded default (ARGS="objective=ipo ..." for more)
 test: install ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest
 
+test-all: install ## Run all tests, and every law on every configuration
+	$(BIN)/python -m pytest -m 'exhaustive or not exhaustive'
+
 test-fast: install ## Run the fast tests
 	$(BIN)/python -m pytest -m 'not slow'
 
@@ -46,12 +49,13 @@ chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliab
 claims: install ## Run the ledger of claims, as far as it is not cached (docs/claims.md)
 	$(BIN)/python scripts/claims.py $(ARGS)
 
-check: install ## Lint, format check, types, import contracts
+check: install ## Lint, format check, types, import contracts, generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint -s .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/make_docs.py --check
 
 format: install ## Format the code
 	$(BIN)/ruff check --fix .

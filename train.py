@@ -1,17 +1,8 @@
-"""Train: `python train.py objective=dpo data=lab key=value ...` (see README.md)."""
+"""Train: `python train.py objective=dpo data=lab key=value ...` (see README.md) is `alignlab train ...`."""
 
-import hydra
-from omegaconf import DictConfig
+import sys
 
-from alignlab.launch.cli import job, launch
-from alignlab.places import CONF
-
-
-@hydra.main(version_base=None, config_path=str(CONF), config_name="train")
-def main(cfg: DictConfig) -> float:
-    """One run."""
-    return job(cfg)
-
+from alignlab.program import main
 
 if __name__ == "__main__":
-    launch(main)
+    main(["train", *sys.argv[1:]])

@@ -2,16 +2,16 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
-
-import torch
-import torch.distributed as dist
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from alignlab.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WAIT = timedelta(hours=2)
 """The longest time that ranks wait for one of them, as for a reference pass of another job."""
@@ -21,12 +21,12 @@ PORTS = (20_000, 20_000)
 
 def rank() -> int:
     """The rank of this process, from 0."""
-    return dist.get_rank() if _joined() else 0
+    return _distributed().get_rank() if _joined() else 0
 
 
 def world() -> int:
     """The number of processes that train together."""
-    return dist.get_world_size() if _joined() else 1
+    return _distributed().get_world_size() if _joined() else 1
 
 
 def main() -> bool:
@@ -44,7 +44,9 @@ def broadcast(value: Any) -> Any:
     """The value of rank 0, on every rank."""
     values = [value]
     if world() > 1:
-        dist.broadcast_object_list(values, device=torch.device("cpu"))
+        import torch
+
+        _distributed().broadcast_object_list(values, device=torch.device("cpu"))
     return values[0]
 
 
@@ -52,18 +54,20 @@ def gathered(value: Any) -> list[Any]:
     """The values of all ranks, in their order."""
     values: list[Any] = [value] * world()
     if world() > 1:
-        dist.all_gather_object(values, value)
+        _distributed().all_gather_object(values, value)
     return values
 
 
-def rows(own: Tensor) -> Tensor:
+def rows(own: "Tensor") -> "Tensor":
     """The rows of all ranks, in their order; ranks may have different numbers of rows."""
     counts = gathered(len(own))
     if len(counts) == 1:
         return own
+    import torch
+
     padded = torch.cat([own, own.new_zeros(max(counts) - len(own), *own.shape[1:])])
     received = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(received, padded)
+    _distributed().all_gather(received, padded)
     return torch.cat([part[:count] for part, count in zip(received, counts, strict=True)])
 
 
@@ -77,12 +81,12 @@ def main_first() -> Iterator[None]:
         barrier()
 
 
-def total(values: Tensor) -> Tensor:
+def total(values: "Tensor") -> "Tensor":
     """The sum of the values over all ranks."""
     if world() == 1:
         return values
     summed = values.clone()
-    dist.all_reduce(summed)
+    _distributed().all_reduce(summed)
     return summed
 
 
@@ -120,9 +124,11 @@ def from_slurm(environ: MutableMapping[str, str]) -> dict[str, str]:
 def join(*, gpu: bool) -> None:
     """Join the other ranks where the variables of torchrun say; RunError where they cannot be reached."""
     if gpu:
+        import torch
+
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        dist.init_process_group(backend(gpu=gpu), timeout=WAIT)
+        _distributed().init_process_group(backend(gpu=gpu), timeout=WAIT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RunError(f"the {os.environ['WORLD_SIZE']} ranks did not meet at {where}: {error}") from error
@@ -136,11 +142,20 @@ def backend(*, gpu: bool) -> str:
 def leave() -> None:
     """Leave the other ranks; without any, do nothing."""
     if _joined():
-        dist.destroy_process_group()
+        _distributed().destroy_process_group()
 
 
 def _joined() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    """Whether this process has met others; one that has not imported torch has met none."""
+    if "torch.distributed" not in sys.modules:
+        return False
+    return bool(_distributed().is_available() and _distributed().is_initialized())
+
+
+def _distributed() -> Any:
+    import torch.distributed
+
+    return torch.distributed
 
 
 def _first_host(nodes: str) -> str:

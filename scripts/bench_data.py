@@ -23,6 +23,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from bench.data_pairs import LONG, load_tokenizer, pairs
 from get_smollm2 import target
 

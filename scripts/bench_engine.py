@@ -17,9 +17,13 @@ logs below --out. For figures worth keeping, the machine must have nothing else 
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.cases import COMPARED, GROWN, MODELS, Case
 from bench.contenders import NAMES, Bench, Run, Settings

@@ -22,6 +22,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from faults.compare import differences
 from faults.kill import MOMENTS, finish, kill, prepare, start, steps_of
 

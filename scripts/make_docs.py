@@ -1,12 +1,17 @@
 """Write the generated pages: docs/objectives.md (objectives, regularizers, modifiers) and docs/config.md.
 
-`python scripts/make_docs.py` writes them; a test holds that they are up to date.
+python scripts/make_docs.py           writes them
+python scripts/make_docs.py --check   says which are out of date (part of `make check`)
 """
 
-import re
+import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
+
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards
 
@@ -17,13 +22,15 @@ INTRODUCTION = """# Objectives
 
 Every objective, regularizer and modifier: chosen by `objective=NAME`, `'regularizers=[NAME,NAME]'` and
 `'modifiers=[NAME]'`; hyper-parameters are set as `objective.loss.beta=0.2`, `regularizers.sft.weight=0.1`,
-`modifiers.ld.alpha=0.3`. `python scripts/objectives.py NAME` prints one of them and draws its loss and gradient.
+`modifiers.ld.alpha=0.3`. `alignlab objectives NAME` prints one of them and draws its loss and gradient.
 
 Logs are natural; log-probabilities and log-ratios are sums over a response's tokens, in nats, unless a formula
 divides. `chosen_*` and `rejected_*` are the two sides of a pair, `i` and `j` responses of a list; what every signal
 is stands in `alignlab/signals.py`. *Data* is the least that is needed: rated **lists**, **pairs** of responses to a
 prompt, or **single** responses that are good or bad; pairs can be cut from lists, and lists of two are pairs.
-*Range* is what a sweep should cover. What an objective reduces to is held by
+*Range* is what a sweep should cover. What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
+sides (0.3 where another number goes with it), stands in
+[reductions.py](../alignlab/objective/reductions.py) and is held by
 [test_reductions.py](../tests/invariants/test_reductions.py). Where papers and libraries differ, see
 [conventions](conventions.md).
 """
@@ -44,15 +51,15 @@ def table(members: Sequence[Card]) -> Iterator[str]:
     """One row each, under a heading; columns that say nothing are left out."""
     cells: dict[str, list[str]] = {
         "name": [f"[`{card.name}`](#{heading(card).replace('.', '')})" for card in members],
-        "what it is": [linked(card.title) for card in members],
+        "what it is": [title(card) for card in members],
         "data": [card.form for card in members],
         "reference": [reference(card) for card in members],
         "reduces to": ["; ".join(card.reduces) for card in members],
     }
-    told = {name: column for name, column in cells.items() if any(column)}
-    yield row(*told)
-    yield row(*("---" for _ in told))
-    for values in zip(*told.values(), strict=True):
+    filled = {name: column for name, column in cells.items() if any(column)}
+    yield row(*filled)
+    yield row(*("---" for _ in filled))
+    for values in zip(*filled.values(), strict=True):
         yield row(*values)
 
 
@@ -63,23 +70,21 @@ def row(*cells: str) -> str:
 def section(card: Card) -> str:
     """Formula, facts, hyper-parameters, and what to know."""
     signals = ", ".join(f"`{signal}`" for signal in card.signals) or "none of its own"
-    module = card.target.rpartition(".")[0].replace(".", "/") + ".py"
+    modules = [target.rpartition(".")[0].replace(".", "/") + ".py" for target in card.target.split(" of ")]
+    code = " of ".join(f"[{module}](../{module})" for module in modules)
     tests = ", ".join(f"[{path.name}](../{path.relative_to(ROOT)})" for path in tests_of(card))
-    facts = [f"signals: {signals}", f"code: [{module}](../{module})", f"test: {tests}"]
+    facts = [f"signals: {signals}", f"code: {code}", f"test: {tests}"]
     if card.form:
         facts[:0] = [f"data: {card.form}", f"reference: {reference(card)}"]
-    lines = [f"### {heading(card)}\n", f"{linked(card.title)}\n"]
-    lines += [
-        "```text",
-        fill(card.formula.replace("`", ""), 100, break_on_hyphens=False),
-        "```\n",
-        *(f"{note}\n" for note in card.notes),
-    ]
+    lines = [f"### {heading(card)}\n", f"{title(card)}\n"]
+    if card.formula:
+        lines += ["```text", fill(card.formula.replace("`", ""), 100, break_on_hyphens=False), "```\n"]
+    lines += [f"{note}\n" for note in card.notes]
     lines += [f"- {fact}" for fact in facts]
     if card.hyper:
         lines += ["", row("hyper-parameter", "default", "range", ""), row("---", "---", "---", "---")]
         lines += [
-            row(f"`{h.name}`", as_yaml(h.default), h.range.replace(" | ", ", "), h.note) for h in card.hyper
+            row(f"`{h.name}`", as_yaml(h.default), h.values.replace(" | ", ", "), h.note) for h in card.hyper
         ]
     return "\n".join((*lines, ""))
 
@@ -92,24 +97,19 @@ def reference(card: Card) -> str:
     return ("none", "one", "two")[card.references] if card.form else ""
 
 
-def linked(title: str) -> str:
-    return re.sub(r"arXiv:(\d{4}\.\d{5})", r"[\1](https://arxiv.org/abs/\1)", title)
+def title(card: Card) -> str:
+    """The title with a link to the paper."""
+    return f"{card.title}, [{card.paper}](https://arxiv.org/abs/{card.paper})" if card.paper else card.title
 
 
 def tests_of(card: Card) -> list[Path]:
-    """One or two test files of its group that speak of it, those with the shared vectors first."""
-    function = card.target.rpartition(".")[2]
-    mention = re.compile(rf'"{card.name}"|\b{function}[(,.]|_{card.name}\b')
-    found = []
-    for folder in {card.group.replace("objective", "objectives"): 0, "objectives": 0}:
-        for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
-            text = path.read_text(encoding="utf-8")
-            if mention.search(text):
-                found.append(
-                    (folder == "objectives", "needs_vectors" not in text, -len(mention.findall(text)), path)
-                )
-    ranked = sorted(found)
-    return [path for *rank, path in ranked[:2] if rank[:2] == list(ranked[0][:2])]
+    """The test files of losses, regularizers or modifiers that name it most, two at most; else its invariants."""
+    folder = ROOT / "tests" / card.group.replace("objective", "losses")
+    counts = {
+        path: path.read_text(encoding="utf-8").count(f'"{card.name}"') for path in folder.rglob("test_*.py")
+    }
+    ranked = sorted((path for path in counts if counts[path]), key=lambda path: (-counts[path], path))
+    return ranked[:2] or [ROOT / "tests" / "invariants" / "test_batches.py"]
 
 
 def config_page() -> str:
@@ -134,7 +134,20 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "config.md", config_page()
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 where a page is out of date"
+    )
+    check = parser.parse_args(arguments).check
+    stale = [page for page, text in pages() if page.read_text(encoding="utf-8") != text]
+    if check and stale:
+        sys.exit(f"out of date: {', '.join(page.name for page in stale)}; run: python scripts/make_docs.py")
     for page, text in pages():
-        page.write_text(text, encoding="utf-8")
-        print(page.relative_to(ROOT))
+        if not check:
+            page.write_text(text, encoding="utf-8")
+            print(page.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ from tests.repository import ROOT
 
 OPTION = re.compile(r"'?(objective|regularizers|modifiers|pipeline|data)(\.[\w.]+)?=")
 NAMES = {group: set(choices(group)) for group in ("objective", "regularizers", "modifiers")}
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def options():

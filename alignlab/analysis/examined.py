@@ -37,7 +37,7 @@ def examine(stage: Stage, split: str = "validation") -> Examined:
 
     Raises ConfigError for an unknown split, DataError where the rows cannot be read.
     """
-    one_of("--split", split, SPLITS)
+    one_of("split", split, SPLITS)
     opened = open_rows(stage, one_device(stage))
     reference = None
     if stage.reference.mode != "none":

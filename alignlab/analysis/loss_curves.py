@@ -1,4 +1,4 @@
-"""Loss and gradient of an objective along simple paths, as `scripts/objectives.py` draws them.
+"""Loss and gradient of an objective along simple paths, as `alignlab objectives` draws them.
 
 Responses have 20 tokens of -1 nat each under policy and reference; a move adds nats to the policy's
 log-probability, evenly over the tokens. All else is neutral: divergences and other text 0, rewards the labels less
@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.losses.lists.listwise import lambda_weights, ordered
+from alignlab.losses.lists.lambda_weights import lambda_weights
+from alignlab.losses.lists.masked_lists import ordered
 from alignlab.objective.objective import Objective
 from alignlab.signals import BASE
 
@@ -64,7 +65,7 @@ def pair_matrix(
     """
     here_1K, labels_1K = (torch.tensor([values], dtype=torch.float64) for values in (moves, labels))
     everywhere = torch.ones_like(here_1K, dtype=torch.bool)
-    bound = {**objective.loss.contract.hyper, **getattr(objective.loss.function, "keywords", {})}
+    bound = objective.loss.hyper
     if "gain" in bound:
         chosen = {key: bound[key] for key in ("gain", "discount", "topn", "normalize")}
         weights_1KK = lambda_weights(here_1K, labels_1K, everywhere, **chosen)

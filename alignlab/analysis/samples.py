@@ -37,7 +37,7 @@ def points(stage: Stage, run: RunFolder, *, split: str = "validation") -> list[P
 
     Raises ConfigError where it has none.
     """
-    one_of("--split", split, SPLITS)
+    one_of("split", split, SPLITS)
     if stage.gold is None:
         raise ConfigError(
             "frontier needs a reward of samples: pass evaluation=gold, and for data other than the lab's "

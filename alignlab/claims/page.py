@@ -11,7 +11,7 @@ from alignlab.claims.verdict import FAILS, HOLDS, NOT_RUN, Finding, Outcome
 
 INTRODUCTION = """# Claims
 
-<!-- written by scripts/claims.py from claims/*.yaml and the results of runs; do not edit -->
+<!-- written by `alignlab claims` from claims/*.yaml and the results of runs; do not edit -->
 
 What papers say of their objectives and recipes, tried on the [embedded world](lab.md), where the reward is exact. A
 claim is a yaml of `claims/`: arms (overrides of `train.py`), the metric compared, the direction expected, and the
@@ -20,9 +20,9 @@ size of model, and about nothing else.
 
 ```
 make claims                                 # run what is not cached, and write this page
-python scripts/claims.py lipo_lists         # one claim
-python scripts/claims.py --plan             # runs and minutes
-python scripts/claims.py --small            # every claim in miniature: the plumbing, no result
+alignlab claims lipo_lists       # one claim
+alignlab claims plan=true        # runs and minutes
+alignlab claims small=true       # every claim in miniature: the plumbing, no result
 ```
 
 """

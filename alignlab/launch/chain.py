@@ -15,7 +15,6 @@ from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
 from alignlab.policies.causal_lm.adapters import merge
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
-from alignlab.report.page import write_report
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.joined_stages import joined_metrics, publish, summarized
@@ -141,10 +140,17 @@ def _trained(
 def _report(folder: RunFolder, *, drawn: bool) -> None:
     """Plots and page of what is finished. What fails here is told, and costs nobody a trained model."""
     try:
-        log_results(folder, write_report(folder) if drawn else [])
+        pictures = []
+        if drawn:
+            from alignlab.report.page import (
+                write_report,  # its statistics need scipy, and the first step none
+            )
+
+            pictures = write_report(folder)
+        log_results(folder, pictures)
         log_samples(folder)
     except Exception:
-        log.warning("no report: python scripts/report.py runs=%s makes it anew", folder.path, exc_info=True)
+        log.warning("no report: alignlab report runs=%s makes it anew", folder.path, exc_info=True)
 
 
 def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -23,31 +22,39 @@ from alignlab.launch.run import follow, run
 from alignlab.launch.slurm import requeue
 from alignlab.launch.sweep import end_sweep
 from alignlab.runs.folder import RunFolder
-from alignlab.training.spec import on_gpu
 from alignlab.training.stop import Stopped, stopped_at_once
 from alignlab.training.strategies.launch import end_with_parent
 
 
 def launch(main: Callable[[], Any]) -> None:
-    """Run a Hydra main; every foreseen error is one message on standard error and exit code 1."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through to here
+    """Run a Hydra main; every foreseen error is one message on standard error and exit code 1.
+
+    A bug has its traceback, unless HYDRA_FULL_ERROR=0 asks for none.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed would say at length that it found no other
+    os.environ.setdefault(
+        "HF_DATASETS_DISABLE_PROGRESS_BARS", "1"
+    )  # read where `datasets` is imported, if at all
     resolvers.register()
     try:
-        main()
+        with _errors_come_through():
+            main()
     except AlignlabError as error:
         _end(f"error: {error}", 1)
     except (HydraException, OmegaConfBaseException) as error:
         _end(f"error: {explain(error)}", 1)
     except KeyboardInterrupt:
         _end("stopped by Ctrl-C; resume=auto goes on from the last checkpoint", 130)
-    except OSError as error:
-        if not _before_run(error):
+    except Exception as error:
+        if isinstance(error, OSError) and _before_run(error):
+            way = "Choose another with output_dir=... or hydra.run.dir=..."
+            _end(f"error: cannot make the run folder: {error}. {way}", 1)
+        if os.environ.get("HYDRA_FULL_ERROR") != "0":
             raise
-        way = "Choose another with output_dir=... or hydra.run.dir=..."
-        _end(f"error: cannot make the run folder: {error}. {way}", 1)
+        _end(
+            f"error: {type(error).__name__}: {error} (without HYDRA_FULL_ERROR=0 it is shown where this arose)",
+            1,
+        )
     finally:
         end_sweep()
 
@@ -82,12 +89,27 @@ def joined(cfg: DictConfig) -> Iterator[None]:
     if ranks.started_outside() == 1:
         yield
         return
+    from alignlab.training.spec import on_gpu
+
     end_with_parent()
     ranks.join(gpu=on_gpu(cfg.trainer.accelerator))
     try:
         yield
     finally:
         ranks.leave()
+
+
+@contextmanager
+def _errors_come_through() -> Iterator[None]:
+    """Keep Hydra from printing errors and ending the process itself, meanwhile."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -5,9 +5,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import datasets
-import transformers
-
 QUIET = (
     "lightning.pytorch",
     "lightning.fabric",
@@ -50,5 +47,10 @@ def log_to(file: Path | None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
-    datasets.disable_progress_bars()
+
+
+def quiet_libraries() -> None:
+    """Keep the progress bars of transformers off the console; imports it."""
+    import transformers
+
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

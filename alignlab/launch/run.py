@@ -4,33 +4,33 @@ import errno
 import logging
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alignlab import ranks
-from alignlab.config.build import world_of
 from alignlab.config.stage_configs import Planned, composed, planned, resolved
 from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
-from alignlab.launch.chain import Run, train
-from alignlab.launch.logs import log_to
+from alignlab.launch.logs import log_to, quiet_libraries
 from alignlab.launch.sweep import alone, require_one_process
+from alignlab.places import train_command
 from alignlab.runs.config_keys import ABSENT, differences
 from alignlab.runs.folder import RunFolder
-from alignlab.runs.manifest import environment
 from alignlab.runs.overrides import quoted
 from alignlab.runs.ranking import target_of
 from alignlab.runs.record import Record
 from alignlab.runs.resume import require_same
-from alignlab.training.loggers.wandb_log import finish_wandb
-from alignlab.training.spec import on_gpu
+from alignlab.settings import Config
 from alignlab.training.stop import Stopped
 from alignlab.training.strategies.launch import started
+
+if TYPE_CHECKING:
+    from alignlab.launch.chain import Run
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ def run(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
-    now: Any = OmegaConf.to_container(cfg, resolve=True)
-    for change in require_same(now, Record(folder.path)):
-        log.info("going on with another setting: %s", change)
+    if folder.begun:
+        for change in require_same(resolved(cfg), Record(folder.path)):
+            log.info("going on with another setting: %s", change)
     if (done := finished_before(cfg, folder)) is not None:
         ranks.broadcast(None)
         return done
@@ -56,8 +56,7 @@ def run(cfg: DictConfig) -> float:
         if hydra.mode == RunMode.MULTIRUN:
             require_one_process(cfg)
         plan = _plan(config, hydra)
-        with together(config, folder):
-            stopped = train(_as_run(config, folder, hydra), plan)
+        stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
@@ -67,23 +66,38 @@ def run(cfg: DictConfig) -> float:
             ) from error
         raise
     finally:
-        finish_wandb(failed=failed)
+        if "wandb" in sys.modules:
+            from alignlab.training.loggers.wandb_log import finish_wandb
+
+            finish_wandb(failed=failed)
     if stopped is not None:
         raise Stopped(stopped)
     return optimized(target_of(config), Record(folder.path).final)
 
 
+def _trained(config: Config, folder: RunFolder, hydra: Any, plan: Sequence[Planned]) -> int | None:
+    """Train all stages; the signal that stopped it, if one did. Here, behind the check, torch is imported."""
+    from alignlab.launch.chain import train
+
+    quiet_libraries()
+    with together(config, folder):
+        return train(_as_run(config, folder, hydra), plan)
+
+
 @contextmanager
-def together(config: Mapping[str, Any], folder: RunFolder) -> Iterator[None]:
+def together(config: Config, folder: RunFolder) -> Iterator[None]:
     """With all ranks that the config asks for: they are started here unless they are there already."""
-    wanted, there = world_of(config), ranks.world()
+    from alignlab.training.spec import on_gpu
+
+    trainer = config["trainer"]
+    wanted, there = trainer["devices"] * trainer["num_nodes"], ranks.world()
     if there > 1 and there != wanted:
         raise ConfigError(
             f"{there} processes were started together, and trainer.devices={config['trainer']['devices']} times "
             f"trainer.num_nodes={config['trainer']['num_nodes']} is {wanted}: make them equal"
         )
     gpu = on_gpu(config["trainer"]["accelerator"])
-    again = [sys.executable, *sys.argv, f"hydra.run.dir={quoted(str(folder.path))}"]
+    again = [*train_command(), *sys.argv[1:], f"hydra.run.dir={quoted(str(folder.path))}"]
     with started(again, wanted, folder.path, gpu=gpu) if wanted > there else nullcontext():
         ranks.broadcast(folder.path)
         yield
@@ -100,6 +114,10 @@ def follow(cfg: DictConfig) -> None:
         return
     config = resolved(cfg)
     plan = _plan(config, hydra)
+
+    from alignlab.launch.chain import Run, train
+
+    quiet_libraries()
     stopped = train(
         Run(config, RunFolder(path, writes=False), {"overrides": [], "versions": {}}, "", ""), plan
     )
@@ -135,7 +153,7 @@ def optimized(metric: str, final: Mapping[str, float]) -> float:
     return float(final.get(metric, math.nan))
 
 
-def _plan(config: Mapping[str, Any], hydra: Any) -> list[Planned]:
+def _plan(config: Config, hydra: Any) -> list[Planned]:
     """The stages of the run, from the overrides and the config folders that it was started with."""
     return planned(config, alone(hydra.overrides.task), _searched(hydra), hydra.job.config_name)
 
@@ -145,7 +163,10 @@ def _searched(hydra: Any) -> list[str]:
     return [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
 
 
-def _as_run(config: Mapping[str, Any], folder: RunFolder, hydra: Any) -> Run:
+def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
+    from alignlab.launch.chain import Run
+    from alignlab.runs.manifest import environment
+
     above = folder.path.resolve().parent  # of a sweep, also where each job is a process on a cluster
     sweep = above.name if above == Path(hydra.sweep.dir).resolve() else ""
     line = {"overrides": alone(hydra.overrides.task), "searchpath": _searched(hydra)}

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import alignlab
 from alignlab.errors import ConfigError
-from alignlab.places import CONF
+from alignlab.places import CONF, PLUGINS
 from alignlab.runs.manifest import commit
 
 SKIPPED = shutil.ignore_patterns("__pycache__", ".*")
 
 
-def take(folder: Path, program: Path, more: Sequence[str], configs: Sequence[Path]) -> Path:
-    """Copy alignlab, its configs and what else is asked for; returns the copy of `program`.
+def take(folder: Path, more: Sequence[str], configs: Sequence[Path]) -> None:
+    """Copy alignlab, its configs, its plugins of Hydra and what else is asked for into a folder.
 
-    Python puts the folder of a program first on its path, so the copies are what it imports.
+    A process that `places.train_command` of the copy starts has that folder first on its path, so the copies are what
+    it imports. Raises ConfigError where something to be copied is not there.
     """
     missing = [path for path in more if not Path(path).exists()]
     if missing:
@@ -24,12 +25,13 @@ def take(folder: Path, program: Path, more: Sequence[str], configs: Sequence[Pat
     package = folder / "alignlab"
     _copy(Path(alignlab.__file__).parent, package)
     _copy(CONF, package / "conf")
+    for plugin in PLUGINS.glob("alignlab_*.py"):
+        _copy(plugin, folder / PLUGINS.name / plugin.name)
     (package / "commit.json").write_text(json.dumps(commit()), encoding="utf-8")
     for path in map(Path, more):
         _copy(path.resolve(), folder / path.resolve().name)
     for source in configs:
         _copy(source, kept(folder, source))
-    return Path(shutil.copy2(program, folder))
 
 
 def kept(folder: Path, source: Path) -> Path:

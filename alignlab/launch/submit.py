@@ -1,7 +1,6 @@
-"""A sweep on a SLURM cluster: what each job is told to do, and waiting for what they come to."""
+"""Sends the jobs of a sweep to a SLURM cluster, and waits for their results."""
 
 import copy
-import inspect
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from alignlab.launch import jobs, sbatch, slurm, snapshot
 from alignlab.launch.jobs import Job
 from alignlab.launch.run import optimized
 from alignlab.launch.sweep import alone
+from alignlab.places import train_command
 from alignlab.runs.config_keys import within
 from alignlab.runs.overrides import key_of, quoted
 from alignlab.runs.ranking import target_of
@@ -47,12 +47,11 @@ class Sweep:
         return Path(self.config.hydra.sweep.dir).absolute()
 
     @cached_property
-    def program(self) -> Path:
-        """The copy of the program that the jobs run, made once for all batches of a sweep."""
-        program, code = Path(inspect.getfile(self.task_function)), unused(jobs.below(self.folder) / "code")
-        return snapshot.take(
-            code, program, self.config.launcher.snapshot, [folder for _, folder in self._configs]
-        )
+    def code(self) -> Path:
+        """The folder with the copy of the code that the jobs run, made once for all batches of a sweep."""
+        code = unused(jobs.below(self.folder) / "code")
+        snapshot.take(code, self.config.launcher.snapshot, [folder for _, folder in self._configs])
+        return code
 
     def submit(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Send one job for each list of overrides, numbered from `first`, and wait for them.
@@ -77,7 +76,7 @@ class Sweep:
         for job in sent:
             _link_logs(job, below, options["nodes"] * options["ntasks_per_node"])
         print(f"sent to SLURM: {', '.join(ids)}")
-        print(f"python scripts/submit.py state={self.folder}", flush=True)
+        print(f"alignlab submit state={self.folder}", flush=True)
         if not launcher.wait:
             return [JobReturn(status=JobStatus.COMPLETED) for _ in sent]
         return self._awaited(sent, configs)
@@ -109,16 +108,15 @@ class Sweep:
 
     def _command(self, config: DictConfig) -> list[str]:
         """What a job runs: one run in its folder, going on where it had come to. Configs come from the snapshot."""
-        hydra, program = config.hydra, self.program
+        hydra, code = config.hydra, self.code
         copies: dict[str, list[str]] = {who: [] for who, _ in self._configs}
         for who, folder in self._configs:
-            copies[who].append(str(snapshot.kept(program.parent, folder)))
+            copies[who].append(str(snapshot.kept(code, folder)))
         flags = [f"--config-name={hydra.job.config_name}"]
         flags += [f"--config-dir={folder}" for folder in copies.pop("command-line", [])]
         searched = [f"file://{folder}" for folders in copies.values() for folder in folders]
         return [
-            sys.executable,
-            str(program),
+            *train_command(code / "alignlab"),
             *flags,
             *(text for text in hydra.overrides.hydra if not within(key_of(text), OWN)),
             *([f"hydra.searchpath=[{','.join(map(quoted, searched))}]"] if searched else []),
@@ -141,7 +139,7 @@ class Sweep:
                 print(error, file=sys.stderr)
                 continue
             except KeyboardInterrupt:
-                print("the jobs stay in the queue; python scripts/submit.py cancels them", file=sys.stderr)
+                print("the jobs stay in the queue; alignlab submit cancel=... ends them", file=sys.stderr)
                 sys.exit(130)
             finally:
                 pause = min(1.2 * pause, most)

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.losses.pairs import dynamic
 from alignlab.objective.modified import Loss
+from alignlab.objective.numeric import MAX_EXPONENT, PerPair
 
 
 def dynamic_beta(
@@ -12,17 +12,31 @@ def dynamic_beta(
     chosen_rewards: Float[Tensor, "P"],
     rejected_rewards: Float[Tensor, "P"],
     *,
-    beta: float = 0.1,
+    beta: float | None = None,
     w: float = 0.5,
     k: float = 0.5,
 ) -> Float[Tensor, "P"]:
-    """The loss with MM-RLHF's beta, arXiv:2502.10391.
+    """Dynamic reward scaling, MM-RLHF, arXiv:2502.10391: a pairwise loss whose beta grows with the reward margin.
 
-    loss at beta * (1 + w * (1 - exp(-k * delta))), at least 0.001, delta the chosen reward less the
-    rejected. This `beta` stands for the loss's own, which is left
-    unused. On `dpo` it is `mm_dpo`. Beside `label_smoothing`, list it after: the outermost modifier is
-    the last, and both orders of a pair should share a beta.
+    loss at beta * (1 + w * (1 - exp(-k * delta))), at least 0.001, with delta the chosen reward less
+    the rejected.
+
+    `beta` stands for the loss's own beta, which is then unused; null takes the loss's own. Pairs that a
+    reward model tells clearly apart count up to 1 + w times. The objective `mm_dpo` is `dpo` under this
+    modifier; the paper takes all pairs of a ranked list. Beside `label_smoothing`, list it after: the
+    outermost modifier is the last, and both orders of a pair should share a beta.
 
     Raises ConfigError where the loss has no beta.
     """
-    return loss(beta=dynamic.dynamic_beta(chosen_rewards - rejected_rewards, beta=beta, w=w, k=k))
+    base = loss.beta if beta is None else beta
+    return loss(beta=scaled_beta(chosen_rewards - rejected_rewards, beta=base, w=w, k=k))
+
+
+def scaled_beta(margins: Float[Tensor, "P"], *, beta: PerPair, w: float, k: float) -> Float[Tensor, "P"]:
+    """The beta of each pair, beta * (1 + w * (1 - exp(-k * margin))), without gradient, at least 0.001.
+
+    >>> scaled_beta(torch.tensor([0.0, 2.0]), beta=0.1, w=0.5, k=0.5)
+    tensor([0.1000, 0.1316])
+    """
+    growth = -(-k * margins.detach()).clamp(max=MAX_EXPONENT).expm1()
+    return (beta * (1 + w * growth)).clamp(min=1e-3)

@@ -1,4 +1,4 @@
-"""Labels that may be wrong: the loss of both orders."""
+"""Label smoothing: labels that may be wrong, by the loss of both orders."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,10 +8,13 @@ from alignlab.objective.numeric import expect
 
 
 def label_smoothing(loss: Loss, *, epsilon: float = 0.1) -> Float[Tensor, "P"]:
-    """The loss of both orders, for labels that may be wrong.
+    """Label smoothing, a note that follows arXiv:2305.18290: any pairwise loss for labels that may be wrong.
 
     (1 - epsilon) * loss(chosen, rejected) + epsilon * loss(rejected, chosen), where epsilon in [0, 0.5]
-    is how often a label is wrong. On `dpo` it is `cdpo`.
+    is how often a label is wrong.
+
+    The objective `cdpo` is `dpo` under this modifier: its best margin is finite,
+    beta * h = logit(1 - epsilon).
 
     Raises ConfigError on an epsilon outside [0, 0.5].
     """

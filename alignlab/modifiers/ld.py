@@ -1,4 +1,4 @@
-"""Length desensitization: tokens beyond the length that both responses share count less."""
+"""LD-DPO: tokens beyond the length that both responses share count less."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,18 +7,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.losses.pairs.tokens import ld_sums
 from alignlab.objective.modified import Loss
 from alignlab.objective.numeric import expect
 
 
 def ld(*, alpha: float = 0.5, on_reference: bool = True) -> Callable[..., Float[Tensor, "P"]]:
-    """LD-DPO's log-probabilities, arXiv:2409.06411, in any pairwise loss that sums over tokens.
+    """Length desensitization, LD-DPO, arXiv:2409.06411, for any pairwise loss that sums over tokens.
 
-    Tokens beyond the shared length count alpha in [0, 1], of the policy and of the reference;
-    `on_reference=false` leaves the reference's sums as they are, as a loss without one wants it. With
-    alpha = 1 nothing changes. On `dpo` it is `ld_dpo`. Lengths stay: a loss that divides by them
-    divides by all tokens.
+    loss at log-probabilities in which tokens beyond the length that both responses share count alpha,
+    in [0, 1].
+
+    The sums of policy and reference are both desensitized; `on_reference=false` leaves the reference's
+    sums as they are, as a loss without a reference wants it. With alpha = 1 nothing changes, with
+    alpha = 0 what a response is longer by counts nothing. The objective `ld_dpo` is `dpo` under this
+    modifier. Lengths stay: a loss that divides by them divides by all tokens.
 
     Raises ConfigError on an alpha outside [0, 1].
     """
@@ -35,7 +37,7 @@ def both(
     chosen_lengths: Float[Tensor, "P"],
     rejected_lengths: Float[Tensor, "P"],
     *,
-    alpha: float = 0.5,
+    alpha: float,
 ) -> Float[Tensor, "P"]:
     """The loss at desensitized log-probabilities of policy and reference."""
     shared = torch.minimum(chosen_lengths, rejected_lengths)
@@ -54,7 +56,7 @@ def policy_only(
     chosen_lengths: Float[Tensor, "P"],
     rejected_lengths: Float[Tensor, "P"],
     *,
-    alpha: float = 0.5,
+    alpha: float,
 ) -> Float[Tensor, "P"]:
     """The loss at desensitized log-probabilities of the policy alone."""
     shared = torch.minimum(chosen_lengths, rejected_lengths)
@@ -62,3 +64,15 @@ def policy_only(
         chosen_logps=ld_sums(chosen_token_logps, shared, alpha=alpha),
         rejected_logps=ld_sums(rejected_token_logps, shared, alpha=alpha),
     )
+
+
+def ld_sums(
+    token_logps: Float[Tensor, "P L"], shared_lengths: Float[Tensor, "P"], *, alpha: float
+) -> Float[Tensor, "P"]:
+    """Sums over tokens that weigh 1 within the shared length and alpha after it, in nats.
+
+    >>> ld_sums(torch.tensor([[-1.0, -2.0, -4.0]]), torch.tensor([1.0]), alpha=0.5)
+    tensor([-4.])
+    """
+    inside = torch.arange(token_logps.shape[1], device=token_logps.device) < shared_lengths[:, None]
+    return torch.where(inside, token_logps, alpha * token_logps).sum(dim=1)

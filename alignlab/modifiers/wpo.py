@@ -1,36 +1,76 @@
-"""Every pair weighs as much as the policy would be likely to write its responses."""
+"""WPO: every pair weighs as much as the policy would be likely to write its two responses."""
+
+from collections.abc import Callable
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.losses.pairs.weighted import wpo_weights
 from alignlab.objective.modified import Loss
+from alignlab.objective.numeric import per_token
 
 
-def wpo(
-    loss: Loss,
-    chosen_logps: Float[Tensor, "P"],
-    chosen_log_collisions: Float[Tensor, "P"],
-    chosen_lengths: Float[Tensor, "P"],
-    rejected_logps: Float[Tensor, "P"],
-    rejected_log_collisions: Float[Tensor, "P"],
-    rejected_lengths: Float[Tensor, "P"],
-    *,
-    clamp_max: float | None = 1.0,
-) -> Float[Tensor, "P"]:
-    """The loss times the weight of WPO, arXiv:2406.11827, through which no gradient flows.
+def wpo(*, clamp_max: float | None = 1.0, normalizer: bool = True) -> Callable[..., Float[Tensor, "P"]]:
+    """Weighted preference optimization, arXiv:2406.11827: any pairwise loss times the weight of its pair.
 
     w(chosen) * w(rejected) * loss, with w(y) the exponential of the mean over tokens of
-    log policy(y_t) - ln sum_v policy(v)^2. The product is clamped at `clamp_max` (null: unbounded). On
-    `dpo` it is `wpo`, the objective.
+    log policy(y_t) - ln sum_v policy(v)^2.
+
+    A response as likely as a sample of the policy weighs 1. No gradient flows through the weights.
+    Their product is clamped at `clamp_max` (null: unbounded). `normalizer=false` leaves out the sum over
+    the vocabulary, so that w is the geometric mean probability of the tokens. The objective `wpo` is `dpo`
+    under this modifier. Weights of long responses that the policy would not write are tiny, and so is
+    the loss.
     """
-    weights = wpo_weights(
-        chosen_logps,
-        chosen_log_collisions,
-        chosen_lengths,
-        rejected_logps,
-        rejected_log_collisions,
-        rejected_lengths,
-        clamp_max=clamp_max,
+    return partial(relative_to_samples if normalizer else by_probability, clamp_max=clamp_max)
+
+
+def relative_to_samples(
+    loss: Loss,
+    chosen_logps: Float[Tensor, "P"],
+    rejected_logps: Float[Tensor, "P"],
+    chosen_log_collisions: Float[Tensor, "P"],
+    rejected_log_collisions: Float[Tensor, "P"],
+    chosen_lengths: Float[Tensor, "P"],
+    rejected_lengths: Float[Tensor, "P"],
+    *,
+    clamp_max: float | None,
+) -> Float[Tensor, "P"]:
+    """The loss weighted by probabilities relative to those of a sample (sampled alignment)."""
+    chosen, rejected = chosen_logps - chosen_log_collisions, rejected_logps - rejected_log_collisions
+    return pair_weights(chosen, rejected, chosen_lengths, rejected_lengths, clamp_max=clamp_max) * loss()
+
+
+def by_probability(
+    loss: Loss,
+    chosen_logps: Float[Tensor, "P"],
+    rejected_logps: Float[Tensor, "P"],
+    chosen_lengths: Float[Tensor, "P"],
+    rejected_lengths: Float[Tensor, "P"],
+    *,
+    clamp_max: float | None,
+) -> Float[Tensor, "P"]:
+    """The loss weighted by the geometric mean probability of the tokens of both responses."""
+    weights = pair_weights(
+        chosen_logps, rejected_logps, chosen_lengths, rejected_lengths, clamp_max=clamp_max
     )
     return weights * loss()
+
+
+def pair_weights(
+    chosen: Float[Tensor, "P"],
+    rejected: Float[Tensor, "P"],
+    chosen_lengths: Float[Tensor, "P"],
+    rejected_lengths: Float[Tensor, "P"],
+    *,
+    clamp_max: float | None,
+) -> Float[Tensor, "P"]:
+    """Weights w(chosen) * w(rejected) from sums of log-weights over tokens, without gradient.
+
+    >>> one = torch.ones(1)
+    >>> pair_weights(-one, 0 * one, one, one, clamp_max=1.0)
+    tensor([0.3679])
+    """
+    means = per_token(chosen, chosen_lengths) + per_token(rejected, rejected_lengths)
+    weights = means.detach().exp()
+    return weights if clamp_max is None else weights.clamp(max=clamp_max)

@@ -1,20 +1,21 @@
-"""What a choice of conf/objective, conf/regularizers or conf/modifiers says of itself.
+"""Cards of objectives, regularizers and modifiers: all that their yaml, docstring and signature say of them.
 
-The name, the paper and the hyper-parameters stand in its yaml, the formula in the docstring of its function, the
-signals in the function's signature. Nothing is written twice.
+Title, paper, ranges and notes of hyper-parameters stand in the yaml, the formula in the docstring of the function
+(the paragraph after its first line), the signals in the function's signature, and what an objective reduces to in
+the table of reductions. Nothing is written twice.
 """
 
 import inspect
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.objective.load import build_term, load_objective, read_choice
+from alignlab.objective.load import ABOUT, build_term, load_objective, read_choice
 from alignlab.objective.objective import Objective
+from alignlab.objective.reductions import REDUCTIONS, Reduction
 from alignlab.objective.term import Term
-from alignlab.places import CONF, choices
+from alignlab.places import choices
 from alignlab.targets import locate
 
 GROUPS = ("objective", "regularizers", "modifiers")
@@ -30,31 +31,44 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Hyper:
-    """One hyper-parameter: its default, the values that make sense, and what it is."""
+    """One hyper-parameter: its default, the values that make sense, and what it means."""
 
     name: str
     default: Any
-    range: str
-    """`low - high`, or the choices, with ` | ` between them."""
+    range: tuple[Any, ...]
+    """Two numbers, low and high, or the words to choose from; empty where the yaml has none."""
     note: str
+
+    @property
+    def values(self) -> str:
+        """The range as it is read.
+
+        >>> Hyper("beta", 0.1, (0.01, 0.5), "").values, Hyper("nll", "sum", ("sum", "none"), "").values
+        ('0.01 - 0.5', 'sum | none')
+        """
+        if isinstance(self.default, bool):
+            return "true | false"
+        if any(isinstance(value, str) for value in self.range):
+            return " | ".join(self.range)
+        return " - ".join(f"{value:f}".rstrip("0").rstrip(".") for value in self.range)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One objective, regularizer or modifier."""
+    """The card of one objective, regularizer or modifier."""
 
     group: str
     name: str
     title: str
-    """What it is, the paper included."""
-    papers: tuple[str, ...]
-    """arXiv numbers."""
+    paper: str | None
+    """The arXiv number."""
     target: str
+    """The dotted path of the loss; the modifiers of the objective stand before it, with ` of ` between them."""
     formula: str
     notes: tuple[str, ...]
-    """The rest of the docstring, by paragraph."""
+    """The other paragraphs of the docstring."""
     reduces: tuple[str, ...]
-    """Those of its clauses that say when it is another objective."""
+    """Which other objectives it is, and at what settings."""
     signals: tuple[str, ...]
     hyper: tuple[Hyper, ...]
     family: str
@@ -62,7 +76,7 @@ class Card:
     form: str
     """The least that an objective needs of the data: lists, pairs or single; empty for other groups."""
     references: int
-    """How many reference models it takes, at the defaults."""
+    """How many reference models an objective takes at the defaults."""
 
 
 def cards(group: str) -> Iterator[Card]:
@@ -84,30 +98,72 @@ def find_card(name: str) -> Card:
 
 
 def read_card(group: str, name: str) -> Card:
-    """The card of one choice."""
-    text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")
-    title = " ".join(line.removeprefix("# ") for line in _leading_comments(text))
+    """The card of one choice of a config group."""
     node = read_choice(group, name)
-    loss = node["loss"] if group == "objective" else node[name]
-    objective = load_objective(name) if group == "objective" else None
-    term = objective.loss if objective else build_term(name, loss, f"{group}.{name}")
-    formula, notes = _read_docstring(inspect.getdoc(locate(loss["_target_"])) or "")
-    family = group if objective is None else _family(objective)
+    if group != "objective":
+        node = node[name]
+        nodes, terms = [node], [build_term(name, node, f"{group}.{name}")]
+        objective = None
+    else:
+        objective = load_objective(name)
+        nodes = [*reversed(node.get("modifiers", {}).values()), node["loss"]]
+        terms = [*reversed(objective.modifiers), objective.loss]
+    docstrings = [read_docstring(locate(part["_target_"])) for part in nodes]
     return Card(
         group=group,
         name=name,
-        title=title,
-        papers=tuple(re.findall(r"arXiv:(\d{4}\.\d{5})", title)),
-        target=loss["_target_"],
-        formula=formula,
-        notes=notes,
-        reduces=tuple(_reductions(". ".join((formula, *notes)))),
-        signals=_signals(term),
-        hyper=tuple(_read_hyper(text, loss)),
-        family=family,
+        title=node.get("title") or docstrings[0].title.removesuffix("."),
+        paper=node.get("paper"),
+        target=" of ".join(part["_target_"] for part in nodes),
+        formula="; loss = ".join(doc.formula.removesuffix(".") for doc in docstrings if doc.formula),
+        notes=tuple(note for doc in docstrings for note in doc.notes),
+        reduces=tuple(map(in_words, (r for r in REDUCTIONS if name == r.name != r.other)))
+        if objective
+        else (),
+        signals=tuple(dict.fromkeys(signal for term in terms for signal in _signals(term))),
+        hyper=tuple(_hyper(node, reversed(nodes))),
+        family=group if objective is None else _family(objective),
         form=objective.data_form if objective else "",
         references=objective.needs_reference + objective.needs_second_reference if objective else 0,
     )
+
+
+@dataclass(frozen=True)
+class Docstring:
+    """A docstring by its parts: the first line, the formula after it, and what else is said."""
+
+    title: str
+    formula: str
+    notes: tuple[str, ...]
+
+
+def read_docstring(function: object) -> Docstring:
+    """The docstring of a function, each paragraph on one line, without examples and errors.
+
+    >>> read_docstring(read_docstring).notes
+    ()
+    """
+    paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n")]
+    title, formula, *notes = [p for p in paragraphs if not p.startswith((">>>", "Raises "))] + ["", ""]
+    return Docstring(title, formula, tuple(note for note in notes if note))
+
+
+def in_words(reduction: Reduction) -> str:
+    """A reduction in words.
+
+    >>> in_words(Reduction("r_dpo", {"alpha": 0.0}, "dpo"))
+    'with alpha = 0 it is `dpo`'
+    """
+    own, other = _settings(reduction.hyper), _settings(reduction.other_hyper)
+    parts = [
+        f"with {own}" if own else "",
+        "it is",
+        f"{reduction.factor:.4g} times" if reduction.factor != 1 else "",
+        f"`{reduction.other}`",
+        f"with {other}" if other else "",
+        f"where {reduction.where}" if reduction.where else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def as_yaml(value: Any) -> str:
@@ -119,6 +175,18 @@ def as_yaml(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _settings(hyper: Mapping[str, Any], path: str = "") -> str:
+    """Settings as `key = value`, nested ones by dotted keys."""
+    texts = []
+    for key, value in hyper.items():
+        if isinstance(value, Mapping):
+            texts.append(_settings(value, f"{path}{key}."))
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else as_yaml(value)
+            texts.append(f"{path}{key} = {shown}")
+    return ", ".join(texts)
+
+
 def _family(objective: Objective) -> str:
     if objective.data_form == "single":
         return "single"
@@ -128,63 +196,14 @@ def _family(objective: Objective) -> str:
 
 
 def _signals(term: Term) -> tuple[str, ...]:
-    """What its signature asks for, and what it brings to the statistics of a step."""
-    contribution = term.contribution.signals if term.contribution else ()
-    return tuple(dict.fromkeys((*term.contract.signals, *contribution)))
+    """The signals that a term's signature asks for, and those that it brings to the statistics of a step."""
+    return (*term.contract.signals, *(term.contribution.signals if term.contribution else ()))
 
 
-def _leading_comments(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            return
-        yield line
-
-
-def _read_hyper(text: str, loss: dict[str, Any]) -> Iterator[Hyper]:
-    """Every key of the loss with its comment: `# range; note`, where either may be missing.
-
-    >>> list(_read_hyper("loss:\\n  beta: 0.1  # 0.01 - 0.5; of the pair", {"beta": 0.1}))
-    [Hyper(name='beta', default=0.1, range='0.01 - 0.5', note='of the pair')]
-    """
-    for name, default in loss.items():
-        if name in ("_target_", "kind"):
-            continue
-        line = re.search(rf"^  {name}: [^#\n]*(?:# (.*))?$", text, re.MULTILINE)
-        comment = (line[1] or "") if line else ""
-        values, note = (*re.split(r"; (?![^(]*\))", comment, maxsplit=1), "")[:2]
-        if " | " not in values and not re.fullmatch(r"-?[\d.]+ - -?[\d.]+", values):
-            values, note = "true | false" if isinstance(default, bool) else "", comment
-        yield Hyper(name, default, values, note)
-
-
-def _read_docstring(text: str) -> tuple[str, tuple[str, ...]]:
-    """The formula, and what else is said.
-
-    The formula is the first sentence after the title, the definitions (`phi = ...`) that follow it, and the list
-    after it where it ends with a colon.
-    """
-    paragraphs = [part for part in re.split(r"\n\s*\n", text) if not part.startswith((">>>", "Raises "))][1:]
-    if not paragraphs:
-        return "", ()
-    first, *rest = (_joined(part) for part in paragraphs)
-    formula, *notes = re.split(r"(?<=\.) (?!\w+ = )", first, maxsplit=1)
-    if formula.endswith(":") and rest:
-        formula, rest = f"{formula} {rest[0]}", rest[1:]
-    return formula.removesuffix("."), (*notes, *rest)
-
-
-def _reductions(text: str) -> Iterator[str]:
-    """The clauses that say that it is another objective.
-
-    >>> list(_reductions("Not convex. With alpha = 0 it is `dpo`; beta is larger than that of `dpo`."))
-    ['with alpha = 0 it is `dpo`']
-    """
-    names = "|".join(choices("objective"))
-    for clause in re.split(r"(?<=[.;]) |, and so ", text):
-        if re.search(rf"\b(is|it|forms) `({names})`", clause):
-            yield clause[0].lower() + clause[1:].rstrip(".;")
-
-
-def _joined(paragraph: str) -> str:
-    """One line; the items of a list after one another."""
-    return " ".join(re.sub(r"^- ", "; ", paragraph, flags=re.MULTILINE).split()).removeprefix("; ")
+def _hyper(node: Mapping[str, Any], parts: Iterator[Mapping[str, Any]]) -> Iterator[Hyper]:
+    """Every hyper-parameter of the parts, with its range and note in the yaml."""
+    ranges, notes = node.get("ranges", {}), node.get("notes", {})
+    for part in parts:
+        for name, default in part.items():
+            if name not in ("_target_", "kind", *ABOUT):
+                yield Hyper(name, default, tuple(ranges.get(name, ())), notes.get(name, ""))

@@ -25,7 +25,7 @@ class ImplicitReward:
 
     @property
     def unit(self) -> str:
-        """What it is measured in."""
+        """The unit of the reward."""
         return "nats a token" if self.per_token else "nats"
 
     def __call__(
@@ -34,17 +34,19 @@ class ImplicitReward:
         ref_logps: Float[Tensor, "*B K"] | None,
         lengths: Float[Tensor, "*B K"],
     ) -> Float[Tensor, "*B K"]:
-        """One value a response, from log-probabilities in nats and lengths in tokens."""
+        """The reward of each response, from log-probabilities in nats and lengths in tokens."""
         ratios = logps if ref_logps is None or not self.against_reference else logps - ref_logps
         return self.beta * (ratios / lengths.clamp(min=1) if self.per_token else ratios)
 
 
 def reward_of(loss: Term, choice: str) -> ImplicitReward:
-    """That of a loss: `choice` is sum or mean, or the loss's own option that is one of these.
+    """The implicit reward of a loss.
 
-    Raises ConfigError for anything else.
+    `choice` is sum or mean over the tokens, or the name of the loss's own option that is one of these.
+
+    Raises ConfigError for any other choice.
     """
-    hyper = {**loss.contract.hyper, **getattr(loss.function, "keywords", {})}
+    hyper = loss.hyper
     if choice not in (*OVER_TOKENS, *hyper):
         raise ConfigError(f"objective.implicit_reward={choice}: {nearest(choice, [*OVER_TOKENS, *hyper])}")
     contracts = [loss.contract, *([loss.contribution] if loss.contribution else [])]

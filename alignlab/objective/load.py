@@ -15,6 +15,8 @@ from alignlab.signals import BASE, LOSS
 from alignlab.targets import locate
 
 Node = Mapping[str, Any]
+ABOUT = ("title", "paper", "ranges", "notes")
+"""Keys of a choice's yaml that describe it (`card.py`) and set nothing."""
 
 
 def load_objective(
@@ -28,7 +30,8 @@ def load_objective(
 ) -> Objective:
     """The objective of that name (the stem of its file in conf/objective), without Hydra.
 
-    `hyper` overrides hyper-parameters of the loss; `regularizers` maps names to weights (or to
+    `hyper` overrides hyper-parameters of the loss, or of a modifier that the objective's yaml has under its
+    `modifiers` (as `cdpo` has label_smoothing); `regularizers` maps names to weights (or to
     settings), or lists names at their default weights; `modifiers` maps names to settings, or lists
     names. Call the result on tensors by keyword:
     `objective(logps=[B, K], ref_logps=[B, K], lengths=[B, K], labels=[B, K])`.
@@ -39,8 +42,17 @@ def load_objective(
     if pairs is not None and "pairs" not in node:
         raise ConfigError(f"objective '{name}' sees whole lists: pairs={pairs} has no meaning for it")
     settings = {"pairs": pairs, "reduction": reduction}
-    node = {**node, "loss": {**node["loss"], **hyper}} | {k: v for k, v in settings.items() if v is not None}
+    node = _with_hyper(node, hyper) | {k: v for k, v in settings.items() if v is not None}
     return build_objective(node, _chosen("regularizers", regularizers), _chosen("modifiers", modifiers))
+
+
+def _with_hyper(node: Node, hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """The objective's node with these hyper-parameters, each where its yaml has it; unknown ones are the loss's."""
+    loss, modifiers = dict(node["loss"]), {k: dict(v) for k, v in node.get("modifiers", {}).items()}
+    for key, value in hyper.items():
+        owners = [settings for settings in (loss, *modifiers.values()) if key in settings]
+        (owners or [loss])[0][key] = value
+    return {**node, "loss": loss, "modifiers": modifiers}
 
 
 def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, Node]:
@@ -61,18 +73,28 @@ def build_objective(
     modifiers: Mapping[str, Node] | None = None,
     metrics: Mapping[str, Node] | None = None,
 ) -> Objective:
-    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers, modifiers and metrics."""
+    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers, modifiers and metrics.
+
+    Modifiers of the objective's own yaml are the inner ones.
+    """
     loss = build_term(node["name"], node["loss"], "objective.loss")
     terms = [build_term(name, term, f"regularizers.{name}") for name, term in regularizers.items()]
-    changes = [build_term(name, term, f"modifiers.{name}") for name, term in (modifiers or {}).items()]
-    for modifier in changes:
-        if LOSS not in modifier.contract.extra:
-            raise ConfigError(f"modifiers.{modifier.name} does not take the loss as its first parameter")
+    own = {f"objective.modifiers.{name}": term for name, term in node.get("modifiers", {}).items()}
+    chosen = {f"modifiers.{name}": term for name, term in (modifiers or {}).items()}
+    changes = [_modifier(path, term) for path, term in (own | chosen).items()]
     watched = [build_term(name, term, f"metrics.{name}") for name, term in (metrics or {}).items()]
     settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
     objective = Objective(node["name"], loss, terms, changes, metrics=watched, **settings)
     _probe(objective)
     return objective
+
+
+def _modifier(path: str, node: Node) -> Term:
+    """A modifier from its node; ConfigError where its target does not take the loss."""
+    term = build_term(path.rpartition(".")[2], node, path)
+    if LOSS not in term.contract.extra:
+        raise ConfigError(f"{path} does not take the loss as its first parameter")
+    return term
 
 
 def _probe(objective: Objective) -> None:
@@ -92,13 +114,16 @@ def _probe(objective: Objective) -> None:
 
 
 def build_term(name: str, node: Node, path: str) -> Term:
-    """One loss or regularizer from its node: `_target_`, `weight`, `kind`, and hyper-parameters."""
+    """One loss, regularizer or modifier from its node: `_target_`, `weight`, `kind`, and hyper-parameters.
+
+    `path` is where the node stands in the config, for messages.
+    """
     if not isinstance(node, Mapping) or "_target_" not in node:
         group = path.split(".")[0]
         raise ConfigError(
             f"{path} is set, but no {group} '{name}' is chosen: add it ('{group}=[{name}]') or drop the setting"
         )
-    hyper = dict(node)
+    hyper = {key: value for key, value in node.items() if key not in ABOUT}
     target = locate(hyper.pop("_target_"), f"{path}._target_")
     weight, kind = hyper.pop("weight", 1.0), hyper.pop("kind", "additive")
     return make_term(name, target, hyper, weight=weight, kind=kind, path=path)

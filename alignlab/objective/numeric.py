@@ -1,8 +1,9 @@
-"""What several losses share: means over tokens, and functions that stay finite."""
+"""Arithmetic that several losses share: means over tokens, soft labels, functions that stay finite."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,6 +18,15 @@ MAX_EXPONENT = 80.0
 def per_token(sums: Float[Tensor, "P"], lengths: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
     """Mean over the tokens of a response from their sum; an empty response counts one token."""
     return sums / lengths.clamp(min=1)
+
+
+def soft_label(margins: Float[Tensor, "*shape"], target: PerPair) -> Float[Tensor, "*shape"]:
+    """Cross-entropy of a margin, in nats, with the probability `target` that chosen is the better one.
+
+    >>> soft_label(torch.tensor([0.1]), 0.9)
+    tensor([0.6544])
+    """
+    return -target * F.logsigmoid(margins) - (1 - target) * F.logsigmoid(-margins)
 
 
 def log1mexp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -1,7 +1,7 @@
 """The settings of an objective: the schema of conf/objective, and the choices that its keys have."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 PairChoice = Literal["best_worst", "best_rest", "adjacent", "all"]
@@ -21,3 +21,12 @@ class ObjectiveSettings:
     reduction: Reduction = "mean"
     form: Form | Literal[""] = ""
     implicit_reward: str = "sum"
+    title: str = ""
+    paper: str | None = None
+    """The number of its paper on arXiv."""
+    modifiers: Mapping[str, Any] = field(default_factory=dict)
+    """Modifiers that are part of the objective: the inner ones, where a run adds others."""
+    ranges: Mapping[str, Any] = field(default_factory=dict)
+    """By hyper-parameter: low and high, or the words to choose from."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """By hyper-parameter: what it does."""

@@ -34,7 +34,12 @@ class Term:
     weight: Weight = ONE
     kind: str = "additive"
     contribution: Contract | None = None
-    """Of what it brings to the statistics of the whole step, where it wants any (`gather.py`)."""
+    """The signals that it brings to the statistics of the whole step, where it wants any (`gathered.py`)."""
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """Every hyper-parameter with its value: the defaults of the signature, and what was set instead."""
+        return {**self.contract.hyper, **getattr(self.function, "keywords", {})}
 
     @property
     def module(self) -> nn.Module | None:
@@ -47,11 +52,11 @@ class Term:
         return isinstance(self.function, partial)
 
     def __call__(self, signals: Signals, **hyper: Any) -> Any:
-        """What the function returns for these signals; `hyper` overrides hyper-parameters."""
+        """The values of the function for these signals; `hyper` overrides hyper-parameters."""
         return self.function(*self._arguments(self.contract, signals), **hyper)
 
     def contribute(self, signals: Signals, weights: Tensor) -> Gathered:
-        """What it brings to the statistics of the whole step."""
+        """The rows that this micro-batch brings to the statistics of the whole step, with their weights."""
         assert self.contribution is not None
         rows: Tensor = getattr(self.function, "contribute")(*self._arguments(self.contribution, signals))  # noqa: B009
         by_response = not self.contribution.is_pairwise and any(
@@ -75,11 +80,11 @@ class Term:
 
     def _arguments(self, wanted: Contract, signals: Signals) -> list[Tensor]:
         """One tensor a signal; a pairwise term sees one value a pair where there is one a list."""
-        found = [signals[name] for name in wanted.signals]
+        tensors = [signals[name] for name in wanted.signals]
         if not self.contract.is_pairwise:
-            return found
+            return tensors
         per_list = [VOCABULARY[name].shape == "B" for name in wanted.signals]
-        return [v[signals.pairs.list] if once else v for v, once in zip(found, per_list, strict=True)]
+        return [v[signals.pairs.list] if once else v for v, once in zip(tensors, per_list, strict=True)]
 
 
 def check_type(path: str, value: Any, default: Any) -> None:

@@ -59,7 +59,7 @@ def shape(name: str) -> Any:
     """The transformers config of a well-known size; ConfigError for an unknown name."""
     from transformers import AutoConfig
 
-    kind, sizes = SHAPES[one_of("--shape", name, SHAPES)]
+    kind, sizes = SHAPES[one_of("shape", name, SHAPES)]
     return AutoConfig.for_model(kind, **sizes)
 
 
@@ -70,7 +70,7 @@ def config_at(path: str | None, local_copy: str | None = None, **options: Any) -
     """
     from transformers import AutoConfig
 
-    way = f"or plan for a shape: --shape with one of {', '.join(SHAPES)}"
+    way = f"or plan for a shape: shape= with one of {', '.join(SHAPES)}"
     if not path:
         raise ConfigError(f"no model to plan for: model=local model.path=/my/model, {way}")
     folder = Path(path).expanduser()

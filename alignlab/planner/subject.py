@@ -99,5 +99,5 @@ def growth_of(subject: Subject, lists: Lists, run: Pass) -> Growth:
         reason = str(error).partition("\n")[0][:200]
         raise ConfigError(
             f"the memory of {subject.name} cannot be planned: without data its code fails ({type(error).__name__}: "
-            f"{reason}); plan for a --shape like it"
+            f"{reason}); plan for a shape= like it"
         ) from error

@@ -15,8 +15,9 @@ def anchor_chosen(
 ) -> Float[Tensor, "B"]:
     """Nats that the best response has lost against the reference.
 
-    max(0, ref_logp - logp) of the best response of each list (the first of equals). It is the penalty
-    that DPOP (arXiv:2402.13228) has inside its sigmoid, here beside any loss, which makes another
+    max(0, ref_logp - logp) of the best response of each list (the first of equals), in nats.
+
+    This is the penalty that DPOP (arXiv:2402.13228) has inside its sigmoid; beside any loss it makes another
     method. At the start, where policy and reference agree, it has no gradient.
 
     >>> import torch

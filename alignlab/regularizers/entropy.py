@@ -11,8 +11,9 @@ def entropy(
 ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
     """Entropy at the tokens of every response; a negative weight encourages it.
 
-    -sum over v of policy(v) * log policy(v), in nats. `token_mean`: sum over all tokens of the
-    global batch / their number; `seq_mean`: mean over responses of the mean over tokens; `seq_sum`:
-    mean over responses of the sum over tokens.
+    -sum over v of policy(v) * log policy(v), in nats, at every response token.
+
+    The `reduction` token_mean is the sum over all tokens of the global batch over their number, seq_mean the
+    mean over responses of the mean over tokens, seq_sum the mean over responses of the sum over tokens.
     """
     return reduce_tokens(entropy, lengths, reduction)

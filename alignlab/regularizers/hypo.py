@@ -12,11 +12,12 @@ def hypo(
     """HyPO's online term, arXiv:2406.01462: KL(policy || reference), by its score function.
 
     Mean over the samples of a prompt of logp * (r - baseline), r = logp - ref_logp, with no gradient
-    through the bracket. Its gradient is that of the reverse KL; its value means nothing (`kl` with
-    `responses=samples` measures). Samples must be fresh: of the policy as it is, not of an earlier one.
+    through the bracket.
 
-    `baseline` none | rloo: the mean log-ratio of the prompt's other samples, which makes the gradient
-    less noisy. A lone sample has no others and keeps its r.
+    The gradient is that of the reverse KL; the value means nothing (`kl` with `responses=samples`
+    measures). Samples must be fresh: of the policy as it is, not of an earlier one. The `baseline` rloo is
+    the mean log-ratio of the prompt's other samples, which makes the gradient less noisy; a lone sample
+    has no others and keeps its r.
 
     >>> import torch
     >>> hypo(torch.tensor([[-18.0, -25.5, -9.0]]), torch.tensor([[-19.0, -25.0, -9.75]]))

@@ -23,7 +23,7 @@ def kl(
     responses: str = "data",
     reduction: str = "token_mean",
 ) -> Callable[..., Tensor | Reduced]:
-    """The divergence of that direction: reverse, forward, or jeffrey (their sum).
+    """Divergence between policy and reference, `direction` reverse, forward, or jeffrey (their sum).
 
     sum over v of policy(v) * (log policy(v) - log ref(v)) at each response token (reverse), or of
     ref(v) * (log ref(v) - log policy(v)) (forward), in nats.
@@ -56,14 +56,14 @@ def kl(
 def reverse(
     kl_reverse: Float[Tensor, "B K"], lengths: Float[Tensor, "B K"], *, reduction: str = "token_mean"
 ) -> Reduced:
-    """KL(policy || reference): mode seeking; its gradient flows through the policy's weights too."""
+    """The reverse divergence KL(policy || reference), mode seeking, with the gradient of the policy's weights too."""
     return reduce_tokens(kl_reverse, lengths, reduction)
 
 
 def forward(
     kl_forward: Float[Tensor, "B K"], lengths: Float[Tensor, "B K"], *, reduction: str = "token_mean"
 ) -> Reduced:
-    """KL(reference || policy): mass covering."""
+    """The forward divergence KL(reference || policy), mass covering."""
     return reduce_tokens(kl_forward, lengths, reduction)
 
 
@@ -74,7 +74,7 @@ def jeffrey(
     *,
     reduction: str = "token_mean",
 ) -> Reduced:
-    """Both directions added, without a factor 1/2."""
+    """The Jeffrey divergence: both directions added, without a factor 1/2."""
     return reduce_tokens(kl_reverse + kl_forward, lengths, reduction)
 
 
@@ -85,14 +85,14 @@ def estimated(
     estimator: str = "k3",
     reduction: str = "token_mean",
 ) -> Reduced:
-    """An estimate for each response of the data, of its whole sequence; then reduced as the exact ones."""
+    """The estimated reverse divergence of each response of the data over its whole sequence, then reduced."""
     return reduce_tokens(estimate(logratios, estimator), lengths, reduction)
 
 
 def sampled(
     sample_logps: Float[Tensor, "B M"], sample_ref_logps: Float[Tensor, "B M"], *, estimator: str = "k2"
 ) -> Float[Tensor, "B"]:
-    """The mean of the estimates over the samples of each prompt."""
+    """The estimated reverse divergence of each prompt, `[B]`: the mean over its samples."""
     return estimate(sample_logps - sample_ref_logps, estimator).mean(dim=1)
 
 
@@ -104,7 +104,7 @@ def estimate(logratios: Float[Tensor, "..."], estimator: str) -> Float[Tensor, "
     k3 = exp(-r) - 1 + r: unbiased and at least 0; its gradient is like that of the forward KL. Below
     r = -80 it is constant.
 
-    The gradient is that through the log-probabilities of given samples, not through their choice.
+    The gradient flows through the log-probabilities of these samples, not through their choice.
 
     >>> estimate(torch.tensor([1.0, -0.5]), "k2")
     tensor([0.5000, 0.1250])

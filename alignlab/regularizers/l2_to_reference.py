@@ -10,8 +10,9 @@ def l2_to_reference(
 ) -> tuple[Float[Tensor, "1"], Float[Tensor, "1"]]:
     """Half the squared distance of the parameters from their start: weight decay toward it.
 
-    1/2 * sum (theta - theta_0)^2, over the trained parameters. Each micro-batch counts once, so that
-    the loss of a step holds their mean, which is the value itself.
+    1/2 * sum (theta - theta_0)^2, over the trained parameters.
+
+    Each micro-batch counts once, so that the loss of a step holds their mean, which is the value itself.
 
     >>> l2_to_reference(torch.tensor(0.03))
     (tensor([0.0300]), tensor([1.]))

@@ -13,11 +13,13 @@ from alignlab.errors import ConfigError, one_of
 class PreferenceDegree(nn.Module):
     """Self-supervised preference degree, SPO, arXiv:2409.17791: a classifier beside any loss.
 
-    A linear head on the hidden states tells a response's degree: how many distinct labels of the
-    list are better, `levels - 1` at most. Its cross-entropy, one value a response, teaches the
-    policy's states what a response lost; the head itself is left behind after training. Meant for
-    lists of degraded copies (`pipeline=[degrade]`). `pool`: the state at the last token, or the mean
-    over tokens. The head starts at 0: all degrees are equally likely, and the loss is ln(levels).
+    Cross-entropy of a response's degree under a linear head on the hidden states, where the degree is how
+    many distinct labels of the list are better, `levels - 1` at most.
+
+    The cross-entropy, one value a response, teaches the policy's states what a response lost; the head
+    itself is left behind after training. It is meant for lists of degraded copies (`pipeline=[degrade]`).
+    `pool` takes the state at the last token, or the mean over tokens. The head starts at 0, where all
+    degrees are equally likely and the loss is ln(levels).
 
     Raises ConfigError on fewer than 2 levels, and when called before `bind`.
     """

@@ -37,8 +37,8 @@ def plain(
 ) -> Reduced:
     """Negative log-likelihood of the best response (the first of equals), in nats.
 
-    `token_mean`: sum over all tokens of the global batch / their number; `seq_mean`: mean over
-    lists of the mean over tokens; `seq_sum`: mean over lists of the sum over tokens.
+    The `reduction` token_mean is the sum over all tokens of the global batch over their number, seq_mean the
+    mean over lists of the mean over tokens, seq_sum the mean over lists of the sum over tokens.
     """
     return reduce_tokens(-take_best(logps, labels, where), take_best(lengths, labels, where), reduction)
 
@@ -53,7 +53,7 @@ def smoothed(
     reduction: str = "token_mean",
     label_smoothing: float = 0.1,
 ) -> Reduced:
-    """The same against smoothed targets: a share `label_smoothing` is spread evenly over the vocabulary.
+    """Cross-entropy of the best response with targets of which a share is spread evenly over the vocabulary.
 
     -(1 - label_smoothing) * logp - label_smoothing * uniform_logp at each token, as torch's
     cross-entropy has it.

@@ -19,7 +19,8 @@ def simctg(
     """SimCTG, arXiv:2202.06417: final hidden states of two tokens should not point the same way.
 
     Mean over all pairs i != j of tokens of the best response of max(0, margin - 1 + cos(h_i, h_j)).
-    0 for a response of one token. Its memory grows with the square of the length.
+
+    The value is 0 for a response of one token. Memory grows with the square of the length.
 
     >>> one = torch.ones(1, 1)
     >>> simctg(torch.tensor([[[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]]]), 3 * one, one, one > 0)

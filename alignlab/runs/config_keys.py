@@ -23,7 +23,7 @@ With `ANYWHERE` this is the one list of them. A run may be resumed with other va
 alone (or in their seeds) have the same setting. Devices, nodes and precision are not among them, since they change the
 last bits of a result; neither is any callback but ours, since a callback may stop a run or change what it trains.
 """
-ANYWHERE = frozenset({"cache_dir", "title", "paper", "licence", "ranges"})
+ANYWHERE = frozenset({"cache_dir", "title", "paper", "licence", "ranges", "notes"})
 """Keys that change no result wherever they stand: folders of caches, and what a choice says of itself."""
 ABSENT = "(absent)"
 """Stands for the value of a key that one of two configs does not have."""

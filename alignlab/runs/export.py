@@ -26,7 +26,7 @@ class Trained:
 
     objective: str
     hyper: Mapping[str, Any]
-    """The hyper-parameters of the loss."""
+    """The hyper-parameters of the loss, and of modifiers that belong to the objective."""
     terms: Sequence[str]
     """The names of regularizers and modifiers."""
     data: Mapping[str, tuple[str, str]]
@@ -53,11 +53,12 @@ def card(
 
     `base` is the node `model` that the run began with; `initial` and `final` are metrics, where they are known.
     """
-    loss, data = config["objective"]["loss"], config["data"]
+    objective, data = config["objective"], config["data"]
+    parts = (objective["loss"], *objective.get("modifiers", {}).values())
     sources: Mapping[str, Any] = data.get("parts") or {data["name"]: data}
     trained = Trained(
-        objective=config["objective"]["name"],
-        hyper={key: value for key, value in loss.items() if key != "_target_"},
+        objective=objective["name"],
+        hyper={key: value for part in parts for key, value in part.items() if key != "_target_"},
         terms=[*config["regularizers"], *config["modifiers"]],
         data={name: data_facts(name, node) for name, node in sources.items()},
         pipeline=list(config["pipeline"]),

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# The code of this checkout, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from alignlab.data.batching.batches import StepLoader
 from alignlab.data.encoding.prepare import require_vocabulary, tokenized
 from alignlab.data.encoding.token_rows import TokenRows

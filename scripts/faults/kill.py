@@ -21,7 +21,11 @@ PATIENCE = 300
 def prepare() -> None:
     """Import once what every run imports: that takes longer than the run itself."""
     sys.path.insert(0, str(ROOT))
-    for name in ("train", "alignlab.training.stage", "transformers.models.llama.modeling_llama"):
+    for name in (
+        "alignlab.verbs.train",
+        "alignlab.training.stage",
+        "transformers.models.llama.modeling_llama",
+    ):
         import_module(name)
 
 
@@ -31,7 +35,7 @@ def start(run: Path, overrides: Sequence[str]) -> BaseProcess:
     It has a process of its own, forked from this one, which has done nothing but `prepare`.
     """
     run.parent.mkdir(parents=True, exist_ok=True)
-    line = [str(ROOT / "train.py"), *overrides, "resume=auto", f"hydra.run.dir={run}"]
+    line = [*overrides, "resume=auto", f"hydra.run.dir={run}"]
     process = get_context("fork").Process(target=_train, args=(run, line))
     process.start()
     return process
@@ -45,8 +49,7 @@ def _train(run: Path, line: list[str]) -> None:
         os.dup2(log, stream)
     os.environ.setdefault("ALIGNLAB_CACHE", str(run.parents[1] / "cache"))
     sys.modules["torch"].set_num_threads(1)
-    sys.argv = line
-    sys.modules["alignlab.launch.cli"].launch(sys.modules["train"].main)
+    sys.modules["alignlab.verbs.train"].run(line)
 
 
 def finish(process: BaseProcess, run: Path) -> None:

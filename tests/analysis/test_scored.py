@@ -10,7 +10,7 @@ from alignlab.analysis.summary import figures, summaries
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics
 from alignlab.objective.implicit_reward import ImplicitReward
-from scripts import score
+from alignlab.verbs import score
 from tests.analysis.made import random_rows
 
 

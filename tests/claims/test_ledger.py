@@ -1,12 +1,12 @@
-"""`python scripts/claims.py`: the plan, and two claims in miniature from their runs to the page."""
+"""`alignlab claims`: the plan, and two claims in miniature from their runs to the page."""
 
 import os
-import runpy
 import subprocess
 import sys
 
 import pytest
 
+from alignlab.program import main
 from tests.repository import ROOT
 
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "claims.py")]
@@ -19,9 +19,8 @@ def ledger(*arguments, cwd):
 
 
 def test_a_name_that_is_not_there():
-    main = runpy.run_path(SCRIPT[1])["main"]
     with pytest.raises(SystemExit, match=r"no claim 'lipo_list' in .*did you mean 'lipo_lists'"):
-        main(["--plan", "lipo_list"])
+        main(["claims", "plan=true", "lipo_list"])
 
 
 @pytest.mark.slow
@@ -29,7 +28,7 @@ def test_two_claims_in_miniature(tmp_path):
     """A curve over models that are made, and a search; at the second call nothing is run again."""
     page = ROOT / "docs" / "claims.md"
     before = page.read_bytes()
-    line = ["--small", "--cache", "cache", "expo", "tpo_tree"]
+    line = ["small=true", "cache=cache", "expo", "tpo_tree"]
     found = ledger(*line, cwd=tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "FAILED" not in found.stdout
@@ -40,6 +39,6 @@ def test_two_claims_in_miniature(tmp_path):
     assert "not run yet" not in text
     assert (tmp_path / "cache/small/pictures/claims/expo-curve.png").is_file()
     assert page.read_bytes() == before
-    again = ledger(*line, "--minutes", "0", cwd=tmp_path)
+    again = ledger(*line, "minutes=0", cwd=tmp_path)
     assert again.returncode == 0
     assert "optimizer.lr" not in again.stdout

@@ -5,9 +5,8 @@ from functools import partial
 
 import pytest
 
-from alignlab.launch.cli import launch
+from alignlab.verbs import train
 from tests.in_process import called
-from tests.repository import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +17,11 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def command(tmp_path, cache, monkeypatch, capfd):
     """`command(*overrides)` runs the command line in this process: exit code, and what it printed."""
-    monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ALIGNLAB_CACHE", str(cache))
-    import train
 
     def run(*overrides):
-        monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
-        return called(partial(launch, train.main), capfd)
+        monkeypatch.setattr(sys, "argv", sys.argv)
+        return called(partial(train.run, overrides), capfd)
 
     return run

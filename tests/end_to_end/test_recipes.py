@@ -157,7 +157,7 @@ def test_a_stage_sees_config_folders_of_ones_own(done, tmp_path):
     for folder, name in (("mine", "mine"), ("yours", "yours")):
         place = tmp_path / folder / "objective"
         place.mkdir(parents=True)
-        node = {"name": name, "loss": {"_target_": "alignlab.losses.pairs.pairwise.dpo", "beta": 0.25}}
+        node = {"name": name, "loss": {"_target_": "alignlab.losses.pairs.dpo.dpo", "beta": 0.25}}
         OmegaConf.save({**node, "pairs": "best_worst", "reduction": "mean"}, place / f"{name}.yaml")
     run = done(
         "run",

@@ -78,7 +78,7 @@ def test_a_rank_that_dies_ends_the_run_and_is_told(tmp_path, cache):
         text=True,
     )
     until(lambda: latest_step(run) >= 3 or process.poll() is not None)
-    other = next(pid for pid in children(process.pid) if "train.py" in command(pid))
+    other = next(pid for pid in children(process.pid) if "alignlab" in command(pid))
     os.kill(other, signal.SIGKILL)
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 1

@@ -1,9 +1,11 @@
 """Every objective, regularizer and modifier with every option: what the invariants hold for.
 
-All are discovered from conf: a new yaml file is under every invariant from its first day.
+All are discovered from conf: a new yaml file is under every invariant from its first day. Each law runs on one
+representative of every kind of loss, and on every choice whose values no vector holds; on all of them with
+`-m exhaustive`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache, partial
 from types import MappingProxyType
@@ -14,13 +16,14 @@ import torch
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.objective.load import build_term, read_choice
+from alignlab.objective.load import ABOUT, build_term, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.pair_selection import CHOICES
 from alignlab.places import choices
 from alignlab.signals import VOCABULARY, contract, list_name
 from alignlab.targets import locate
 from tests.invariants.batches import BOUND, random_signals
+from tests.losses.vector_cases import HELD
 
 OBJECTIVES, REGULARIZERS, MODIFIERS = choices("objective"), choices("regularizers"), choices("modifiers")
 OFFSETS = [r for r in REGULARIZERS if read_choice("regularizers", r)[r].get("kind") == "offset"]
@@ -64,6 +67,8 @@ def changes(node: Mapping[str, Any], make: Make) -> Iterator[dict[str, Any]]:
     """Settings that change one option of a yaml's node: a flag turned, another word, a limit dropped."""
     optional = contract(locate(node["_target_"]), node["_target_"]).optional
     for key, value in node.items():
+        if key in ABOUT:
+            continue
         if isinstance(value, bool):
             yield {key: not value}
         elif isinstance(value, str) and key not in ("_target_", "kind"):
@@ -83,10 +88,10 @@ def words(key: str, make: Make) -> list[str]:
     return str(told.value).partition("valid names: ")[2].split(", ")
 
 
-def variants(name: str, node: Mapping[str, Any], make: Make) -> Iterator[tuple[str, Make]]:
+def variants(name: str, make: Make, *nodes: Mapping[str, Any]) -> Iterator[tuple[str, Make]]:
     """As the yaml has it, then every change of one option that goes with the rest."""
     more = [NUMBERS[name]] if name in NUMBERS else []
-    for change in ({}, *changes(node, make), *more):
+    for change in ({}, *(change for node in nodes for change in changes(node, make)), *more):
         try:
             make(change)
         except ConfigError:
@@ -97,15 +102,18 @@ def variants(name: str, node: Mapping[str, Any], make: Make) -> Iterator[tuple[s
 
 
 def discovered() -> dict[str, Make]:
-    found: dict[str, Make] = {}
+    makers: dict[str, Make] = {}
     for name in OBJECTIVES:
-        found |= variants(name, read_choice("objective", name)["loss"], partial(whole, name))
-    found |= {f"dpo pairs={pairs}": partial(whole, "dpo", pairs=pairs) for pairs in CHOICES if pairs != "all"}
-    found |= {f"dpo under {name}": partial(whole, "dpo", modifiers=[name]) for name in MODIFIERS}
+        node = read_choice("objective", name)
+        makers |= variants(name, partial(whole, name), node["loss"], *node.get("modifiers", {}).values())
+    makers |= {
+        f"dpo pairs={pairs}": partial(whole, "dpo", pairs=pairs) for pairs in CHOICES if pairs != "all"
+    }
+    makers |= {f"dpo under {name}": partial(whole, "dpo", modifiers=[name]) for name in MODIFIERS}
     for name in ADDITIVE:
         node = read_choice("regularizers", name)[name]
-        found |= {f"{k} alone": make for k, make in variants(name, node, partial(alone, name))}
-    return found
+        makers |= {f"{k} alone": make for k, make in variants(name, partial(alone, name), node)}
+    return makers
 
 
 MAKERS = discovered()
@@ -143,11 +151,59 @@ STATEFUL = [c for c in CASES if any(module.state_dict() for module in build(c).m
 LEARNING = [c for c in STATEFUL if any(list(module.parameters()) for module in build(c).modules.values())]
 
 
+def kind(case: str) -> tuple:
+    """What the machine treats alike: shapes of the signals, statistics of the step, own counts and state, form."""
+    objective = build(case)
+    terms = (objective.loss, *objective.modifiers)
+    shapes = {VOCABULARY[signal].shape for term in terms for signal in term.contract.signals}
+    contributed = [objective.loss.contribution] if objective.loss.contribution else []
+    returned = (
+        objective.loss.contract.is_pairwise or objective(**random_signals(objective)).values[objective.name]
+    )
+    return (
+        frozenset(shapes),
+        returned is True or returned.shape[1:],
+        bool(objective.modifiers),
+        frozenset(VOCABULARY[signal].shape for c in contributed for signal in c.signals),
+        [sorted(module.state_dict()) for module in objective.modules.values()] != [],
+        objective.data_form,
+        case.split()[0] in OBJECTIVES,
+    )
+
+
+def representatives() -> set[str]:
+    """One case of every kind, each choice of pairs, and every choice that no vector holds, as its yaml has it."""
+    first: dict[tuple, str] = {}
+    for case in sorted(CASES, key=lambda case: (case not in ("dpo", "lipo_lambda"), len(case.split()))):
+        first.setdefault(kind(case), case)
+    pairs = {case for case in CASES if " pairs=" in case}
+    return {*first.values(), *pairs, *(set(OBJECTIVES) - HELD)}
+
+
+REPRESENTATIVES = representatives()
+
+
+def for_each(argument: str, values: Sequence[Any]) -> pytest.MarkDecorator:
+    """Parametrize a law over cases (or tuples that end with one); all but the representatives are exhaustive."""
+    names = [value[-1] if isinstance(value, tuple) else value for value in values]
+    return pytest.mark.parametrize(
+        argument,
+        [
+            pytest.param(
+                *(value if isinstance(value, tuple) else (value,)),
+                marks=() if name in {*REPRESENTATIVES, *FEW} else pytest.mark.exhaustive,
+            )
+            for name, value in zip(names, values, strict=True)
+        ],
+    )
+
+
 def is_anchored(case: str) -> bool:
     """Whether the loss sees the policy through log-ratios only."""
     objective = build(case)
-    seen = {list_name(signal) for signal in objective.loss.contract.signals}
-    return "logratios" in seen and "logps" not in seen and not objective.modifiers
+    terms = (objective.loss, *objective.modifiers)
+    seen = {list_name(signal) for term in terms for signal in term.contract.signals}
+    return "logratios" in seen and "logps" not in seen and "token_logps" not in seen
 
 
 ANCHORED = [c for c in CASES if is_anchored(c)]

@@ -14,7 +14,7 @@ from tests.invariants.batches import (
     step,
     take,
 )
-from tests.invariants.cases import CASES, LEARNING, RUN_CASES, build
+from tests.invariants.cases import CASES, LEARNING, RUN_CASES, build, for_each
 
 CUTS = [([2, 1, 1], "mean"), ([1, 3], "sum")]
 WEIGHTS = torch.tensor([1.0, 0.5, 0.0, 3.0], dtype=torch.float64)
@@ -30,7 +30,7 @@ def shares(objective, micro):
 
 
 @pytest.mark.parametrize(("sizes", "reduction"), CUTS, ids=str)
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_micro_batches_add_up(case, sizes, reduction):
     """Shares over the global counts, known from data alone, sum to the loss and gradient of the whole."""
     signals = random_signals(build(case)) | {"weights": WEIGHTS}
@@ -65,7 +65,7 @@ def test_a_value_of_the_run_counts_once_a_step(case):
     assert_close(found.sum(), objective(**signals).loss)
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_parts_add_up(case):
     signals = random_signals(build(case))
     whole, objective, micro = build(case)(**signals).parts, build(case), cut(signals, [3, 1])
@@ -78,7 +78,7 @@ def test_parts_add_up(case):
         assert_close(sum(p[name].count for p in pieces), part.count)
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_counts_come_from_the_data_alone(case):
     objective = build(case)
     one, noise = random_signals(objective), random_signals(objective, seed=1)
@@ -92,7 +92,7 @@ def test_counts_come_from_the_data_alone(case):
     assert all(count > 0 for count in before.values())
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_weight_two_is_the_list_twice(case):
     signals = random_signals(build(case))
     weights = torch.tensor([2.0, 1, 1, 2], dtype=torch.float64)
@@ -104,7 +104,7 @@ def test_weight_two_is_the_list_twice(case):
         assert_close(torch.zeros_like(slope).index_add(0, torch.tensor(twice), doubled[name]), slope)
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_weight_zero_is_the_list_left_out(case):
     signals = random_signals(build(case))
     weights = torch.tensor([1.0, 0, 1, 1], dtype=torch.float64)
@@ -116,7 +116,7 @@ def test_weight_zero_is_the_list_left_out(case):
         assert (slope[weights == 0] == 0).all()
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_sum_is_mean_times_count(case):
     signals = random_signals(build(case))
     mean, total = build(case)(**signals), build(case, reduction="sum")(**signals)
@@ -124,7 +124,7 @@ def test_sum_is_mean_times_count(case):
     assert_close(total.loss, mean.loss * part.count)
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_float32_agrees_with_float64(case):
     objective, single = build(case), build(case, dtype=torch.float32)
     loss, slopes = loss_and_gradients(objective, random_signals(objective))

@@ -16,11 +16,11 @@ from tests.invariants.batches import (
     take,
     unpadded,
 )
-from tests.invariants.cases import ANCHORED, CASES, build
+from tests.invariants.cases import ANCHORED, CASES, build, for_each
 
 
 @pytest.mark.parametrize("width", [2, 3])
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_order_of_responses(case, width):
     signals = random_signals(build(case), width=width)
     rng = torch.Generator().manual_seed(0)
@@ -33,7 +33,7 @@ def test_order_of_responses(case, width):
         assert_close(shuffled_slopes[name], permuted(name, slope, orders))
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_order_of_lists(case):
     signals = random_signals(build(case)) | {"weights": torch.arange(1.0, 5.0, dtype=torch.float64)}
     order = [2, 0, 3, 1]
@@ -45,7 +45,7 @@ def test_order_of_lists(case):
 
 
 @pytest.mark.parametrize("garbage", [math.nan, 1e30])
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_what_is_absent_changes_nothing(case, garbage):
     """More slots around the real ones, more tokens and steps, have no say and exactly no gradient."""
     signals = random_signals(build(case))
@@ -59,7 +59,7 @@ def test_what_is_absent_changes_nothing(case, garbage):
         assert (more_slopes[name][absent(name, more)] == 0).all()
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_empty_lists_change_nothing(case):
     signals = random_signals(build(case))
     more = {
@@ -74,7 +74,7 @@ def test_empty_lists_change_nothing(case):
         assert (more_slopes[name][4:] == 0).all()
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_where_defaults_to_everywhere(case):
     signals = random_signals(build(case)) | {"lengths": pool()["lengths"]}  # samples alone know no [B, K]
     signals["where"] = torch.ones_like(signals["where"])
@@ -82,7 +82,7 @@ def test_where_defaults_to_everywhere(case):
     assert_close(build(case)(**plain).loss, build(case)(**signals).loss)
 
 
-@pytest.mark.parametrize("case", ANCHORED)
+@for_each("case", ANCHORED)
 def test_only_the_distance_from_the_reference_counts(case):
     """Adding the same nats to policy and reference is no change."""
     signals = random_signals(build(case))

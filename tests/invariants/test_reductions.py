@@ -8,9 +8,9 @@ from torch.testing import assert_close
 
 from alignlab import load_objective
 from alignlab.objective.load import read_choice
+from alignlab.objective.reductions import BETA, REDUCTIONS
 from tests.invariants.batches import policy_leaves, pool, take, wanted_by
 from tests.invariants.cases import OBJECTIVES, bound
-from tests.invariants.reductions import BETA, REDUCTIONS
 
 CONDITIONS = {
     "": lambda s: {},

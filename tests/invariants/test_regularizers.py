@@ -5,9 +5,19 @@ from torch.testing import assert_close
 
 from alignlab import load_objective
 from tests.invariants.batches import loss_and_gradients, random_signals, wanted_by
-from tests.invariants.cases import ADDITIVE, BESIDE, FEW, OBJECTIVES, OFFSETS, REGULARIZERS, alone, bound
+from tests.invariants.cases import (
+    ADDITIVE,
+    BESIDE,
+    FEW,
+    OBJECTIVES,
+    OFFSETS,
+    REGULARIZERS,
+    alone,
+    bound,
+    for_each,
+)
 
-every_combination = pytest.mark.parametrize(("regularizer", "name"), BESIDE)
+every_combination = for_each("regularizer, name", BESIDE)
 
 
 @every_combination
@@ -22,7 +32,7 @@ def test_weight_zero_leaves_the_plain_objective(regularizer, name):
         assert_close(slope, expected_slopes.get(key, 0 * slope))
 
 
-@pytest.mark.parametrize(("regularizer", "name"), [c for c in BESIDE if c[0] in ADDITIVE])
+@for_each("regularizer, name", [c for c in BESIDE if c[0] in ADDITIVE])
 def test_additive_term_is_added_with_its_weight(regularizer, name):
     plain, lone = bound(load_objective(name)), bound(alone(regularizer))
     objective = bound(load_objective(name, regularizers={regularizer: 0.7}))
@@ -45,7 +55,7 @@ def test_offset_leaves_additive_terms_alone(regularizer, offset):
     assert_close(outcome.parts[regularizer].mean, expected.parts[regularizer].mean, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@for_each("name", OBJECTIVES)
 def test_length_offset_is_nats_on_the_log_probability(name):
     plain, weight = bound(load_objective(name)), -0.25
     objective = bound(load_objective(name, regularizers={"length": weight}))

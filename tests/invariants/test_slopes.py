@@ -2,11 +2,10 @@
 
 from unittest.mock import patch
 
-import pytest
 import torch
 
 from tests.invariants.batches import is_score, policy_leaves, random_signals
-from tests.invariants.cases import BESIDE, CASES, bound, build, whole
+from tests.invariants.cases import BESIDE, CASES, bound, build, for_each, whole
 
 
 class Held:
@@ -45,13 +44,13 @@ def assert_slope(objective, signals):
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+@for_each("case", CASES)
 def test_gradient_is_the_slope(case):
     objective = build(case)
     assert_slope(objective, random_signals(objective))
 
 
-@pytest.mark.parametrize(("regularizer", "name"), BESIDE)
+@for_each("regularizer, name", BESIDE)
 def test_gradient_beside_a_regularizer_is_the_slope(regularizer, name):
     objective = bound(whole(name, regularizers=[regularizer]))
     assert_slope(objective, random_signals(objective))

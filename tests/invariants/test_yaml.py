@@ -1,69 +1,77 @@
-"""Every yaml of an objective or regularizer: its name, its keys, and that it builds."""
-
-import inspect
+"""Every yaml of an objective, regularizer or modifier: its name, its keys, its description, and that it builds."""
 
 import pytest
 
 from alignlab import load_objective
-from alignlab.objective.load import build_objective, read_choice
+from alignlab.objective.card import GROUPS, cards
+from alignlab.objective.load import ABOUT, build_objective, read_choice
 from alignlab.objective.objective import FORMS, REDUCTIONS
 from alignlab.objective.pair_selection import CHOICES
 from alignlab.objective.term import KINDS
+from alignlab.signals import contract
 from alignlab.targets import locate
-from tests.invariants.cases import OBJECTIVES, REGULARIZERS
+from tests.invariants.cases import MODIFIERS, OBJECTIVES, REGULARIZERS
+
+CARDS = [card for group in GROUPS for card in cards(group)]
+every_card = pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.group}.{card.name}")
 
 
-def keyword_only(target):
-    parameters = inspect.signature(locate(target)).parameters.values()
-    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+def settings(node):
+    """What a node sets: all but its target, its kind, its weight, and its description."""
+    return {k: v for k, v in node.items() if k not in ("_target_", "kind", "weight", *ABOUT)}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_objective_is_named_after_its_file(name):
-    assert read_choice("objective", name)["name"] == name
-    assert load_objective(name).name == name
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_objective_lists_every_hyper_parameter(name):
-    loss = read_choice("objective", name)["loss"]
-    own = keyword_only(loss["_target_"]) - {"reduction"}  # by keyword that name is the objective's setting
-    assert set(loss) - {"_target_"} == own
+def defaults(node):
+    """The defaults of a node's target; by keyword `reduction` is the setting of an objective."""
+    return dict(contract(locate(node["_target_"]), "").hyper)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_settings_of_the_objective(name):
-    node = read_choice("objective", name)
+    node, objective = read_choice("objective", name), load_objective(name)
+    assert node["name"] == objective.name == name
+    assert set(node) - {"pairs", "form", "implicit_reward", "modifiers", *ABOUT} == {
+        "name",
+        "loss",
+        "reduction",
+    }
     assert node["reduction"] in REDUCTIONS
-    assert set(node) - {"pairs", "form", "implicit_reward"} == {"name", "loss", "reduction"}
     assert node.get("form", "pairs") in FORMS
-    assert node.get("pairs", "none") in (CHOICES if load_objective(name).is_pairwise else {"none"})
+    assert node.get("pairs", "none") in (CHOICES if objective.is_pairwise else {"none"})
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_yaml_reaches_the_loss(name):
-    """Every value of the file is bound, and none but these."""
+    """Every hyper-parameter stands in the file, and its value is bound."""
     node = read_choice("objective", name)
     objective = build_objective(node, {})
-    bound = objective.loss.contract.hyper | getattr(objective.loss.function, "keywords", {})
-    assert {k: bound[k] for k in node["loss"] if k != "_target_"} == {
-        k: v for k, v in node["loss"].items() if k != "_target_"
-    }
+    assert settings(node["loss"]).keys() == defaults(node["loss"]).keys() - {"reduction"}
+    assert settings(node["loss"]).items() <= objective.loss.hyper.items()
     assert objective.reward.beta == node["loss"].get("beta", 1.0)
+    assert [term.name for term in objective.modifiers] == list(node.get("modifiers", {}))
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
-def test_regularizer_is_named_after_its_file(name):
-    assert list(read_choice("regularizers", name)) == [name]
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_yaml_has_the_defaults_of_the_function(name):
+    loss = read_choice("objective", name)["loss"]
+    assert settings(loss).items() <= defaults(loss).items() or "modifiers" in read_choice("objective", name)
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_regularizer_lists_its_weight_and_every_hyper_parameter(name):
-    node = read_choice("regularizers", name)[name]
-    assert set(node) - {"kind"} == {"_target_", "weight"} | keyword_only(node["_target_"])
+    ((key, node),) = read_choice("regularizers", name).items()
+    assert key == name
+    assert settings(node).keys() == defaults(node).keys()
     assert node.get("kind", "additive") in KINDS
     (term,) = load_objective("dpo", regularizers=[name]).regularizers
     assert (term.weight.start, term.kind) == (node["weight"], node.get("kind", "additive"))
+
+
+@pytest.mark.parametrize("name", MODIFIERS)
+def test_modifier_lists_every_hyper_parameter(name):
+    ((key, node),) = read_choice("modifiers", name).items()
+    assert key == name
+    assert settings(node).keys() == defaults(node).keys()
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -71,7 +79,31 @@ def test_hyper_parameter_override_leaves_the_rest(name):
     loss = read_choice("objective", name)["loss"]
     key = next(k for k, v in loss.items() if isinstance(v, float))
     changed = loss[key] / 2 + 0.01
-    term = load_objective(name, **{key: changed}).loss
-    bound = term.contract.hyper | getattr(term.function, "keywords", {})
-    for other, value in (loss | {key: changed}).items():
-        assert other == "_target_" or bound[other] == value
+    assert (settings(loss) | {key: changed}).items() <= load_objective(
+        name, **{key: changed}
+    ).loss.hyper.items()
+
+
+@every_card
+def test_description_is_of_the_settings_there_are(card):
+    node = read_choice(card.group, card.name)
+    node = node if card.group == "objective" else node[card.name]
+    hyper = {h.name: h for h in card.hyper}
+    assert {*node.get("ranges", {}), *node.get("notes", {})} <= hyper.keys()
+    assert card.title
+    for name in node.get("ranges", {}):
+        default, values = hyper[name].default, hyper[name].range
+        if any(isinstance(value, str) for value in values):
+            assert default in values
+        else:
+            low, high = values
+            assert low < high
+            assert default is None or isinstance(default, str) or low <= default <= high
+
+
+@pytest.mark.parametrize("card", [c for c in CARDS if c.group == "objective"], ids=lambda card: card.name)
+def test_every_choice_and_both_ends_of_a_range_build(card):
+    for hyper in card.hyper:
+        for value in hyper.range:
+            whole = isinstance(value, str) or hyper.name == "topn" or isinstance(hyper.default, int)
+            load_objective(card.name, **{hyper.name: value if whole else float(value)})

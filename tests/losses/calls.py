@@ -1,78 +1,39 @@
-"""Pairwise losses called as functions, on signals of pairs."""
-
-import inspect
-from functools import partial
+"""Pairwise losses, with the modifiers of their objectives, called on signals of pairs."""
 
 import torch
 from torch import Tensor
 
-from alignlab.objective.load import read_choice
-from alignlab.signals import contract
-from alignlab.targets import locate
+from alignlab.objective.load import load_objective
+from alignlab.objective.modified import modified
+from alignlab.objective.objective import Objective
+from alignlab.places import choices
+from alignlab.signals import Pairs, Signals
 
-NAMES = [
-    "apo_down",
-    "apo_zero",
-    "cal_dpo",
-    "cdpo",
-    "chi_po",
-    "cpo",
-    "discopop",
-    "dove",
-    "dpo",
-    "dpop",
-    "exo",
-    "f_dpo",
-    "flex_dpo",
-    "gpo",
-    "ipo",
-    "ld_dpo",
-    "ln_dpo",
-    "minor_dpo",
-    "mm_dpo",
-    "mrpo",
-    "nca",
-    "orpo",
-    "osp",
-    "r_dpo",
-    "rainbow_po",
-    "rationale_dpo",
-    "rdpo",
-    "rpo",
-    "rso_hinge",
-    "simpo",
-    "slic",
-    "sppo",
-    "tdpo1",
-    "tdpo2",
-    "wpo",
-]
 P, L = 5, 6
 
 
-def target(name: str):
-    """The function (or maker) of an objective."""
-    return locate(read_choice("objective", name)["loss"]["_target_"], name)
+def is_function_of_pairs(objective: Objective) -> bool:
+    """Whether the loss sees pairs one by one, and learns nothing of its own."""
+    return objective.is_pairwise and not objective.gathers and not objective.modules
 
 
-def hyper_of(name: str) -> dict:
-    return {
-        k: v.default
-        for k, v in inspect.signature(target(name)).parameters.items()
-        if v.kind is v.KEYWORD_ONLY
-    }
+NAMES = [name for name in choices("objective") if is_function_of_pairs(load_objective(name))]
 
 
-def bound(name: str, **hyper):
-    """The loss with these hyper-parameters, as a function of signals alone."""
-    loss = target(name)
-    return partial(loss, **hyper) if contract(loss, name).signals else loss(**hyper)
-
-
-def call(name: str, signals: dict[str, Tensor], **hyper) -> Tensor:
-    """One value a pair."""
-    loss = bound(name, **hyper)
-    return loss(*(signals[wanted] for wanted in contract(loss, name).signals))
+def call(name: str, signals: dict[str, Tensor], *, betas: Tensor | None = None, **hyper) -> Tensor:
+    """The loss of each pair; `betas` has one number a pair in place of beta."""
+    objective = load_objective(name, **hyper)
+    count = len(next(value for key, value in signals.items() if key.startswith("chosen_")))
+    rows = torch.arange(count)
+    pairs = Pairs(rows, torch.zeros_like(rows), torch.ones_like(rows))
+    if objective.modifiers:  # log-ratios follow from log-probabilities, which a modifier may replace
+        derived = {
+            name for name in signals if "logratios" in name and name.replace("ratios", "ps") in signals
+        }
+        signals = {name: value for name, value in signals.items() if name not in derived}
+    seen = Signals({}, torch.ones(count, 2, dtype=torch.bool), lambda: pairs).replaced(**signals)
+    changed = {} if betas is None else {"beta": betas}
+    return modified(objective.loss, seen, objective.modifiers, **changed)
 
 
 def with_logratios(signals: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -124,5 +85,5 @@ def random_pairs(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str,
 def gradients(loss: Tensor, signals: dict[str, Tensor]) -> dict[str, Tensor]:
     """The gradient by every leaf that the loss reaches."""
     leaves = {name: value for name, value in signals.items() if value.is_leaf and value.requires_grad}
-    found = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
-    return {name: gradient for name, gradient in zip(leaves, found, strict=True) if gradient is not None}
+    slopes = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
+    return {name: slope for name, slope in zip(leaves, slopes, strict=True) if slope is not None}

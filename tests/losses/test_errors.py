@@ -11,7 +11,7 @@ from alignlab.objective.term import make_term
 
 TWO = torch.zeros(3, 2)
 DPO_BASE = {"logps": TWO, "ref_logps": TWO, "labels": TWO}
-DPO_LOSS = {"_target_": "alignlab.losses.pairs.pairwise.dpo", "beta": 0.1}
+DPO_LOSS = {"_target_": "alignlab.losses.pairs.dpo.dpo", "beta": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_regularizer_set_but_not_chosen():
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("alignlab.losses.pairs.pairwise.dppo", ["r._target_", "did you mean 'dpo'?"]),
+        ("alignlab.losses.pairs.dpo.dppo", ["r._target_", "did you mean 'dpo'?"]),
         ("alignlab.objectives.pairwse.dpo", ["r._target_", "cannot import 'alignlab.objectives.pairwse'"]),
         ("dpo", ["r._target_", "no dotted path"]),
     ],

@@ -6,43 +6,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.losses.lists.contrastive_lists import exo_list, info_nca, nca_list
-from alignlab.losses.lists.lipo import (
-    lipo_lambda,
-    lipo_pair_hinge,
-    lipo_pair_logistic,
-    lipo_point_mse,
-    lipo_point_sigmoid,
-    lipo_softmax,
-)
-from alignlab.losses.lists.plackett_luce import list_mle, pro
-from alignlab.losses.lists.tree import tpo_tree
-from alignlab.losses.pairs.negative_only import d2o
-from alignlab.losses.pairs.pairwise import dpo
-from tests.vectors import case, load, more, tensor
+from alignlab.losses.lists.d2o import d2o
+from alignlab.losses.lists.exo_list import exo_list
+from alignlab.losses.lists.lipo import lipo_lambda, lipo_pair_hinge, lipo_pair_logistic
+from alignlab.losses.lists.pro import pro
+from alignlab.losses.lists.tpo_tree import tpo_tree
+from tests.losses.vector_cases import LISTS
+from tests.vectors import case, given, load, more, tensor
 
-WITH_REFERENCE = {
-    "lipo_lambda": (lipo_lambda, {"beta": 0.5}),
-    "lipo_pair_logistic": (lipo_pair_logistic, {"beta": 0.5}),
-    "lipo_pair_hinge": (lipo_pair_hinge, {"beta": 0.5}),
-    "lipo_point_mse": (lipo_point_mse, {"beta": 0.5}),
-    "lipo_point_sigmoid": (lipo_point_sigmoid, {"beta": 0.5}),
-    "lipo_softmax": (lipo_softmax, {"beta": 0.5}),
-    "plackett_luce_dpo": (list_mle, {"beta": 0.5}),
-    "infonca": (info_nca, {"beta": 0.5, "alpha": 0.5}),
-    "nca_list": (nca_list, {"beta": 0.5, "alpha": 0.5}),
-    "exo_rw": (exo_list, {"beta": 0.5, "beta_r": 0.5}),
-}
-PRO = {
-    "pro_plain": {"sft_weight": 0.0, "temperature": "none"},
-    "pro_reward_temp": {"sft_weight": 0.0},
-    "pro_reward_temp_sft": {"sft_weight": 0.05},
-}
-LOSSES = {loss.__name__: loss for loss, _ in WITH_REFERENCE.values()} | {
-    "d2o": d2o(),
-    "d2o_uneven": d2o(beta=0.3),
-}
 # Signals: log-ratios (or log-probabilities), labels, where, on lists of 4, 3, 2, 1 and 0
 WHERE = torch.arange(4) < torch.tensor([[4], [3], [2], [1], [0]])
 SCORES = torch.tensor(
@@ -73,11 +46,6 @@ def tree_of(form, emphasis):
     return loss
 
 
-ALL = LOSSES | {f"pro_{t}": pro_of(t) for t in ("reward", "none")}
-ALL |= {f"tpo_{f}_{e}": tree_of(f, e) for f in ("normalized", "paper") for e in ("same", "different", "none")}
-every = pytest.mark.parametrize("loss", ALL.values(), ids=ALL)
-
-
 def value_and_gradient(loss, scores, labels, where):
     scores = scores.clone().requires_grad_()
     values = loss(scores, labels, where)
@@ -85,44 +53,37 @@ def value_and_gradient(loss, scores, labels, where):
     return values.detach(), gradient
 
 
-def fixture(dtype):
-    lists = load()["fixtures"]["LIST"]
-    signals = {name: tensor(lists[name], dtype) for name in ("logps", "ref_logps", "labels", "lens")}
-    where = torch.tensor(lists["mask"], dtype=torch.bool)
-    return {name: value.masked_fill(~where, 0) for name, value in signals.items()} | {"where": where}
-
-
-def assert_vector(name, values, logps):
-    exact = {"rtol": 1e-9, "atol": 1e-9} if logps.dtype == torch.float64 else {"rtol": 1e-5, "atol": 1e-5}
-    (gradient,) = torch.autograd.grad(values.mean(), logps)
-    assert_close(values, tensor(case(name)["per_example"], logps.dtype), **exact)
-    assert_close(values.mean(), tensor(case(name)["loss"], logps.dtype), **exact)
-    assert_close(gradient, tensor(case(name)["grad_logps"], logps.dtype), **exact)
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("name", WITH_REFERENCE)
-def test_vector(name, dtype):
-    loss, hyper = WITH_REFERENCE[name]
-    given = fixture(dtype)
-    logps = given["logps"].requires_grad_()
-    assert_vector(name, loss(logps - given["ref_logps"], given["labels"], given["where"], **hyper), logps)
+@pytest.mark.parametrize("vector", LISTS)
+def test_vector(vector, dtype):
+    name, hyper = LISTS[vector]
+    lists, expected = load()["fixtures"]["LIST"], case(vector)
+    signals = {key: tensor(lists[key], dtype) for key in ("logps", "ref_logps", "labels")}
+    signals |= {
+        "lengths": tensor(lists["lens"], dtype),
+        "where": torch.tensor(lists["mask"], dtype=torch.bool),
+    }
+    logps = signals["logps"].requires_grad_()
+    objective = load_objective(name, **hyper)
+    outcome = objective(**given(objective, signals))
+    (gradient,) = torch.autograd.grad(outcome.loss, logps)
+    exact = {"rtol": 1e-9, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 1e-5, "atol": 1e-5}
+    assert_close(outcome.values[name], tensor(expected["per_example"], dtype), **exact)
+    assert_close(outcome.loss, tensor(expected["loss"], dtype), **exact)
+    assert_close(gradient, tensor(expected["grad_logps"], dtype), **exact)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("name", PRO)
-def test_vector_of_pro(name, dtype):
-    given = fixture(dtype)
-    logps = given["logps"].requires_grad_()
-    assert_vector(name, pro(logps, given["lens"], given["labels"], given["where"], **PRO[name]), logps)
+def test_every_vector_of_lists_is_used():
+    of_lists = {vector for vector, found in load()["cases"].items() if found["fixture"] == "LIST"}
+    assert of_lists - set(LISTS) <= {"lipo_lambda_at_init"}
 
 
 @pytest.mark.parametrize("references", [1, 2])
 def test_vector_of_d2o(references):
-    given, expected = load()["fixtures"]["D2O"], case("d2o")
-    own = tensor([[*s, n] for s, n in zip(given["logp_self"], given["logp_neg"], strict=True)])
-    harmful = tensor([[*s, 0.0] for s in given["refneg_logp_self"]])
-    helpful = tensor([[0.0] * 3 + [n] for n in given["refpos_logp_neg"]])
+    inputs, expected = load()["fixtures"]["D2O"], case("d2o")
+    own = tensor([[*s, n] for s, n in zip(inputs["logp_self"], inputs["logp_neg"], strict=True)])
+    harmful = tensor([[*s, 0.0] for s in inputs["refneg_logp_self"]])
+    helpful = tensor([[0.0] * 3 + [n] for n in inputs["refpos_logp_neg"]])
     labels, where = tensor([[1, 1, 1, 0]] * 2), torch.ones(2, 4, dtype=torch.bool)
     loss = d2o(**expected["hparams"], references=references)
     signals = (own - harmful - helpful,) if references == 1 else (own, harmful, helpful)
@@ -158,32 +119,6 @@ def test_vector_of_tpo_as_printed():
     value = tpo_tree(steps, 7 + 0 * steps, cosines, tensor([[1.0, 0.0]]), where[:, :2], **printed)
     drop = 1 / math.log(2) - 1 / math.log(3)
     assert value.item() == pytest.approx(drop * math.log(1 + math.exp(-expected["adaptive_RM"])))
-
-
-@pytest.mark.parametrize(
-    ("loss", "scale"),
-    [
-        (lambda *a: list_mle(*a, beta=0.3), 1.0),
-        (lambda *a: lipo_pair_logistic(*a, beta=0.3), 1.0),
-        (lambda *a: lipo_softmax(*a, beta=0.3), 1.0),
-        (lambda *a: info_nca(*a, beta=0.3, alpha=1e-3), 1.0),
-        (lambda *a: lipo_lambda(*a, beta=0.3), 1 / math.log(2) - 1 / math.log(3)),
-        (d2o(beta=0.3, alpha=0.3), 1.0),
-    ],
-    ids=["list_mle", "pair_logistic", "softmax", "info_nca", "lambda", "d2o"],
-)
-def test_two_responses_are_dpo(loss, scale):
-    scores, where = SCORES[:, :2], torch.ones(5, 2, dtype=torch.bool)
-    labels = tensor([[1, 0], [0, 1], [1, 0], [0, 1], [1, 0]])
-    values, gradient = value_and_gradient(loss, scores, labels, where)
-
-    def reference(scores, labels, where):
-        chosen, rejected = (scores * labels).sum(1), (scores * (1 - labels)).sum(1)
-        return scale * dpo(chosen, rejected, beta=0.3)
-
-    expected, expected_gradient = value_and_gradient(reference, scores, labels, where)
-    assert_close(values, expected)
-    assert_close(gradient, expected_gradient)
 
 
 @pytest.mark.parametrize("form", ["normalized", "paper"])
@@ -245,63 +180,6 @@ def test_pro_does_not_set_equals_against_each_other():
     pairs = [math.log(1 + math.exp(-3 + own)) for own in (1, 2)]
     assert pro(logps, lengths, labels, where, sft_weight=0.0).item() == pytest.approx(sum(pairs))
     assert pro(logps, lengths, 0 * labels, where, sft_weight=0.0).item() == 0
-
-
-@every
-def test_order_of_responses(loss):
-    for seed in range(4):
-        orders = torch.stack(
-            [torch.randperm(4, generator=torch.Generator().manual_seed(seed + i)) for i in range(5)]
-        )
-        values, gradient = value_and_gradient(loss, SCORES, LABELS, WHERE)
-        moved, moved_gradient = value_and_gradient(
-            loss, SCORES.gather(1, orders), LABELS.gather(1, orders), WHERE.gather(1, orders)
-        )
-        assert_close(moved, values)
-        assert_close(moved_gradient, gradient.gather(1, orders))
-
-
-@every
-def test_absent_responses(loss):
-    """Slots that are not there change nothing and get exactly no gradient; neither do lists of one."""
-    values, gradient = value_and_gradient(loss, SCORES, LABELS, WHERE)
-    assert (gradient[~WHERE] == 0).all()
-    assert (values[3:] == 0).all()
-    assert (gradient[3:] == 0).all()
-    padded = [torch.nn.functional.pad(x, (1, 2)) for x in (SCORES, LABELS, WHERE)]
-    padded_values, padded_gradient = value_and_gradient(loss, *padded)
-    assert_close(padded_values, values)
-    assert_close(padded_gradient[:, 1:5], gradient)
-
-
-@every
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("scale", [0.0, 1e3, 1e5])
-def test_extremes_are_finite(loss, dtype, scale):
-    """Log-ratios of both signs for and against the labels, ties (scale 0), and equal labels."""
-    signs = (-1.0) ** torch.arange(20).reshape(5, 4)
-    for labels in (LABELS, 1 - LABELS, 0.5 + 0 * LABELS, 0 * LABELS):
-        values, gradient = value_and_gradient(
-            loss, (scale * signs * WHERE).to(dtype), labels.to(dtype), WHERE
-        )
-        assert values.isfinite().all()
-        assert gradient.isfinite().all()
-        assert (gradient[~WHERE] == 0).all()
-
-
-@every
-def test_slope(loss):
-    """The lambda weights change at no point of this neighbourhood."""
-    assert torch.autograd.gradcheck(lambda s: loss(s, LABELS, WHERE), SCORES.clone().requires_grad_())
-
-
-@pytest.mark.parametrize(
-    "name", ["lipo_lambda", "lipo_pair_logistic", "lipo_pair_hinge", "d2o", "tpo_paper_same"]
-)
-def test_equal_labels_teach_nothing(name):
-    values, gradient = value_and_gradient(ALL[name], SCORES, 0 * LABELS + 0.5, WHERE)
-    assert (values == 0).all()
-    assert (gradient == 0).all()
 
 
 def test_constant_lambda_weights_are_the_pair_logistic_loss():

@@ -5,73 +5,15 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
-from alignlab.losses.pairs.dynamic import dynamic_beta
-from alignlab.losses.pairs.weighted import wpo_weights
+from alignlab.modifiers.dynamic_beta import scaled_beta
+from alignlab.modifiers.wpo import pair_weights
 from alignlab.objective.numeric import log1mexp
 from tests.losses.calls import call, with_logratios
+from tests.losses.vector_cases import PAIRS, TOKENS
 from tests.vectors import case, load, more, tensor
 
 DTYPES = {torch.float64: {"rtol": 1e-9, "atol": 1e-9}, torch.float32: {"rtol": 1e-5, "atol": 1e-5}}
 SIDES = {"chosen": "w", "rejected": "l"}
-
-# vector -> objective, hyper-parameters
-PAIRS = {
-    "dpo": ("dpo", {"beta": 0.1}),
-    "dove": ("dove", {"beta": 0.1}),
-    "sapo_dpo": ("dpo", {"beta": 0.1}),
-    "ipo_sum": ("ipo", {"tau": 0.1, "aggregate": "sum"}),
-    "ipo_tokenmean": ("ipo", {"tau": 0.1, "aggregate": "mean"}),
-    "slic_calibration": ("slic", {"delta": 1.0}),
-    "slic_hf": ("slic", {"delta": 1.0, "lam": 0.1}),
-    "slic_calibration_lennorm": ("slic", {"delta": 1.0, "aggregate": "mean"}),
-    "rso_hinge_norm": ("rso_hinge", {"gamma": 0.5}),
-    "rso_sigmoid_norm": ("dpo", {"beta": 0.05}),
-    "cdpo": ("cdpo", {"beta": 0.1, "epsilon": 0.1}),
-    "rdpo": ("rdpo", {"beta": 0.1, "epsilon": 0.1}),
-    "dpop": ("dpop", {"beta": 0.3, "lam": 5.0}),
-    "rpo_sum": ("rpo", {"beta": 0.1, "eta": 0.005, "normalization": "sum_beta"}),
-    "rpo_mean": ("rpo", {"beta": 0.5, "eta": 0.2, "normalization": "mean"}),
-    "ln_dpo": ("ln_dpo", {"beta": 2.0}),
-    "simpo": ("simpo", {"beta": 2.0, "gamma": 1.0}),
-    "r_dpo": ("r_dpo", {"beta": 0.1, "alpha": 0.02}),
-    "ilr_dpo": ("r_dpo", {"beta": 0.1, "alpha": 0.02}),
-    "minor_dpo": ("minor_dpo", {"beta": 0.1}),
-    "flex_dpo": ("flex_dpo", {"beta_plus": 0.1, "beta_minus": 0.05}),
-    "orpo_or_term": ("orpo", {"lam": 0.1, "nll": "none"}),
-    "orpo_full": ("orpo", {"lam": 0.1, "nll": "seq_mean"}),
-    "cpo_pref": ("cpo", {"beta": 0.1, "nll": "none"}),
-    "cpo_sum_nll": ("cpo", {"beta": 0.1, "alpha": 1.0, "nll": "seq_sum"}),
-    "cpo_mean_nll": ("cpo", {"beta": 0.1, "alpha": 1.0, "nll": "seq_mean"}),
-    "osp_spce": ("osp", {"beta": 0.1}),
-    "mrpo_fixed_alpha": ("mrpo", {"beta": 0.1, "alpha": 0.5, "epsilon": None}),
-    "mrpo_adaptive_alpha": ("mrpo", {"beta": 0.1, "alpha": "adaptive", "epsilon": None}),
-    "mrpo_adaptive_clip": ("mrpo", {"beta": 0.1, "alpha": "adaptive", "epsilon": 0.1}),
-    "mrpo_released_code": ("mrpo", {"beta": 0.1, "alpha": "adaptive", "epsilon": 0.1, "crossed": True}),
-    "exo_pair": ("exo", {"beta": 0.1, "epsilon": 0.001}),
-    "nca_pair": ("nca", {"beta": 0.1}),
-    "apo_zero": ("apo_zero", {"beta": 0.1}),
-    "apo_down": ("apo_down", {"beta": 0.1}),
-    "discopop": ("discopop", {"beta": 0.05, "tau": 0.05}),
-    "sppo_hard": ("sppo", {"beta": 0.1, "hard": True, "aggregate": "sum"}),
-    "sppo_soft": ("sppo", {"beta": 0.1}),
-    "gpo_score": ("gpo", {"beta": 0.1}),
-    "chi_po": ("chi_po", {"beta": 0.1, "clip": 2.0}),
-    "f_dpo_forward_kl": ("f_dpo", {"beta": 0.1, "divergence": "forward_kl"}),
-    "f_dpo_js": ("f_dpo", {"beta": 0.1, "divergence": "js"}),
-    "f_dpo_alpha": ("f_dpo", {"beta": 0.1, "divergence": "alpha", "alpha": 0.5}),
-    "cal_dpo_paper": ("cal_dpo", {"beta": 0.1}),
-    "cal_dpo_code": ("cal_dpo", {"beta": 0.1, "calib_weight": 0.5}),
-    "rainbowpo": ("rainbow_po", {"beta": 10.0, "gamma": 0.1, "alpha": 0.25, "c": 0.29}),
-}
-TOKENS = {
-    "token_dpo": ("dpo", {"beta": 0.1}),
-    "tdpo1": ("tdpo1", {"beta": 0.1}),
-    "tdpo2": ("tdpo2", {"beta": 0.1, "alpha": 0.5}),
-    "ld_dpo": ("ld_dpo", {"beta": 0.1, "alpha": 0.5}),
-    "wpo": ("wpo", {"beta": 0.1, "clamp_max": None}),
-    "wpo_clamped": ("wpo", {"beta": 0.1, "clamp_max": 1.0}),
-    "wpo_raw": ("wpo", {"beta": 0.1, "clamp_max": None, "normalizer": False}),
-}
 
 
 def pair_signals(dtype):
@@ -157,8 +99,8 @@ def test_divergences_of_tdpo():
 
 def test_weights_of_wpo():
     _, signals = token_signals(torch.float64)
-    names = [f"{side}_{name}" for side in SIDES for name in ("logps", "log_collisions", "lengths")]
-    weights = wpo_weights(*(signals[name] for name in names), clamp_max=None)
+    sides = [signals[f"{side}_logps"] - signals[f"{side}_log_collisions"] for side in SIDES]
+    weights = pair_weights(*sides, *(signals[f"{side}_lengths"] for side in SIDES), clamp_max=None)
     assert not weights.requires_grad
     assert_close(weights, tensor(case("wpo")["w_w"]) * tensor(case("wpo")["w_l"]))
 
@@ -239,6 +181,6 @@ def test_osp_of_judged_strengths():
 
 def test_beta_of_mm_dpo():
     given, expected = vector_b("A17_mm_dpo_beta")
-    betas = dynamic_beta(tensor(given["delta"]), beta=given["beta0"], w=given["w"], k=given["k"])
+    betas = scaled_beta(tensor(given["delta"]), beta=given["beta0"], w=given["w"], k=given["k"])
     assert_close(betas, tensor(expected["beta"]), rtol=1e-9, atol=1e-9)
     assert (betas < expected["upper_bound"]).all()

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.losses.lists.listwise import gaps, lambda_weights, log_shares, sum_list, sum_pairs
+from alignlab.losses.lists.lambda_weights import lambda_weights
+from alignlab.losses.lists.masked_lists import gaps, log_softmax, sum_list, sum_pairs
 
 
 def lipo_point_mse(
@@ -21,7 +22,7 @@ def lipo_point_mse(
 ) -> Float[Tensor, "B"]:
     """Pointwise regression, LiPO, arXiv:2402.01878.
 
-    sum over i of (label_i - s_i)^2
+    sum over i of (label_i - s_i)^2, with s = beta * logratios.
 
     >>> import torch
     >>> y = torch.tensor([[1.0, 0.0]])
@@ -40,8 +41,9 @@ def lipo_point_sigmoid(
 ) -> Float[Tensor, "B"]:
     """Pointwise classification, LiPO, arXiv:2402.01878.
 
-    sum over i of the cross-entropy between label_i and sigmoid(s_i); labels outside [0, 1] leave it
-    unbounded below.
+    sum over i of the cross-entropy between label_i and sigmoid(s_i), with s = beta * logratios.
+
+    Labels outside [0, 1] leave the loss unbounded below.
 
     >>> import torch
     >>> y = torch.tensor([[1.0, 0.0]])
@@ -62,8 +64,9 @@ def lipo_pair_logistic(
 ) -> Float[Tensor, "B"]:
     """Pairwise logistic loss over every ordered pair, LiPO, arXiv:2402.01878.
 
-    sum over label_i > label_j of softplus(-(s_i - s_j)); `pair_mean` divides by their number. Equal
-    labels make no pair. With K = 2 it is `dpo`.
+    sum over label_i > label_j of softplus(-(s_i - s_j)), with s = beta * logratios.
+
+    `pair_mean` divides by the number of ordered pairs. Equal labels make no pair. With K = 2 the loss is `dpo`.
 
     >>> import torch
     >>> y = torch.tensor([[1.0, 0.5, 0.0]])
@@ -83,8 +86,10 @@ def lipo_pair_hinge(
 ) -> Float[Tensor, "B"]:
     """Pairwise hinge loss over every ordered pair, LiPO, arXiv:2402.01878.
 
-    sum over label_i > label_j of max(0, 1 - (s_i - s_j)); `pair_mean` divides by their number.
-    Pairs that are 1 / beta nats apart teach nothing more. With K = 2 it is `rso_hinge`.
+    sum over label_i > label_j of max(0, 1 - (s_i - s_j)), with s = beta * logratios.
+
+    `pair_mean` divides by the number of ordered pairs. Pairs that are 1 / beta nats apart teach
+    nothing more. With K = 2 the loss is `rso_hinge`.
 
     >>> import torch
     >>> y = torch.tensor([[1.0, 0.5, 0.0]])
@@ -103,8 +108,10 @@ def lipo_softmax(
 ) -> Float[Tensor, "B"]:
     """Softmax cross-entropy, LiPO, arXiv:2402.01878.
 
-    -sum over i of label_i / sum(labels) * log_softmax(s)_i. Labels must not be negative; a list whose
-    labels are all 0 is worth 0. With K = 2 and labels (1, 0) it is `dpo`.
+    -sum over i of label_i / sum(labels) * log_softmax(s)_i, with s = beta * logratios.
+
+    Labels must not be negative; a list whose labels are all 0 is worth 0. With K = 2 and
+    labels (1, 0) the loss is `dpo`.
 
     >>> import torch
     >>> y = torch.tensor([[1.0, 0.0]])
@@ -113,7 +120,7 @@ def lipo_softmax(
     """
     totals_B = labels.masked_fill(~where, 0).sum(dim=1, keepdim=True)
     targets_BK = labels / torch.where(totals_B > 0, totals_B, torch.ones_like(totals_B))
-    return sum_list(-targets_BK * log_shares(beta * logratios, where), where)
+    return sum_list(-targets_BK * log_softmax(beta * logratios, where), where)
 
 
 def lipo_lambda(
@@ -130,14 +137,16 @@ def lipo_lambda(
 ) -> Float[Tensor, "B"]:
     """LiPO-lambda, arXiv:2402.01878 eq. 8: a pair-logistic loss weighted by the change in DCG.
 
-    sum over label_i > label_j of D_ij * softplus(-(s_i - s_j)), with s = beta * logratios,
-    D_ij = |G_i - G_j| * |1/D(rank_i) - 1/D(rank_j)|, G = 2^label - 1, D(rank) = ln(1 + rank), and
-    ranks those of s under the current policy (1 is the best; ties keep the order of the list).
-    No gradient flows through D. Labels are expected in [0, 1]. With K = 2 and labels (1, 0) it is
+    sum over label_i > label_j of D_ij * softplus(-(s_i - s_j)), with s = beta * logratios, D_ij = |G_i -
+    G_j| * |1/D(rank_i) - 1/D(rank_j)|, G = 2^label - 1, D(rank) = ln(1 + rank), and ranks those of s
+    under the current policy (1 is the best; ties keep the order of the list).
+
+    No gradient flows through D. Labels are expected in [0, 1]. With K = 2 and labels (1, 0) the loss is
     `dpo` times 1/ln 2 - 1/ln 3.
 
-    Options: `gain` exp2 | linear; `discount` ln | log2; `topn` drops the discount below that rank;
-    `normalize` divides by the ideal DCG; `pair_mean` divides by the number of ordered pairs.
+    The options are `gain` (exp2 or linear), `discount` (ln or log2), `topn`, which drops the discount
+    below that rank, `normalize`, which divides by the ideal DCG, and `pair_mean`, which divides by the
+    number of ordered pairs.
 
     >>> import torch
     >>> s, y = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]])

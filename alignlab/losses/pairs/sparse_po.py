@@ -20,15 +20,14 @@ def sparse_po(
 ) -> Callable[..., Float[Tensor, "P"]]:
     """SparsePO, arXiv:2410.05102: DPO whose tokens count by masks on log-ratio (u) and KL (d).
 
-    -log sigmoid(beta * (u_w - u_l + d_w - d_l)) + l1_u * |masks of u| + l1_d * |masks of d|, where u
-    sums mask * token_logratio, and d sums mask * KL(reference || policy) over the tokens of a side.
+    -log sigmoid(beta * (u_w - u_l + d_w - d_l)) + l1_u * |masks of u| + l1_d * |masks of d|, where u sums
+    mask * token_logratio, and d sums mask * KL(reference || policy) over the tokens of a side.
 
-    `mask`: `common` learns one mask for both (it counts in both l1 terms), `independent` one for each,
-    from the reference's hidden states; `activations` (MaPO) takes it from the reference's mean
-    activations and learns nothing (the l1 terms are left out). With masks of 1 it is `tdpo1`, with 1 for
-    u and 0 for d token-level DPO.
-    The paper's dropout of 0.01 in the mask is left out: scores are to be reproducible. It trains the
-    mask with weight decay 0.01.
+    The `mask` common is learned for both (it counts in both l1 terms), independent learns one for each, both
+    from the reference's hidden states; activations (MaPO) takes the mask from the reference's mean
+    activations and learns nothing (the l1 terms are left out). With masks of 1 the loss is `tdpo1`, with 1
+    for u and 0 for d token-level DPO. The paper's dropout of 0.01 in the mask is left out, since scores are
+    to be reproducible; the paper trains the mask with weight decay 0.01.
     """
     if one_of("mask", mask, ("common", "independent", "activations")) == "activations":
         return partial(activation_masked, beta=beta)
@@ -57,10 +56,10 @@ def sparse_loss(
 
 
 def masks_from(activations: Float[Tensor, "P L 3 N"], where: Bool[Tensor, "P L"]) -> Float[Tensor, "P L"]:
-    """MaPO's mask: each activation rescaled to [0, 1] over its sequence, then the mean of all.
+    """The mask of MaPO: each activation rescaled to [0, 1] over its sequence, then the mean of all.
 
-    The z-score that the paper takes before does not change what comes out. An activation that is the
-    same on all tokens tells none from the others, and gives 1. Without gradient.
+    The z-score that the paper takes before does not change what comes out. An activation that is the same
+    on all tokens tells none from the others, and gives 1. No gradient flows through the mask.
 
     >>> one_layer = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1).expand(1, 3, 3, 1)
     >>> masks_from(one_layer, torch.ones(1, 3, dtype=torch.bool))
@@ -87,7 +86,7 @@ def activation_masked(
     *,
     beta: float = 0.1,
 ) -> Float[Tensor, "P"]:
-    """MaPO: SparsePO with one mask from the reference's activations."""
+    """The MaPO loss of each pair, `[P]`: SparsePO with one mask from the reference's activations."""
     masks = (
         masks_from(chosen_ref_activations, chosen_token_where),
         masks_from(rejected_ref_activations, rejected_token_where),
@@ -148,7 +147,7 @@ class Sparse(nn.Module):
         chosen_ref_layers: Float[Tensor, "P L N D"],
         rejected_ref_layers: Float[Tensor, "P L N D"],
     ) -> Float[Tensor, "P"]:
-        """One value a pair."""
+        """The loss of each pair, `[P]`."""
         if not self.networks:
             raise ConfigError(
                 "sparse_po learns masks on the hidden states of the reference: bind it to a model first, "

@@ -176,61 +176,6 @@ def test_every_parameter_learns(mask, count):
 
 
 @pytest.mark.parametrize("mask", LEARNED)
-def test_slope(mask):
-    loss, signals = scattered(learned(mask)), random_signals()
-    leaves = [name for name, value in signals.items() if value.requires_grad]
-
-    def of(*values):
-        return call(loss, signals | dict(zip(leaves, values, strict=True)))
-
-    assert torch.autograd.gradcheck(of, [signals[name] for name in leaves])
-
-
-@pytest.mark.parametrize("mask", [*LEARNED, "activations"])
-def test_tokens_beyond_a_response(mask):
-    """They change nothing and get exactly no gradient."""
-    loss = sparse_po(mask=mask) if mask == "activations" else scattered(learned(mask))
-    signals = random_signals()
-    values = call(loss, signals)
-    leaves = {name: value for name, value in signals.items() if value.requires_grad}
-    gradients = torch.autograd.grad(values.sum(), list(leaves.values()))
-    for name, gradient in zip(leaves, gradients, strict=True):
-        where = signals[f"{name.split('_')[0]}_token_where"]
-        assert (gradient[~where] == 0).all()
-        assert (gradient[where] != 0).any()
-    longer = {
-        name: torch.cat([value, torch.zeros_like(value)], dim=1).detach() for name, value in signals.items()
-    }
-    assert_close(call(loss, longer), values.detach())
-
-
-@pytest.mark.parametrize("mask", [*LEARNED, "activations"])
-@pytest.mark.parametrize("scale", [0.0, 1e5])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_extremes_are_finite(mask, scale, dtype):
-    loss = sparse_po(mask=mask) if mask == "activations" else learned(mask)
-    signals = random_signals(dtype=dtype)
-    leaves = {
-        name: (scale * value.detach()).requires_grad_()
-        for name, value in signals.items()
-        if value.requires_grad
-    }
-    values = call(loss.to(dtype) if mask in LEARNED else loss, signals | leaves)
-    assert values.dtype == dtype
-    assert values.isfinite().all()
-    assert all(g.isfinite().all() for g in torch.autograd.grad(values.sum(), list(leaves.values())))
-
-
-@pytest.mark.parametrize("mask", LEARNED)
-def test_state_is_saved(mask):
-    loss, other = scattered(learned(mask)), learned(mask)
-    signals = random_signals()
-    assert (call(loss, signals) != call(other, signals)).any()
-    other.load_state_dict(loss.state_dict())
-    assert_close(call(other, signals), call(loss, signals), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("mask", LEARNED)
 def test_binding(mask):
     """Needed before the first call; the same sizes again keep what was learned, others start afresh."""
     loss = sparse_po(mask=mask)

@@ -1,0 +1,36 @@
+"""DPO with the likelihood of a rationale of the preference."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from alignlab.errors import one_of
+from alignlab.losses.pairs.dpo import dpo
+from alignlab.objective.numeric import PerPair
+
+
+def rationale_dpo(
+    chosen_logratios: Float[Tensor, "P"],
+    rejected_logratios: Float[Tensor, "P"],
+    rationale_logps: Float[Tensor, "P"],
+    *,
+    beta: PerPair = 0.1,
+    gamma: float = 0.1,
+    form: str = "nll",
+) -> Float[Tensor, "P"]:
+    """Rationale-augmented DPO, arXiv:2407.14477 eq. 4.
+
+    `dpo` - gamma * log policy(rationale | prompt, both responses), in nats, sum over the rationale's
+    tokens.
+
+    `form="logsigmoid"` is the released code's `dpo` - log sigmoid(gamma * log policy), whose slope is at
+    most gamma. With gamma = 0 the paper's form is `dpo`. Every pair of a list counts its rationale.
+
+    >>> import torch
+    >>> rationale_dpo(torch.tensor([0.5]), torch.tensor([-0.5]), torch.tensor([-45.0]), gamma=0.01)
+    tensor([1.0944])
+    """
+    rationale = gamma * rationale_logps
+    if one_of("form", form, ("nll", "logsigmoid")) == "logsigmoid":
+        rationale = F.logsigmoid(rationale)
+    return dpo(chosen_logratios, rejected_logratios, beta=beta) - rationale

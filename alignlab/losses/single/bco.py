@@ -1,0 +1,149 @@
+"""Binary classifier optimization on single responses that are desirable or not.
+
+The loss has one value a response, `[B, K]`; the papers minimize the mean over all responses, so that a
+pair is worth half the sum of its two sides.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from alignlab.errors import one_of
+from alignlab.objective.gathered import Gathered
+
+Values = Callable[..., Float[Tensor, "B K"]]
+
+SMALL = 1e-8
+"""Keeps the odds of a sure probability finite."""
+
+
+def bco(
+    *,
+    beta: float = 0.1,
+    delta: str = "batch",
+    udm: bool = False,
+    udm_min: float = 0.5,
+    udm_max: float = 10.0,
+) -> Values:
+    """Binary classifier optimization, arXiv:2404.04656.
+
+    -log sigmoid(r - delta) for a desirable response, -log sigmoid(delta - r) for one that is not; r =
+    beta * logratio, and no gradient flows through delta.
+
+    `delta="batch"` (the paper): (mean r of the desirable + mean r of the others) / 2 over the whole step;
+    of one class alone, its mean. `delta="running"` (the authors' code): the mean of all rewards seen in
+    training, those of this step included. `delta="none"`: 0. The two sides of a pair add up to no less
+    than DPO, whatever delta is.
+
+    `udm=True` corrects for desirable and undesirable data that differ in their prompts: undesirable
+    responses are weighted by the odds p / (1 - p) that the prompt is one of the desirable data, clamped
+    to [`udm_min`, `udm_max`].
+
+    >>> d = torch.zeros(1, 2)
+    >>> bco(delta="none")(d, torch.tensor([[1.0, 0.0]]), d == 0)
+    tensor([[0.6931, 0.6931]])
+    """
+    has_shift = one_of("delta", delta, ("batch", "running", "none")) != "none"
+    if udm:
+        matched = partial(bco_at_zero_matched, beta=beta, udm_min=udm_min, udm_max=udm_max)
+        return MatchedBCO(matched, running=delta == "running") if has_shift else matched
+    loss = partial(bco_at_zero, beta=beta)
+    return BCO(loss, running=delta == "running") if has_shift else loss
+
+
+class Shifted(nn.Module):
+    """The reward shift of BCO, from the rewards of the whole optimizer step or of all steps so far."""
+
+    mean: Tensor
+    count: Tensor
+
+    def __init__(self, loss: Values, *, running: bool) -> None:
+        super().__init__()
+        self.loss, self.running = loss, running
+        if running:
+            self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
+            self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def contribute(
+        self, logratios: Float[Tensor, "B K"], desirable: Float[Tensor, "B K"]
+    ) -> Float[Tensor, "B K 2"]:
+        """The log-ratio of each response, and whether it is desirable."""
+        return torch.stack([logratios, desirable], dim=2)
+
+    def absorb(self, gathered: Gathered) -> None:
+        """Take the rewards of a step into the running mean."""
+        if self.running:
+            added = gathered.weights.sum().double()
+            self.count += added
+            self.mean += (gathered.mean[0].double() - self.mean) * added / self.count.clamp(min=SMALL)
+
+    def shift(self, gathered: Gathered) -> Float[Tensor, ""]:
+        """The shift, in nats of log-ratio."""
+        if self.running:
+            return self.mean.to(gathered.rows.dtype)
+        logratios_n, desirable_n = gathered.rows.detach().unbind(dim=1)
+        sides = [Gathered(logratios_n, gathered.weights * share) for share in (desirable_n, 1 - desirable_n)]
+        present = torch.stack([side.weights.sum() > 0 for side in sides]).sum()
+        return (sides[0].mean + sides[1].mean) / present.clamp(min=1)
+
+
+class BCO(Shifted):
+    """The BCO loss with a reward shift."""
+
+    def forward(
+        self,
+        logratios: Float[Tensor, "B K"],
+        desirable: Float[Tensor, "B K"],
+        where: Bool[Tensor, "B K"],
+        gathered: Gathered,
+    ) -> Float[Tensor, "B K"]:
+        """The loss of each response, `[B, K]`."""
+        return self.loss(logratios - self.shift(gathered), desirable, where)
+
+
+class MatchedBCO(Shifted):
+    """The BCO loss with a reward shift and with the underlying distributions matched."""
+
+    def forward(
+        self,
+        logratios: Float[Tensor, "B K"],
+        desirable: Float[Tensor, "B K"],
+        desirable_probs: Float[Tensor, "B K"],
+        where: Bool[Tensor, "B K"],
+        gathered: Gathered,
+    ) -> Float[Tensor, "B K"]:
+        """The loss of each response, `[B, K]`."""
+        return self.loss(logratios - self.shift(gathered), desirable, desirable_probs, where)
+
+
+def bco_at_zero(
+    logratios: Float[Tensor, "B K"],
+    desirable: Float[Tensor, "B K"],
+    where: Bool[Tensor, "B K"],
+    *,
+    beta: float = 0.1,
+) -> Float[Tensor, "B K"]:
+    """The BCO loss of each response, `[B, K]`, without a reward shift."""
+    return -F.logsigmoid(beta * (2 * desirable - 1) * logratios).masked_fill(~where, 0)
+
+
+def bco_at_zero_matched(
+    logratios: Float[Tensor, "B K"],
+    desirable: Float[Tensor, "B K"],
+    desirable_probs: Float[Tensor, "B K"],
+    where: Bool[Tensor, "B K"],
+    *,
+    beta: float = 0.1,
+    udm_min: float = 0.5,
+    udm_max: float = 10.0,
+) -> Float[Tensor, "B K"]:
+    """The BCO loss of each response, `[B, K]`, without a reward shift and with the underlying distributions
+    matched.
+    """
+    odds_BK = (desirable_probs / (1 - desirable_probs + SMALL)).clamp(udm_min, udm_max)
+    weights_BK = desirable + (1 - desirable) * odds_BK
+    return weights_BK * bco_at_zero(logratios, desirable, where, beta=beta)

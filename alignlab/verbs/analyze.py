@@ -1,0 +1,114 @@
+"""One question to a trained policy, answered by a table and a picture.
+
+alignlab analyze ranking_accuracy run=<folder>      which pairs it ranks rightly, and which were too hard
+alignlab analyze ches run=<folder>                  do pairs that look alike lose their chosen response
+alignlab analyze calibration run=<folder>           is sigmoid(margin) how often chosen is preferred
+alignlab analyze length run=<folder>                does the implicit reward pay for length
+alignlab analyze displacement run=<folder>          what fell, which tokens gained, do refusals grow
+alignlab analyze frontier run=<folder>              win rate of samples against KL, over its checkpoints
+alignlab analyze toy3d objective=dpo                where probability goes, in a toy
+
+    run=FOLDER          the run that is asked, changed by overrides as in `alignlab score`
+    split=validation    or train
+    out=FOLDER          of the picture; the run's analysis/ unless told otherwise
+    samples=64          displacement: answers of start and policy that refusals are counted in; 0: none
+    epochs=500 lr=0.001     of toy3d
+
+frontier takes the checkpoints that callbacks.checkpoint.keep left. toy3d takes objective=, regularizers= and modifiers=
+(of the run, where run= is given).
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.verbs.score import SPLITS, of_run
+from alignlab.verbs.words import Words, choice, number, path, read, text, whole
+
+if TYPE_CHECKING:
+    from alignlab.analysis.result import Analysis
+    from alignlab.runs.folder import RunFolder
+
+OF_ROWS = ("ranking_accuracy", "ches", "calibration", "length")
+"""Questions that the scores of the rows answer."""
+QUESTIONS = (*OF_ROWS, "displacement", "frontier", "toy3d")
+KEYS = {
+    "run": text(),
+    "split": choice("validation", SPLITS),
+    "out": path(),
+    "samples": whole(64, least=0),
+    "epochs": whole(500),
+    "lr": number(0.001),
+}
+
+
+def run(words: Sequence[str]) -> None:
+    """Answer the question that the first word names."""
+    typed = read(words, KEYS, overrides=True, names=1)
+    question = typed.names[0] if typed.names else ""
+    if question not in QUESTIONS:
+        asked = f"there is no question '{question}'" if question else "name a question"
+        raise ConfigError(f"{asked}: {nearest(question, QUESTIONS)} (of: {', '.join(QUESTIONS)})")
+
+    from alignlab.config.stage_of import run_of
+
+    folder, _ = run_of(of_run(typed.own.run))
+    analysis = _answered(question, typed, folder)
+    pictures = typed.own.out or (folder.path / "analysis" if folder else Path("outputs/analysis"))
+    written = analysis.draw(pictures / f"{question}.png")
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console.print(_table(analysis))
+    console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _answered(question: str, typed: Words, folder: "RunFolder | None") -> "Analysis":
+    own, overrides = typed.own, typed.overrides
+    if question == "toy3d":
+        from alignlab.analysis.toy3d import toy3d
+        from alignlab.config.stage_of import run_config, train_config
+        from alignlab.objective.load import build_objective
+
+        config = run_config(folder, overrides) if folder else train_config(overrides)
+        parts = [config[group] for group in ("objective", "regularizers", "modifiers")]
+        return toy3d(build_objective(*parts), epochs=own.epochs, lr=own.lr)
+    if question == "frontier":
+        from alignlab.analysis.frontier import frontier
+        from alignlab.analysis.samples import points
+        from alignlab.config.stage_of import stage_of_run
+
+        if folder is None:
+            raise ConfigError("frontier needs a run: pass run=<a run folder>")
+        return frontier(points(stage_of_run(folder, overrides), folder, split=own.split))
+    return _of_rows(question, typed)
+
+
+def _of_rows(question: str, typed: Words) -> "Analysis":
+    from alignlab.analysis.calibration import calibration
+    from alignlab.analysis.ches import ches
+    from alignlab.analysis.displacement import displacement
+    from alignlab.analysis.examined import examine, scored
+    from alignlab.analysis.length import length
+    from alignlab.analysis.ranking_accuracy import ranking_accuracy
+    from alignlab.analysis.samples import evidence
+    from alignlab.config.stage_of import stage_to_score
+
+    examined = examine(stage_to_score([*of_run(typed.own.run), *typed.overrides]), typed.own.split)
+    rows = scored(examined, products=question == "ches")
+    if question == "displacement":
+        return displacement(rows, evidence(examined, rows, samples=typed.own.samples))
+    answers = (ranking_accuracy, ches, calibration, length)
+    return dict(zip(OF_ROWS, answers, strict=True))[question](rows)
+
+
+def _table(analysis: "Analysis") -> Table:
+    table = Table(title=analysis.title, title_justify="left", show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right", overflow="fold")
+    for line in analysis.lines:
+        table.add_row(*line)
+    return table

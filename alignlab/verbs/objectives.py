@@ -1,0 +1,96 @@
+"""List the objectives, or show one: formula, signals, hyper-parameters, and a picture of its loss.
+
+alignlab objectives
+alignlab objectives lipo_lambda beta=0.5 out=lambda.png
+
+    beta=0.5 ...    hyper-parameters of what is shown
+    out=FILE        the picture; outputs/objectives/<name>.png unless told otherwise
+
+Regularizers and modifiers have cards too (`kl`, `modifiers.wpo`); a modifier is drawn on `dpo`.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards, find_card
+from alignlab.objective.load import load_objective
+from alignlab.objective.objective import Objective
+from alignlab.verbs.words import path, read
+
+KEYS = {"out": path()}
+
+
+def run(words: Sequence[str]) -> None:
+    """Show the card that the first word names, or all in a table."""
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if not words:
+        _show_all(console)
+        return
+    card, typed = find_card(words[0]), read(words[1:], KEYS, overrides=True)
+    hyper = {
+        key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in typed.overrides)
+    }
+    objective = _load(card, hyper)
+    _show(console, card, hyper)
+    if objective is not None:
+        from alignlab.analysis.loss_plots import draw
+
+        picture = typed.own.out or Path("outputs/objectives") / f"{card.name}.png"
+        draw(card, objective, hyper, picture)
+        console.print(f"\n{picture}")
+
+
+def _load(card: Card, hyper: dict[str, Any]) -> Objective | None:
+    """The objective that is drawn; None for a regularizer, whose hyper-parameters are checked all the same."""
+    if card.group == "objective":
+        return load_objective(card.name, **hyper)
+    objective = load_objective("dpo", **{card.group: {card.name: hyper}})  # type: ignore[arg-type]
+    return objective if card.group == "modifiers" else None
+
+
+def _show_all(console: Console) -> None:
+    everything = [card for group in GROUPS for card in cards(group)]
+    for family, title in FAMILIES.items():
+        table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+        for heading in ("name", "what it is", "hyper-parameters"):
+            table.add_column(heading, overflow="fold")
+        for card in everything:
+            if card.family == family:
+                hyper = ", ".join(f"{h.name}={as_yaml(h.default)}" for h in card.hyper)
+                table.add_row(card.name, escape(card.title), escape(hyper))
+        console.print(table)
+        console.print()
+    console.print("alignlab objectives NAME shows one of them.")
+
+
+def _show(console: Console, card: Card, hyper: dict[str, Any]) -> None:
+    paper = f", arXiv:{card.paper}" if card.paper else ""
+    console.print(f"[bold]{card.name}[/]  {escape(card.title)}{paper}\n", soft_wrap=True)
+    console.print(Padding(escape(card.formula), (0, 4)))
+    for note in card.notes:
+        console.print(Padding(escape(note), (1, 0, 0, 0)))
+    console.print()
+    facts = {"reduces to": "; ".join(card.reduces)} if card.reduces else {}
+    facts |= {"function": card.target, "signals": ", ".join(card.signals) or "of the loss alone"}
+    if card.form:
+        facts |= {"data": card.form, "reference": ("none", "one", "two")[card.references]}
+    for name, text in facts.items():
+        console.print(f"[dim]{name:<12}[/]{escape(text)}", soft_wrap=True)
+    if not card.hyper:
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None, header_style="dim")
+    for heading in ("hyper-parameter", "value" if hyper else "default", "range", ""):
+        table.add_column(heading, overflow="fold")
+    for h in card.hyper:
+        value = f"[bold]{as_yaml(hyper[h.name])}[/]" if h.name in hyper else as_yaml(h.default)
+        table.add_row(h.name, value, escape(h.values), escape(h.note))
+    console.print()
+    console.print(table)

@@ -1,0 +1,78 @@
+"""Run again what a run folder holds.
+
+alignlab rerun run=outputs/dpo-lab/2026-11-21_11-42-54 [key=value ...]
+
+The manifest.json in it is enough: `alignlab train` gets its overrides once more, in the folder it was started in, and
+makes a new run folder. With the same versions on the same kind of machine the losses are the same, bit for bit. What
+differs today from then is printed: versions, and the commit. A config that comes out different (a default was changed
+since) is an error that lists the keys. Further overrides are for what is meant to differ: output_dir=elsewhere, seed=2.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alignlab.errors import ConfigError
+from alignlab.places import train_command
+from alignlab.verbs.words import path, read
+
+KEYS = {"run": path()}
+
+
+def run(words: Sequence[str]) -> None:
+    """Become the process that trains, once the config is found to be the one of the run."""
+    typed = read(words, KEYS, overrides=True)
+    if typed.own.run is None:
+        raise ConfigError("name one run folder: alignlab rerun run=<folder>")
+    manifest = _manifest_of(typed.own.run)
+
+    from alignlab.runs.config_keys import differences
+    from alignlab.runs.manifest import environment
+    from alignlab.runs.overrides import without_resume
+
+    line = without_resume(manifest["overrides"])
+    if Path(manifest["working_directory"]).is_dir():  # where its relative paths are meant from
+        os.chdir(manifest["working_directory"])
+    _require_same_config(manifest, [*manifest["searchpath"], *line])
+    for name, (then, now) in differences(
+        {key: manifest[key] for key in ("versions", "git")},
+        {key: value for key, value in environment().items() if key in ("versions", "git")},
+    ):
+        print(f"{name} was {then} then, and is {now}: bits may differ", file=sys.stderr, flush=True)
+    command = [*train_command(), *manifest["searchpath"], *line, "hydra.mode=RUN", *typed.overrides]
+    os.execv(command[0], command)
+
+
+def _manifest_of(run: Path) -> dict[str, Any]:
+    """The manifest of a run; ConfigError where the folder holds none."""
+    file = run / "manifest.json"
+    if not file.is_file():
+        raise ConfigError(f"run={run}: there is no manifest.json")
+    manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Raise ConfigError where these overrides do not make the config of the run any more."""
+    from hydra import compose, initialize_config_dir
+
+    from alignlab.config import resolvers
+    from alignlab.config.stage_configs import resolved
+    from alignlab.places import CONF
+    from alignlab.runs.config_keys import changes_no_result, differences
+
+    resolvers.register()
+    with initialize_config_dir(str(CONF), version_base=None):
+        now = resolved(compose("train", overrides=list(overrides)))
+    changed = {
+        key: values for key, values in differences(manifest["config"], now) if not changes_no_result(key)
+    }
+    if changed:
+        lines = "".join(f"\n  {key}: {then} -> {new}" for key, (then, new) in changed.items())
+        commit = (manifest["git"] or {}).get("commit", "of the run")
+        raise ConfigError(
+            f"the same overrides make another config now (then -> now):{lines}\nCheck out the commit {commit}"
+        )

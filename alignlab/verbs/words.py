@@ -1,0 +1,143 @@
+"""The dialect of all verbs: bare names, `key=value`, and lists `key=[a,b]`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from alignlab.errors import ConfigError, nearest
+from alignlab.places import CONF
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a verb: what it is without being set, and what becomes of its text (ValueError on others)."""
+
+    default: Any
+    convert: Callable[[str], Any]
+    wanted: str
+    many: bool = False
+
+
+def text(default: str | None = None) -> Key:
+    """Any text, taken as it stands."""
+    return Key(default, str, "text")
+
+
+def path(default: Path | None = None) -> Key:
+    """A file or folder; `~` is the home of the user."""
+    return Key(default, lambda word: Path(word).expanduser(), "a path")
+
+
+def whole(default: int | None, least: int = 1) -> Key:
+    """A whole number, not below `least`."""
+    return Key(default, lambda word: _at_least(int(word), least), f"a whole number from {least} on")
+
+
+def number(default: Any = None) -> Key:
+    """Any number."""
+    return Key(default, float, "a number")
+
+
+def flag(default: bool) -> Key:
+    """True or false."""
+    return Key(default, lambda word: {"true": True, "false": False, "": True}[word.lower()], "true or false")
+
+
+def choice(default: str, options: Sequence[str]) -> Key:
+    """One of these texts."""
+    return Key(default, lambda word: options[options.index(word)], " | ".join(options))
+
+
+def many(key: Key) -> Key:
+    """A list of what a key takes: `[a,b]`; one alone needs no brackets."""
+
+    def convert(words: str) -> list[Any]:
+        inside = words[1:-1] if words.startswith("[") and words.endswith("]") else words
+        return [key.convert(word.strip().strip("'\"")) for word in inside.split(",") if word.strip()]
+
+    return Key(key.default, convert, f"{key.wanted}, or a list [a,b] of such", many=True)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was typed behind a verb: names, the verb's own keys (an attribute each), and overrides of the config."""
+
+    names: list[str]
+    own: SimpleNamespace
+    overrides: list[str]
+
+
+def read(words: Sequence[str], keys: Mapping[str, Key], *, overrides: bool = False, names: int = 0) -> Words:
+    """The words behind a verb that takes these keys, so many names, and overrides of the config where it says so.
+
+    `--key value` is read as `key=value`. Raises ConfigError on a word that the verb does not know, with the nearest.
+    """
+    bare: list[str] = []
+    others: list[str] = []
+    own = {name: key.default for name, key in keys.items()}
+    for word in _without_dashes(words, keys):
+        name, equals, value = word.partition("=")
+        if name in keys and equals:
+            own[name] = _converted(name, value, keys[name])
+        elif not equals and len(bare) < names:
+            bare.append(word)
+        elif overrides and equals:
+            others.append(_known(word, keys))
+        else:
+            raise ConfigError(f"'{word}': expected key=value; {nearest(name, keys)}")
+    return Words(bare, SimpleNamespace(**own), others)
+
+
+def _converted(name: str, value: str, key: Key) -> Any:
+    try:
+        return key.convert(value)
+    except (ValueError, KeyError):
+        options = key.wanted.split(" | ")
+        hint = nearest(value, options) if len(options) > 1 else f"expected {key.wanted}"
+        raise ConfigError(f"{name}={value}: {hint}") from None
+
+
+def _known(override: str, keys: Mapping[str, Key]) -> str:
+    """The override itself; ConfigError where its first word looks like a misspelt key of the verb."""
+    first = override.partition("=")[0].partition(".")[0].partition("@")[0].partition("/")[0]
+    if first.startswith(("+", "~")) or first == "hydra":
+        return override
+    config = {*yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))}
+    config |= {folder.name for folder in CONF.iterdir() if folder.is_dir()} | {"sweeps"}
+    if first not in config and get_close_matches(first, keys, n=1, cutoff=0.6):
+        raise ConfigError(f"there is no '{first}': {nearest(first, keys)}")
+    return override
+
+
+def _at_least(value: int, least: int) -> int:
+    if value < least:
+        raise ValueError
+    return value
+
+
+def _without_dashes(words: Sequence[str], keys: Mapping[str, Key]) -> list[str]:
+    """The same words, with `--key value ...` and `--no-key` rewritten as `key=value`."""
+    left, plain = list(words), []
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if not word.startswith("--"):
+            plain.append(word)
+        elif name.startswith("no_") and name.removeprefix("no_") in keys:
+            plain.append(f"{name.removeprefix('no_')}=false")
+        elif name not in keys:
+            raise ConfigError(f"'{word}': {nearest(name, keys)}")
+        elif equals or isinstance(keys[name].default, bool):
+            plain.append(f"{name}={value}")
+        else:
+            values = [left.pop(0)] if left else []
+            while keys[name].many and left and "=" not in left[0] and not left[0].startswith("--"):
+                values.append(left.pop(0))
+            plain.append(f"{name}={','.join(values)}")
+    return plain
