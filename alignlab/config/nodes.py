@@ -7,7 +7,7 @@ from typing import Any, get_args
 from alignlab.config.schema import at
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.schedule import read_weight
-from alignlab.objective.settings import TermKind
+from alignlab.objective.settings import ABOUT, TermKind
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
 from alignlab.settings import Config
@@ -31,6 +31,7 @@ WHOLE = ("callbacks", "logger")
 OPEN = (*WHOLE, "metrics")
 """Groups that take nodes of one's own."""
 OFFERED = {
+    "policy": {"model"},
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
     "recipe": {"pipeline"},
@@ -82,7 +83,7 @@ def call_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is called with its other keys, by path."""
     data = "mix" if config["data"].get("parts") else "source"
     nodes = {f"data.{data}": config["data"].get(data), "model.loader": config["model"].get("loader")}
-    nodes |= {group: config[group] for group in ("optimizer", "scheduler", "recipe")}
+    nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
     if config["strategy"].get("engine") is not None:
         nodes["strategy.engine"] = config["strategy"]["engine"]
     own = {
@@ -179,6 +180,6 @@ def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
         elif key in known:
             if message := misfit_of(value, known[key]):
                 yield f"{path}.{key}={value}: {message}"
-        elif key not in ("_target_", "kind"):
+        elif key not in ("_target_", "kind", *ABOUT):
             yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
     yield from _missing(path, node, signature)
