@@ -7,7 +7,7 @@ from typing import Any, get_args
 from alignlab.config.schema import at
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.schedule import read_weight
-from alignlab.objective.settings import TermKind
+from alignlab.objective.settings import ABOUT, TermKind
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
 from alignlab.settings import Config
@@ -97,6 +97,8 @@ def call_nodes(config: Config) -> dict[str, Any]:
 def term_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is a function of signals, by path."""
     nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
+    own = at(config, "objective.modifiers") or {}
+    nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
     return {"objective.loss": at(config, "objective.loss"), **nodes}
 
 
@@ -179,6 +181,6 @@ def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
         elif key in known:
             if message := misfit_of(value, known[key]):
                 yield f"{path}.{key}={value}: {message}"
-        elif key not in ("_target_", "kind"):
+        elif key not in ("_target_", "kind", *ABOUT):
             yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
     yield from _missing(path, node, signature)

@@ -9,14 +9,13 @@ import yaml
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.inputs import blank
 from alignlab.objective.objective import Objective
+from alignlab.objective.settings import ABOUT
 from alignlab.objective.term import Term, make_term
 from alignlab.places import CONF, choices
 from alignlab.signals import BASE, LOSS
 from alignlab.targets import locate
 
 Node = Mapping[str, Any]
-ABOUT = ("title", "paper", "ranges", "notes")
-"""Keys of a choice's yaml that describe it (`card.py`) and set nothing."""
 
 
 def load_objective(
