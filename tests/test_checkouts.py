@@ -10,7 +10,7 @@ import pytest
 
 from tests.repository import ROOT
 
-OWN = "name: {name}\nloss: {{_target_: alignlab.losses.pairs.pairwise.only_here, beta: 0.25}}\npairs: best_worst\n"
+OWN = "name: {name}\nloss: {{_target_: alignlab.losses.pairs.dpo.only_here, beta: 0.25}}\npairs: best_worst\n"
 LOSS = '''
 
 def only_here(chosen_logratios, rejected_logratios, *, beta: float = 0.1):
@@ -35,7 +35,7 @@ def checkout(tmp_path_factory):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("train.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, copy / name)
-    with (copy / "alignlab/losses/pairs/pairwise.py").open("a") as file:
+    with (copy / "alignlab/losses/pairs/dpo.py").open("a") as file:
         file.write(LOSS)
     (copy / "conf/objective/only_here.yaml").write_text(OWN.format(name="only_here"))
     (copy / "sweeps/only_here.yaml").write_text(SWEEP)
@@ -67,7 +67,7 @@ def test_train_uses_the_configs_of_its_own_checkout(program, search, checkout, t
     config = python(
         *line, "objective=only_here", "--cfg", "job", cwd=checkout if inside else tmp_path, **path
     )
-    assert "_target_: alignlab.losses.pairs.pairwise.only_here" in config
+    assert "_target_: alignlab.losses.pairs.dpo.only_here" in config
     assert "beta: 0.25" in config
 
 

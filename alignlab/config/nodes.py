@@ -31,6 +31,7 @@ WHOLE = ("callbacks", "logger")
 OPEN = (*WHOLE, "metrics")
 """Groups that take nodes of one's own."""
 OFFERED = {
+    "policy": {"model"},
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
     "recipe": {"pipeline"},
@@ -82,7 +83,7 @@ def call_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is called with its other keys, by path."""
     data = "mix" if config["data"].get("parts") else "source"
     nodes = {f"data.{data}": config["data"].get(data), "model.loader": config["model"].get("loader")}
-    nodes |= {group: config[group] for group in ("optimizer", "scheduler", "recipe")}
+    nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
     if config["strategy"].get("engine") is not None:
         nodes["strategy.engine"] = config["strategy"]["engine"]
     own = {

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.objective.load import ABOUT, build_term, load_objective, read_choice
+from alignlab.objective.load import build_term, load_objective, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.reductions import REDUCTIONS, Reduction
+from alignlab.objective.settings import ABOUT
 from alignlab.objective.term import Term
 from alignlab.places import choices
 from alignlab.targets import locate
@@ -24,6 +25,7 @@ FAMILIES = {
     "free": "Pairs, without a reference",
     "single": "Single responses",
     "lists": "Lists",
+    "values": "Reward models (policy=reward_model)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }
@@ -188,6 +190,8 @@ def _settings(hyper: Mapping[str, Any], path: str = "") -> str:
 
 
 def _family(objective: Objective) -> str:
+    if objective.reward.is_value:
+        return "values"
     if objective.data_form == "single":
         return "single"
     if not objective.is_pairwise:

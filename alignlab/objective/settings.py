@@ -9,6 +9,8 @@ Reduction = Literal["mean", "sum"]
 Form = Literal["lists", "pairs", "single"]
 TermKind = Literal["additive", "offset"]
 """How a regularizer acts: its weighted value is added to the loss, or it shifts each response's log-ratio before."""
+ABOUT = ("title", "paper", "ranges", "notes")
+"""Keys of a choice's yaml that describe it (`card.py`) and set nothing."""
 
 ABOUT = ("title", "paper", "ranges", "notes")
 """Keys of a choice's yaml that describe it (`card.py`) and set nothing."""

@@ -20,7 +20,7 @@ ITS_OWN = "hinge and not rso_hinge and not pair_hinge"
 TESTS = (
     "tests/invariants",
     "tests/losses",
-    "tests/scripts/test_objectives.py",
+    "tests/verbs/test_objectives.py",
     "tests/scripts/test_make_docs.py",
 )
 

@@ -16,9 +16,10 @@ import torch
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
-from alignlab.objective.load import ABOUT, build_term, read_choice
+from alignlab.objective.load import build_term, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.pair_selection import CHOICES
+from alignlab.objective.settings import ABOUT
 from alignlab.places import choices
 from alignlab.signals import VOCABULARY, contract, list_name
 from alignlab.targets import locate

@@ -4,9 +4,10 @@ import pytest
 
 from alignlab import load_objective
 from alignlab.objective.card import GROUPS, cards
-from alignlab.objective.load import ABOUT, build_objective, read_choice
+from alignlab.objective.load import build_objective, read_choice
 from alignlab.objective.objective import FORMS, REDUCTIONS
 from alignlab.objective.pair_selection import CHOICES
+from alignlab.objective.settings import ABOUT
 from alignlab.objective.term import KINDS
 from alignlab.signals import contract
 from alignlab.targets import locate
