@@ -7,7 +7,8 @@ pairs.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args
@@ -18,73 +19,204 @@ from torch import Tensor
 
 from alignlab.errors import ConfigError, nearest
 
+DATA, TRAINING = "data", "training"
+POLICY, REFERENCE, SECOND = "policy", "reference", "second reference"
+SAMPLER, CLASSIFIER = "sampler", "classifier of prompts"
+
 
 @dataclass(frozen=True)
 class Signal:
-    """One word of the vocabulary: its shape, whose forward it takes, and what it is derived from."""
+    """One word of the vocabulary, with all that the program needs to know of it."""
 
     text: str
     shape: str = "B K"
-    of: frozenset[str] = frozenset()
-    """Models whose scores it is: policy, reference, reference2 (none: it is known of the data)."""
+    """In the legend of `types.py`; L tokens and S steps of a response, M samples, a model's width D and layers N."""
+    providers: frozenset[str] = frozenset({DATA})
+    """All that must be there for it: the data, the forward of a model, the sampler that drew the responses, ..."""
     parents: tuple[str, ...] = ()
     """Base signals that it is computed from; a base signal has none."""
+    own: str = ""
+    """What a reference computes of itself in the one pass over the data that keeps this signal; empty: none can."""
+    rows: str = ""
+    """What the batch must hold beside the responses: `mismatched` or `rationale` rows, or the `steps` of responses."""
+    neutral: float = 0.0
+    """Its value for a response that stands out in nothing; by token, where it is `additive`."""
+    additive: bool = False
+    """Whether it is a sum over tokens."""
+    moves: bool = False
+    """Whether it rises by one as the policy's score of the response (log-probability or value) does."""
 
 
-POLICY, REFERENCE, SECOND = frozenset({"policy"}), frozenset({"reference"}), frozenset({"reference2"})
-BOTH = POLICY | REFERENCE
+def _by(*providers: str) -> frozenset[str]:
+    return frozenset(providers)
 
+
+NATS = -1.0
+"""Log-probability of a neutral token."""
 BASE = {
     # one value a response
-    "logps": Signal("log-probability of a response under the policy, nats, sum over its tokens", of=POLICY),
-    "ref_logps": Signal("the same under the reference", of=REFERENCE),
-    "ref2_logps": Signal("the same under the second reference", of=SECOND),
-    "lengths": Signal("response tokens, end of sequence included"),
+    "logps": Signal(
+        "log-probability of a response under the policy, nats, sum over its tokens",
+        providers=_by(POLICY),
+        neutral=NATS,
+        additive=True,
+        moves=True,
+    ),
+    "ref_logps": Signal(
+        "log-probability of a response under the reference, nats, sum over its tokens",
+        providers=_by(REFERENCE),
+        own="logps",
+        neutral=NATS,
+        additive=True,
+    ),
+    "ref2_logps": Signal(
+        "log-probability of a response under the second reference, nats, sum over its tokens",
+        providers=_by(SECOND),
+        own="logps",
+        neutral=NATS,
+        additive=True,
+    ),
+    "values": Signal("score of a response by the policy's scalar head", providers=_by(POLICY), moves=True),
+    "lengths": Signal("response tokens, end of sequence included", neutral=1.0, additive=True),
     "labels": Signal("larger is better; rated sources scale them to [0, 1]"),
     "rewards": Signal("raw scores of the source"),
-    "desirable_probs": Signal("probability that the prompt comes from the desirable data (BCO's classifier)"),
-    "kl_reverse": Signal("KL(policy || reference), full vocabulary, nats, sum over the response", of=BOTH),
-    "kl_forward": Signal("KL(reference || policy), likewise", of=BOTH),
-    "entropy": Signal("entropy of the policy, full vocabulary, nats, sum over the response", of=POLICY),
-    "log_collisions": Signal("ln sum_v policy(v)^2, sum over the response", of=POLICY),
-    "uniform_logps": Signal("mean over the vocabulary of log policy(v), sum over the response", of=POLICY),
-    "ref_entropy": Signal(
-        "token entropy of the reference / ln(vocabulary), mean over the response", of=REFERENCE
+    "desirable_probs": Signal(
+        "probability that the prompt comes from the desirable data (BCO's classifier)",
+        providers=_by(CLASSIFIER),
+        neutral=0.5,
     ),
-    "prompt_logps": Signal("log-probability of the response's prompt under the policy, nats", of=POLICY),
-    "ref_prompt_logps": Signal("the same under the reference", of=REFERENCE),
+    "kl_reverse": Signal(
+        "KL(policy || reference), full vocabulary, nats, sum over the response",
+        providers=_by(POLICY, REFERENCE),
+    ),
+    "kl_forward": Signal(
+        "KL(reference || policy), full vocabulary, nats, sum over the response",
+        providers=_by(POLICY, REFERENCE),
+    ),
+    "entropy": Signal(
+        "entropy of the policy, full vocabulary, nats, sum over the response", providers=_by(POLICY)
+    ),
+    "log_collisions": Signal(
+        "ln sum_v policy(v)^2, sum over the response", providers=_by(POLICY), neutral=NATS, additive=True
+    ),
+    "uniform_logps": Signal(
+        "mean over the vocabulary of log policy(v), sum over the response", providers=_by(POLICY)
+    ),
+    "ref_entropy": Signal(
+        "token entropy of the reference / ln(vocabulary), mean over the response",
+        providers=_by(REFERENCE),
+        own="entropy",
+        neutral=math.exp(-1 / 0.29),
+    ),
+    "prompt_logps": Signal(
+        "log-probability of the response's prompt under the policy, nats", providers=_by(POLICY)
+    ),
+    "ref_prompt_logps": Signal(
+        "log-probability of the response's prompt under the reference, nats",
+        providers=_by(REFERENCE),
+        own="prompt_logps",
+    ),
+    "behavior_logps": Signal(
+        "log-probability of a response under the distribution that it was drawn from, nats, sum over its tokens",
+        providers=_by(SAMPLER),
+        neutral=NATS,
+        additive=True,
+    ),
+    "finished": Signal(
+        "1 where a drawn response came to its end, 0 where it was cut", providers=_by(SAMPLER), neutral=1.0
+    ),
     # one value a token
-    "token_logps": Signal("log-probability of each response token under the policy", "B K L", POLICY),
-    "token_ref_logps": Signal("the same under the reference", "B K L", REFERENCE),
-    "token_kl_forward": Signal("KL(reference || policy) at each response token", "B K L", BOTH),
+    "token_logps": Signal(
+        "log-probability of each response token under the policy",
+        "B K L",
+        _by(POLICY),
+        neutral=NATS,
+        additive=True,
+        moves=True,
+    ),
+    "token_ref_logps": Signal(
+        "log-probability of each response token under the reference",
+        "B K L",
+        _by(REFERENCE),
+        neutral=NATS,
+        additive=True,
+    ),
+    "token_kl_forward": Signal(
+        "KL(reference || policy) at each response token", "B K L", _by(POLICY, REFERENCE)
+    ),
+    "token_values": Signal(
+        "value of the state at each response token by the policy's value head", "B K L", _by(POLICY)
+    ),
+    "token_behavior_logps": Signal(
+        "log-probability of each response token under the distribution that it was drawn from",
+        "B K L",
+        _by(SAMPLER),
+        neutral=NATS,
+        additive=True,
+    ),
     # features, where each response token is predicted
-    "hidden": Signal("final hidden states of the policy", "B K L D", POLICY),
-    "ref_layers": Signal("hidden states of the reference after every layer", "B K L N D", REFERENCE),
+    "hidden": Signal("final hidden states of the policy", "B K L D", _by(POLICY)),
+    "ref_layers": Signal("hidden states of the reference after every layer", "B K L N D", _by(REFERENCE)),
     "ref_activations": Signal(
-        "mean activation of the reference's blocks, kinds first", "B K L 3 N", REFERENCE
+        "mean activation of the reference's blocks, kinds first", "B K L 3 N", _by(REFERENCE)
+    ),
+    # one value a pair of responses
+    "preferences": Signal(
+        "score by which the policy prefers the first response to the second; antisymmetric",
+        "B K K",
+        _by(POLICY),
     ),
     # one value a step of a response
     "step_logratios": Signal(
-        "log-ratio of policy to reference, sum over the tokens of a step", "B K S", BOTH
+        "log-ratio of policy to reference, sum over the tokens of a step",
+        "B K S",
+        _by(POLICY, REFERENCE),
+        rows="steps",
+        additive=True,
+        moves=True,
     ),
-    "step_lengths": Signal("tokens of a step; 0 where a response has fewer steps", "B K S"),
+    "step_lengths": Signal(
+        "tokens of a step; 0 where a response has fewer steps",
+        "B K S",
+        rows="steps",
+        neutral=1.0,
+        additive=True,
+    ),
     "step_cosines": Signal(
-        "cosine of the mean hidden states of a step, between responses", "B K K S", POLICY
+        "cosine of the mean hidden states of a step, between responses", "B K K S", _by(POLICY), rows="steps"
     ),
     # fresh samples of the policy, M of a prompt
-    "sample_logps": Signal("log-probability of the policy's own samples", "B M", POLICY),
-    "sample_ref_logps": Signal("the same under the reference", "B M", REFERENCE),
+    "sample_logps": Signal(
+        "log-probability of the policy's own samples under the policy", "B M", _by(POLICY, SAMPLER)
+    ),
+    "sample_ref_logps": Signal(
+        "log-probability of the policy's own samples under the reference", "B M", _by(REFERENCE, SAMPLER)
+    ),
     # one value a list
-    "rationale_logps": Signal("log-probability of the rationale of the preference", "B", POLICY),
-    "mismatched_logps": Signal("log-probability of another list's response, given this prompt", "B", POLICY),
-    "mismatched_ref_logps": Signal("the same under the reference", "B", REFERENCE),
+    "rationale_logps": Signal(
+        "log-probability of the rationale of the preference", "B", _by(POLICY), rows="rationale"
+    ),
+    "mismatched_logps": Signal(
+        "log-probability of another list's response, given this prompt, under the policy",
+        "B",
+        _by(POLICY),
+        rows="mismatched",
+    ),
+    "mismatched_ref_logps": Signal(
+        "log-probability of another list's response, given this prompt, under the reference",
+        "B",
+        _by(REFERENCE),
+        rows="mismatched",
+    ),
     # one value a run
-    "parameter_distance": Signal("half the squared distance of the parameters from their start", "", POLICY),
+    "parameter_distance": Signal(
+        "half the squared distance of the parameters from their start", "", _by(TRAINING)
+    ),
 }
 DERIVED = {
-    "logratios": Signal("logps - ref_logps", of=BOTH, parents=("logps", "ref_logps")),
+    "logratios": Signal("logps - ref_logps", parents=("logps", "ref_logps")),
     "token_logratios": Signal(
-        "token_logps - token_ref_logps", "B K L", BOTH, parents=("token_logps", "token_ref_logps")
+        "token_logps - token_ref_logps", "B K L", parents=("token_logps", "token_ref_logps")
     ),
     "token_where": Signal("True on the tokens of a response", "B K L", parents=("lengths",)),
     "desirable": Signal(
@@ -98,7 +230,7 @@ OTHER_SIGNALS = {k: s for k, s in BASE.items() if k not in LIST_SIGNALS}
 SIDES = ("chosen", "rejected")
 PAIR_SIGNALS = {
     **{
-        f"{side}_{name}": Signal(f"{s.text}; the {side} side", s.shape.replace("B K", "P", 1), s.of)
+        f"{side}_{name}": Signal(f"{s.text}; the {side} side", s.shape.replace("B K", "P", 1))
         for name, s in LIST_SIGNALS.items()
         for side in SIDES
     },
@@ -108,9 +240,9 @@ MASK = {"where": Signal("True where a list has a response")}
 VOCABULARY: dict[str, Signal] = {**LIST_SIGNALS, **OTHER_SIGNALS, **MASK, **PAIR_SIGNALS}
 
 GATHERED = "gathered"
-"""The parameter by which a loss receives what all micro-batches and ranks contributed (`gather.py`)."""
+"""The parameter by which a loss receives what all micro-batches and ranks contributed (`objective/gathered.py`)."""
 LOSS = "loss"
-"""The parameter by which a modifier receives the loss it modifies (`modify.py`)."""
+"""The parameter by which a modifier receives the loss it modifies (`objective/modified.py`)."""
 
 
 def list_name(signal: str) -> str:
@@ -124,6 +256,30 @@ def base_names(signal: str) -> set[str]:
     name = list_name(signal)
     word = VOCABULARY[name]
     return set(word.parents) or ({name} - {"where"})
+
+
+def provided_by(names: Iterable[str], *providers: str) -> set[str]:
+    """Those of the base signals that need any of these providers."""
+    return {name for name in names if BASE[name].providers & set(providers)}
+
+
+def is_known_before(name: str) -> bool:
+    """Whether a base signal is known of the data, before any forward."""
+    return BASE[name].providers == {DATA}
+
+
+IN_EVERY_BATCH = frozenset(name for name in BASE if is_known_before(name) and not BASE[name].rows)
+"""What no policy has to give."""
+
+
+def trailing_sizes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """The dimensions after `[B, K, L]` of every feature signal, from the `sizes` of a model by letter (D, N)."""
+    shapes = {name: signal.shape.split() for name, signal in BASE.items()}
+    return {
+        name: tuple(int(x) if x.isdigit() else sizes[x] for x in shape[3:])
+        for name, shape in shapes.items()
+        if shape[:3] == ["B", "K", "L"] and len(shape) > 3
+    }
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from alignlab.data.spec import SPLITS
 from alignlab.errors import one_of
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
+from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
 from alignlab.training.callbacks.validation import sources_of
 from alignlab.training.opened import Opened, one_device, open_rows
@@ -88,7 +89,11 @@ def _logps(stage: Stage, policy: Policy, rows: TokenRows, what: str) -> Any:
 def _products(stage: Stage, policy: Policy, rows: TokenRows) -> list[torch.Tensor]:
     with tracked("hidden states", len(rows)) as advance:
         products = cached_products(
-            policy, rows, cache_dir=stage.cache_dir, budget=stage.data.microbatch_tokens, track=advance
+            language_model(policy, "CHES"),
+            rows,
+            cache_dir=stage.cache_dir,
+            budget=stage.data.microbatch_tokens,
+            track=advance,
         )
     return [torch.from_numpy(values.copy()) for values in products]
 

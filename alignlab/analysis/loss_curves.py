@@ -17,11 +17,10 @@ from torch import Tensor
 from alignlab.losses.lists.lambda_weights import lambda_weights
 from alignlab.losses.lists.masked_lists import ordered
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE
+from alignlab.signals import BASE, Signal, trailing_sizes
 
 TOKENS, STEPS = 20, 4
 SIZES = {"L": TOKENS, "S": STEPS, "M": 2, "D": 1, "N": 1}
-BOUND = {"hidden": (1,), "ref_layers": (1, 1), "ref_activations": (3, 1)}
 
 
 def along(
@@ -33,7 +32,7 @@ def along(
     >>> along(load_objective("dpo"), torch.tensor([[0.0, 0.0]]), [1.0, 0.0])
     (tensor([0.6931]), tensor([[-0.0500,  0.0500]]))
     """
-    objective.bind(BOUND)
+    objective.bind(trailing_sizes(SIZES))
     for module in objective.modules.values():
         module.eval()
     labels_K = torch.tensor(labels, dtype=moves.dtype)
@@ -97,29 +96,21 @@ def _losses(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> Tensor:
 
 
 def _neutral_signals(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -> dict[str, Any]:
-    """The base signals of neutral responses whose log-probabilities have moved by `moves_BK` nats."""
-    zeros_BK = torch.zeros_like(moves_BK.detach())
-    labels_BK = labels_K.expand_as(zeros_BK)
-    start_BK = zeros_BK - TOKENS
-    zeros_BKL = zeros_BK[..., None].expand(-1, -1, TOKENS)
-    zeros_BKS = zeros_BK[..., None].expand(-1, -1, STEPS)
-    values = {
-        "logps": start_BK + moves_BK,
-        "ref_logps": start_BK,
-        "ref2_logps": start_BK,
-        "log_collisions": start_BK,
-        "lengths": zeros_BK + TOKENS,
-        "labels": labels_BK,
-        "rewards": labels_BK - 0.5,
-        "desirable_probs": zeros_BK + 0.5,
-        "ref_entropy": zeros_BK + math.exp(-1 / 0.29),
-        "token_logps": zeros_BKL - 1 + moves_BK[..., None] / TOKENS,
-        "token_ref_logps": zeros_BKL - 1,
-        "step_logratios": zeros_BKS + moves_BK[..., None] / STEPS,
-        "step_lengths": zeros_BKS + TOKENS / STEPS,
-    }
-    sizes = SIZES | {"B": zeros_BK.shape[0], "K": zeros_BK.shape[1]}
-    shapes = {name: [sizes.get(x) or int(x) for x in BASE[name].shape.split()] for name in objective.signals}
+    """The base signals of neutral responses, of which the policy's scores have moved by `moves_BK`."""
+    labels_BK = labels_K.expand_as(moves_BK.detach())
+    judged = {"labels": labels_BK, "rewards": labels_BK - 0.5}
     return {
-        name: values[name] if name in values else zeros_BK.new_zeros(shape) for name, shape in shapes.items()
+        name: judged[name] if name in judged else _neutral(BASE[name], moves_BK) for name in objective.signals
     }
+
+
+def _neutral(signal: Signal, moves_BK: Tensor) -> Tensor:
+    """The values of a signal for neutral responses of TOKENS tokens in STEPS even steps, moved where it moves."""
+    letters = signal.shape.split()
+    pieces = TOKENS if "L" in letters else STEPS if "S" in letters else 1
+    sizes = SIZES | dict(zip("BK", moves_BK.shape, strict=True))
+    value = signal.neutral * TOKENS / pieces if signal.additive else signal.neutral
+    values = moves_BK.detach().new_full([sizes.get(x) or int(x) for x in letters], value)
+    if not signal.moves:
+        return values
+    return values + moves_BK.reshape(*moves_BK.shape, *[1] * (values.dim() - 2)) / pieces

@@ -17,6 +17,7 @@ from alignlab.evaluation.gold import evaluate
 from alignlab.metrics.displacement import Mass
 from alignlab.metrics.refusals import refuses
 from alignlab.passes.token_mass import mass
+from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
@@ -100,7 +101,7 @@ def _mass(examined: Examined, policy: Policy, what: str) -> Mass:
     """What a policy holds likely where the chosen responses of the rows stand."""
     rows, budget = examined.rows, examined.opened.stage.data.microbatch_tokens
     with tracked(f"probabilities of the {what}", len(rows)) as advance:
-        return mass(policy, rows, budget=budget, track=advance)
+        return mass(language_model(policy, "displacement"), rows, budget=budget, track=advance)
 
 
 def _refusals(examined: Examined, rows: Scored, samples: int) -> dict[str, Estimate]:

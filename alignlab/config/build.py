@@ -16,7 +16,6 @@ from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
-from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.settings import Config
 from alignlab.targets import locate
@@ -45,16 +44,14 @@ def build_stage(
 
     `initial` are the settings of the model that the run began with, where the stage begins with another.
     """
-    load_start = call(config["model"]["loader"], "model.loader")
-    load_model = with_adapters(load_start, config["peft"])
     gold = config["evaluation"]
     return Stage(
         objective=objective_of(config),
         data=build_data(config),
-        load_model=load_model,
-        make_policy=partial(CausalLM, packing=config["model"]["packing"]),
-        load_initial=None if initial is None else call(initial["loader"], "model.loader"),
-        reference=build_reference(config, load_start, initial),
+        load_model=start_loader(config),
+        make_policy=call(config["policy"], "policy"),
+        load_initial=None if initial is None else adopting(config, initial["loader"]),
+        reference=build_reference(config, initial),
         make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
         make_loggers=partial(make_loggers, config, folder, names),
         make_callbacks=partial(make_callbacks, config["callbacks"]),
@@ -120,13 +117,26 @@ def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
     )
 
 
-def with_adapters(load: LoadModel, peft: Config) -> LoadModel:
-    """The loader of the model that trains."""
+def adopting(config: Config, loader: Config) -> LoadModel:
+    """A loader of models as the policy of the config wraps them."""
+    policy, load = locate(config["policy"]["_target_"], "policy._target_"), call(loader, "model.loader")
+
+    def adopted() -> tuple[Any, Any]:
+        model, tokenizer = load()
+        return policy.adopt(model, tokenizer), tokenizer
+
+    return adopted
+
+
+def start_loader(config: Config) -> LoadModel:
+    """The loader of the model that trains, with its adapters."""
+    load, peft = adopting(config, config["model"]["loader"]), config["peft"]
     settings = {key: value for key, value in peft.items() if key != "method"}
-    return load if peft["method"] == "none" else partial(lora, load, **settings)
+    task = locate(config["policy"]["_target_"]).peft_task
+    return load if peft["method"] == "none" else partial(lora, load, task=task, **settings)
 
 
-def build_reference(config: Config, load_start: LoadModel, initial: Config | None = None) -> ReferenceSpec:
+def build_reference(config: Config, initial: Config | None = None) -> ReferenceSpec:
     """The model that training starts from, unless the config names another.
 
     That is `reference.path`, or the model that the run began with (`initial`), where `reference.of` says so.
@@ -135,13 +145,13 @@ def build_reference(config: Config, load_start: LoadModel, initial: Config | Non
     start = model.get("path") or model["name"]
 
     def named(path: str) -> tuple[str, LoadModel]:
-        return path, call(loader_of(model, path), "reference")
+        return path, adopting(config, loader_of(model, path))
 
-    name, load = start, load_start
+    name, load = start, adopting(config, model["loader"])
     if node["path"] is not None:
         name, load = named(node["path"])
     elif node["of"] == "base" and initial is not None:
-        name, load = initial.get("path") or initial["name"], call(initial["loader"], "model.loader")
+        name, load = initial.get("path") or initial["name"], adopting(config, initial["loader"])
     return ReferenceSpec(
         mode=node["mode"],
         name=name,

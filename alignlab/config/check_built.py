@@ -15,6 +15,7 @@ from alignlab import ranks
 from alignlab.config.build import objective_of
 from alignlab.config.check import failure_of
 from alignlab.config.nodes import by_import, misused_targets
+from alignlab.config.provided import policy_problems
 from alignlab.data.reading.examples import takes_rows
 from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps
@@ -23,21 +24,12 @@ from alignlab.objective.load import build_objective, build_term
 from alignlab.objective.objective import Objective
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.settings import Config
-from alignlab.signals import list_name
 from alignlab.targets import locate
 from alignlab.training.optim import schedule
 from alignlab.training.rows import lists_wanted, more_wanted
 from alignlab.training.spec import on_gpu
 from alignlab.training.strategies.deepspeed import misuses
 from alignlab.types import Example
-
-SAMPLES = "no recipe here draws samples from the policy; compute the loss in your own loop (alignlab.load_objective)"
-UNTRAINED = {
-    "sample_logps": SAMPLES,
-    "sample_ref_logps": SAMPLES,
-    "desirable_probs": "no data here brings them; compute the loss in your own loop (alignlab.load_objective)",
-}
-"""Signals that a training run cannot give."""
 
 
 def problems_built(config: Config) -> Iterator[str]:
@@ -81,9 +73,7 @@ def _objective(config: Config) -> Iterator[str]:
             f"reference.update={node['update']} moves all weights towards the policy's, and peft={peft} trains others: "
             "use peft=none"
         )
-    for term in (*objective.terms, *objective.modifiers):
-        if unknown := sorted(UNTRAINED.keys() & set(map(list_name, term.contract.signals))):
-            yield f"{term.name} takes {unknown[0]}: {UNTRAINED[unknown[0]]}"
+    yield from policy_problems(config, objective)
     if config["strategy"]["name"].startswith("deepspeed"):
         yield from misuses(config, objective)
     yield from _lists(config, objective)

@@ -31,6 +31,7 @@ WHOLE = ("callbacks", "logger")
 OPEN = (*WHOLE, "metrics")
 """Groups that take nodes of one's own."""
 OFFERED = {
+    "policy": {"model"},
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
     "recipe": {"pipeline"},
@@ -82,7 +83,7 @@ def call_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is called with its other keys, by path."""
     data = "mix" if config["data"].get("parts") else "source"
     nodes = {f"data.{data}": config["data"].get(data), "model.loader": config["model"].get("loader")}
-    nodes |= {group: config[group] for group in ("optimizer", "scheduler", "recipe")}
+    nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
     if config["strategy"].get("engine") is not None:
         nodes["strategy.engine"] = config["strategy"]["engine"]
     own = {
@@ -97,6 +98,8 @@ def call_nodes(config: Config) -> dict[str, Any]:
 def term_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is a function of signals, by path."""
     nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
+    own = at(config, "objective.modifiers") or {}
+    nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
     return {"objective.loss": at(config, "objective.loss"), **nodes}
 
 

@@ -28,6 +28,7 @@ class Root:
     data: Config
     pipeline: Config
     model: Config
+    policy: Config
     reference: Config
     peft: Config
     recipe: Config

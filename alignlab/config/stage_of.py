@@ -20,6 +20,8 @@ from alignlab.runs.record import Record
 from alignlab.training.spec import Stage
 
 Config = dict[str, Any]
+LANGUAGE_MODEL = "alignlab.policies.causal_lm.model.CausalLM"
+"""The policy of runs that were made before there was a choice."""
 UNNAMED = {"name": "", "group": ""}
 """Names for trackers, of a stage that logs nothing."""
 
@@ -151,4 +153,5 @@ def _config_in(folder: Path) -> Config:
         raise ConfigError(f"run={folder}: no run folder (it has no config.yaml)")
     if not isinstance(config, dict) or "model" not in config:
         raise ConfigError(f"{folder / 'config.yaml'}: this is no config of a run")
-    return config
+    before = {"policy": {"_target_": LANGUAGE_MODEL, "packing": config["model"].get("packing", "auto")}}
+    return {**before, **config}

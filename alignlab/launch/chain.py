@@ -13,7 +13,6 @@ from alignlab import ranks
 from alignlab.config.build import build_stage, call
 from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
-from alignlab.policies.causal_lm.adapters import merge
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
@@ -123,8 +122,15 @@ def _trained(
     folder.write_json("manifest.json", {**run.manifest, **result.facts})
     if result.status == "finished" and folder.writes:
         moments = {"initial": result.initial, "final": result.final}
-        told = card(config, run.config["model"], run.manifest, steps=result.steps, **moments)
-        export(merge(result.model), result.tokenizer, folder.model, told)
+        told = card(
+            config,
+            run.config["model"],
+            run.manifest,
+            task=result.policy.task,
+            steps=result.steps,
+            **moments,
+        )
+        export(result.policy, result.tokenizer, folder.model, told)
         folder.write_lines("samples.jsonl", result.samples)
     folder.update_summary(
         steps=result.steps,

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import torch
 
-from alignlab.config.build import call, with_adapters
+from alignlab.config.build import call, start_loader
 from alignlab.config.stage_of import run_config
 from alignlab.errors import ConfigError
-from alignlab.policies.causal_lm.adapters import merge
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.record import Record
@@ -23,13 +22,15 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
     """
     config = run_config(run)
     checkpoint = checkpoint_of(run, which)
-    model, tokenizer = with_adapters(call(config["model"]["loader"], "model.loader"), config["peft"])()
+    model, tokenizer = start_loader(config)()
     if config["trainer"]["precision"] == "bf16-true":
         model = model.to(torch.bfloat16)
     load_policy(model, checkpoint)
+    policy = call(config["policy"], "policy")(model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told = card(config, config["model"], Record(run.path).manifest, steps=step_of(checkpoint))
-    export(merge(model), tokenizer, out, told)
+    manifest = Record(run.path).manifest
+    readme = card(config, config["model"], manifest, task=policy.task, steps=step_of(checkpoint))
+    export(policy, tokenizer, out, readme)
     return checkpoint
 
 

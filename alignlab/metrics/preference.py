@@ -18,11 +18,12 @@ FARTHEST = 20.0
 
 def preference_metrics(
     *,
-    logps: Float[Tensor, "B K"],
     lengths: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     reward: ImplicitReward,
+    logps: Float[Tensor, "B K"] | None = None,
+    values: Float[Tensor, "B K"] | None = None,
     ref_logps: Float[Tensor, "B K"] | None = None,
     start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
@@ -33,8 +34,8 @@ def preference_metrics(
     strictly ordered pairs, a tie counting one half. Of lone responses, chosen are the desirable ones
     (label above 0.5), and `rewards/accuracy` is how often a reward against the reference has the sign
     that the label asks for. `rewards` are the objective's implicit ones: beta * logratio in nats, or beta * logp
-    without a reference, divided by the length in tokens where the loss is. `ranking_accuracy`
-    is that of the policy's log-probabilities alone (arXiv:2405.19534).
+    without a reference, divided by the length in tokens where the loss is; of a reward model, its values.
+    `ranking_accuracy` is that of the policy's log-probabilities alone (arXiv:2405.19534), else of its values.
     `logps_change` is the change since the start, in nats, where `start_logps` are given.
     `kl` is the mean log-ratio on the data's responses: the k1 estimate of the KL, on responses that
     the policy did not draw, so it may be negative; `kl_k3` is the mean of the sums over tokens of
@@ -43,23 +44,25 @@ def preference_metrics(
     KL(policy || reference) over the vocabulary, summed over the positions of those responses.
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
-    rewards = reward(logps, ref_logps, lengths)
+    scores = {"logps": logps, "values": values, "ref_logps": ref_logps}
+    rewards = reward.of({"lengths": lengths, **{k: v for k, v in scores.items() if v is not None}})
     sides, every = ChosenRejected.of(labels, where), all_pairs(labels, where)
     metrics = {}
-    quantities = {"rewards": rewards, "logps": logps, "lengths": lengths}
-    if start_logps is not None:
+    quantities = {"rewards": rewards, **({} if logps is None else {"logps": logps}), "lengths": lengths}
+    if logps is not None and start_logps is not None:
         quantities["logps_change"] = logps - start_logps
-    for name, values in quantities.items():
+    for name, value in quantities.items():
         for side in ("chosen", "rejected"):
-            metrics[f"{name}/{side}"] = _mean(sides.take(values, side))
+            metrics[f"{name}/{side}"] = _mean(sides.take(value, side))
     metrics["rewards/margin"] = _mean(
         sides.ends.take(rewards, "chosen") - sides.ends.take(rewards, "rejected")
     )
-    right, ranked = (wins(every.take(x, "chosen"), every.take(x, "rejected")) for x in (rewards, logps))
+    own = rewards if logps is None else logps
+    right, ranked = (wins(every.take(x, "chosen"), every.take(x, "rejected")) for x in (rewards, own))
     if ref_logps is not None and reward.against_reference:
         right = torch.cat([right, sides.signs_right(rewards)])
     metrics |= {"rewards/accuracy": _mean(right), "ranking_accuracy": _mean(ranked)}
-    if ref_logps is not None:
+    if logps is not None and ref_logps is not None:
         logratios = logps - ref_logps
         metrics["kl"] = _mean(logratios[where])
         tokens = lengths[where].clamp(min=1)

@@ -44,11 +44,13 @@ class Rows:
                 [torch.nn.functional.pad(value, (0, widest - value.shape[1])) for value in values]
             )
 
-        ref_logps = stacked("ref_logps").double() if "ref_logps" in parts[0] else None
-        lengths = stacked("lengths").double()
-        rewards = reward(stacked("logps").double(), ref_logps, lengths)
-        signed = ref_logps is not None and reward.against_reference
-        return Rows(rewards, lengths, stacked("labels"), stacked("where"), signed)
+        scores = {
+            name: stacked(name).double()
+            for name in ("logps", "ref_logps", "values", "lengths")
+            if name in parts[0]
+        }
+        signed = "ref_logps" in scores and reward.against_reference
+        return Rows(reward.of(scores), scores["lengths"], stacked("labels"), stacked("where"), signed)
 
     def take(self, rows: Tensor) -> "Rows":
         """The lists that `rows`, a mask or numbers, selects."""

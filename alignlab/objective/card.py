@@ -25,6 +25,7 @@ FAMILIES = {
     "free": "Pairs, without a reference",
     "single": "Single responses",
     "lists": "Lists",
+    "values": "Reward models (policy=reward_model)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }
@@ -189,6 +190,8 @@ def _settings(hyper: Mapping[str, Any], path: str = "") -> str:
 
 
 def _family(objective: Objective) -> str:
+    if objective.reward.is_value:
+        return "values"
     if objective.data_form == "single":
         return "single"
     if not objective.is_pairwise:

@@ -1,5 +1,6 @@
-"""The reward that a loss gives a response by its log-probability: what metrics and analyses go by."""
+"""The reward that a loss gives a response: what metrics and analyses go by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -7,26 +8,36 @@ from torch import Tensor
 
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.term import Term
-from alignlab.signals import BASE, REFERENCE, base_names
+from alignlab.signals import REFERENCE, base_names, provided_by
 
 OVER_TOKENS = ("sum", "mean")
+VALUES = "values"
+"""Of `objective.implicit_reward`: the loss compares the scores of the policy's scalar head."""
 
 
 @dataclass(frozen=True)
 class ImplicitReward:
-    """beta * (logp - ref_logp) of a response, summed over its tokens or their mean.
+    """beta * (logp - ref_logp) of a response, summed over its tokens or their mean; or beta * value.
 
-    Without the reference where the loss has none, or none is at hand.
+    Without the reference where the loss has none, or none is at hand. The beta of a loss of values is one over its
+    temperature, so that a difference of rewards is the log-odds that the loss gives a pair.
     """
 
     beta: float = 1.0
     per_token: bool = False
     against_reference: bool = True
+    is_value: bool = False
 
     @property
     def unit(self) -> str:
-        """The unit of the reward."""
-        return "nats a token" if self.per_token else "nats"
+        """The unit of the reward; a value has none of its own."""
+        return "score" if self.is_value else "nats a token" if self.per_token else "nats"
+
+    def of(self, signals: Mapping[str, Tensor]) -> Float[Tensor, "*B K"]:
+        """The reward of every response, from the signals of a batch."""
+        if self.is_value:
+            return self.beta * signals["values"]
+        return self(signals["logps"], signals.get("ref_logps"), signals["lengths"])
 
     def __call__(
         self,
@@ -34,25 +45,26 @@ class ImplicitReward:
         ref_logps: Float[Tensor, "*B K"] | None,
         lengths: Float[Tensor, "*B K"],
     ) -> Float[Tensor, "*B K"]:
-        """The reward of each response, from log-probabilities in nats and lengths in tokens."""
+        """The reward of every response, from log-probabilities in nats and lengths in tokens."""
         ratios = logps if ref_logps is None or not self.against_reference else logps - ref_logps
         return self.beta * (ratios / lengths.clamp(min=1) if self.per_token else ratios)
 
 
 def reward_of(loss: Term, choice: str) -> ImplicitReward:
-    """The implicit reward of a loss.
-
-    `choice` is sum or mean over the tokens, or the name of the loss's own option that is one of these.
+    """The implicit reward of a loss: `choice` is sum, mean or values, or an option of the loss that is sum or mean.
 
     Raises ConfigError for any other choice.
     """
     hyper = loss.hyper
-    if choice not in (*OVER_TOKENS, *hyper):
-        raise ConfigError(f"objective.implicit_reward={choice}: {nearest(choice, [*OVER_TOKENS, *hyper])}")
+    valid = [*OVER_TOKENS, VALUES, *hyper]
+    if choice not in valid:
+        raise ConfigError(f"objective.implicit_reward={choice}: {nearest(choice, valid)}")
     contracts = [loss.contract, *([loss.contribution] if loss.contribution else [])]
     names = {name for contract in contracts for signal in contract.signals for name in base_names(signal)}
+    is_value = choice == VALUES
     return ImplicitReward(
-        beta=float(hyper.get("beta", 1.0)),
+        beta=1 / float(hyper.get("temperature", 1.0)) if is_value else float(hyper.get("beta", 1.0)),
         per_token=hyper.get(choice, choice) == "mean",
-        against_reference=any(BASE[name].of & REFERENCE for name in names),
+        against_reference=bool(provided_by(names, REFERENCE)),
+        is_value=is_value,
     )

@@ -12,7 +12,7 @@ from alignlab.objective.objective import Objective
 from alignlab.objective.settings import ABOUT
 from alignlab.objective.term import Term, make_term
 from alignlab.places import CONF, choices
-from alignlab.signals import BASE, LOSS
+from alignlab.signals import LOSS, is_known_before
 from alignlab.targets import locate
 
 Node = Mapping[str, Any]
@@ -104,7 +104,7 @@ def _probe(objective: Objective) -> None:
     if any(hasattr(module, "bind") for module in objective.modules.values()):
         return
     like = torch.tensor([[1.0, 0.0]])
-    given = {name: blank(name, like, {}) for name in objective.signals if not BASE[name].of}
+    given = {name: blank(name, like, {}) for name in objective.signals if is_known_before(name)}
     ones = {name: torch.ones_like(like) for name, value in given.items() if value.shape == like.shape}
     try:
         objective.counts(**{**given, **ones, "lengths": torch.ones_like(like), "labels": like})

@@ -16,7 +16,7 @@ from alignlab.objective.modified import modified
 from alignlab.objective.pair_selection import select
 from alignlab.objective.settings import Form, Reduction
 from alignlab.objective.term import Term
-from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names
+from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names, is_known_before, provided_by
 from alignlab.types import Outcome, Part
 
 REDUCTIONS, FORMS = get_args(Reduction), get_args(Form)
@@ -86,12 +86,12 @@ class Objective:
     @property
     def needs_reference(self) -> bool:
         """Whether any term asks for the reference."""
-        return any(BASE[name].of & REFERENCE for name in self.signals)
+        return bool(provided_by(self.signals, REFERENCE))
 
     @property
     def needs_second_reference(self) -> bool:
         """Whether any term asks for a second reference."""
-        return any(BASE[name].of & SECOND for name in self.signals)
+        return bool(provided_by(self.signals, SECOND))
 
     @property
     def gathers(self) -> bool:
@@ -228,7 +228,7 @@ class Objective:
         known += [base["where"].float()] if "where" in base else []
         if not known:
             raise ConfigError(f"counts of objective '{self.name}' need lengths or labels, as [B, K] tensors")
-        scored = {name for name in self.signals if BASE[name].of or BASE[name].shape != "B K"}
+        scored = {name for name in self.signals if not is_known_before(name) or BASE[name].shape != "B K"}
         given: dict[str, Any] = {**base, **{name: blank(name, known[0], self.sizes) for name in scored}}
         with torch.no_grad():
             return {name: part.count for name, part in self(**given).parts.items()}

@@ -12,6 +12,9 @@ TermKind = Literal["additive", "offset"]
 ABOUT = ("title", "paper", "ranges", "notes")
 """Keys of a choice's yaml that describe it (`card.py`) and set nothing."""
 
+ABOUT = ("title", "paper", "ranges", "notes")
+"""Keys of a choice's yaml that describe it (`card.py`) and set nothing."""
+
 
 @dataclass(frozen=True)
 class ObjectiveSettings:

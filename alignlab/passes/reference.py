@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from alignlab import ranks
 from alignlab.data.batching.batches import collate, within_budget
 from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.errors import RunError, one_of
-from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.policies.causal_lm.signals import relative_entropy
+from alignlab.policies.policy import Policy
 from alignlab.policies.weights import weights_hash
+from alignlab.signals import BASE
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +32,13 @@ VERSION = "2"
 """Part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
 """Of a model config: what says where it came from, and changes no number."""
-OWN = {"ref_logps": "logps", "ref_entropy": "entropy", "ref_prompt_logps": "prompt_logps"}
-"""Signals that can be kept, one value a response, and what each is to the reference itself."""
 
 Array = NDArray[Any]
 Track = Callable[[int], None]
 
 
 def cached_signals(
-    policy: CausalLM,
+    policy: Policy,
     rows: TokenRows,
     names: Collection[str],
     *,
@@ -51,10 +50,16 @@ def cached_signals(
 
     The key covers the model, the token ids (so tokenizer, template, truncation and data) and the
     names. Jobs that want the same pass wait for the first of them; a pass that was cut short goes
-    on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole.
+    on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole,
+    ConfigError for a policy that does not give such signals.
     """
     for name in names:
-        one_of("reference.signals", name, OWN)
+        one_of("reference.signals", name, [name for name, signal in BASE.items() if signal.own])
+        if BASE[name].own not in policy.provides:
+            raise ConfigError(
+                f"{name} needs a policy that gives {BASE[name].own}, and {type(policy).__name__} gives "
+                f"{', '.join(sorted(policy.provides))} alone: use policy=causal_lm, or leave out what asks for it"
+            )
     kind = np.dtype([(name, np.float64) for name in sorted(names)])
     key = cache_key(policy, rows, names)
     file = cache_dir / "reference" / f"{key}.npy"
@@ -88,7 +93,7 @@ def one_job(lock: Path) -> Iterator[None]:
         yield
 
 
-def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
+def cache_key(policy: Policy, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
     """Content address of a pass: weights, model config (rotary base, ...), autocast, token ids and signals."""
     config = {k: v for k, v in policy.model.config.to_dict().items() if k not in ORIGIN}
     device = next(policy.parameters()).device.type
@@ -100,7 +105,7 @@ def cache_key(policy: CausalLM, rows: TokenRows, names: Collection[str] = ("ref_
 
 
 def _pass(
-    policy: CausalLM, rows: TokenRows, kind: np.dtype[Any], parts: Path, budget: int, track: Track
+    policy: Policy, rows: TokenRows, kind: np.dtype[Any], parts: Path, budget: int, track: Track
 ) -> Array:
     """All rows in chunks; those whose part is on the disk already are not scored again."""
     parts.mkdir(exist_ok=True)
@@ -136,7 +141,7 @@ def _together(parts: Sequence[Array]) -> Array:
 
 @torch.no_grad()
 def score(
-    policy: CausalLM,
+    policy: Policy,
     rows: TokenRows,
     indices: Sequence[int],
     kind: np.dtype[Any],
@@ -156,12 +161,12 @@ def score(
     most = max(ranks.gathered(len(groups)))
     for group in groups:
         batch = collate(rows, group).to(device)
-        scores = policy(batch, wanted={OWN[name] for name in names})
-        own = {"logps": scores.logps, **scores.more}
+        own = policy.signals(batch, (None, None), {BASE[name].own for name in names})
         if "entropy" in own:
-            own["entropy"] = relative_entropy(own["entropy"], scores.lengths, policy.head.vocabulary)
+            vocabulary = policy.model.config.get_text_config().vocab_size
+            own["entropy"] = relative_entropy(own["entropy"], own["lengths"], vocabulary)
         for name in names:
-            values_BK = own[OWN[name]].double().cpu().numpy()
+            values_BK = own[BASE[name].own].double().cpu().numpy()
             for values, index in zip(values_BK, group, strict=True):
                 members = rows.members[index]
                 if not np.isnan(found[name][members]).all():
@@ -171,7 +176,9 @@ def score(
                 found[name][members] = values[: len(members)]
         track(len(group))
     for _ in range(most - len(groups)):
-        policy(collate(rows, [0]).to(device))  # a sharded model runs on all ranks or on none
+        policy.signals(
+            collate(rows, [0]).to(device), (None, None), ()
+        )  # a sharded model runs on all ranks or on none
     for index in indices:
         if np.isnan(found[names[0]][rows.members[index]]).any():
             raise RunError(f"row {rows.ids[index]} was left out by the reference")

@@ -2,12 +2,10 @@
 
 from alignlab.errors import ConfigError, one_of
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE, REFERENCE, SECOND
+from alignlab.signals import BASE, REFERENCE, SECOND, provided_by
 
 MODES = ("auto", "precomputed", "live", "adapter", "none")
 UPDATES = ("none", "ema", "hard")
-CACHEABLE = {"ref_logps", "ref2_logps", "ref_entropy", "ref_prompt_logps"}
-"""Scores of a reference that one pass over the data can keep: one number a response."""
 
 
 def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, update: str = "none") -> str:
@@ -19,9 +17,8 @@ def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, upda
     one_of("reference.mode", mode, MODES)
     if one_of("reference.update", update, UPDATES) != "none":
         return _moving(mode, objective, update)
-    uncached = sorted(
-        n for n in objective.signals if BASE[n].of & (REFERENCE | SECOND) and n not in CACHEABLE
-    )
+    of_references = provided_by(objective.signals, REFERENCE, SECOND)
+    uncached = sorted(name for name in of_references if not BASE[name].own)
     if mode == "auto":
         if uncached:
             return "adapter" if adapter else "live"

@@ -20,7 +20,7 @@ from alignlab.planner.memory import SPREADS, Elements, Footprint, Spread, Widths
 from alignlab.planner.shapes import config_at, shape
 from alignlab.planner.subject import elements, growth_of, place_of, stored, subject_of
 from alignlab.planner.traced import Pass
-from alignlab.policies.causal_lm.head import AGAINST, ALONE
+from alignlab.policies.causal_lm.head import quantities
 from alignlab.settings import Config
 from alignlab.targets import locate
 
@@ -99,6 +99,11 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
     config = train_config(overrides)
     if problems := list(mistakes(config)):
         raise ConfigError("\n".join(problems))
+    if not locate(config["policy"]["_target_"], "policy._target_").draws:
+        raise ConfigError(
+            "memory is planned for language models (policy=causal_lm); a model with another head takes less: it has no "
+            "logits of a vocabulary"
+        )
     trainer, strategy = config["trainer"], strategy_of(config)
     spread = spread_of(config)
     ranks = trainer["devices"] * trainer["num_nodes"]
@@ -109,7 +114,7 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
     subject = subject_of(config, source, precision, own=spread.own_precision, named=named)
     widths = _widths(config, precision, spread)
     run = Pass(
-        names=tuple(_quantities(objective, mode)),
+        names=tuple(quantities(objective.signals, compares=mode in ("live", "adapter"))),
         autocast=precision == "bf16-mixed" and not spread.own_weights,
         checkpointing=trainer["gradient_checkpointing"],
         packing=config["model"]["packing"],
@@ -209,14 +214,6 @@ def _mode(config: Config, objective: Objective) -> str:
     node, peft = config["reference"], config["peft"]["method"]
     adapter = peft != "none" and node["path"] is None and node["of"] == "start"
     return resolve_mode(node["mode"], objective, adapter=adapter, update=node["update"])
-
-
-def _quantities(objective: Objective, mode: str) -> Iterator[str]:
-    """The quantities that the head computes; those of the reference's distribution only where it is live."""
-    wanted = objective.signals | {name.removeprefix("token_") for name in objective.signals}
-    yield from (name for name in ALONE if name == "logps" or name in wanted)
-    if mode in ("live", "adapter"):
-        yield from (name for name in AGAINST if name in wanted)
 
 
 def _scoring(run: Pass, objective: Objective) -> Pass:

@@ -16,9 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from alignlab.policies.causal_lm.decoder import decoder_of, layers_of, unwrapped
+from alignlab.policies.causal_lm.decoder import decoder_of, disable_dropout, layers_of, unwrapped
 from alignlab.policies.causal_lm.head import Head, token_scores
-from alignlab.policies.causal_lm.model import disable_dropout
 from alignlab.policies.causal_lm.packing.forms import PADDED, choose
 from alignlab.policies.causal_lm.packing.tiles import Plan
 from alignlab.types import Batch
@@ -32,7 +31,7 @@ class Pass:
     """The way in which a model runs over a micro-batch."""
 
     names: Collection[str] = ("logps",)
-    """The quantities that the head computes, of `head.ALONE` and `head.AGAINST`."""
+    """The quantities that the head computes, of `head.QUANTITIES`."""
     autocast: bool = False
     """Whether float32 weights compute in bfloat16."""
     training: bool = True
@@ -90,7 +89,7 @@ class Faked:
 
     def working(self, batch: Batch) -> Working:
         """Measure the bytes that the model needs to run over a micro-batch."""
-        inputs, source_T = self._form.lay(batch)
+        inputs, _, source_T = self._form.lay(batch)
         if "packed" in inputs:
             inputs = {**inputs, "packed": Plan(batch, self.run.device)}
         source_R, targets_R = source_T[batch.is_response], batch.tokens[batch.is_response]

@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from alignlab.policies.causal_lm.model import CausalLM
-from alignlab.policies.causal_lm.signals import Encoder, score
+from alignlab.policies.policy import Policy
 from alignlab.types import Batch
 
 
@@ -24,14 +23,12 @@ class Scorer(nn.Module):
     this module's forward, and the head's again in its backward.
     """
 
-    def __init__(self, policy: CausalLM) -> None:
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.policy = policy
 
     def forward(self, batch: Opaque, references: Opaque, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Signals by name; see `policies.scoring.score`."""
-        given: Batch = batch.held[0]
-        first: Encoder | None
-        second: Encoder | None
+        """Signals by name, as the policy gives them."""
+        held: Batch = batch.held[0]
         first, second = references.held
-        return score(given, self.policy, first, second, wanted).signals(given)
+        return self.policy.signals(held, (first, second), wanted)

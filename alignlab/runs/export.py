@@ -24,6 +24,8 @@ NONE: Mapping[str, float] = MappingProxyType({})
 class Trained:
     """The facts of a training that its model card tells."""
 
+    task: str
+    """The hub's `pipeline_tag`."""
     objective: str
     hyper: Mapping[str, Any]
     """The hyper-parameters of the loss, and of modifiers that belong to the objective."""
@@ -45,18 +47,21 @@ def card(
     base: Mapping[str, Any],
     manifest: Mapping[str, Any],
     *,
+    task: str,
     steps: int,
     initial: Mapping[str, float] = NONE,
     final: Mapping[str, float] = NONE,
 ) -> str:
     """The model card of a run, from its config and its manifest.
 
-    `base` is the node `model` that the run began with; `initial` and `final` are metrics, where they are known.
+    `base` is the node `model` that the run began with, `task` that of its policy; `initial` and `final` are metrics,
+    where they are known.
     """
     objective, data = config["objective"], config["data"]
     parts = (objective["loss"], *objective.get("modifiers", {}).values())
     sources: Mapping[str, Any] = data.get("parts") or {data["name"]: data}
     trained = Trained(
+        task=task,
         objective=objective["name"],
         hyper={key: value for part in parts for key, value in part.items() if key != "_target_"},
         terms=[*config["regularizers"], *config["modifiers"]],
@@ -72,11 +77,11 @@ def card(
     return model_card(trained)
 
 
-def export(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
+def export(policy: Any, tokenizer: Any, folder: Path, card: str) -> None:
     """Write safetensors, tokenizer and model card beside the folder, then put them in its place."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, safe_serialization=True)
+    policy.export(partial)
     tokenizer.save_pretrained(partial)
     (partial / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +92,7 @@ def model_card(trained: Trained) -> str:
     """The README of a model's folder: what it was trained on, its metrics, and the licences that bind it."""
     front = {
         "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": trained.task,
         "tags": ["alignlab", "preference-alignment", trained.objective],
         "base_model": trained.base,
         "license": UNKNOWN,

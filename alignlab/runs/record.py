@@ -132,9 +132,11 @@ class Record:
 
     @property
     def reward_unit(self) -> str:
-        """The unit of the implicit rewards: nats, or nats a token where the objective divides by the length."""
+        """The unit of the implicit rewards: nats, nats a token where the objective divides by the length, or scores."""
         objective = self.config.get("objective") or {}
         choice = objective.get("implicit_reward", "sum")
+        if choice == "values":
+            return "score"
         over_tokens = (objective.get("loss") or {}).get(choice, choice)
         return "nats a token" if over_tokens == "mean" else "nats"
 

@@ -16,13 +16,12 @@ from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
 from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
-from alignlab.policies.policy import Policy
+from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
 from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, check_start, put_back, state_of
-from alignlab.training.references import References
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Batch, Outcome, Part
 
@@ -30,7 +29,7 @@ Found = dict[str, Tensor]
 """Signals by name."""
 Statistics = dict[str, Gathered] | None
 """Of the whole step, by term."""
-ROWS = ("logps", "ref_logps", "lengths", "labels", "where")
+ROWS = ("logps", "ref_logps", "values", "lengths", "labels", "where")
 """Signals that metrics of a whole split go by."""
 MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
@@ -109,8 +108,8 @@ class PreferenceModule(L.LightningModule):
         """Base signals of a micro-batch: what is known of the data, and the scores of the models."""
         moved = {} if self._distance is None else {"parameter_distance": self._distance().to(self.device)}
         scored = self.scorer(Opaque(batch), Opaque(*self._references), self.objective.signals)
-        found = {**cached(batch, scored["logps"].dtype), **scored, **moved}
-        return {**data_signals(batch, scored["logps"].dtype), **found}
+        dtype = next(iter(scored.values())).dtype
+        return {**data_signals(batch, dtype), **cached(batch, dtype), **scored, **moved}
 
     def training_step(self, sealed: Sealed, _: int) -> None:
         """Forward and backward over all micro-batches, then one update."""
@@ -242,8 +241,7 @@ class PreferenceModule(L.LightningModule):
         return {"loss": loss, **values}
 
     def _watched(self, signals: dict[str, Tensor], outcome: Outcome) -> dict[str, Part]:
-        names = ("logps", "ref_logps", "lengths", "labels", "where", "kl_reverse")
-        known = {name: signals[name] for name in names if name in signals}
+        known = {name: signals[name] for name in (*ROWS, "kl_reverse") if name in signals}
         if self.reference_is_start and "ref_logps" in signals:
             known["start_logps"] = signals["ref_logps"]
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}

@@ -25,9 +25,10 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import Examples, load_examples
 from alignlab.data.reading.examples import Report
-from alignlab.policies.policy import Policy
-from alignlab.training.references import References, attach_reference
-from alignlab.training.rows import Splits, extras_for, feature_sizes, tokenize, with_rationales
+from alignlab.policies.policy import Policy, References
+from alignlab.signals import trailing_sizes
+from alignlab.training.references import attach_reference
+from alignlab.training.rows import Splits, extras_for, tokenize, with_rationales
 from alignlab.training.spec import Stage, on_gpu
 from alignlab.training.token_steps import selected
 from alignlab.types import Message
@@ -162,7 +163,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     reference cannot serve the objective.
     """
     stage, splits, on = opened.stage, opened.splits, opened.place
-    stage.objective.bind(feature_sizes(opened.model))
+    stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
     splits = replace(splits, validation=affordable(splits.validation, loader))

@@ -13,16 +13,15 @@ from alignlab.console import tracked
 from alignlab.data.batching.batches import StepLoader
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.passes.reference import cached_signals
-from alignlab.passes.reference_mode import CACHEABLE, resolve_mode
-from alignlab.policies.causal_lm.adapters import WithoutAdapter, has_adapter
-from alignlab.policies.causal_lm.signals import Encoder as Reference
-from alignlab.policies.policy import Policy
+from alignlab.passes.reference_mode import resolve_mode
+from alignlab.policies.causal_lm.adapters import WithoutAdapter
+from alignlab.policies.causal_lm.decoder import has_adapter
+from alignlab.policies.causal_lm.model import language_model
+from alignlab.policies.policy import Policy, References
+from alignlab.signals import REFERENCE, provided_by
 from alignlab.training.rows import Splits
 from alignlab.training.spec import LoadModel, Stage
 from alignlab.training.strategies.frozen import shard_frozen
-
-References = tuple[Reference | None, Reference | None]
-"""Live references, the first and the second."""
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +56,17 @@ def attach_reference(
     if mode == "none":
         return mode, (None, None), splits
     if mode in ("live", "adapter"):
-        first = WithoutAdapter(policy) if mode == "adapter" else frozen(stage, spec.load, device)
+        first = (
+            WithoutAdapter(language_model(policy, "reference=adapter"))
+            if mode == "adapter"
+            else frozen(stage, spec.load, device)
+        )
         other = first if second is None else frozen(stage, second[1], device)
         return mode, (first, other if objective.needs_second_reference else None), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference
     is_policy = spec.is_start and not adapted and not stage.engine.shards
     scorer = policy if is_policy else frozen(stage, spec.load, device)
-    wanted = sorted({"ref_logps"} | objective.signals & CACHEABLE - {"ref2_logps"})
+    wanted = sorted({"ref_logps"} | provided_by(objective.signals, REFERENCE))
     splits = _scored(stage, scorer, splits, loader, wanted)
     if objective.needs_second_reference:
         other = scorer if second is None else frozen(stage, second[1], device)

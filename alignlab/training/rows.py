@@ -17,6 +17,7 @@ from alignlab.data.spec import DataSpec
 from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
 from alignlab.objective.objective import Objective
+from alignlab.signals import BASE
 from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec) -> Non
 
 def with_rationales(data: DataSpec, objective: Objective) -> DataSpec:
     """The data with its rationales made into prompts and answers, where the objective wants them."""
-    if "rationale_logps" not in objective.signals or "rationale" in data.steps:
+    if not any(BASE[name].rows == "rationale" for name in objective.signals) or "rationale" in data.steps:
         return data
     return replace(data, steps={**data.steps, "rationale": rationale})
 
@@ -95,26 +96,19 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
 
 def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:
     """What the batches of this objective carry beside their lists."""
-    wanted = objective.signals
+    rows = {BASE[name].rows for name in objective.signals}
     ends = None
-    if any(name.startswith("step_") for name in wanted):
-        size = model.get_output_embeddings().weight.shape[0]
+    if "steps" in rows:
+        size = model.get_input_embeddings().weight.shape[0]
         pieces = tokenizer.batch_decode([[i] for i in range(min(size, len(tokenizer)))])
         ends = np.zeros(size, dtype=bool)
         ends[: len(pieces)] = [data.step_delimiter in piece for piece in pieces]
     return Extras(
-        mismatched="mismatched_logps" in wanted,
-        rationale="rationale_logps" in wanted,
+        mismatched="mismatched" in rows,
+        rationale="rationale" in rows,
         step_ends=ends,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )
-
-
-def feature_sizes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Trailing dimensions of the feature signals of this model."""
-    config = model.config.get_text_config()
-    layers, width = config.num_hidden_layers, config.hidden_size
-    return {"hidden": (width,), "ref_layers": (layers, width), "ref_activations": (3, layers)}
 
 
 def context_of(model: Any) -> int | None:

@@ -83,7 +83,8 @@ class Result:
     status: str
     """finished | interrupted"""
     steps: int
-    model: Any
+    policy: Policy
+    """The trained policy in one piece, on the first rank."""
     tokenizer: Any
     initial: Mapping[str, float]
     final: Mapping[str, float]
@@ -97,3 +98,8 @@ class Result:
     samples: Sequence[Mapping[str, Any]] = ()
     stopped_by: int | None = None
     """The signal that ended it early."""
+
+    @property
+    def model(self) -> Any:
+        """The transformers model inside the policy."""
+        return self.policy.model

@@ -12,6 +12,7 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.evaluation.gold import GoldReport
 from alignlab.policies.causal_lm.decoder import recompute
+from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.checkpoint import Checkpoint
@@ -164,16 +165,16 @@ def _callbacks(
 def _close(ready: Prepared, trainer: L.Trainer, fitted: _Fitted, before: GoldReport | None) -> Result:
     """What the stage came to, with its trained model in one piece where it is finished."""
     opened, stage, validation = ready.opened, ready.opened.stage, fitted.validation
-    finished, model, after = fitted.stopped_by is None, opened.model, None
+    finished, policy, after = fitted.stopped_by is None, opened.policy, None
     if finished:
-        model = _trained(stage, fitted.module, model)
+        policy = _trained(stage, fitted.module, policy)
     with opened.clock.timed("evaluation"):
         if finished and stage.gold and ranks.main():
-            after = _sampled_after(ready, model)
+            after = _sampled_after(ready, policy.model)
     return Result(
         status="finished" if finished else "interrupted",
         steps=trainer.global_step,
-        model=model,
+        policy=policy,
         tokenizer=opened.tokenizer,
         initial={**_named("val", validation.initial), **_named("gold", against(before, before))},
         final={**_named("val", validation.final), **_named("gold", against(after, before))},
@@ -198,15 +199,16 @@ def _facts(ready: Prepared) -> dict[str, Any]:
     }
 
 
-def _trained(stage: Stage, module: PreferenceModule, model: Any) -> Any:
-    """The trained model in one piece; on rank 0, where it is spread over several."""
+def _trained(stage: Stage, module: PreferenceModule, policy: Policy) -> Policy:
+    """The trained policy in one piece; on rank 0, where it is spread over several."""
     if not stage.engine.shards:
-        return model.eval()
+        return policy.eval()
     weights = stage.engine.whole(module)
-    if weights is not None:
-        model = stage.load_model()[0]
-        model.load_state_dict(weights)
-    return model
+    if weights is None:
+        return policy
+    model = stage.load_model()[0]
+    model.load_state_dict(weights)
+    return stage.make_policy(model)
 
 
 def _sampled_before(ready: Prepared) -> GoldReport | None:

@@ -17,6 +17,7 @@ from alignlab.data.steps import Selection, Tokenized, for_split
 from alignlab.data.tables.table import Subset
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
+from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
 from alignlab.training.references import frozen
 from alignlab.training.rows import Splits
@@ -63,7 +64,8 @@ def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> 
 
     def multiply() -> list[Any]:
         with tracked("hidden states of the initial model", len(rows)) as advance:
-            return cached_products(initial(), rows, **settings, track=advance)
+            policy = language_model(initial(), "a step of the pipeline")
+            return cached_products(policy, rows, **settings, track=advance)
 
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
     return Tokenized(Subset(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)

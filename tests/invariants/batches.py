@@ -12,10 +12,10 @@ from torch import Tensor
 
 from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE, POLICY
+from alignlab.signals import BASE, POLICY, is_known_before, trailing_sizes
 
 Batch = dict[str, Tensor]
-BOUND = {"hidden": (2,), "ref_layers": (2, 2), "ref_activations": (3, 2)}
+BOUND = trailing_sizes({"D": 2, "N": 2})
 """Trailing dimensions of features, of a model that would have them."""
 PADDED = {"K": (1, 2), "L": (0, 1), "S": (0, 1)}
 """Slots, tokens and steps that `padded` adds: before, after."""
@@ -28,7 +28,7 @@ def letters(name: str) -> list[str]:
 
 def is_score(name: str) -> bool:
     """Whether the policy's gradient flows through it."""
-    return name in BASE and bool(BASE[name].of & POLICY)
+    return (name in BASE and POLICY in BASE[name].providers) or name == "parameter_distance"
 
 
 def twin(name: str) -> str:
@@ -70,6 +70,7 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
         "ref2_logps": logps + uniform(-4, 4),
         "labels": uniform(0, 1).argsort(dim=1) / max(width - 1, 1),
         "rewards": uniform(-3, 3),
+        "values": uniform(-3, 3),
         "desirable_probs": uniform(0.1, 0.9),
         "kl_reverse": lengths * uniform(0, 1),
         "kl_forward": token_kl.sum(2),
@@ -108,7 +109,7 @@ def random_signals(
 
 def data_only(signals: Mapping[str, Tensor]) -> Batch:
     """What is known before any forward."""
-    return {k: v for k, v in signals.items() if k not in BASE or not BASE[k].of}
+    return {k: v for k, v in signals.items() if k not in BASE or is_known_before(k)}
 
 
 def wanted_by(objective: Objective, signals: Mapping[str, Tensor]) -> Batch:
@@ -230,7 +231,7 @@ def far(signals: Mapping[str, Tensor], scale: float, first: int = 0) -> Batch:
         is_even = (torch.arange(value.numel()).reshape(value.shape) + first) % 2 == 0
         if name.startswith(("kl_", "token_kl_")) or name == "hidden":
             moved[name] = value * scale
-        elif name == "step_logratios":
+        elif name == "step_logratios" or name == "values":
             moved[name] = torch.where(is_even, scale, -scale).to(value.dtype)
         elif name == "uniform_logps":
             moved[name] = torch.full_like(value, -scale)

@@ -12,12 +12,13 @@ from alignlab.data.batching.batches import collate
 from alignlab.data.encoding.token_rows import Lists
 from alignlab.errors import ConfigError, RunError
 from alignlab.passes import reference
-from alignlab.passes.reference import OWN, cache_key, cached_signals, score
+from alignlab.passes.reference import cache_key, cached_signals, score
 from alignlab.policies.causal_lm.model import CausalLM
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import VOCABULARY, naive_logps, policy
 
 ROWS = draw((2, 3, 1, 4, 2), vocabulary=VOCABULARY, seed=2)
+OWN = ("ref_logps", "ref_entropy", "ref_prompt_logps")
 LOGPS = np.dtype([("ref_logps", np.float64)])
 
 
@@ -65,7 +66,7 @@ def test_all_signals_are_those_of_a_live_reference(tmp_path, monkeypatch, group)
     monkeypatch.setattr(reference, "CHUNK_ROWS", group)
     rows, seen = token_rows(ROWS), []
     found = ask(tmp_path, names=OWN, track=seen.append)
-    assert found.keys() == OWN.keys()
+    assert found.keys() == set(OWN)
     assert sum(seen) == len(ROWS)
     batch = collate(rows, range(len(ROWS)))
     live = policy(seed=1)(batch, reference=policy(), wanted=set(OWN))

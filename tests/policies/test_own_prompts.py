@@ -6,7 +6,7 @@ import torch
 
 from alignlab.data.batching.batches import Extras, collate, within_budget
 from alignlab.objective.load import load_objective
-from alignlab.passes.reference import OWN, cache_key, cached_signals
+from alignlab.passes.reference import cache_key, cached_signals
 from tests.data.ragged import draw, joint_rows, token_rows
 from tests.policies.models import VOCABULARY, policy
 
@@ -33,7 +33,9 @@ def test_scores_are_those_of_lists_of_one(packing):
 @pytest.mark.parametrize("budget", [1, 30, 10_000])
 def test_the_reference_is_cached_by_response(tmp_path, budget):
     rows = joint_rows(PAIRS)
-    found = cached_signals(policy(), rows, OWN, cache_dir=tmp_path, budget=budget)
+    found = cached_signals(
+        policy(), rows, ["ref_logps", "ref_prompt_logps"], cache_dir=tmp_path, budget=budget
+    )
     alone = policy()(collate(token_rows(ALONE), range(7)), wanted=WANTED)
     np.testing.assert_allclose(found["ref_logps"], alone.logps[:, 0].detach(), rtol=1e-5)
     np.testing.assert_allclose(

@@ -13,6 +13,8 @@ from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
 from alignlab.objective.load import load_objective
 from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import Policy
+from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.settings import CheckpointSpec, TrainerSpec
@@ -42,6 +44,12 @@ def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, 
     return model.to(dtype), tokenizer
 
 
+def load_adopted(policy: type[Policy]) -> tuple[Any, Any]:
+    """The same model as such a policy wraps it."""
+    model, tokenizer = load_small()
+    return policy.adopt(model, tokenizer), tokenizer
+
+
 def small_policy(dtype: torch.dtype = torch.float32) -> CausalLM:
     return CausalLM(load_small(dtype)[0])
 
@@ -50,11 +58,13 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
     """A stage over 24 lists of the lab; `changes` are fields of Stage, DataSpec, TrainerSpec or hyper-parameters."""
     data = DataSpec("lab", world.examples, limit=24, limit_validation=8, lists_per_step=8, form="lists")
     trainer = TrainerSpec(max_steps=3, accelerator="cpu")
+    made = load_objective(objective, **changes.pop("hyper", {}))
+    policy = RewardModel if "values" in made.signals else CausalLM
     stage = Stage(
-        objective=load_objective(objective, **changes.pop("hyper", {})),
+        objective=made,
         data=replace(data, **changes.pop("data", {})),
-        load_model=load_small,
-        make_policy=CausalLM,
+        load_model=partial(load_adopted, policy),
+        make_policy=policy,
         reference=ReferenceSpec(mode, "small", load_small, is_start=True),
         make_optimizer=partial(make_optimizer, ADAMW, changes.pop("scheduler", CONSTANT)),
         make_loggers=lambda: [CsvLog(RunFolder(folder).metrics)],

@@ -5,28 +5,29 @@ import math
 import pytest
 import torch
 
-from alignlab.config.check_built import UNTRAINED
 from alignlab.objective.load import load_objective
 from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
+from alignlab.signals import SAMPLER, provided_by
 from alignlab.training.stage import run_stage
-from tests.training.small import load_small, small_stage
+from tests.training.small import small_stage
 
 UNTRAINABLE = {
     name
     for name in choices("regularizers")
-    if load_objective("dpo", regularizers=[name]).signals & UNTRAINED.keys()
+    if provided_by(load_objective("dpo", regularizers=[name]).signals, SAMPLER)
 }
 TERMS = [("regularizers", name) for name in choices("regularizers") if name not in UNTRAINABLE]
 TERMS += [("modifiers", name) for name in choices("modifiers")]
 
 
 def train(folder, objective, **hyper):
-    result = run_stage(small_stage(folder, objective, hyper=hyper), RunFolder(folder))
+    stage = small_stage(folder, objective, hyper=hyper)
+    result = run_stage(stage, RunFolder(folder))
     assert result.status == "finished"
     assert result.steps == 3
     assert math.isfinite(result.final["val/loss"])
-    start = dict(load_small()[0].named_parameters())
+    start = dict(stage.load_model()[0].named_parameters())
     assert any(not torch.equal(p, start[n]) for n, p in result.model.named_parameters())
     return result
 

@@ -123,7 +123,8 @@ def test_low_precision_stays_low(run, tmp_path):
 
 def test_adapters_are_merged(run, tmp_path):
     pytest.importorskip("peft")
-    from alignlab.policies.causal_lm.adapters import lora, merge
+    from alignlab.policies.causal_lm.adapters import lora
+    from alignlab.policies.causal_lm.decoder import merge
 
     settings = {"r": 2, "alpha": 4, "target_modules": "all-linear"}
     trained, _ = lora(lambda: (small(0), None), **settings)

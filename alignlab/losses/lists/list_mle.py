@@ -1,6 +1,7 @@
 """ListMLE: the Plackett-Luce likelihood of a list in its labelled order."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -33,4 +34,7 @@ def order_nll(scores_BK: Tensor, labels: Tensor, where: Tensor) -> Tensor:
     real_BK = where.gather(1, order_BK)
     scores_BK = scores_BK.gather(1, order_BK).masked_fill(~real_BK, LOWEST)
     tails_BK = scores_BK.flip(1).logcumsumexp(dim=1).flip(1)
-    return (tails_BK - scores_BK).masked_fill(~real_BK, 0).sum(dim=1)
+    followed_BK = F.pad(
+        real_BK[:, 1:], (0, 1)
+    )  # the last response is drawn from itself alone, whatever its score
+    return (tails_BK - scores_BK).masked_fill(~followed_BK, 0).sum(dim=1)

@@ -21,10 +21,12 @@ def lora(
     r: int = 16,
     alpha: int = 32,
     target_modules: str | Sequence[str] = "all-linear",
+    task: str = "CAUSAL_LM",
 ) -> tuple[Any, Any]:
     """(model, tokenizer), the model wrapped by peft, with LoRA layers of rank `r` (arXiv:2106.09685); only these train.
 
-    They start at zero, so the model starts as it was. No dropout: a score is a fact.
+    They start at zero, so the model starts as it was. No dropout: a score is a fact. `task` is peft's word for what
+    the model is; a new scalar head (SEQ_CLS) trains whole.
 
     Raises ConfigError without the package `peft`, and for modules that the model does not have.
     """
@@ -34,16 +36,11 @@ def lora(
         raise ConfigError("peft=lora needs the package peft: pip install 'alignlab[peft]'") from error
     model, tokenizer = load()
     wanted = target_modules if isinstance(target_modules, str) else list(target_modules)
-    config = LoraConfig(r=r, lora_alpha=alpha, target_modules=wanted, task_type="CAUSAL_LM")
+    config = LoraConfig(r=r, lora_alpha=alpha, target_modules=wanted, task_type=task)
     try:
         return get_peft_model(model, config), tokenizer
     except ValueError as error:
         raise ConfigError(f"peft.target_modules={target_modules}: {str(error).partition('. ')[0]}") from error
-
-
-def has_adapter(model: Any) -> bool:
-    """Whether adapters are in the model."""
-    return hasattr(model, "peft_config")
 
 
 @contextmanager
@@ -51,11 +48,6 @@ def switched_off(model: Any) -> Iterator[None]:
     """The model without its adapters, as long as this lasts."""
     with model.disable_adapter():
         yield
-
-
-def merge(model: Any) -> Any:
-    """The same model as a plain one: what the adapters learned added to its weights."""
-    return model.merge_and_unload() if has_adapter(model) else model
 
 
 class WithoutAdapter:

@@ -21,6 +21,26 @@ def decoder_of(model: Any) -> nn.Module:
     return inner.base_model if inner.base_model is not inner else inner.get_decoder()
 
 
+def has_adapter(model: Any) -> bool:
+    """Whether adapters of `peft` are in the model."""
+    return hasattr(model, "peft_config")
+
+
+def merge(model: Any) -> Any:
+    """The same model as a plain one: what the adapters learned added to its weights."""
+    return model.merge_and_unload() if has_adapter(model) else model
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Set every dropout probability to 0; `train()` may then be called without changing a score."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):  # layerdrop too
+                setattr(module, name, 0.0)
+
+
 def layers_of(model: Any) -> list[nn.Module]:
     """The layers of the decoder, in order."""
     count = model.config.get_text_config().num_hidden_layers

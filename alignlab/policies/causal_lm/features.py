@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from alignlab.policies.causal_lm.decoder import BLOCKS, block_of, layers_of
 
+FEATURES = frozenset({"layers", "activations"})
+"""What can be read: hidden states after every layer, and the mean activation of its blocks."""
+
 Seen = Callable[[], dict[str, Tensor]]
 
 

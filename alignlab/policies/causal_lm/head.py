@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -64,9 +64,9 @@ def token_scores(
     reference: tuple[Tensor, Head] | None = None,
     device: str | None = None,
 ) -> dict[str, Float[Tensor, "R"]]:
-    """Quantities of the token distributions, in nats per token, by name: those of ALONE and AGAINST.
+    """The named QUANTITIES of the token distributions, in nats per token.
 
-    `reference` holds the reference's hidden states at the same positions and its head, for AGAINST.
+    `reference` holds the reference's hidden states at the same positions and its head, for quantities that take it.
     Each chunk is computed again in the backward, so memory holds one chunk of logits, as large as suits
     the `device` (a type; that of the tensors). Float32 or better throughout, whatever the dtype of the model.
     """
@@ -77,16 +77,18 @@ def token_scores(
         return {
             "logps": linear_logps(hidden, weight, bias, targets, scale=head.scale, cap=head.cap, size=size)
         }
-    ref_hidden, ref_head = (None, None) if AGAINST.keys().isdisjoint(names) else reference or (None, None)
+    asked = [QUANTITIES[name] for name in names]
+    compares = any(quantity.compares for quantity in asked)
+    if compares and reference is None:
+        raise ValueError(f"{', '.join(names)}: no reference to compare with")
+    ref_hidden, ref_head = (reference if compares else None) or (None, None)
 
     def chunk(hidden: Tensor, targets: Tensor, ref_hidden: Tensor | None) -> tuple[Tensor, ...]:
-        ours = Distribution(head(hidden), targets)
-        found = {name: ALONE[name](ours) for name in names if name in ALONE}
+        ours = theirs = Distribution(head(hidden), targets)
         if ref_hidden is not None and ref_head is not None:
             with torch.no_grad():
                 theirs = Distribution(ref_head(ref_hidden), targets)
-            found |= {name: AGAINST[name](ours.logps, theirs.logps) for name in names if name in AGAINST}
-        return tuple(found[name] for name in names)
+        return tuple(quantity.compute(ours, theirs) for quantity in asked)
 
     columns = []
     for start in range(0, max(1, len(targets)), size):
@@ -116,16 +118,31 @@ class Distribution:
         return -F.cross_entropy(self.logits, self.targets, reduction="none")
 
 
-ALONE: dict[str, Callable[[Distribution], Tensor]] = {
-    "logps": Distribution.target_logps,
-    "entropy": lambda p: -(p.logps.exp() * p.logps).sum(-1),
-    "log_collisions": lambda p: (2 * p.logps).logsumexp(-1),
-    "uniform_logps": lambda p: p.logps.mean(-1),
-}
-"""Quantities of one model's distribution."""
+class Quantity(NamedTuple):
+    """A number of each token, computed from whole distributions."""
 
-AGAINST: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "kl_reverse": lambda ours, theirs: (ours.exp() * (ours - theirs)).sum(-1),
-    "kl_forward": lambda ours, theirs: (theirs.exp() * (theirs - ours)).sum(-1),
+    compute: Callable[[Distribution, Distribution], Tensor]
+    """From the model's own distribution, and the reference's."""
+    compares: bool = False
+    """Whether it takes the reference's."""
+
+
+QUANTITIES = {
+    "logps": Quantity(lambda p, _: p.target_logps()),
+    "entropy": Quantity(lambda p, _: -(p.logps.exp() * p.logps).sum(-1)),
+    "log_collisions": Quantity(lambda p, _: (2 * p.logps).logsumexp(-1)),
+    "uniform_logps": Quantity(lambda p, _: p.logps.mean(-1)),
+    "kl_reverse": Quantity(lambda p, q: (p.logps.exp() * (p.logps - q.logps)).sum(-1), compares=True),
+    "kl_forward": Quantity(lambda p, q: (q.logps.exp() * (q.logps - p.logps)).sum(-1), compares=True),
 }
-"""Quantities of the policy's distribution and the reference's."""
+"""All that the head can compute, by the name of the signal that is its sum over a response."""
+
+
+def quantities(wanted: Collection[str], *, compares: bool) -> list[str]:
+    """The quantities behind the wanted signals, log-probabilities in any case; with a reference where it `compares`."""
+    return [
+        name
+        for name, quantity in QUANTITIES.items()
+        if name == "logps"
+        or ((name in wanted or f"token_{name}" in wanted) and quantity.compares <= compares)
+    ]

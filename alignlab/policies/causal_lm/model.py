@@ -4,18 +4,19 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from alignlab.errors import RunError
-from alignlab.policies.causal_lm.decoder import decoder_of, unwrapped
+from alignlab.errors import ConfigError, RunError
+from alignlab.policies.causal_lm.decoder import decoder_of, disable_dropout, unwrapped
 from alignlab.policies.causal_lm.features import watched
 from alignlab.policies.causal_lm.head import Head
 from alignlab.policies.causal_lm.packing.forms import PADDED, choose
-from alignlab.policies.causal_lm.signals import Encoded, Encoder, prompt_targets, score
+from alignlab.policies.causal_lm.signals import PROVIDED, Encoded, Encoder, prompt_targets, score
+from alignlab.policies.policy import Policy, References
 from alignlab.types import Batch, Scores
 
 
-class CausalLM(nn.Module):
+class CausalLM(Policy):
     """Scores packed batches with a transformers causal LM. Dropout is off: a score is a fact.
 
     The decoder reads each prompt once for all its responses where that is exact for its architecture
@@ -24,12 +25,27 @@ class CausalLM(nn.Module):
     positions does not reproduce the model's own logits.
     """
 
+    provides = PROVIDED
+    draws = True
+    task = "text-generation"
+    peft_task = "CAUSAL_LM"
+
     def __init__(self, model: Any, *, packing: str = "auto") -> None:
         super().__init__()
         self.model = model
         disable_dropout(model)
         verify_head(model)
         self.form = choose(unwrapped(model), packing)
+
+    @classmethod
+    def adopt(cls, model: Any, tokenizer: Any) -> Any:
+        """The language model as it is; ConfigError for one without a head over the vocabulary."""
+        if unwrapped(model).get_output_embeddings() is None:
+            raise ConfigError(
+                f"policy=causal_lm needs a language model, and {type(model).__name__} has no head over the vocabulary: "
+                "use policy=reward_model, or another model.path"
+            )
+        return model
 
     @property
     def packed(self) -> bool:
@@ -43,12 +59,12 @@ class CausalLM(nn.Module):
 
     def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
         """Hidden states where response tokens are predicted; where prompt tokens are, and features, if asked for."""
-        inputs, source_T = self.form.lay(batch)
-        source_R = source_T[batch.is_response]
+        layout = self.form.lay(batch)
+        source_R = layout.source[batch.is_response]
         with watched(self.model, source_R, features) as seen:
-            output = decoder_of(self.model)(**inputs, use_cache=False)
+            output = decoder_of(self.model)(**layout.inputs, use_cache=False)
         states = output.last_hidden_state.flatten(0, 1)
-        prompt_hidden = states[source_T[prompt_targets(batch)]] if prompts else None
+        prompt_hidden = states[layout.source[prompt_targets(batch)]] if prompts else None
         return Encoded(states[source_R], prompt_hidden, seen())
 
     def forward(
@@ -62,15 +78,21 @@ class CausalLM(nn.Module):
         """Log-probabilities of every response, also under live references, and what is wanted of the signals."""
         return score(batch, self, reference, reference2, wanted)
 
+    def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
+        """Log-probabilities and lengths of every response, and what is wanted of the other signals, by name."""
+        first, second = references
+        scores: Scores = self(batch, reference=first, reference2=second, wanted=wanted)
+        return scores.signals(batch)
 
-def disable_dropout(model: nn.Module) -> None:
-    """Set every dropout probability to 0; `train()` may then be called without changing a score."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name, value in vars(module).items():
-            if "drop" in name and isinstance(value, float):  # layerdrop too
-                setattr(module, name, 0.0)
+
+def language_model(policy: Policy, wanted_by: str) -> CausalLM:
+    """The policy as the language model that it is; ConfigError, naming who wants one, where it is another kind."""
+    if not isinstance(policy, CausalLM):
+        raise ConfigError(
+            f"{wanted_by} goes by the log-probabilities of a language model, and {type(policy).__name__} has none: "
+            "use policy=causal_lm, or leave it out"
+        )
+    return policy
 
 
 @torch.no_grad()

@@ -29,11 +29,18 @@ def load(
 ) -> tuple[Any, Any]:
     """(model, tokenizer) of a Hugging Face folder or hub id; `local_copy` stands in for a hub id where it exists.
 
+    The model is a causal LM, or the sequence classifier that the folder's config says it is.
+
     Raises ConfigError where the folder is incomplete or the hub cannot be reached.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+    )
 
     kind = getattr(torch, dtype)
     source = resolve(path, local_copy)
@@ -41,7 +48,10 @@ def load(
     shared = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **shared)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        architectures = AutoConfig.from_pretrained(source, **shared).architectures or ()
+        is_classifier = any(name.endswith("ForSequenceClassification") for name in architectures)
+        kind_of_model: Any = AutoModelForSequenceClassification if is_classifier else AutoModelForCausalLM
+        loaded: Any = kind_of_model.from_pretrained(
             source, dtype=kind, attn_implementation=attn_implementation, output_loading_info=True, **shared
         )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
@@ -52,6 +62,8 @@ def load(
             f"model '{source}' lacks {len(missing)} of its weights (first: {missing[0]}); they would start at random: "
             "complete the folder"
         )
+    if is_classifier:
+        model.generation_config = _ends_of_turn(source, shared)
     if tokenizer.eos_token_id is None:
         raise ConfigError(
             f"model.path={source}: its tokenizer has no end-of-sequence token; set eos_token there"
@@ -60,6 +72,16 @@ def load(
         log.warning("%s has no chat template: turns are written as 'User: ...' and 'Assistant: ...'", source)
         tokenizer.chat_template = PLAIN_TEMPLATE
     return model, tokenizer
+
+
+def _ends_of_turn(source: str, shared: dict[str, Any]) -> Any | None:
+    """The generation config beside a classifier: it names the tokens with which a turn ends."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(source, **shared)
+    except OSError:
+        return None
 
 
 def resolve(path: str | None, local_copy: str | None = None) -> str:

@@ -1,7 +1,7 @@
 """The signals of a micro-batch under a policy and its references."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -9,16 +9,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alignlab.policies.causal_lm.head import AGAINST, ALONE, Head, token_scores
-from alignlab.policies.causal_lm.steps import step_signals
+from alignlab.policies.causal_lm.features import FEATURES
+from alignlab.policies.causal_lm.head import QUANTITIES, Head, quantities, token_scores
+from alignlab.policies.causal_lm.steps import STEP_SIGNALS, step_signals
+from alignlab.signals import BASE
 from alignlab.types import Batch, Scores
 
-ALWAYS = ("ref_logps", "ref2_logps")
-"""Signals that come with their references, wanted or not."""
-TOKENS = {"token_logps": "logps", "token_ref_logps": "ref_logps", "token_kl_forward": "kl_forward"}
-"""Signals by token, and the quantity that each of them is."""
-FEATURES = ("layers", "activations")
-"""What `features.py` reads inside a decoder; a signal with the prefix of a reference."""
+PREFIXES = ("ref_", "ref2_", "")
+"""Of the signals of the first reference, the second, and the policy."""
+PROVIDED = frozenset(BASE) & {
+    *(prefix + name for prefix in PREFIXES for name in (*QUANTITIES, *FEATURES, "hidden", "prompt_logps")),
+    *(f"token_{prefix}{name}" for prefix in PREFIXES for name in QUANTITIES),
+    *(f"{row}_{prefix}logps" for prefix in PREFIXES for row in ("mismatched", "rationale")),
+    *STEP_SIGNALS,
+}
+"""All signals that `score` can give."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,12 @@ def score(
 ) -> Scores:
     """Log-probabilities and lengths of all responses, and those of the wanted signals that can be had.
 
-    `ref_logps` and `ref2_logps` come with their references. References get no gradient.
+    Every model that is there is scored, so that `ref_logps` and `ref2_logps` come with their references.
+    References get no gradient.
     """
-    values, prompts, features = _found(batch, policy, reference, reference2, wanted)
+    models = dict(zip(PREFIXES, (reference, reference2, policy), strict=True))
+    asked = {*wanted, *(f"{prefix}logps" for prefix, model in models.items() if model is not None)}
+    values, prompts, features = _by_token(batch, models, asked)
     sums_N = {name: per_row(value, batch) for name, value in values.items()}
     more = {name: batch.slotted(value) for name, value in sums_N.items()} | prompts
     logps, lengths = more.pop("logps"), batch.slotted(batch.row_lengths).to(values["logps"].dtype)
@@ -67,49 +75,44 @@ def score(
     for row, index_B in batch.extra.items():
         for name in sums_N.keys() & {"logps", "ref_logps"}:
             more[f"{row}_{name}"] = torch.cat([sums_N[name], sums_N[name].new_zeros(1)])[index_B]
-    more |= step_signals(batch, values, features["hidden"], wanted)
-    tokens = features | {name: values[of] for name, of in TOKENS.items() if of in values}
+    more |= step_signals(batch, values, features["hidden"], asked)
+    tokens = features | {f"token_{name}": value for name, value in values.items()}
     return Scores(
         token_logps=values["logps"],
         logps=logps,
         lengths=lengths,
-        more={name: value for name, value in more.items() if name in ALWAYS or name in wanted},
-        tokens={name: value.to(logps.dtype) for name, value in tokens.items() if name in wanted},
+        more={name: value for name, value in more.items() if name in asked},
+        tokens={name: value.to(logps.dtype) for name, value in tokens.items() if name in asked},
     )
 
 
-def _found(
-    batch: Batch,
-    policy: Encoder,
-    reference: Encoder | None,
-    reference2: Encoder | None,
-    wanted: Collection[str],
+def _by_token(
+    batch: Batch, models: Mapping[str, Encoder | None], wanted: Set[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """By name: quantities of response tokens `[R]`, log-probabilities of prompts `[B, K]`, features `[R, ...]`.
 
-    The references come first, so that nothing of theirs is in memory beside the policy's graph but
-    what it is compared with.
+    `models` are by the prefix of their signals, references first, so that nothing of theirs is in memory beside the
+    policy's graph but what it is compared with.
     """
     values: dict[str, Tensor] = {}
     prompts: dict[str, Tensor] = {}
     features: dict[str, Tensor] = {}
-    against: tuple[Tensor, Head] | None = None
+    reference: tuple[Tensor, Head] | None = None
     targets = batch.tokens[batch.is_response]
-    for prefix, model in (("ref_", reference), ("ref2_", reference2), ("", policy)):
+    for prefix, model in models.items():
         if model is None:
             continue
+        own = {name.replace(prefix, "", 1) for name in wanted if prefix in name} if prefix else wanted
+        compared = None if prefix else reference
         with torch.set_grad_enabled(torch.is_grad_enabled() and not prefix):
-            asked = [name for name in FEATURES if prefix + name in wanted]
-            seen = model.encode(batch, prompts=f"{prefix}prompt_logps" in wanted, features=asked)
-            names = [name for name in ALONE if name == "logps" or prefix + name in wanted]
-            if not prefix and against is not None:
-                names += [name for name in AGAINST if name in wanted or f"token_{name}" in wanted]
-            found = token_scores(seen.hidden, targets, model.head, names=names, reference=against)
+            seen = model.encode(batch, prompts="prompt_logps" in own, features=FEATURES & own)
+            names = quantities(own, compares=compared is not None)
+            scores = token_scores(seen.hidden, targets, model.head, names=names, reference=compared)
             if seen.prompt_hidden is not None:
                 prompts[f"{prefix}prompt_logps"] = _prompt_logps(batch, seen.prompt_hidden, model.head)
         if prefix == "ref_":
-            against = seen.hidden, model.head
-        values |= {prefix + name: value for name, value in found.items()}
+            reference = seen.hidden, model.head
+        values |= {prefix + name: value for name, value in scores.items()}
         features |= {prefix + name: value for name, value in {**seen.features, "hidden": seen.hidden}.items()}
     return values, prompts, features
 

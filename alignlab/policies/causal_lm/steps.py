@@ -9,11 +9,13 @@ from torch import Tensor
 
 from alignlab.types import Batch
 
+STEP_SIGNALS = ("step_logratios", "step_lengths", "step_cosines")
+
 
 def step_signals(
     batch: Batch, values: Mapping[str, Tensor], hidden: Float[Tensor, "R D"], wanted: Collection[str]
 ) -> dict[str, Tensor]:
-    """Those of `step_logratios step_lengths [B, K, S]` and `step_cosines [B, K, K, S]` that are wanted.
+    """Those of STEP_SIGNALS that are wanted: `[B, K, S]`, and the cosines `[B, K, K, S]`.
 
     Log-ratios are sums over the tokens of a step. A step is as its mean hidden state; the cosine is 0
     where either response lacks the step. Log-ratios want `ref_logps` in `values`.

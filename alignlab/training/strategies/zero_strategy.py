@@ -67,8 +67,11 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
         trained = _Trained(model.scorer, model.terms if model.learned_terms else nn.ModuleDict())
         if self.zero_stage_3:
             deepspeed.zero.Init(module=trained, config_dict_or_path=self.config)
-            for weight in model.scorer.policy.model.get_output_embeddings().parameters():
-                deepspeed.zero.register_external_parameter(trained.scorer, weight)  # read without its module
+            if (head := model.scorer.policy.model.get_output_embeddings()) is not None:
+                for weight in head.parameters():
+                    deepspeed.zero.register_external_parameter(
+                        trained.scorer, weight
+                    )  # read without its module
         engine, wrapped, *_ = deepspeed.initialize(
             args=Namespace(device_rank=self.local_rank),
             config=self.config,

@@ -5,7 +5,8 @@ import torch
 
 from alignlab.data.batching.batches import collate
 from alignlab.errors import ConfigError
-from alignlab.policies.causal_lm.adapters import WithoutAdapter, has_adapter, lora, merge, switched_off
+from alignlab.policies.causal_lm.adapters import WithoutAdapter, lora, switched_off
+from alignlab.policies.causal_lm.decoder import has_adapter, merge
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage

@@ -100,16 +100,16 @@ def _tried(model: Any, config: Any, settings: str, attention: str) -> tuple[str,
 
 
 def _outcome(model: Any, form: Form) -> list[Tensor]:
-    """The hidden states at which tokens are predicted, and the gradients of all weights."""
+    """The hidden states at which tokens are read and predicted, and the gradients of all weights."""
     batch = tiny_batch()
     with Exact(), torch.enable_grad():  # type: ignore[no-untyped-call]
-        inputs, source = form.lay(batch)
-        states = decoder_of(model)(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
-        predicting = states[source[source >= 0]]
-        weights = torch.linspace(-1, 1, predicting.numel(), dtype=predicting.dtype).cos().view_as(predicting)
+        layout = form.lay(batch)
+        states = decoder_of(model)(**layout.inputs, use_cache=False).last_hidden_state.flatten(0, 1)
+        hidden = states[torch.cat([layout.place, layout.source[layout.source >= 0]])]
+        weights = torch.linspace(-1, 1, hidden.numel(), dtype=hidden.dtype).cos().view_as(hidden)
         parameters = list(decoder_of(model).parameters())
-        gradients = torch.autograd.grad((predicting * weights).sum(), parameters, allow_unused=True)
-    return [predicting.detach(), *(torch.zeros(()) if g is None else g for g in gradients)]
+        gradients = torch.autograd.grad((hidden * weights).sum(), parameters, allow_unused=True)
+    return [hidden.detach(), *(torch.zeros(()) if g is None else g for g in gradients)]
 
 
 def _gap(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:

@@ -11,9 +11,11 @@ from alignlab.types import Batch
 
 
 class Layout(NamedTuple):
-    """The inputs of a decoder, and the positions at which it predicts each token of the batch."""
+    """The inputs of a decoder, and the positions at which it reads and predicts each token of the batch."""
 
     inputs: Mapping[str, Any]
+    place: Int[Tensor, "T"]
+    """The flat index of the position at which each token is read; of a prompt with copies, in the first of them."""
     source: Int[Tensor, "T"]
     """The flat index of the position that predicts each token; -1 for the first of a prompt."""
 
@@ -55,8 +57,8 @@ def padded(batch: Batch) -> Layout:
         0, prompt_N, numbers, "amin", include_self=False
     )
     row_T = torch.where(inside, batch.row, first_row[batch.prompt])
-    source = (row_T * width + batch.positions - 1).masked_fill(batch.positions == 0, -1)
-    return Layout({"input_ids": tokens}, source)
+    place = row_T * width + batch.positions
+    return Layout({"input_ids": tokens}, place, (place - 1).masked_fill(batch.positions == 0, -1))
 
 
 def masked(
@@ -93,7 +95,7 @@ def masked(
     masks = mask(window) if windows is None else {kind: mask(size) for kind, size in windows.items()}
     inputs = {"input_ids": rows(batch.tokens, 0), "position_ids": positions, "attention_mask": masks}
     before_T = packed_source(batch)
-    return Layout(inputs, torch.where(before_T < 0, -1, place_T[before_T]))
+    return Layout(inputs, place_T, torch.where(before_T < 0, -1, place_T[before_T]))
 
 
 def _runs(index: Tensor) -> tuple[Tensor, Tensor]:

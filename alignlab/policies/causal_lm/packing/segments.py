@@ -36,7 +36,7 @@ def packed(batch: Batch) -> Layout:
         "attention_mask": tokens.new_zeros(1, 1, 1, 1),
         "packed": plan or Plan(batch),
     }
-    return Layout(inputs, packed_source(batch))
+    return Layout(inputs, torch.arange(len(batch.tokens), device=tokens.device), packed_source(batch))
 
 
 def install(model: Any) -> None:

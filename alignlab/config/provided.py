@@ -1,0 +1,74 @@
+"""Does the policy of a config give what its objective asks for, and who does where it does not?"""
+
+from collections.abc import Iterator
+
+from alignlab.config.check import failure_of
+from alignlab.objective.load import read_choice
+from alignlab.objective.objective import Objective
+from alignlab.places import choices
+from alignlab.policies.policy import Policy
+from alignlab.settings import Config
+from alignlab.signals import BASE, CLASSIFIER, IN_EVERY_BATCH, SAMPLER, TRAINING, base_names, provided_by
+from alignlab.targets import locate
+
+OWN_LOOP = "compute the loss in your own loop (alignlab.load_objective)"
+
+
+def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
+    """A message for everything that the policy of a config cannot do for it; none where its `_target_` is misspelt."""
+    node = config["policy"]
+    if failure_of(locate, node.get("_target_", ""), "policy._target_"):
+        return
+    policy = locate(node["_target_"])
+    if not (isinstance(policy, type) and issubclass(policy, Policy)):
+        yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
+        return
+    yield from unprovided(node, objective)
+    if (reward := config["evaluation"]["reward"]) and not policy.draws:
+        yield (
+            f"evaluation.reward={reward} scores samples, and policy={name_of(node)} draws none: use evaluation=none"
+        )
+
+
+def unprovided(policy: Config, objective: Objective) -> Iterator[str]:
+    """A message for every part of an objective that asks for signals which neither policy nor data bring."""
+    gives = locate(policy["_target_"], "policy._target_").provides
+    missing = objective.signals - gives - IN_EVERY_BATCH - provided_by(objective.signals, TRAINING)
+    asked: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(missing):
+        asked.setdefault((_taker(objective, name), _way(policy, name)), []).append(name)
+    for (taker, way), names in asked.items():
+        yield f"{taker} takes {', '.join(names)}: {way}"
+
+
+def name_of(policy: Config) -> str:
+    """The choice in `conf/policy` that a policy's node comes from; the path of its class, where it is none of these."""
+    target: str = policy["_target_"]
+    return next((name for name in choices("policy") if _target(name) == target), target)
+
+
+def _taker(objective: Objective, signal: str) -> str:
+    """The part that asks for a signal, by its signature; of what an offset moves, the objective."""
+    for term in (*objective.terms, *objective.modifiers):
+        contracts = (term.contract, *([term.contribution] if term.contribution else []))
+        if any(signal in base_names(name) for contract in contracts for name in contract.signals):
+            return term.name
+    return objective.name
+
+
+def _way(policy: Config, signal: str) -> str:
+    """Why a signal is not there, and what to do."""
+    if SAMPLER in BASE[signal].providers:
+        return f"no recipe here draws samples from the policy; {OWN_LOOP}"
+    if CLASSIFIER in BASE[signal].providers:
+        return f"no data here brings them; {OWN_LOOP}"
+    givers = [name for name in choices("policy") if signal in locate(_target(name)).provides]
+    if givers:
+        return f"policy={name_of(policy)} does not give this; use policy={givers[0]}, or another objective"
+    return f"no policy here gives this; {OWN_LOOP}"
+
+
+def _target(name: str) -> str:
+    node = read_choice("policy", name)
+    target: str = node.get("policy", node)["_target_"]
+    return target

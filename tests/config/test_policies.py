@@ -1,0 +1,66 @@
+"""The group `policy`: what an objective asks for and the policy does not give is told, with who gives it."""
+
+import pytest
+
+from alignlab import ConfigError
+from alignlab.config.provided import name_of
+from alignlab.config.stage_of import stage_of
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.reward_model import RewardModel
+from alignlab.signals import BASE, DATA, POLICY, REFERENCE, SECOND
+from alignlab.training.opened import open_rows
+from tests.config.compose import composed, problem
+
+REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (
+            ["policy=reward_model"],
+            "dpo takes logps, ref_logps: policy=reward_model does not give this; use policy=causal_lm, or",
+        ),
+        (
+            ["objective=bradley_terry"],
+            "bradley_terry takes values: policy=causal_lm does not give this; use policy=reward_model, or",
+        ),
+        ([*REWARD_MODEL, "regularizers=[sft]"], "sft takes logps: policy=reward_model does not give this"),
+        ([*REWARD_MODEL, "regularizers=[length]"], "bradley_terry takes logps: policy=reward_model"),
+        ([*REWARD_MODEL, "evaluation=gold"], "policy=reward_model draws none: use evaluation=none"),
+        (["policy._target_=alignlab.policies.reward_model.Nobody"], "has no 'Nobody'"),
+        (
+            ["policy._target_=torch.nn.Linear"],
+            "policy._target_=torch.nn.Linear: expected a class of policies",
+        ),
+    ],
+)
+def test_what_a_policy_cannot_do_is_told_before_anything_loads(overrides, told):
+    assert told in problem(composed(*overrides))
+
+
+def test_a_signal_that_nobody_gives_is_told(monkeypatch):
+    monkeypatch.setattr(RewardModel, "provides", frozenset())
+    assert "bradley_terry takes values: no policy here gives this; compute" in problem(
+        composed(*REWARD_MODEL)
+    )
+
+
+def test_a_reward_model_is_in_order_and_leaves_samples_out():
+    config = composed(*REWARD_MODEL)
+    assert problem(config) == ""
+    assert config["evaluation"]["reward"] is None
+    assert name_of(config["policy"]) == "reward_model"
+
+
+def test_steps_of_the_pipeline_that_go_by_log_probabilities_are_refused(tmp_path):
+    few = ["data.limit=8", "data.limit_validation=4", f"cache_dir={tmp_path}", "model.loader.steps=1"]
+    stage = stage_of([*REWARD_MODEL, "pipeline=[pairs,filter_difficulty]", *few])
+    with pytest.raises(ConfigError, match="ref_logps needs a policy that gives logps, and RewardModel gives"):
+        open_rows(stage)
+
+
+def test_policies_give_what_the_vocabulary_says_that_models_give():
+    for policy in (CausalLM, RewardModel):
+        for name in policy.provides:
+            assert BASE[name].providers <= {POLICY, REFERENCE, SECOND} or BASE[name].providers == {DATA}, name
