@@ -82,7 +82,7 @@ def test_its_own_kept_sweeps_alone_are_a_group(checkout, tmp_path):
 @pytest.mark.parametrize("search", ["", "other"])
 def test_a_door_opens_to_the_code_beside_it(search, checkout, tmp_path):
     path = {"": {}, "other": {"PYTHONPATH": str(ROOT)}}[search]
-    assert "pairwise.only_here" in python(
+    assert "dpo.only_here" in python(
         str(checkout / "scripts/objectives.py"), "only_here", cwd=tmp_path, **path
     )
 
@@ -101,7 +101,7 @@ def test_the_console_program_of_another_checkout_hands_over(checkout):
     )
     for folder in (checkout, checkout / "conf" / "objective"):
         shown = python("-P", "-c", console, "objectives", "only_here", cwd=folder)
-        assert "pairwise.only_here" in shown
+        assert "dpo.only_here" in shown
 
 
 @pytest.mark.slow
@@ -124,4 +124,4 @@ def test_a_wheel_has_its_configs_and_the_program(checkout, tmp_path):
         program, "train", "sweeps=only_here", "--cfg", "hydra", cwd=tmp_path, **path
     ).replace("'", "")
     shown = python("-m", "alignlab", "objectives", "only_here", cwd=tmp_path, **path)
-    assert "pairwise.only_here" in shown
+    assert "dpo.only_here" in shown

@@ -8,6 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alignlab.errors import AlignlabError, nearest
+from alignlab.objective.settings import ABOUT
 from alignlab.places import CONF, SWEEPS, choices
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
@@ -77,8 +78,10 @@ def _hint(name: str, valid: list[str]) -> str:
 
 
 def _candidates(key: str, known: list[str]) -> list[str]:
-    """The keys beside a wrong one; all keys where its group is wrong already; the topmost at last."""
-    above = key.rpartition(".")[0]
+    """The keys of its group that end as the wrong one does, else those beside it, else all, else the topmost."""
+    group, (above, _, name) = key.partition(".")[0], key.rpartition(".")
+    if elsewhere := [k for k in known if k.startswith(f"{group}.") and k.endswith(f".{name}")]:
+        return elsewhere
     if beside := [k for k in known if above and k.rpartition(".")[0] == above]:
         return beside
     return known if "did you mean" in nearest(key, known) else [k for k in known if "." not in k]
@@ -116,6 +119,6 @@ def _keys(node: Any, path: str) -> list[str]:
 
     if not isinstance(node, DictConfig):
         return [path]
-    names = [str(name) for name in node]
+    names = [str(name) for name in node if name not in ABOUT]
     below = [key for name in names for key in _keys(node._get_node(name), f"{path}.{name}" if path else name)]
     return [path, *below] if path else below

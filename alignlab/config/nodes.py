@@ -98,6 +98,8 @@ def call_nodes(config: Config) -> dict[str, Any]:
 def term_nodes(config: Config) -> dict[str, Any]:
     """Every node whose target is a function of signals, by path."""
     nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
+    own = at(config, "objective.modifiers") or {}
+    nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
     return {"objective.loss": at(config, "objective.loss"), **nodes}
 
 

@@ -21,6 +21,7 @@ MISSPELT = {
     ("objective.loss.betaa=1",): "did you mean 'objective.loss.beta'?",
     ("objective=simpo", "objective.loss.gama=1"): "did you mean 'objective.loss.gamma'?",
     ("trainer.max_step=1",): "did you mean 'trainer.max_steps'?",
+    ("objective=cdpo", "objective.loss.epsilon=0.2"): "objective.modifiers.label_smoothing.epsilon",
     ("regularizers.kl.weight=1",): "choose it first: regularizers=[kl]",
     ("regularizers=[kl]", "regularizers.kl.wait=1"): "did you mean 'regularizers.kl.weight'?",
     ("foo=1",): "valid names: cache_dir, ",

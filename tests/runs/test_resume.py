@@ -80,6 +80,20 @@ def test_a_folder_without_work_in_it_may_hold_any_config(tmp_path):
     assert require_same(composed(*BEGUN), Record(tmp_path)) == []
 
 
+def test_another_cache_changes_nothing(changes):
+    lines = changes(*BEGUN, "resume=auto", "cache_dir=elsewhere")
+    assert "model.loader.cache_dir" in {line.partition(":")[0] for line in lines}
+
+
+def test_another_order_of_the_pipeline_is_another_run(tmp_path):
+    config = {"resume": {"path": "auto", "allow": []}, "pipeline": {"pairs": {}, "limit": {}}}
+    folder = RunFolder(tmp_path)
+    folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    folder.write_text("checkpoints/last.ckpt", "")
+    with pytest.raises(ConfigError, match="pipeline: pairs limit -> limit pairs"):
+        require_same({**config, "pipeline": {"limit": {}, "pairs": {}}}, Record(tmp_path))
+
+
 def test_work_in_a_stage_counts(tmp_path):
     assert not RunFolder(tmp_path).begun
     RunFolder(tmp_path).write_text("stages/01-first/checkpoints/last.ckpt", "")
