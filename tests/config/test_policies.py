@@ -34,8 +34,8 @@ REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
         ([*REWARD_MODEL, "evaluation=gold"], "policy=reward_model draws none: use evaluation=none"),
         (["policy._target_=alignlab.policies.reward_model.Nobody"], "has no 'Nobody'"),
         (
-            ["policy._target_=torch.nn.Linear"],
-            "policy._target_=torch.nn.Linear: expected a class of policies",
+            ["policy._target_=alignlab.policies.causal_lm.packing.forms.choose"],
+            "expected a class of policies",
         ),
     ],
 )
