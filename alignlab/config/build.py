@@ -52,7 +52,12 @@ def build_stage(
         make_policy=call(config["policy"], "policy"),
         load_initial=None if initial is None else adopting(config, initial["loader"]),
         reference=build_reference(config, initial),
-        make_optimizer=partial(make_optimizer, config["optimizer"], config["scheduler"]),
+        make_optimizer=partial(
+            make_optimizer,
+            config["optimizer"],
+            config["scheduler"],
+            lr_factor=locate(config["policy"]["_target_"]).lr_factor,
+        ),
         make_loggers=partial(make_loggers, config, folder, names),
         make_callbacks=partial(make_callbacks, config["callbacks"]),
         trainer=TrainerSpec(**config["trainer"]),
@@ -165,14 +170,21 @@ def build_reference(config: Config, initial: Config | None = None) -> ReferenceS
 
 
 def make_optimizer(
-    optimizer: Config, scheduler: Config, policy: nn.Module, steps: int, count: int
+    optimizer: Config,
+    scheduler: Config,
+    policy: nn.Module,
+    steps: int,
+    count: int,
+    *,
+    lr_factor: float = 1.0,
 ) -> tuple[Any, Any]:
-    """(optimizer, schedule) over the trainable parameters; `lr: auto` goes by their `count` over all ranks.
+    """(optimizer, schedule) over the trainable parameters.
 
+    `lr: auto` goes by their `count` over all ranks, times the `lr_factor` of the kind of policy.
     A schedule is given the number of `steps` under whichever name it takes it (`STEP_NAMES`).
     """
     settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
-    lr = auto_lr(count) if optimizer["lr"] == "auto" else float(optimizer["lr"])
+    lr = lr_factor * auto_lr(count) if optimizer["lr"] == "auto" else float(optimizer["lr"])
     log.info(
         "optimizer: %s, lr %.3g, %s parameters", optimizer["_target_"].rpartition(".")[2], lr, f"{count:,}"
     )

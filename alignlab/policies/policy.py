@@ -29,6 +29,8 @@ class Policy(nn.Module, ABC):
     """The `pipeline_tag` of its model card."""
     peft_task: ClassVar[str]
     """The `task_type` under which peft puts adapters into it."""
+    lr_factor: ClassVar[float] = 1.0
+    """Times the learning rate that `optimizer.lr=auto` comes to."""
     model: Any
     """The transformers model: engines and checkpoints find its decoder and its weights here."""
 

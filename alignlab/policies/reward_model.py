@@ -34,6 +34,7 @@ class RewardModel(Policy):
     provides = frozenset({"values"})
     task = "text-classification"
     peft_task = "SEQ_CLS"
+    lr_factor = 20.0  # 1e-5 at 7B: a head that starts at nothing, and no reference to stay near
 
     def __init__(self, model: Any, *, packing: str = "auto") -> None:
         super().__init__()

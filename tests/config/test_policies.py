@@ -1,14 +1,18 @@
 """The group `policy`: what an objective asks for and the policy does not give is told, with who gives it."""
 
 import pytest
+import torch
 
 from alignlab import ConfigError
+from alignlab.config.build import build_stage
 from alignlab.config.provided import name_of
 from alignlab.config.stage_of import stage_of
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.reward_model import RewardModel
+from alignlab.runs.folder import RunFolder
 from alignlab.signals import BASE, DATA, POLICY, REFERENCE, SECOND
 from alignlab.training.opened import open_rows
+from alignlab.training.optim import auto_lr
 from tests.config.compose import composed, problem
 
 REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
@@ -64,3 +68,10 @@ def test_policies_give_what_the_vocabulary_says_that_models_give():
     for policy in (CausalLM, RewardModel):
         for name in policy.provides:
             assert BASE[name].providers <= {POLICY, REFERENCE, SECOND} or BASE[name].providers == {DATA}, name
+
+
+@pytest.mark.parametrize(("line", "expected"), [((), 1.0), (REWARD_MODEL, 20.0)])
+def test_the_automatic_learning_rate_of_a_reward_model_is_larger(line, expected, tmp_path):
+    stage = build_stage(composed(*line), RunFolder(tmp_path), {"name": "", "group": ""})
+    optimizer, _ = stage.make_optimizer(torch.nn.Linear(2, 2), 1, 1000)
+    assert optimizer.defaults["lr"] == pytest.approx(expected * auto_lr(1000))

@@ -7,6 +7,7 @@ from alignlab.runs.export import Trained, base_licence, card, data_facts, model_
 
 def trained(**changes):
     values = {
+        "task": "text-classification",
         "objective": "ipo",
         "hyper": {"tau": 0.25},
         "terms": ["sft"],
@@ -50,7 +51,7 @@ def test_its_head_is_yaml():
     _, head, _ = model_card(trained(base="a: b", objective="dpo")).split("---\n", 2)
     assert yaml.safe_load(head) == {
         "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "text-classification",
         "tags": ["alignlab", "preference-alignment", "dpo"],
         "base_model": "a: b",
         "license": "unknown",
@@ -66,7 +67,7 @@ def test_every_source_of_a_mixture_has_its_licence():
         "pipeline": {},
         "data": {"name": "mixture", "title": "Several sources", "parts": parts},
     }
-    text = card(config, {"name": "tiny"}, {"overrides": ["data=mixture"]}, steps=3)
+    text = card(config, {"name": "tiny"}, {"overrides": ["data=mixture"]}, task="text-generation", steps=3)
     assert "| hh_rlhf | Anthropic HH-RLHF: human pairs" in text
     assert "arXiv:2204.05862 | MIT |" in text
     assert "| threads | Stanford Human Preferences" in text

@@ -17,11 +17,11 @@ from alignlab.training.settings import CheckpointSpec
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from alignlab.training.strategies import deepspeed
-from tests.training.small import ADAMW, load_small, small_stage
+from tests.training.small import ADAMW, CONSTANT, load_small, small_stage
 from tests.training.strategies.group import on_ranks
 
 STAGES = ["deepspeed_zero1", "deepspeed_zero2", "deepspeed_zero3"]
-LINEAR = {"name": "linear", "warmup_ratio": 0.0}
+LINEAR = {**CONSTANT, "name": "linear"}
 TRAINER = {"max_steps": 4, "gradient_clip_val": 0.3}
 
 
