@@ -35,6 +35,7 @@ def dynamic_beta(
 def scaled_beta(margins: Float[Tensor, "P"], *, beta: PerPair, w: float, k: float) -> Float[Tensor, "P"]:
     """The beta of each pair, beta * (1 + w * (1 - exp(-k * margin))), without gradient, at least 0.001.
 
+    >>> import torch
     >>> scaled_beta(torch.tensor([0.0, 2.0]), beta=0.1, w=0.5, k=0.5)
     tensor([0.1000, 0.1316])
     """

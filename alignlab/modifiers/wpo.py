@@ -67,6 +67,7 @@ def pair_weights(
 ) -> Float[Tensor, "P"]:
     """Weights w(chosen) * w(rejected) from sums of log-weights over tokens, without gradient.
 
+    >>> import torch
     >>> one = torch.ones(1)
     >>> pair_weights(-one, 0 * one, one, one, clamp_max=1.0)
     tensor([0.3679])

@@ -23,6 +23,7 @@ def gpo(
     `clamp` bounds the targets s / beta (1000 in the authors' scripts). With s = P - 1/2 the loss is
     `sppo`.
 
+    >>> import torch
     >>> one = torch.ones(1)
     >>> gpo(8 * one, -20 * one, one, -2 * one, beta=0.1)
     tensor([2.])

@@ -22,6 +22,7 @@ def tdpo1(
 
     Where both divergences are 0 the loss is `dpo`. The form is meant for low learning rates.
 
+    >>> import torch
     >>> half = torch.tensor([0.5])
     >>> tdpo1(half, -half, half, 3 * half)
     tensor([0.6931])
@@ -46,6 +47,7 @@ def tdpo2(
     With alpha = 0 the loss is `dpo`; with alpha = 1 its value, but not its gradient, is that of `tdpo1`.
     The form is meant for high learning rates.
 
+    >>> import torch
     >>> half = torch.tensor([0.5])
     >>> tdpo2(half, -half, half, 5 * half)
     tensor([0.6931])
