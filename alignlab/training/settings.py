@@ -67,8 +67,8 @@ class MovingSpec:
     """How the reference follows the policy; part of conf/reference."""
 
     update: Update = "none"
-    every_n_steps: Positive = 1
-    ema_decay: Share = 0.0
+    every_n_steps: Positive = 512
+    ema_decay: Share = 0.4
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Every yaml of conf/ composes, is checked, and builds; files are found, not listed."""
 
+from dataclasses import MISSING, fields
 from importlib.util import find_spec
 
 import pytest
 import torch
 
 from alignlab.config.build import build_data, build_stage, make_optimizer
+from alignlab.config.schema import SCHEMA, at
 from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import Stage
@@ -125,3 +127,28 @@ def test_loader_of_a_local_model(tmp_path):
     model, tokenizer = stage.load_model()
     assert model.config.vocab_size == len(tokenizer)
     assert stage.reference.is_start
+
+
+@pytest.mark.parametrize(
+    ("path", "overrides"),
+    {
+        "trainer": [],
+        "callbacks.checkpoint": [],
+        "callbacks.progress": [],
+        "reference": [],
+        "evaluation": [],
+        "data": ["data=hh_rlhf", "model=smollm2_135m"],
+    }.items(),
+)
+def test_python_and_yaml_have_the_same_defaults(path, overrides):
+    """Whoever makes the dataclass by hand gets what the command line gives."""
+    chosen, told = (
+        at(composed(*overrides), path),
+        {"reward", "prompts", "hub", "source", "form", "title", "licence"},
+    )
+    defaults = {
+        f.name: f.default for f in fields(SCHEMA[path]) if f.default is not MISSING and f.name not in told
+    }
+    shared = defaults.keys() & chosen.keys() - {"paper"}
+    assert len(shared) > 1 or path == "callbacks.progress"
+    assert {name: chosen[name] for name in shared} == {name: defaults[name] for name in shared}
