@@ -5,16 +5,8 @@ import sys
 import warnings
 from pathlib import Path
 
-QUIET = (
-    "lightning.pytorch",
-    "lightning.fabric",
-    "transformers",
-    "datasets",
-    "httpx",
-    "filelock",
-    "fsspec",
-    "matplotlib",
-)
+QUIET = ("lightning", "transformers", "datasets", "httpx", "filelock", "fsspec", "matplotlib")
+"""Libraries of which only errors are logged."""
 
 NOISE = (
     ".*LeafSpec.*",
@@ -39,14 +31,18 @@ def log_to(file: Path | None) -> None:
     console.addFilter(lambda record: not getattr(record, "file_only", False))
     files: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")] if file else []
     for handler in (console, *files):
+        handler.addFilter(_worth_telling)
         handler.setFormatter(form)
         root.addHandler(handler)
     root.setLevel(logging.INFO if file else logging.WARNING)
     logging.captureWarnings(True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Whether a line is logged; levels would not do, since libraries set those of their own when they are imported."""
+    return record.levelno >= logging.ERROR or record.name.partition(".")[0] not in QUIET
 
 
 def quiet_libraries() -> None:
