@@ -13,7 +13,7 @@ HEAVY = ("torch", "lightning", "transformers", "datasets", "matplotlib", "scipy"
 CHECKED = "checked: all but what an import alone can tell"
 PROGRAM = f"""
 import json, sys
-import alignlab.config.check as check
+import alignlab.assembly.check as check
 
 settings_are_right = check.check_settings
 

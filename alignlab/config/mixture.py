@@ -17,20 +17,18 @@ OWN = ("weight", "data")
 """Settings of a part that its source does not have."""
 
 
-def parts_of(config: Config) -> dict[str, dict[str, Any]]:
-    """The data node of every part. A part is named after its source, unless `data` names that.
+def with_parts(config: Config) -> dict[str, Any]:
+    """The config with the whole data node of every part of a mixture in the place of the settings given for it.
 
+    A part is named after its source, unless its setting `data` names that; its weight is 1 where none is given.
     Raises ConfigError on an unknown source or setting, or a weight that is none.
     """
-    parts = config["data"].get("parts") or {}
-    return {name: _part(config, name, settings or {}) for name, settings in parts.items()}
-
-
-def weights_of(config: Config) -> dict[str, float]:
-    """The weight of every part, 1 where none is given."""
-    return {
-        name: float((settings or {}).get("weight", 1)) for name, settings in config["data"]["parts"].items()
-    }
+    data = config.get("data")
+    parts = data.get("parts") if isinstance(data, Mapping) else None
+    if not parts:
+        return dict(config)
+    whole = {name: _part(config, name, settings or {}) for name, settings in parts.items()}
+    return {**config, "data": {**config["data"], "parts": whole}}
 
 
 def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +46,7 @@ def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, A
         found: dict[str, Any] = OmegaConf.to_container(made, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {str(error).partition(chr(10))[0]}") from error
-    return {**found, "name": name}
+    return {**found, "name": name, "weight": float(weight)}
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alignlab.config.check import check, failure_of
+from alignlab.assembly.check import check, failure_of
+from alignlab.assembly.nodes import loader_of
+from alignlab.assembly.schema import GROUPS
 from alignlab.config.explain import explain
-from alignlab.config.nodes import loader_of
-from alignlab.config.schema import GROUPS
+from alignlab.config.mixture import with_parts
 from alignlab.errors import ConfigError, nearest
 from alignlab.policies.causal_lm import pretrained
 from alignlab.recipes.stage_spec import StageSpec
@@ -52,7 +53,7 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
     `overrides` are those of the run, `hydra` the ones for Hydra itself, `name` is its primary config.
     Raises one ConfigError for all that is wrong.
     """
-    check(config)
+    check(with_parts(config))
     plan = []
     problems = []
     for number, spec in enumerate(_specs(config), start=1):
@@ -60,7 +61,7 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
         try:
             made = _stage_config(name, hydra, overrides, own) if own else config
             stage = Planned(number, spec, _with_reference(made, spec, number))
-            check(stage.config)
+            check(with_parts(stage.config))
             _check_spec(spec)
         except ConfigError as error:
             problems.append(f"stage {number}, {spec.name}: {error}")

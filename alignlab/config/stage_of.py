@@ -7,10 +7,11 @@ from typing import Any
 
 from hydra import initialize_config_dir
 
+from alignlab.assembly.build import build_stage
+from alignlab.assembly.check import check
+from alignlab.assembly.schema import GROUPS
 from alignlab.config import resolvers
-from alignlab.config.build import build_stage
-from alignlab.config.check import check
-from alignlab.config.schema import GROUPS
+from alignlab.config.mixture import with_parts
 from alignlab.config.stage_configs import combined, composed, model_at
 from alignlab.errors import ConfigError, RunError
 from alignlab.places import CONF
@@ -29,22 +30,22 @@ UNNAMED = {"name": "", "group": ""}
 def stage_of(overrides: Sequence[str]) -> Stage:
     """The stage that `train.py` with these overrides would run. Raises the ConfigError that it would raise."""
     config = train_config(overrides)
-    check(config)
-    return build_stage(config, RunFolder(Path(config["output_dir"])), UNNAMED)
+    check(with_parts(config))
+    return build_stage(with_parts(config), RunFolder(Path(config["output_dir"])), UNNAMED)
 
 
 def stage_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> Stage:
     """The stage of a run as it began, with its first model, changed by the overrides."""
     config = run_config(run, overrides)
     if overrides:
-        check(config)
-    return build_stage(config, run, UNNAMED)
+        check(with_parts(config))
+    return build_stage(with_parts(config), run, UNNAMED)
 
 
 def stage_of_model(run: RunFolder, model: Path) -> Stage:
     """The stage of a run with another model in the place of the one that trained, against the run's reference."""
     config = run_config(run)
-    return build_stage(_with_model(config, model), run, UNNAMED, initial=_start(run, config))
+    return build_stage(with_parts(_with_model(config, model)), run, UNNAMED, initial=_start(run, config))
 
 
 def stage_to_score(overrides: Sequence[str]) -> Stage:
@@ -65,8 +66,8 @@ def stage_to_score(overrides: Sequence[str]) -> Stage:
         mode, folder, start = saved["reference"]["mode"], run, _start(run, saved)
         config = _with_model(saved, run.model)
         config["evaluation"] = {**config["evaluation"], "reward": None}
-    check(config)
-    stage = build_stage(config, folder, UNNAMED, initial=start)
+    check(with_parts(config))
+    stage = build_stage(with_parts(config), folder, UNNAMED, initial=start)
     wanted = mode != "none"
     if run is None:
         wanted = wanted and not stage.reference.is_start

@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from alignlab import ranks
-from alignlab.config.build import build_stage, call
+from alignlab.assembly.build import build_stage, call
+from alignlab.config.mixture import with_parts
 from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
@@ -114,7 +115,7 @@ def _trained(
     what = {"objective": config["objective"]["name"], "data": config["data"]["name"]}
     folder.update_summary(**what, status="interrupted")
     begun = None if config["model"] == run.config["model"] else run.config["model"]
-    stage = build_stage(config, folder, names, initial=begun)
+    stage = build_stage(with_parts(config), folder, names, initial=begun)
     if collect is not None:
         stage = replace(stage, collect=call(collect, "recipe.collect"))
     folder.write_json("manifest.json", run.manifest)

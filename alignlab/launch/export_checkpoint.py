@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from alignlab.config.build import call, start_loader
+from alignlab.assembly.build import call, start_loader
 from alignlab.config.stage_of import run_config
 from alignlab.errors import ConfigError
 from alignlab.runs.export import card, export

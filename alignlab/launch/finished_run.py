@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alignlab.config.build import call
+from alignlab.assembly.build import call
 from alignlab.config.stage_of import run_config, stage_of_model
 from alignlab.errors import RunError
 from alignlab.policies.causal_lm import pretrained

@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from alignlab.config.check import mistakes
+from alignlab.assembly.check import mistakes
 from alignlab.config.resolvers import unused
 from alignlab.config.stage_configs import resolved
 from alignlab.errors import ConfigError, RunError

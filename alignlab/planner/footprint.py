@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from alignlab.config.check import mistakes
+from alignlab.assembly.check import mistakes
 from alignlab.config.stage_configs import combined
 from alignlab.config.stage_of import train_config
 from alignlab.console import quiet

@@ -6,6 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from alignlab.config import resolvers
+from alignlab.config.mixture import with_parts
 from alignlab.errors import ConfigError
 from alignlab.launch.run import resolved
 from alignlab.places import CONF, choices
@@ -19,12 +20,12 @@ def composed(*overrides: str) -> dict[str, Any]:
     resolvers.register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base=None):
-        return resolved(compose("train", overrides=list(overrides)))
+        return with_parts(resolved(compose("train", overrides=list(overrides))))
 
 
 def problem(config: dict[str, Any]) -> str:
     """What check() says about a config; empty where it is in order."""
-    from alignlab.config.check import check
+    from alignlab.assembly.check import check
 
     try:
         check(config)

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from alignlab.config.build import build_data
+from alignlab.assembly.build import build_data
 from alignlab.data.load import load_examples
+from alignlab.errors import ConfigError
 from tests.config.compose import composed, problem
 
 
@@ -24,7 +25,10 @@ def mixture(parts, *more):
 
 
 def problems(parts, *more):
-    return problem(mixture(parts, *more))
+    try:
+        return problem(mixture(parts, *more))
+    except ConfigError as error:
+        return str(error)
 
 
 def test_parts_are_read_each_in_its_way(tmp_path):

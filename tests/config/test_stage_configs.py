@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from alignlab.assembly.build import build_reference
 from alignlab.config import resolvers
-from alignlab.config.build import build_reference
 from alignlab.config.stage_configs import combined, placed, planned, resolved
 from alignlab.errors import ConfigError
 from alignlab.places import CONF

@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
 from omegaconf import OmegaConf
 
+from alignlab.assembly.check import check
 from alignlab.config import resolvers
-from alignlab.config.check import check
 from alignlab.config.explain import kept_sweeps
 from alignlab.config.stage_configs import planned, resolved
 from alignlab.errors import ConfigError

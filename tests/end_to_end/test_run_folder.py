@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignlab.config.build import build_data
+from alignlab.assembly.build import build_data
 from alignlab.data.load import load_examples
 from alignlab.runs.folder import RunFolder
 from tests.config.compose import composed

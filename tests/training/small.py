@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from alignlab.config.build import make_optimizer
+from alignlab.assembly.build import make_optimizer
 from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
 from alignlab.objective.load import load_objective

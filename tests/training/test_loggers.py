@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 from lightning.pytorch.loggers.logger import Logger
 
-from alignlab.config.build import make_loggers
+from alignlab.assembly.build import make_loggers
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
@@ -201,7 +201,7 @@ def test_a_missing_package_is_found_before_anything_runs(name, monkeypatch):
     def missing(package):
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr("alignlab.config.check.version", missing)
+    monkeypatch.setattr("alignlab.assembly.check.version", missing)
     assert f"pip install 'alignlab[{name}]'" in problem(composed(f"logger=[csv,{name}]"))
     assert problem(composed("logger=[csv]")) == ""
 

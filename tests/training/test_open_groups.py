@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from alignlab.config.build import build_stage, make_loggers, make_optimizer, objective_of
+from alignlab.assembly.build import build_stage, make_loggers, make_optimizer, objective_of
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage

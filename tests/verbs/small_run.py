@@ -3,7 +3,7 @@
 import torch
 from omegaconf import OmegaConf
 
-from alignlab.config.build import call
+from alignlab.assembly.build import call
 from alignlab.config.stage_of import train_config
 from alignlab.runs.folder import RunFolder
 

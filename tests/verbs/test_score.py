@@ -6,7 +6,7 @@ import torch
 import yaml
 
 from alignlab.analysis import examined
-from alignlab.config.build import call
+from alignlab.assembly.build import call
 from alignlab.config.stage_of import stage_of, stage_to_score
 from alignlab.errors import ConfigError, RunError
 from alignlab.program import main

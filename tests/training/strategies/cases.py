@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from alignlab import ranks
-from alignlab.config.build import call, make_optimizer
+from alignlab.assembly.build import call, make_optimizer
 from alignlab.objective.load import read_choice
 from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from alignlab.config.build import call, make_optimizer
+from alignlab.assembly.build import call, make_optimizer
 from alignlab.objective.load import load_objective, read_choice
 from alignlab.policies.causal_lm import head
 from alignlab.runs.folder import RunFolder

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alignlab import ranks
-from alignlab.config.build import call
+from alignlab.assembly.build import call
 from alignlab.objective.load import read_choice
 from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import ReferenceSpec

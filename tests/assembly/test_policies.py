@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from alignlab import ConfigError
-from alignlab.config.build import build_stage
-from alignlab.config.provided import name_of
+from alignlab.assembly.build import build_stage
+from alignlab.assembly.provided import name_of
 from alignlab.config.stage_of import stage_of
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.reward_model import RewardModel

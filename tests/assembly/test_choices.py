@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from alignlab.config.build import build_data, build_stage, make_optimizer
-from alignlab.config.schema import SCHEMA, at
+from alignlab.assembly.build import build_data, build_stage, make_optimizer
+from alignlab.assembly.schema import SCHEMA, at
 from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
 from alignlab.training.spec import Stage

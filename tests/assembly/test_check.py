@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.config import check_built as module
+from alignlab.assembly import check_built as module
 from tests.config.compose import composed, problem
 
 BATCHES = [

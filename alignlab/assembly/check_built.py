@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from alignlab import ranks
-from alignlab.config.build import objective_of
-from alignlab.config.check import failure_of
-from alignlab.config.nodes import by_import, misused_targets
-from alignlab.config.provided import policy_problems
+from alignlab.assembly.build import objective_of
+from alignlab.assembly.check import failure_of
+from alignlab.assembly.nodes import by_import, misused_targets
+from alignlab.assembly.provided import policy_problems
 from alignlab.data.reading.examples import takes_rows
 from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps

@@ -1,7 +1,7 @@
 """Every error of a config at once, with its path and the nearest valid name, before anything is loaded.
 
 The first part, `check_settings`, reads names, types, ranges, choices, signatures and paths, and imports neither torch
-nor any other heavy package. The second, `config/check_built.py`, tries what only an import can tell.
+nor any other heavy package. The second, `assembly/check_built.py`, tries what only an import can tell.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,9 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from alignlab.config.mixture import parts_of
-from alignlab.config.nodes import from_source, misused_targets
-from alignlab.config.schema import GROUPS, unknown_or_wrong
+from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
+from alignlab.assembly.schema import GROUPS, unknown_or_wrong
 from alignlab.data.reading.data_files import data_files
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
@@ -25,7 +24,7 @@ TRACKERS = {"wandb", "tensorboard"}
 def check(config: Config) -> None:
     """Raise one ConfigError that lists everything wrong with a composed, resolved config: both parts."""
     check_settings(config)
-    from alignlab.config.check_built import problems_built  # imports torch and what the config names
+    from alignlab.assembly.check_built import problems_built  # imports torch and what the config names
 
     raise_for(problems_built(config))
 
@@ -83,10 +82,7 @@ def _data(config: Config) -> Iterator[str]:
 
 def _parts(config: Config) -> Iterator[str]:
     """What is wrong with the sources of a mixture."""
-    if failure := failure_of(parts_of, config):
-        yield failure
-        return
-    for name, node in parts_of(config).items():
+    for name, node in part_nodes(config).items():
         alone = {**config, "data": node}
         yield from (text.replace("data.", f"data.parts.{name}.") for text in _data(alone))
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from alignlab.config.mixture import parts_of, weights_of
-from alignlab.config.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of
+from alignlab.assembly.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of, part_nodes
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
@@ -107,8 +106,9 @@ def build_data(config: Config) -> DataSpec:
     steps = {name: call(step, f"pipeline.{name}") for name, step in config["pipeline"].items()}
     if not config["data"].get("parts"):
         return source_data(config["data"], steps)
-    parts = {name: source_data(node, {}) for name, node in parts_of(config).items()}
-    mix = partial(call(config["data"]["mix"], "data.mix"), weights=weights_of(config))
+    parts = {name: source_data(node, {}) for name, node in part_nodes(config).items()}
+    weights = {name: node["weight"] for name, node in config["data"]["parts"].items()}
+    mix = partial(call(config["data"]["mix"], "data.mix"), weights=weights)
     return replace(source_data(config["data"], steps), parts=parts, mix=mix)
 
 

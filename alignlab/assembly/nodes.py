@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
 from typing import Any, get_args
 
-from alignlab.config.schema import at
+from alignlab.assembly.schema import at
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.schedule import read_weight
 from alignlab.objective.settings import ABOUT, TermKind
@@ -93,6 +93,12 @@ def call_nodes(config: Config) -> dict[str, Any]:
         f"{group}.{name}": node for group in ("pipeline", "logger") for name, node in config[group].items()
     }
     return {**nodes, **listed, **own}
+
+
+def part_nodes(config: Config) -> dict[str, Any]:
+    """The data node of every part of a mixture, by name; its weight is no setting of the source."""
+    parts = config["data"].get("parts") or {}
+    return {name: {k: v for k, v in node.items() if k != "weight"} for name, node in parts.items()}
 
 
 def term_nodes(config: Config) -> dict[str, Any]:

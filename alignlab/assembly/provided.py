@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from alignlab.config.check import failure_of
+from alignlab.assembly.check import failure_of
 from alignlab.objective.load import read_choice
 from alignlab.objective.objective import Objective
 from alignlab.places import choices
