@@ -1,11 +1,21 @@
 """Logging: plain lines on standard error, and the same in the run folder's train.log."""
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
 
-QUIET = ("lightning", "transformers", "datasets", "httpx", "filelock", "fsspec", "matplotlib")
+QUIET = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "transformers",
+    "datasets",
+    "httpx",
+    "filelock",
+    "fsspec",
+    "matplotlib",
+)
 """Libraries of which only errors are logged."""
 
 NOISE = (
@@ -31,7 +41,6 @@ def log_to(file: Path | None) -> None:
     console.addFilter(lambda record: not getattr(record, "file_only", False))
     files: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")] if file else []
     for handler in (console, *files):
-        handler.addFilter(_worth_telling)
         handler.setFormatter(form)
         root.addHandler(handler)
     root.setLevel(logging.INFO if file else logging.WARNING)
@@ -40,13 +49,18 @@ def log_to(file: Path | None) -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _worth_telling(record: logging.LogRecord) -> bool:
-    """Whether a line is logged; levels would not do, since libraries set those of their own when they are imported."""
-    return record.levelno >= logging.ERROR or record.name.partition(".")[0] not in QUIET
-
-
 def quiet_libraries() -> None:
-    """Keep the progress bars of transformers off the console; imports it."""
+    """Keep what libraries say, short of errors, and their progress bars off the console.
+
+    It imports those that set a level of their own as they are imported, so that this one stands.
+    """
+    import lightning  # noqa: F401
+    import torch
     import transformers
 
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed would say at length that it found no other
+
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
