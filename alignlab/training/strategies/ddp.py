@@ -11,7 +11,7 @@ from alignlab.training.strategies.engine import Engine
 
 
 class Ddp(Engine):
-    """DistributedDataParallel; gradients travel once a step, with the backward of its last micro-batch."""
+    """The engine of DistributedDataParallel: ranks exchange gradients in the backward of a step's last micro-batch."""
 
     def __init__(self, *, bucket_cap_mb: int = 25, find_unused_parameters: bool = False) -> None:
         self.settings: dict[str, Any] = {
@@ -21,10 +21,10 @@ class Ddp(Engine):
         }
 
     def lightning(self, clip: float | None) -> Any:
-        """Lightning's own, among ranks that are there already."""
+        """Return Lightning's DDP strategy for ranks that have been started already."""
         return DDPStrategy(cluster_environment=TorchElasticEnvironment(), **self.settings)
 
     def micro(self, trainer: L.Trainer, *, last: bool) -> AbstractContextManager[Any]:
-        """No traffic before the last one."""
+        """Return a context in which ranks exchange no gradients, except for the last micro-batch of a step."""
         assert isinstance(trainer.strategy, ParallelStrategy)
         return nullcontext() if last else trainer.strategy.block_backward_sync()

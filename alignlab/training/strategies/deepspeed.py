@@ -1,4 +1,4 @@
-"""DeepSpeed's ZeRO: optimizer state, gradients and weights spread over the ranks, as far as the stage goes."""
+"""The engine of DeepSpeed's ZeRO: the ranks share optimizer state, then gradients, then weights, as the stage says."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from alignlab.training.strategies.engine import Engine
 from alignlab.training.strategies.zero_strategy import ZeroStrategy
 
 WHOLE = 3
-"""The stage from which on no rank holds all weights."""
+"""The first ZeRO stage at which no rank holds all weights."""
 
 
 class Zero(Engine):
@@ -43,14 +43,14 @@ class Zero(Engine):
         self.shards = stage >= WHOLE
 
     def lightning(self, clip: float | None) -> Any:
-        """Lightning's own, on CPUs too."""
+        """Return our DeepSpeed strategy for Lightning's trainer; it runs on CPU ranks too."""
         on_gpu = "nccl" in dist.get_backend_config() if dist.is_initialized() else torch.cuda.is_available()
         if not on_gpu:
             os.environ["DS_ACCELERATOR"] = "cpu"
         return ZeroStrategy(config=self.config(clip, on_gpu=on_gpu), logging_level=40)
 
     def config(self, clip: float | None, *, on_gpu: bool) -> dict[str, Any]:
-        """What DeepSpeed is told."""
+        """Return the configuration that DeepSpeed is initialized with."""
         zero: dict[str, Any] = {
             "stage": self.stage,
             "overlap_comm": on_gpu,
@@ -74,16 +74,16 @@ class Zero(Engine):
         }
 
     def place(self, scorer: nn.Module, device: torch.device, precision: str) -> nn.Module:
-        """Where it trains; at stage 3 each weight goes there by itself, and only a share of it stays."""
+        """Move the scorer to its device; at stage 3 DeepSpeed places each weight, and the rank keeps only its share."""
         return scorer if self.shards else scorer.to(device)
 
     def micro(self, trainer: L.Trainer, *, last: bool) -> AbstractContextManager[Any]:
-        """The optimizer is told which one ends the step."""
+        """Tell DeepSpeed's optimizer whether this micro-batch is the last of the step."""
         zero_engine(trainer).set_gradient_accumulation_boundary(last)
         return nullcontext()
 
     def update(self, module: Any, passes: Callable[[float], bool]) -> float:
-        """DeepSpeed clips and moves in one; it leaves out a step whose gradient is not finite by itself."""
+        """Let DeepSpeed clip and step at once (it skips a gradient that is not finite); returns the gradient's norm."""
         module.optimizers().step()
         norm = float(zero_engine(module.trainer).get_global_grad_norm())
         norm = norm if norm >= 0 else math.inf  # it calls what is no number -1
@@ -91,13 +91,13 @@ class Zero(Engine):
         return norm
 
     def whole(self, module: Any) -> dict[str, Tensor] | None:
-        """As they were put together when the training ended."""
+        """Return the weights that the strategy gathered when the training ended: by name on rank 0, None elsewhere."""
         trained: dict[str, Tensor] | None = module.trainer.strategy.trained
         return trained
 
 
 def misuses(config: Mapping[str, Any], objective: Objective) -> Iterator[str]:
-    """What stands in the way of these strategies: a package, or what they cannot do."""
+    """Yield a message for everything that keeps a config from training with DeepSpeed."""
     trainer, strategy = config["trainer"], config["strategy"]["name"]
     if not find_spec("deepspeed"):
         yield f"strategy={strategy} needs the deepspeed package: pip install 'alignlab[deepspeed]'"
@@ -116,5 +116,5 @@ def misuses(config: Mapping[str, Any], objective: Objective) -> Iterator[str]:
 
 
 def zero_engine(trainer: L.Trainer) -> Any:
-    """DeepSpeed's engine."""
+    """Return the DeepSpeed engine that wraps the trainer's model."""
     return trainer.strategy.model

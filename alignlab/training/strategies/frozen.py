@@ -10,7 +10,7 @@ from alignlab.policies.policy import Policy
 
 
 def shard_frozen(policy: Policy, device: torch.device) -> Policy:
-    """The same model with its decoder layers sharded; embeddings, final norm and head are whole on each rank.
+    """Shard the decoder layers of a frozen policy; embeddings, final norm and head stay whole on each rank.
 
     A layer is put together while it runs. All ranks must score at the same time, equally often.
     """

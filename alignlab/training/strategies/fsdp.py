@@ -1,4 +1,4 @@
-"""FSDP1: torch's FullyShardedDataParallel, of every layer's parameters one behind the other a share."""
+"""The engine of FSDP1: torch FullyShardedDataParallel, which flattens the parameters of a layer and cuts them up."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -19,16 +19,16 @@ from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
 
 
 class Fsdp(Sharded):
-    """Every decoder layer is put together where it runs; what is not in a layer, for the whole micro-batch."""
+    """The FSDP1 engine: a decoder layer is gathered while it runs, all other parameters for the whole micro-batch."""
 
     offloads_every = False
 
     def lightning(self, clip: float | None) -> Any:
-        """Lightning's own, on CPUs too, with our checkpoints."""
+        """Return Lightning's FSDP strategy with our checkpoints; it runs on CPU ranks too."""
         return FsdpStrategy()
 
     def place(self, scorer: nn.Module, device: torch.device, precision: str) -> nn.Module:
-        """Wrapped. With bfloat16, gradients meet in float32; mixed, parameters are rounded as they travel."""
+        """Wrap the scorer in FSDP1. With bfloat16, gradients are reduced in float32; `bf16-mixed` gathers bfloat16."""
         shares.note_shapes(scorer)
         layers = {id(layer) for layer in layers_of(scorer.policy.model)}  # type: ignore[union-attr]
         spread = ShardingStrategy.FULL_SHARD if self.reshard_after_forward else ShardingStrategy.SHARD_GRAD_OP
@@ -47,7 +47,7 @@ class Fsdp(Sharded):
         )
 
     def micro(self, trainer: L.Trainer, *, last: bool) -> AbstractContextManager[Any]:
-        """Gradients meet now, or are kept whole for the last one."""
+        """Return the context of a micro-batch: gradients are exchanged, or with `reduce=last` only for the last one."""
         apart: AbstractContextManager[Any] = nullcontext()
         if self.reduce == "last" and not last:
             apart = trainer.lightning_module.scorer.no_sync()  # type: ignore[operator, union-attr]
@@ -55,11 +55,11 @@ class Fsdp(Sharded):
 
 
 class FsdpStrategy(ShardedStrategy, FSDPStrategy):
-    """For a module that is wrapped and in place when it comes, on CPU ranks too."""
+    """Lightning's FSDP strategy for a module that is wrapped and placed already; it runs on CPU ranks too."""
 
     @property
     def precision_plugin(self) -> Any:
-        """The one that other strategies have, so that references compute as they do there."""
+        """The precision plugin that other strategies use, so that references compute as they do there."""
         return self._precision_plugin or plugins.Precision()
 
     @precision_plugin.setter

@@ -1,4 +1,4 @@
-"""FSDP2: torch's `fully_shard`, of every parameter a share along its first dimension."""
+"""The engine of FSDP2: torch's `fully_shard`, which cuts every parameter in shares along its first dimension."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -22,14 +22,14 @@ from alignlab.training.strategies.sharded import Sharded, ShardedStrategy
 
 
 class Fsdp2(Sharded):
-    """Every decoder layer is put together where it runs; what is not in a layer, for the whole micro-batch."""
+    """The FSDP2 engine: a decoder layer is gathered while it runs, all other parameters for the whole micro-batch."""
 
     def lightning(self, clip: float | None) -> Any:
-        """Lightning's own, with our checkpoints."""
+        """Return Lightning's strategy for parallel models, with our checkpoints."""
         return Fsdp2Strategy(data_parallel_size=ranks.world(), tensor_parallel_size=1)
 
     def place(self, scorer: nn.Module, device: torch.device, precision: str) -> nn.Module:
-        """Sharded in place. With bfloat16, gradients meet in float32; mixed, parameters are rounded as they travel."""
+        """Shard the scorer in place. With bfloat16, gradients are reduced in float32; `bf16-mixed` gathers bfloat16."""
         offload = self.cpu_offload and device.type != "cpu"
         options: dict[str, Any] = {
             "mesh": init_device_mesh(device.type, (ranks.world(),)),
@@ -46,18 +46,18 @@ class Fsdp2(Sharded):
         return scorer
 
     def micro(self, trainer: L.Trainer, *, last: bool) -> AbstractContextManager[Any]:
-        """Gradients meet now, or are kept whole for the last one."""
+        """Have ranks exchange gradients after this micro-batch, or with `reduce=last` only after the last one."""
         if self.reduce == "last":
             trainer.lightning_module.scorer.set_requires_gradient_sync(last)  # type: ignore[operator, union-attr]
         return nullcontext()
 
 
 class Fsdp2Strategy(ShardedStrategy, ModelParallelStrategy):
-    """For a module that is sharded and in place when it comes."""
+    """Lightning's strategy for a module that is sharded and placed already."""
 
 
 def _reshard_without_gradient(scorer: Any, _inputs: Any, _output: Any) -> None:
-    """With a gradient, the backward does it."""
+    """Shard all layers again after a forward without gradient; with one, the backward does that."""
     for module in () if torch.is_grad_enabled() else scorer.modules():
         if isinstance(module, FSDPModule):
             module.reshard()

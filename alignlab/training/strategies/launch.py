@@ -15,16 +15,16 @@ from alignlab import ranks
 from alignlab.errors import AlignlabError, RunError
 
 STARTED_BY = "ALIGNLAB_STARTED_BY"
-"""The variable that tells a rank which process started it."""
+"""The environment variable that tells a rank the id of the process that started it."""
 GRACE = 30.0
-"""Seconds that are left to a rank to end by itself, before it is killed."""
+"""The seconds that a rank is given to end by itself before it is killed."""
 
 
 @contextmanager
 def started(command: Sequence[str], count: int, folder: Path, *, gpu: bool) -> Iterator[None]:
-    """This process is rank 0; the others run as long as this lasts, and write to `ranks/` of the folder.
+    """Start ranks 1 to `count` - 1 beside this process, rank 0, for as long as the context lasts.
 
-    A rank that fails takes all with it.
+    Each rank logs to `ranks/` in `folder`. When one rank fails, all of them are ended; raises RunError with its log.
     """
     common = {
         "WORLD_SIZE": str(count),
@@ -38,7 +38,7 @@ def started(command: Sequence[str], count: int, folder: Path, *, gpu: bool) -> I
     with ExitStack() as open_files:
         children = []
         for rank in range(1, count):
-            told = open_files.enter_context((folder / "ranks" / f"{rank}.log").open("a", encoding="utf-8"))
+            log = open_files.enter_context((folder / "ranks" / f"{rank}.log").open("a", encoding="utf-8"))
             own = {
                 **os.environ,
                 **common,
@@ -46,7 +46,7 @@ def started(command: Sequence[str], count: int, folder: Path, *, gpu: bool) -> I
                 "LOCAL_RANK": str(rank),
                 STARTED_BY: str(os.getpid()),
             }
-            children.append(subprocess.Popen(command, env=own, stdout=told, stderr=told))
+            children.append(subprocess.Popen(command, env=own, stdout=log, stderr=log))
         os.environ.update({**common, "RANK": "0", "LOCAL_RANK": "0"})
         ending = threading.Event()
         threading.Thread(target=_watch, args=(children, folder, ending), daemon=True).start()
@@ -68,7 +68,7 @@ def started(command: Sequence[str], count: int, folder: Path, *, gpu: bool) -> I
 
 
 def end_with_parent() -> None:
-    """Where another rank started this process: do not outlive it, nor wait for it in vain."""
+    """End this process soon after the rank that started it, if another rank did."""
     parent = os.environ.get(STARTED_BY)
     if parent is not None:
         threading.Thread(target=_outlived, args=(int(parent),), daemon=True).start()
@@ -81,14 +81,14 @@ def _outlived(parent: int) -> None:
 
 
 def last_lines(folder: Path, rank: int, count: int = 5) -> str:
-    """How the log of a rank ends."""
+    """Return the last `count` lines of the log of a rank."""
     file = folder / "ranks" / f"{rank}.log"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     return "\n".join(lines[-count:])
 
 
 def _watch(children: Sequence[subprocess.Popen[bytes]], folder: Path, ending: threading.Event) -> None:
-    """End the run where a rank failed: what waits for it would wait for ever."""
+    """End the run when a rank fails, because the other ranks would wait for it for ever."""
     while not ending.wait(0.5):
         for rank, child in enumerate(children, start=1):
             if child.poll():
@@ -101,7 +101,7 @@ def _watch(children: Sequence[subprocess.Popen[bytes]], folder: Path, ending: th
 
 
 def _tell(children: Sequence[subprocess.Popen[bytes]], folder: Path, error: Exception) -> None:
-    """RunError with the reason of the rank that failed first, where that was another; ends them all."""
+    """End all ranks, and raise RunError with the log of the rank that failed first, where that was another one."""
     time.sleep(2.0)  # a connection breaks before the process at its other end is gone
     failed = [rank for rank, child in enumerate(children, start=1) if child.poll()]
     _terminate(children)
@@ -115,7 +115,7 @@ def _terminate(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let all come to their end, and kill those that do not."""
+    """Wait for all ranks to end, at most `GRACE` seconds in all, and kill those that do not."""
     until = time.monotonic() + GRACE
     for child in children:
         try:

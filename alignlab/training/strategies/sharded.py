@@ -1,4 +1,4 @@
-"""What the engines that shard by FSDP have in common: the update, the trained model, and their checkpoints."""
+"""The parts that the engines of FSDP share: the update, the gathering of the trained model, and the checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from alignlab.training.strategies.engine import Engine
 
 
 class Sharded(Engine):
-    """Parameters, gradients and optimizer state of the policy are spread over the ranks.
+    """The base of engines that spread parameters, gradients and optimizer state of the policy over the ranks.
 
     `reshard_after_forward`: a layer is put together once more for its backward; without, it stays whole in
     between, for less traffic and more memory. `cpu_offload`: what a rank holds is in CPU memory, and the
@@ -30,7 +30,7 @@ class Sharded(Engine):
 
     shards = True
     offloads_every = True
-    """Whether gradients may meet after every micro-batch with cpu_offload."""
+    """Whether `cpu_offload` allows ranks to exchange gradients after every micro-batch."""
 
     def __init__(
         self,
@@ -47,20 +47,20 @@ class Sharded(Engine):
         self.reshard_after_forward, self.cpu_offload, self.reduce = reshard_after_forward, cpu_offload, reduce
 
     def clip(self, module: Any) -> float:
-        """The norm is that of all shares. Gradients of objective terms, which each rank holds whole, are averaged."""
+        """Clip by the norm over all ranks' shares, gradients of objective terms averaged; returns the norm before."""
         parameters = list(module.trained.parameters())
         shares.average_copies(parameters)
         return shares.clip(parameters, module.gradient_clip_val)
 
     def whole(self, module: Any) -> dict[str, Tensor] | None:
-        """One parameter at a time."""
+        """Return all weights by name on rank 0's CPU, gathered one parameter at a time; None on the other ranks."""
         return shares.whole_state(module.scorer.policy.model)
 
 
 class ShardedStrategy(ShardedFiles, ParallelStrategy):
-    """For a strategy of Lightning whose module is sharded, and in place, when it gets it.
+    """A base for strategies of Lightning whose module is sharded and placed before they get it.
 
-    A process alone is a group of one until the training ends.
+    A process that trains alone is a group of one until the training ends.
     """
 
     restore_checkpoint_after_setup = True
@@ -80,7 +80,7 @@ class ShardedStrategy(ShardedFiles, ParallelStrategy):
         return self.lightning_module
 
     def setup(self, trainer: L.Trainer) -> None:
-        """What is left to do."""
+        """Set up what is not done before: the terms' device, the optimizers and the precision plugin."""
         assert self.accelerator is not None
         self.accelerator.setup(trainer)
         self._module.terms.to(self.root_device)
@@ -88,25 +88,28 @@ class ShardedStrategy(ShardedFiles, ParallelStrategy):
         self.setup_precision_plugin()
 
     def teardown(self) -> None:
-        """Leave the group of one."""
+        """Tear down, and leave the process group of one if this process trained alone."""
         super().teardown()
         if self._alone:
             ranks.leave()
 
     def held(self) -> Held:
-        """Parameters, and states of the one optimizer."""
+        """Return the shares of parameters and optimizer state that this rank holds, for a checkpoint."""
         return shares.held(self._module, self.optimizers[0])
 
     def take_up(self, saved: Sequence[Held]) -> None:
-        """The same."""
+        """Restore parameters and optimizer state from the shares that the ranks of a checkpoint held."""
         shares.take_up(self._module, self.optimizers[0], saved)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """What is no parameter: those are written by all ranks."""
+        """Return the buffers of the module; all ranks write parameters (`held`)."""
         return dict(shares.buffers(self._module))
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Parameters came with `load_checkpoint`; these are the rest."""
+        """Restore the buffers of the module; `load_checkpoint` has restored the parameters.
+
+        Raises RunError where the checkpoint has other buffers.
+        """
         known = dict(shares.buffers(self._module))
         if known.keys() != checkpoint["state_dict"].keys():
             raise RunError("the checkpoint belongs to another model or objective: their buffers differ")
@@ -114,12 +117,12 @@ class ShardedStrategy(ShardedFiles, ParallelStrategy):
             buffer.copy_(checkpoint["state_dict"][name])
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Learning rate and the like of each group."""
+        """Return the settings of each parameter group, such as its learning rate; states are in `held`."""
         groups = optimizer.param_groups
         return {"groups": [{k: value for k, value in group.items() if k != "params"} for group in groups]}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """States came with `load_checkpoint`; these are the settings."""
+        """Restore the settings of each parameter group; `load_checkpoint` has restored the states."""
         (saved,) = checkpoint["optimizer_states"]
         for group, known in zip(self.optimizers[0].param_groups, saved["groups"], strict=True):
             group.update(known)

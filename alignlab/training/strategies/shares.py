@@ -1,4 +1,4 @@
-"""What a rank holds of a model that is spread over ranks: of every parameter a run of its elements, in rank order."""
+"""The share that a rank holds of a sharded model: a run of the elements of every parameter, in the order of ranks."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,54 +14,54 @@ from alignlab.errors import RunError
 from alignlab.training.checkpointing.sharded_files import Held, Piece, filled
 
 WRAPPER = "_fsdp_wrapped_module."
-"""What FSDP1 puts into the names of parameters."""
+"""The prefix that FSDP1 puts into the names of parameters."""
 WEIGHT = "weight"
-"""The kind of elements that are the parameter's own; the other kinds are names of its optimizer's states."""
+"""The kind of elements that are the parameter itself; the other kinds are named after states of the optimizer."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """This rank's elements of a parameter."""
+    """The elements of a parameter that this rank holds."""
 
     parameter: nn.Parameter
     start: int
-    """The place of the first one in the flattened whole."""
+    """The index, in the flattened whole parameter, of the first element held."""
 
     @property
     def flat(self) -> Tensor:
-        """The elements, in the memory of the parameter."""
+        """The elements held, as a flat view of the parameter's own memory."""
         return local(self.parameter).view(-1)
 
     def of(self, whole: Tensor) -> Tensor:
-        """The same elements of another whole."""
+        """Return the elements of another whole tensor that stand where this share's stand in its parameter."""
         return whole.reshape(-1)[self.start : self.start + self.flat.numel()]
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This rank's part of a tensor, without its graph and in its memory."""
+    """Return this rank's part of a tensor: detached, and a view of the same memory."""
     tensor = tensor.detach()
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def note_shapes(module: nn.Module) -> None:
-    """Write the shape of every parameter on it, before FSDP1 flattens it."""
+    """Store the shape of every parameter on it as `whole_shape`, before FSDP1 flattens it."""
     for parameter in module.parameters():
         parameter.whole_shape = parameter.shape  # type: ignore[attr-defined]
 
 
 def whole_shape(parameter: Tensor) -> torch.Size:
-    """The shape of a parameter, however it is spread."""
+    """Return the shape of the whole parameter, however it is sharded."""
     shape: torch.Size = getattr(parameter, "whole_shape", parameter.shape)
     return shape
 
 
 def is_spread(parameter: Tensor) -> bool:
-    """Whether each rank holds a part of it only."""
+    """Whether each rank holds only a part of the parameter."""
     return isinstance(parameter, DTensor) or hasattr(parameter, "whole_shape")
 
 
 def shares(module: nn.Module) -> dict[str, Share]:
-    """Of all parameters, by the names they have where nothing is wrapped. All ranks must ask."""
+    """Return this rank's share of every parameter, by its name without wrappers. All ranks must call it together."""
     named = {name.replace(WRAPPER, ""): parameter for name, parameter in module.named_parameters()}
     sizes = ranks.gathered([local(parameter).numel() for parameter in named.values()])
     before = [sum(counts) for counts in zip(*sizes[: ranks.rank()], strict=True)] or [0] * len(named)
@@ -72,8 +72,8 @@ def shares(module: nn.Module) -> dict[str, Share]:
 
 
 def held(module: nn.Module, optimizer: Optimizer) -> Held:
-    """For the checkpoint: what this rank holds. The first rank tells what all ranks hold whole."""
-    found = {}
+    """Return what this rank writes to a checkpoint: its shares, and on rank 0 the parameters that no rank shards."""
+    by_name = {}
     for name, share in shares(module).items():
         if not share.flat.numel() or not (is_spread(share.parameter) or ranks.main()):
             continue
@@ -83,24 +83,24 @@ def held(module: nn.Module, optimizer: Optimizer) -> Held:
                 elements[kind] = local(value).reshape(-1)
             else:
                 numbers[kind] = value
-        found[name] = {"start": share.start, "elements": elements, "numbers": numbers}
-    return found
+        by_name[name] = {"start": share.start, "elements": elements, "numbers": numbers}
+    return by_name
 
 
 @torch.no_grad()
 def take_up(module: nn.Module, optimizer: Optimizer, saved: Sequence[Held]) -> None:
-    """Bring parameters and optimizer to what the ranks of a checkpoint held, however many they were.
+    """Restore parameters and optimizer from the shares in a checkpoint, however many ranks wrote it.
 
-    RunError where a parameter is not there, or not all of it.
+    Raises RunError where a parameter is missing, in whole or in part.
     """
     states: dict[nn.Parameter, dict[str, Any]] = {}
     for name, share in shares(module).items():
-        found = [rank[name] for rank in saved if name in rank]
-        if not found:
+        parts = [rank[name] for rank in saved if name in rank]
+        if not parts:
             raise RunError(f"the checkpoint has no {name}: it belongs to another model")
-        state = {kind: _read(value) for kind, value in found[0]["numbers"].items()}
-        for kind in found[0]["elements"]:
-            pieces = [replace(part["elements"][kind], start=part["start"]) for part in found]
+        state = {kind: _read(value) for kind, value in parts[0]["numbers"].items()}
+        for kind in parts[0]["elements"]:
+            pieces = [replace(part["elements"][kind], start=part["start"]) for part in parts]
             flat = filled(pieces, share.start, share.flat.numel())
             if kind == WEIGHT:
                 share.flat.copy_(flat)
@@ -115,7 +115,7 @@ def take_up(module: nn.Module, optimizer: Optimizer, saved: Sequence[Held]) -> N
 
 
 def buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What modules keep beside their parameters, by name; all ranks have the same."""
+    """Yield the persistent buffers of a module and its children, by name; they are equal on all ranks."""
     for prefix, each in module.named_modules():
         for name, buffer in each.named_buffers(prefix, recurse=False):
             if name.rpartition(".")[2] not in each._non_persistent_buffers_set:
@@ -124,21 +124,21 @@ def buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @torch.no_grad()
 def whole_state(model: nn.Module) -> dict[str, Tensor] | None:
-    """Rank 0: the state dict of a model on the CPU, put together one parameter at a time; None on other ranks."""
-    found: dict[int, Tensor] = {}
+    """Gather a sharded model's state dict, parameter by parameter, on rank 0's CPU; None on other ranks."""
+    wholes: dict[int, Tensor] = {}
     for share in shares(model).values():
         whole = together(share)
         if ranks.main():
-            found[id(share.parameter)] = whole.cpu()
+            wholes[id(share.parameter)] = whole.cpu()
     if not ranks.main():
         return None
     named = model.named_parameters(remove_duplicate=False)  # tied ones under each of their names
-    state = {name.replace(WRAPPER, ""): found[id(parameter)] for name, parameter in named}
+    state = {name.replace(WRAPPER, ""): wholes[id(parameter)] for name, parameter in named}
     return state | {name: buffer.detach().cpu() for name, buffer in buffers(model)}
 
 
 def average_copies(parameters: Iterable[nn.Parameter]) -> None:
-    """Let gradients of parameters that every rank holds whole be their mean over ranks, as the others are."""
+    """Average over ranks the gradients of parameters that every rank holds whole, as engines average the others."""
     for parameter in parameters:
         if parameter.requires_grad and not is_spread(parameter):
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -147,7 +147,7 @@ def average_copies(parameters: Iterable[nn.Parameter]) -> None:
 
 @torch.no_grad()
 def clip(parameters: Iterable[nn.Parameter], largest: float | None) -> float:
-    """The norm of the gradient over all parameters of all ranks, which is then at most `largest`."""
+    """Clip the gradient of all parameters of all ranks to the norm `largest`; returns its norm before."""
     gradients: dict[bool, list[Tensor]] = {True: [], False: []}
     for parameter in parameters:
         if parameter.grad is not None and local(parameter.grad).numel():
@@ -160,13 +160,13 @@ def clip(parameters: Iterable[nn.Parameter], largest: float | None) -> float:
 
 
 def _squares(tensors: list[Tensor]) -> Tensor:
-    """The sum of all squared elements, on the CPU."""
+    """Return the sum of all squared elements, in float64 on the CPU."""
     norms = torch._foreach_norm(tensors, dtype=torch.float64) if tensors else [torch.zeros(())]
     return torch.stack(list(norms)).square().sum().double().cpu()
 
 
 def together(share: Share) -> Tensor:
-    """The whole of a parameter. All ranks must ask."""
+    """Return the whole parameter of a share. All ranks must call it together."""
     flat = share.flat
     if is_spread(share.parameter):
         flat = ranks.rows(flat)

@@ -1,4 +1,4 @@
-"""What DeepSpeed's ranks hold of weights and optimizer, by the name of the weight: no matter how many ranks."""
+"""The share of weights and optimizer state that a rank of DeepSpeed holds, in a form that any number of ranks reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ from alignlab.errors import RunError
 from alignlab.training.checkpointing.sharded_files import Held, Piece, filled
 
 MASTER = "weight"
-"""Kind of the weights as the optimizer moves them, in float32; the other kinds are names of its states."""
+"""The kind of elements that are the float32 weights; the other kinds are named after states of the optimizer."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """A rank's part of a weight: `numel` elements from `start` on, which are `flat[offset:offset + numel]`."""
+    """A rank's part of a weight: `numel` elements from index `start` on, stored as `flat[offset:offset + numel]`."""
 
     name: str
     start: int
@@ -26,12 +26,12 @@ class Share:
     offset: int
 
     def of(self, flat: Tensor) -> Tensor:
-        """The same elements of a tensor that is as long as `flat`."""
+        """Return the elements of a tensor of the length of `flat` that stand where this share's stand."""
         return flat.detach().narrow(0, self.offset, self.numel)
 
 
 def shares(engine: Any) -> Iterator[Share]:
-    """All that this rank's optimizer moves."""
+    """Yield this rank's share of every weight that its optimizer moves."""
     find = _share_of_split if splits_weights(engine) else _share_of_flat
     for name, parameter in engine.module.named_parameters():
         share = find(engine.optimizer, name, parameter) if parameter.requires_grad else None
@@ -40,30 +40,30 @@ def shares(engine: Any) -> Iterator[Share]:
 
 
 def splits_weights(engine: Any) -> bool:
-    """Whether it is stage 3."""
+    """Whether the engine runs ZeRO stage 3, which shards the weights."""
     return int(engine.zero_optimization_stage()) == 3
 
 
 def held(engine: Any) -> Held:
-    """Weights and states of the optimizer that this rank holds."""
+    """Return the shares of weights and optimizer state that this rank writes to a checkpoint, by name of the weight."""
     states = engine.optimizer.optimizer.state
-    found = {}
+    by_name = {}
     for share in shares(engine):
         known = {MASTER: share.flat, **states.get(share.flat, {})}
         flats = {kind: value for kind, value in known.items() if isinstance(value, Tensor) and value.ndim}
-        found[share.name] = {
+        by_name[share.name] = {
             "start": share.start,
             "elements": {kind: share.of(flat) for kind, flat in flats.items()},
             "numbers": {kind: value for kind, value in known.items() if kind not in flats},
         }
-    return found
+    return by_name
 
 
 @torch.no_grad()
 def take_up(engine: Any, saved: Sequence[Held]) -> None:
-    """Bring weights and states of the optimizer to what the ranks of a checkpoint held, however many they were.
+    """Restore weights and optimizer state from the shares in a checkpoint, however many ranks wrote it.
 
-    RunError where a weight is not there, or not all of it.
+    Raises RunError where a weight is missing, in whole or in part.
     """
     optimizer = engine.optimizer
     if splits_weights(engine):
@@ -97,7 +97,7 @@ def _take_up(share: Share, state: dict[str, Any], saved: Sequence[Mapping[str, A
 
 @torch.no_grad()
 def unround(engine: Any) -> None:
-    """Stages 1 and 2, after training: each weight becomes the float32 one that the optimizer moved, on the CPU."""
+    """Replace each rounded weight by the optimizer's float32 weight, on the CPU, after training at stage 1 or 2."""
     import deepspeed
 
     for parameter in engine.module.parameters():
@@ -107,9 +107,9 @@ def unround(engine: Any) -> None:
 
 @torch.no_grad()
 def whole(model: nn.Module, *, exact: bool) -> dict[str, Tensor] | None:
-    """Rank 0: all of a trained model by name, on the CPU, put together weight by weight; None on other ranks.
+    """Return all weights of a trained model by name on rank 0's CPU, gathered one by one; None on other ranks.
 
-    `exact`: weights that were trained as the optimizer moves them, in float32.
+    `exact` gives trained weights in float32, as the optimizer moves them.
     """
     import deepspeed
 
@@ -118,8 +118,8 @@ def whole(model: nn.Module, *, exact: bool) -> dict[str, Tensor] | None:
         master = deepspeed.utils.safe_get_full_fp32_param(parameter) if parameter.requires_grad else None
         with deepspeed.zero.GatheredParameters([parameter], enabled=master is None):
             if ranks.main():
-                found = parameter if master is None else master
-                by_id[id(parameter)] = found.to("cpu", found.dtype if exact else parameter.dtype, copy=True)
+                weight = parameter if master is None else master
+                by_id[id(parameter)] = weight.to("cpu", weight.dtype if exact else parameter.dtype, copy=True)
     if not ranks.main():
         return None
     state = model.state_dict(keep_vars=True)
@@ -127,7 +127,7 @@ def whole(model: nn.Module, *, exact: bool) -> dict[str, Tensor] | None:
 
 
 def _share_of_flat(optimizer: Any, name: str, parameter: Any) -> Share | None:
-    """Stages 1 and 2: the weights of a group stand one behind the other, cut into as many parts as ranks."""
+    """Find a share at stages 1 and 2: a group's weights are concatenated, and cut into one part a rank."""
     mapping = parameter._hp_mapping
     if mapping is None:
         return None
@@ -137,7 +137,7 @@ def _share_of_flat(optimizer: Any, name: str, parameter: Any) -> Share | None:
 
 
 def _share_of_split(optimizer: Any, name: str, parameter: Any) -> Share:
-    """Stage 3: each weight is cut into as many parts as ranks, the last of them padded."""
+    """Find a share at stage 3: each weight is cut into one part a rank, the last of them padded."""
     group, offset, padded = optimizer.grad_position[optimizer.get_param_id(parameter)]
     start = ranks.rank() * padded
     flat = optimizer.fp32_partitioned_groups_flat[group]

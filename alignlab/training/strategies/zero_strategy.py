@@ -17,17 +17,17 @@ from alignlab.training.strategies.sharded import ShardedStrategy
 
 
 class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
-    """Lightning's strategy, with our micro-batches, our checkpoints, and on CPU ranks too."""
+    """Lightning's DeepSpeed strategy with our micro-batches and our checkpoints, on CPU ranks too."""
 
     cluster_environment: Any
     lightning_module: Any
     model: Any
     trained: dict[str, Tensor] | None = None
-    """Rank 0, at the end of stage 3: all weights by name."""
+    """All weights by name, on rank 0 after training at stage 3; None before, and elsewhere."""
 
     @property
     def precision_plugin(self) -> Any:
-        """Rounds as DeepSpeed does."""
+        """The precision plugin, which rounds as DeepSpeed does."""
         return self._precision_plugin
 
     @precision_plugin.setter
@@ -35,11 +35,11 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
         self._precision_plugin = plugin and ZeroPrecision(plugin.precision)
 
     def setup_environment(self) -> None:
-        """The parent refuses CPUs here, and does nothing else."""
+        """Set up as DDP does: DeepSpeed's own method differs only in that it refuses CPUs."""
         DDPStrategy.setup_environment(self)
 
     def setup_distributed(self) -> None:
-        """The ranks have met already; DeepSpeed joins them."""
+        """Let DeepSpeed join the process group that the ranks have made already."""
         import deepspeed
 
         known = deepspeed.ops.__compatible_ops__
@@ -51,17 +51,17 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
         self._init_deepspeed_distributed()
 
     def setup(self, trainer: L.Trainer) -> None:
-        """As DeepSpeed wants it."""
+        """Set up as Lightning's DeepSpeed strategy does, past our strategy for FSDP."""
         DeepSpeedStrategy.setup(self, trainer)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        """DeepSpeed goes around each micro-batch, not around the step."""
+        """Call the module itself: DeepSpeed wraps each micro-batch, not the step."""
         return self.lightning_module.training_step(*args, **kwargs)
 
     def _setup_model_and_optimizer(
         self, model: Any, optimizer: Any, lr_scheduler: Any = None
     ) -> tuple[Any, Any]:
-        """DeepSpeed's engine takes the place of the scorer that it wraps."""
+        """Initialize DeepSpeed's engine, and put it in the place of the module's scorer."""
         import deepspeed
 
         trained = _Trained(model.scorer, model.terms if model.learned_terms else nn.ModuleDict())
@@ -86,7 +86,7 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
         return engine, wrapped
 
     def on_train_end(self) -> None:
-        """Mixed precision ends with the weights that the optimizer moved, not with their rounded copies."""
+        """Keep the float32 weights that the optimizer moved, where training was in mixed precision."""
         module, mixed = self.lightning_module, "mixed" in self.precision_plugin.precision
         if self.zero_stage_3:
             self.trained = zero_state.whole(module.scorer.policy.model, exact=mixed)
@@ -94,7 +94,7 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
             zero_state.unround(self.model)
 
     def teardown(self) -> None:
-        """DeepSpeed lets go of the model."""
+        """Destroy DeepSpeed's engine, so that it lets go of the model."""
         from deepspeed.runtime.zero.parameter_offload import FWD_MODULE_STACK
 
         if self.model is not self.lightning_module:
@@ -103,19 +103,19 @@ class ZeroStrategy(ShardedStrategy, DeepSpeedStrategy):
         super().teardown()
 
     def held(self) -> Held:
-        """What this rank holds of weights and optimizer."""
+        """Return the shares of weights and optimizer state that this rank holds, for a checkpoint."""
         return zero_state.held(self.model)
 
     def take_up(self, saved: Sequence[Held]) -> None:
-        """Bring them to what the ranks of a checkpoint held."""
+        """Restore weights and optimizer state from the shares that the ranks of a checkpoint held."""
         zero_state.take_up(self.model, saved)
 
 
 class ZeroPrecision(DeepSpeedPrecision):
-    """Mixed is bfloat16 weights, beside float32 ones of the optimizer; references are rounded as the policy is."""
+    """A precision plugin that keeps bfloat16 weights beside the optimizer's float32 ones, in references too."""
 
     def convert_module(self, module: nn.Module) -> nn.Module:
-        """Its weights, and no buffers; a reference that is spread over the ranks already stays as it is."""
+        """Round the module's weights, not its buffers; a reference that is sharded already stays as it is."""
         weights = [parameter for parameter in module.parameters() if parameter.is_floating_point()]
         if "bf16" in self.precision and not any(isinstance(weight, DTensor) for weight in weights):
             for weight in weights:
@@ -124,7 +124,7 @@ class ZeroPrecision(DeepSpeedPrecision):
 
 
 class _Trained(nn.Module):
-    """All that is trained, as one module that is called as the scorer is."""
+    """The scorer and the terms with parameters as one module, which is called as the scorer is."""
 
     def __init__(self, scorer: nn.Module, terms: nn.Module) -> None:
         super().__init__()
