@@ -1,4 +1,4 @@
-"""When checkpoints are written: at step boundaries, where due, where best, and where asked to stop."""
+"""The callback that writes checkpoints: where due, where the validation was best, and where the run is told to stop."""
 
 import random
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from alignlab.training.stop import Listener, Stopped
 
 
 class Checkpoint(L.Callback):
-    """Keeps weights, optimizer, schedule, progress and random state, so that a run can go on exactly.
+    """A callback that saves weights, optimizer, schedule, progress and random state, so that a run continues exactly.
 
     Where another callback ends the training (`trainer.should_stop`), it saves too, and a run that continues from
     there is at its end. SIGTERM, SIGUSR1 and Ctrl-C save after the step at hand and end the run as interrupted; a
@@ -39,7 +39,7 @@ class Checkpoint(L.Callback):
         self._ended = False
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Listen for signals, and take up the random state of the checkpoint."""
+        """Listen for signals, and restore the random state where the run continues from a checkpoint."""
         self.listener.start()
         if ranks.main() and self._is_best(
             trainer.global_step
@@ -50,7 +50,7 @@ class Checkpoint(L.Callback):
         trainer.should_stop = trainer.should_stop or self._ended
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Save where it is due; stop where it was asked for."""
+        """Save a checkpoint after this step if one is due, and stop the training if that was asked for."""
         step, best, stopped = trainer.global_step, self._is_best(trainer.global_step), self.listener.agreed()
         self._ended = trainer.should_stop
         last = self._ended or step == trainer.max_steps
@@ -60,43 +60,43 @@ class Checkpoint(L.Callback):
         trainer.should_stop = trainer.should_stop or stopped is not None
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Wait for the last one, and give the signals back."""
+        """Wait for the last checkpoint to be written, and restore the signal handlers."""
         try:
             self.files.join()
         finally:
             self.listener.end()
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        """Let the one being written come to its end, unless all is to end at once; give the signals back."""
+        """Wait for the checkpoint being written, unless all is to end at once; restore the signal handlers."""
         if not isinstance(exception, Stopped):
             with suppress(OSError):
                 self.files.join()
         self.listener.end()
 
     def state_dict(self) -> dict[str, Any]:
-        """Travels in the checkpoint."""
+        """Return the random state, and whether the training has ended, for the checkpoint."""
         return {"random": random_state(), "ended": self._ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Comes back from the checkpoint."""
+        """Take the random state, and whether the training had ended, from a checkpoint."""
         self._random, self._ended = state_dict["random"], state_dict.get("ended", False)
 
     def _is_best(self, step: int) -> bool:
         """Whether this step was validated just now, and no step before was better; the start does not count."""
-        seen = {at: metrics for at, metrics in self.validation.history.items() if 0 < at <= step}
-        if self.spec.best is None or step not in seen:
+        history = {at: metrics for at, metrics in self.validation.history.items() if 0 < at <= step}
+        if self.spec.best is None or step not in history:
             return False
         name = self.spec.best.removeprefix("val/")
-        if name not in seen[step]:
+        if name not in history[step]:
             raise RunError(
-                f"callbacks.checkpoint.best={self.spec.best} is no validation metric: {nearest(name, seen[step])}"
+                f"callbacks.checkpoint.best={self.spec.best} is no validation metric: {nearest(name, history[step])}"
             )
         sign = 1 if self.spec.best_mode == "min" else -1
-        return step == min(seen, key=lambda at: (sign * seen[at][name], at))
+        return step == min(history, key=lambda at: (sign * history[at][name], at))
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every generator that a step may draw from."""
+    """Return the state of every random generator that a step may draw from: torch, CUDA, Python and numpy."""
     numpy: Any = np.random.get_state()
     name, keys, *rest = numpy
     return {
@@ -108,12 +108,12 @@ def random_state() -> dict[str, Any]:
 
 
 def _cuda_random_state() -> torch.Tensor | None:
-    """Of the device at hand; None where none is in use."""
+    """Return the random state of the current CUDA device; None where CUDA is not in use."""
     return torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on with random numbers where `random_state` was asked."""
+    """Restore every random generator to a state that `random_state` returned."""
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])

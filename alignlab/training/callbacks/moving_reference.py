@@ -1,4 +1,4 @@
-"""A reference that follows the policy: TR-DPO (arXiv:2404.09656), SAPO (arXiv:2405.20830)."""
+"""The callback of a reference that follows the policy: TR-DPO (arXiv:2404.09656), SAPO (arXiv:2405.20830)."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from alignlab.training.strategies.shares import shares, together, whole_state
 
 
 class MovingReference(L.Callback):
-    """Moves a live reference towards the policy after every n-th optimizer step; it travels in the checkpoint.
+    """A callback that moves a live reference toward the policy after every n-th optimizer step.
 
-    Stands behind the validation, which so sees the reference that the step was trained with, and
-    before the checkpoint.
+    Its weights are saved in the checkpoint. It stands behind the validation, which so sees the reference that the step
+    was trained with, and before the checkpoint.
     """
 
     def __init__(self, reference: nn.Module, policy: nn.Module, spec: MovingSpec) -> None:
@@ -22,37 +22,37 @@ class MovingReference(L.Callback):
         self.decay = spec.ema_decay if spec.update == "ema" else 0.0
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Update where it is due."""
+        """Move the reference if an update is due after this step."""
         if trainer.global_step % self.spec.every_n_steps == 0:
             move(self.reference, self.policy, self.decay)
 
     def state_dict(self) -> dict[str, Any]:
-        """Travels in the checkpoint: weights by name, of the first rank."""
+        """Return the reference's weights by name on the first rank, for the checkpoint."""
         return whole_state(self.reference) or {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Comes back from the checkpoint."""
+        """Take the reference's weights from a checkpoint."""
         with torch.no_grad():
             for name, share in shares(self.reference).items():
                 share.flat.copy_(share.of(state_dict[name]))
 
 
 def following(spec: MovingSpec, reference: Any, policy: nn.Module) -> list[L.Callback]:
-    """The callback of a live reference that follows the policy, if this one does."""
+    """Return the callback that moves the reference, in a list; an empty list where the reference does not move."""
     return [] if spec.update == "none" else [MovingReference(reference, policy, spec)]
 
 
 @torch.no_grad()
 def move(reference: nn.Module, policy: nn.Module, decay: float) -> None:
-    """reference := decay * reference + (1 - decay) * policy, computed in float32 at least; `decay=0` copies.
+    """Set the reference to decay * reference + (1 - decay) * policy, in float32 at least; `decay=0` copies the policy.
 
     Either may be spread over ranks, in its own way; all of them must move it.
     """
     weights = shares(policy)
     for name, share in shares(reference).items():
-        kept, new = share.flat, share.of(together(weights[name])).to(share.flat.device)
+        held, new = share.flat, share.of(together(weights[name])).to(share.flat.device)
         if decay == 0:
-            kept.copy_(new)
+            held.copy_(new)
             continue
-        wide = torch.promote_types(kept.dtype, torch.float32)
-        kept.copy_(decay * kept.to(wide) + (1 - decay) * new.to(wide))
+        wide = torch.promote_types(held.dtype, torch.float32)
+        held.copy_(decay * held.to(wide) + (1 - decay) * new.to(wide))

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; one line per interval in a log file."""
+"""The progress of a training: a bar on a terminal, one line every interval in a log file."""
 
 import logging
 import sys
@@ -23,7 +23,7 @@ FIGURES = {
 
 
 class TrainingProgress(L.Callback):
-    """Steps done and to do, time left, and the figures people watch; `title` is the stage of several."""
+    """A callback that shows steps done, time left and the main metrics; `title` names the stage of several."""
 
     def __init__(self, every_n_steps: int, title: str = "") -> None:
         self.every_n_steps, self.title = every_n_steps, title
@@ -32,7 +32,7 @@ class TrainingProgress(L.Callback):
         self._began = (0, 0.0)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Open the bar where there is a terminal."""
+        """Open the progress bar if the output is a terminal."""
         self._began = (trainer.global_step, time.perf_counter())
         if sys.stderr.isatty() and ranks.main():
             self._bar = bar()
@@ -41,7 +41,7 @@ class TrainingProgress(L.Callback):
             self._task = self._bar.add_task(self.title or "training", total=steps, completed=done, figures="")
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Show the latest figures."""
+        """Show the latest metrics."""
         assert isinstance(module, PreferenceModule)
         latest, step = module.latest_step, trainer.global_step
         text = "  ".join(form.format(latest[name]) for name, form in FIGURES.items() if name in latest)
@@ -53,18 +53,18 @@ class TrainingProgress(L.Callback):
             log.info("%s  %s%s", where, text, left and f"  {left} left")
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Close the bar."""
+        """Close the progress bar."""
         if self._bar is not None:
             self._bar.stop()
 
     def _left(self, step: int, steps: int) -> str:
-        """The time that the other steps will take at the pace so far; nothing at the end."""
+        """Return the time that the remaining steps take at the pace so far; an empty text at the end."""
         first, began = self._began
         seconds = (time.perf_counter() - began) / max(step - first, 1) * (steps - step)
         return clock(seconds) if step < steps else ""
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        """Close the bar."""
+        """Close the progress bar."""
         self.on_train_end(trainer, module)
 
 

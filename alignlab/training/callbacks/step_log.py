@@ -1,4 +1,4 @@
-"""A log for measuring from outside: one json line an event, on disk at once."""
+"""A log of steps for measurements from outside: one json line for every event, written to disk at once."""
 
 import json
 import time
@@ -36,27 +36,27 @@ class StepLog(L.Callback):
 
     @property
     def others_done(self) -> L.Callback:
-        """The callback that lets the next step begin."""
+        """Return the callback that starts the clock of the next step, to stand behind all other callbacks."""
         return LambdaCallback(on_train_batch_end=lambda *_: self._begin())
 
     def reference_pass(self, seconds: float) -> None:
-        """Note how long the reference took; next to nothing where it came from the cache."""
+        """Record the seconds that the reference pass took; almost none where its scores came from the cache."""
         self._append("ref", t=seconds)
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """All is set up, the first validation included."""
+        """Record that all is set up, the first validation included."""
         self._append("ready")
         self._begin()
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Begin here where nothing told the end of the step before."""
+        """Start the clock of a step where the end of the step before did not."""
         if self._began is None:
             self._begin()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the step."""
+        """Record the step."""
         assert isinstance(module, PreferenceModule)
         assert self._began is not None
         if module.device.type == "cuda":
@@ -68,7 +68,7 @@ class StepLog(L.Callback):
         self._append("step", i=trainer.global_step, dt=wall, cpu=cpu, lists=lists, loss=loss)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Note the peak of memory."""
+        """Record the peak of memory."""
         memory = peaks(module.device)
         gpu = {"gpu": memory["gpu_memory_mb"]} if "gpu_memory_mb" in memory else {}
         self._append("done", hwm=memory["memory_mb"], **gpu)
@@ -82,5 +82,5 @@ class StepLog(L.Callback):
 
 
 def _clocks() -> tuple[float, float]:
-    """Seconds on the wall, and of all threads together."""
+    """Return the wall time and the CPU time of all threads, in seconds."""
     return time.perf_counter(), time.process_time()

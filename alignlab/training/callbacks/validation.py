@@ -1,4 +1,4 @@
-"""Validation at step 0, every n steps, and at the end, by the module's own `evaluate`."""
+"""The callback that validates at step 0, every n steps, and at the end, by the module's own `evaluate`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ from alignlab.training.stop import Listener
 
 
 class _CutShort(Exception):
-    """The run was asked to stop in the midst of a validation."""
+    """Raised within a validation when the run is asked to stop."""
 
 
 class Validation(L.Callback):
-    """Runs before the checkpoint of the same step, so a resumed run neither repeats nor skips one.
+    """A callback that validates before the checkpoint of the same step, so that a resumed run repeats and skips none.
 
     It is cut short where the `listener` was asked to stop, to leave time for the checkpoint; the resumed
     run begins with it. Only the last one is always finished: no step is left to begin with.
@@ -48,13 +48,13 @@ class Validation(L.Callback):
         self.diagrams: dict[int, dict[str, list[float]]] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """The metrics that training starts from, or those that were cut short."""
+        """Validate before the first step; a continued run repeats a validation that was cut short."""
         step = trainer.global_step
         if step % self.every_n_steps == 0 and step not in self.history:
             self._run(trainer, module, self.loader, untrained=self.starts_as_reference and step == 0)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Validate where it is due, and where the training ends."""
+        """Validate if that is due after this step, and where the training ends."""
         if trainer.global_step == trainer.max_steps or trainer.should_stop:
             self._run(trainer, module, self.loader)
         elif trainer.global_step % self.every_n_steps == 0:
@@ -89,7 +89,7 @@ class Validation(L.Callback):
             callback.on_validation_end(trainer, module)
 
     def _check_monitors(self, metrics: Mapping[str, float]) -> None:
-        """ConfigError where a callback goes by a validation metric that there is not, before the first step."""
+        """Raise ConfigError, before the first step, where a callback monitors an unknown validation metric."""
         known = [f"val/{name}" for name in metrics]
         for name, callback in self.others.items():
             monitor = getattr(callback, "monitor", None)
@@ -104,39 +104,39 @@ class Validation(L.Callback):
 
     @property
     def initial(self) -> dict[str, float]:
-        """Metrics before the first step."""
+        """The metrics of the validation before the first step, by name."""
         return self.history.get(0, {})
 
     @property
     def final(self) -> dict[str, float]:
-        """The latest metrics."""
+        """The metrics of the latest validation, by name."""
         return self.history[max(self.history)] if self.history else {}
 
     @property
     def best(self) -> dict[str, float]:
-        """Metrics (and step) at the lowest validation loss."""
+        """The metrics of the validation with the lowest loss, by name, with its `step`."""
         if not self.history:
             return {}
         step = min(self.history, key=lambda s: (self.history[s]["loss"], s))
         return {"step": float(step), **self.history[step]}
 
     def state_dict(self) -> dict[str, Any]:
-        """Travels in the checkpoint."""
+        """Return the metrics and the reliability diagrams of all validations, for the checkpoint."""
         return {"history": self.history, "diagrams": self.diagrams}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Comes back from the checkpoint."""
+        """Take the metrics and the reliability diagrams of earlier validations from a checkpoint."""
         self.history, self.diagrams = state_dict["history"], state_dict["diagrams"]
 
 
 def sources_of(rows: TokenRows) -> dict[str, str]:
-    """Where each row came from, by its id; `unknown` where that is not told."""
+    """Return the source of each row by the row's id; `unknown` where the row names none."""
     examples = (rows.examples[int(place)] for place in rows.places)
     return {example.id: str(example.meta.get("source") or "unknown") for example in examples}
 
 
 def with_changes(metrics: dict[str, float], initial: dict[str, float]) -> dict[str, float]:
-    """Metrics with `logps_change/...` (nats): where no reference told it, against the first validation."""
+    """Add `logps_change/...` (nats since the first validation) to the metrics, where no reference gave it already."""
     sides = [f"logps/{side}" for side in ("chosen", "rejected")]
     known = {name: metrics[name] - initial.get(name, metrics[name]) for name in sides if name in metrics}
     return {**{name.replace("logps", "logps_change"): value for name, value in known.items()}, **metrics}
