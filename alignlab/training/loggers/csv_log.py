@@ -1,4 +1,4 @@
-"""metrics.csv: a row a report, kept over resumes (Lightning's own logger starts the file anew)."""
+"""The logger of metrics.csv: a row a report, continued by a resumed run (Lightning's own logger starts a new file)."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from alignlab.training.loggers.tracked_run import TrackedRun
 
 
 class CsvLog(Logger):
-    """Appends each report as a row; a new metric widens the file. `rewind` forgets what came later."""
+    """A logger that appends each report as a row; a new metric adds a column, `rewind` removes later rows."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -23,19 +23,19 @@ class CsvLog(Logger):
 
     @property
     def name(self) -> str:
-        """Name of the logger."""
+        """The name of the logger."""
         return "csv"
 
     @property
     def version(self) -> str:
-        """One run, one file."""
+        """The version of the logger, which is empty: a run has one file."""
         return ""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Settings are in config.yaml."""
+        """Do nothing: the settings are in config.yaml."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add one row."""
+        """Append a row with the metrics of a step."""
         row = {"step": step, **metrics}
         new = [name for name in row if name not in self.fields]
         if new or not self.file.is_file():
@@ -46,12 +46,12 @@ class CsvLog(Logger):
             csv.DictWriter(stream, self.fields).writerow(row)
 
     def rewind(self, step: int) -> None:
-        """Keep the rows up to `step` alone: later ones will be made again."""
+        """Remove the rows after `step`, which a resumed run writes again."""
         if self.file.is_file():
             self._write([row for row in self._read()[1] if int(row["step"]) <= step])
 
     def _read(self) -> tuple[list[str], list[dict[str, Any]]]:
-        """Fields and rows; a line without its end was torn by a kill, and is left out."""
+        """Return columns and rows of the file, without a last line that a kill has cut off."""
         if not self.file.is_file():
             return [], []
         whole = self.file.read_bytes().rpartition(b"\n")[0].decode("utf-8")
@@ -67,23 +67,23 @@ class CsvLog(Logger):
 
 
 def make_csv(*, tracked_run: TrackedRun) -> CsvLog:
-    """The logger of metrics.csv in the run folder."""
+    """Return the logger of metrics.csv in the run folder."""
     return CsvLog(tracked_run.folder.metrics)
 
 
 @runtime_checkable
 class Rewindable(Protocol):
-    """A logger that can take back."""
+    """The protocol of a logger that can remove what it has logged."""
 
     def rewind(self, step: int) -> None:
-        """Forget what came after this step."""
+        """Remove what was logged after this step."""
 
 
 class Rewind(L.Callback):
-    """Before the first step: loggers forget what was reported after the checkpoint, if any."""
+    """A callback that has loggers remove, before the first step, what they logged after the checkpoint."""
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Runs before the other callbacks report anything."""
+        """Rewind the loggers, before the other callbacks log anything."""
         for logger in trainer.loggers:
             if isinstance(logger, Rewindable):
                 logger.rewind(trainer.global_step or -1)

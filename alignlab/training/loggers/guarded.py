@@ -1,4 +1,4 @@
-"""A logger must never stop a training: one that fails is told of once, and left out."""
+"""A guard that keeps a failing logger from stopping a training: its error is logged once, and it is left out."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Guarded(Logger):
-    """Another logger, as long as it works: after its first failure (disk full, network gone) it gets nothing more."""
+    """A logger that passes everything to another one, until that fails for the first time (disk full, network gone)."""
 
     def __init__(self, logger: Logger) -> None:
         super().__init__()
@@ -21,32 +21,32 @@ class Guarded(Logger):
 
     @property
     def name(self) -> str | None:
-        """Name of the logger."""
+        """The name of the guarded logger."""
         return self.logger.name
 
     @property
     def version(self) -> str | int | None:
-        """Version of its run."""
+        """The version of the guarded logger."""
         return self.logger.version
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Pass metrics on."""
+        """Pass metrics to the guarded logger."""
         self._do(lambda: self.logger.log_metrics(metrics, step))
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Pass settings on."""
+        """Pass settings to the guarded logger."""
         self._do(lambda: self.logger.log_hyperparams(params, *args, **kwargs))
 
     def save(self) -> None:
-        """Have it write what it holds."""
+        """Have the guarded logger write what it buffers."""
         self._do(self.logger.save)
 
     def finalize(self, status: str) -> None:
-        """The training is over."""
+        """Tell the guarded logger that the training is over."""
         self._do(lambda: self.logger.finalize(status))
 
     def rewind(self, step: int) -> None:
-        """Have it forget what came after `step`, if it can."""
+        """Have the guarded logger remove what came after `step`, if it can."""
         logger = self.logger
         if isinstance(logger, Rewindable):
             self._do(lambda: logger.rewind(step))
@@ -62,9 +62,9 @@ class Guarded(Logger):
 
 
 def guarded(name: str, make: Callable[[], Logger]) -> list[Logger]:
-    """The logger in a list; an empty one where it cannot even be made.
+    """Make a logger and return it guarded, in a list; an empty list where it cannot be made.
 
-    A wrong choice goes through: an AlignlabError, or a package that is not installed, as a ConfigError.
+    Errors of a wrong choice are raised: an AlignlabError as it is, a package that is not installed as ConfigError.
     """
     try:
         return [Guarded(make())]
@@ -78,7 +78,7 @@ def guarded(name: str, make: Callable[[], Logger]) -> list[Logger]:
 
 
 def told_of(name: str, error: Exception) -> None:
-    """Warn that a logger is left out."""
+    """Warn that a logger has failed and is left out."""
     log.warning(
         "logger %s failed (%s: %s): it is left out, training goes on", name, type(error).__name__, error
     )

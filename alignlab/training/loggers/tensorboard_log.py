@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run folder; `tensorboard --logdir outputs` shows all runs."""
+"""The logger of TensorBoard: event files in the run folder; `tensorboard --logdir outputs` shows all runs."""
 
 import logging
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 FOLDER = "tensorboard"
-"""Of a run folder."""
+"""The folder of event files within a run folder."""
 SHOWN_SAMPLES = 16
 
 
 class TensorBoardLog(Logger):
-    """One scalar a metric, under its name in metrics.csv. `rewind` hides what came later.
+    """A logger that writes one scalar for every metric, named as in metrics.csv; `rewind` hides later steps.
 
     Raises ConfigError without the tensorboard package.
     """
@@ -39,50 +39,50 @@ class TensorBoardLog(Logger):
 
     @property
     def name(self) -> str:
-        """Name of the logger."""
+        """The name of the logger."""
         return "tensorboard"
 
     @property
     def version(self) -> str:
-        """One run, one folder."""
+        """The version of the logger, which is empty: a run has one folder."""
         return ""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Settings are logged as text when the file is opened."""
+        """Do nothing: the settings are logged as text when the file is opened."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add a scalar a metric."""
+        """Add one scalar for every metric."""
         if self._writer is None:
             self.rewind(-1 if step is None else step - 1)
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
     def rewind(self, step: int) -> None:
-        """Go on in a new file, which hides what the old ones say of later steps."""
+        """Continue in a new file, which hides the later steps of the old ones."""
         self.finalize("rewound")
         self._writer = self._make(str(self.folder), purge_step=step + 1)
         self._writer.add_text("config", f"```yaml\n{self.config}\n```", max(step, 0))
 
     def save(self) -> None:
-        """Bring what is buffered to disk."""
+        """Write buffered events to disk."""
         if self._writer is not None:
             self._writer.flush()
 
     def finalize(self, status: str) -> None:
-        """Close the file."""
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
 def make_tensorboard(*, tracked_run: TrackedRun) -> TensorBoardLog:
-    """The logger of event files in the run folder, with the config as a text."""
-    told = yaml.safe_dump(dict(tracked_run.config), sort_keys=False)
-    return TensorBoardLog(tracked_run.folder.path / FOLDER, told)
+    """Return the logger of event files in the run folder, with the config as a text."""
+    config = yaml.safe_dump(dict(tracked_run.config), sort_keys=False)
+    return TensorBoardLog(tracked_run.folder.path / FOLDER, config)
 
 
 def log_samples(folder: RunFolder) -> None:
-    """The first samples of a run as text, where it has TensorBoard files; what cannot be written is warned of."""
+    """Log the first samples of a run as text, if it has TensorBoard files; a failure is only warned of."""
     events, rows = folder.path / FOLDER, folder.read_lines("samples.jsonl")
     if not events.is_dir() or not rows:
         return
@@ -98,10 +98,10 @@ def log_samples(folder: RunFolder) -> None:
 
 
 def _as_text(row: Mapping[str, Any]) -> str:
-    """Markdown in which no text of the model has a meaning: every line is indented, so that it is code."""
-    told = []
+    """Return a row as markdown in which text of the model is indented as code, so that none of it has a meaning."""
+    blocks = []
     for name in ("prompt", "before", "after"):
         reward = row.get(f"reward_{name}")
         title = f"**{name}**" + (f", reward {reward:.2f}" if reward is not None else "")
-        told += [title, "\n".join(f"    {line}" for line in str(row[name]).splitlines() or [""])]
-    return "\n\n".join(told)
+        blocks += [title, "\n".join(f"    {line}" for line in str(row[name]).splitlines() or [""])]
+    return "\n\n".join(blocks)

@@ -1,4 +1,4 @@
-"""What a logger may want to know of the run that it logs."""
+"""The facts about a run that a logger may ask for."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Weights & Biases: online where it can be, offline by itself where it cannot."""
+"""The logger of Weights & Biases: online where possible, else offline by itself."""
 
 import logging
 import netrc
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 ID_FILE = "wandb_run_id.txt"
 FINISH_SECONDS = 60.0
-"""How long the end of a run waits for a network that has gone; what was not sent is kept locally."""
+"""The seconds that the end of a run waits for a lost network; data not sent is kept on disk."""
 
 
 def make_wandb(
@@ -32,7 +32,7 @@ def make_wandb(
     group: str | None = None,
     tags: list[str] | None = None,
 ) -> Any:
-    """A Lightning logger; the run id is kept in the run folder, so a resumed run goes on in it.
+    """Return Lightning's W&B logger; the W&B run's id is kept in the run folder, so that a resumed run continues it.
 
     Runs of a sweep share a `group` unless one is given; objective, data and regularizers join the `tags`.
 
@@ -67,12 +67,12 @@ def make_wandb(
 
 
 def _choices(config: Config) -> list[str]:
-    """What a run is told from others by: its objective, its data, its regularizers."""
+    """Return the tags that tell a run from others: its objective, its data, its regularizers."""
     return [config["objective"]["name"], config["data"]["name"], *config["regularizers"]]
 
 
 def finish_wandb(*, failed: bool) -> None:
-    """End the W&B run of this process, if any: the next job of a sweep must not log into it."""
+    """End the W&B run of this process, if there is one, so that the next job of a sweep does not log into it."""
     wandb: Any = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         try:
@@ -93,7 +93,7 @@ def has_key(settings: Any) -> bool:
 
 
 def chosen_mode(mode: str, *, server: str, has_key: bool) -> str:
-    """online or offline; `auto` goes offline, and says so, where a key or the network is missing."""
+    """Return `online` or `offline`; `auto` is offline, with a warning, where the key or the network is missing."""
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or "auto"
     if mode not in ("auto", "online"):
@@ -111,7 +111,7 @@ def chosen_mode(mode: str, *, server: str, has_key: bool) -> str:
 
 
 def log_results(folder: RunFolder, pictures: Sequence[Path]) -> None:
-    """What a run came to, in the W&B run of this process, if any: metrics, pictures, a table of samples.
+    """Log metrics, pictures and a table of samples of a finished run to the W&B run of this process, if any.
 
     `initial` and `final` metrics go into the run's summary, by their names in summary.json. What cannot be
     sent, since the network has gone, is warned of.
@@ -119,10 +119,10 @@ def log_results(folder: RunFolder, pictures: Sequence[Path]) -> None:
     wandb: Any = sys.modules.get("wandb")
     if wandb is None or wandb.run is None:
         return
-    told = folder.read_json("summary.json")
-    step = {"trainer/global_step": told["steps"]}
+    summary = folder.read_json("summary.json")
+    step = {"trainer/global_step": summary["steps"]}
     try:
-        wandb.run.summary.update({**told["final"], "initial": told["initial"], "best": told["best"]})
+        wandb.run.summary.update({**summary["final"], "initial": summary["initial"], "best": summary["best"]})
         wandb.run.log({**step, **{f"plots/{file.stem}": wandb.Image(str(file)) for file in pictures}})
         if rows := folder.read_lines("samples.jsonl"):
             columns = list(rows[0])
