@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole or not there, verified before they are used, as many as asked for."""
+"""The checkpoints of a stage: written whole or not at all, verified before use, the newest and the best stay."""
 
 import hashlib
 import logging
@@ -22,11 +22,13 @@ from alignlab.training.checkpointing import tensor_file
 log = logging.getLogger(__name__)
 
 Write = Callable[[Path, tensor_file.Flat], Mapping[str, str]]
-"""Writes a state into a new file or folder; SHA-256 by name in the folder, the name of a file itself is empty."""
+"""A function that writes a state into a new file or folder. It returns the SHA-256 of each file by its name within the
+folder; the name of a single file is empty.
+"""
 
 
 def one_file(path: Path, flat: tensor_file.Flat) -> dict[str, str]:
-    """The whole state in a file."""
+    """Write the whole state into one file; returns its SHA-256 under an empty name."""
     return {"": tensor_file.write(path, flat)}
 
 
@@ -45,11 +47,11 @@ class Checkpoints(CheckpointIO):
         self._failure: BaseException | None = None
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step is."""
+        """Return the path of the checkpoint of a step."""
         return self.folder / f"step-{step:06d}.ckpt"
 
     def newest(self) -> Path | None:
-        """The newest checkpoint that is whole; what is not is told and passed over. None without one."""
+        """Return the newest checkpoint that is whole, with a warning for damaged ones; None where there is none."""
         for file in self._all():
             if (problem := damage(file)) is None:
                 return file
@@ -57,8 +59,10 @@ class Checkpoints(CheckpointIO):
         return None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one; `storage_options` are `best` (it is the best so far), `then` (called when it is there) and
-        `write`, where it is no single file.
+        """Write a checkpoint.
+
+        `storage_options` are `best` (it is the best so far), `then` (called once it is written) and `write` (a `Write`,
+        where it is no single file).
         """
         self.join()
         tree, tensors = tensor_file.flatten(checkpoint)
@@ -73,7 +77,7 @@ class Checkpoints(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read one. There is no code in it, so it is always `weights_only`."""
+        """Read a checkpoint. It holds no code, so that reading is always `weights_only`."""
         if Path(path).is_dir():
             raise RunError(
                 f"{path} was written by ranks that share the model: go on with the strategy that wrote it"
@@ -82,12 +86,12 @@ class Checkpoints(CheckpointIO):
         return state
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Delete one, and its hash."""
+        """Delete a checkpoint and the file with its hash."""
         _remove(Path(path))
         hash_file(Path(path)).unlink(missing_ok=True)
 
     def join(self) -> None:
-        """Wait for the one being written; what went wrong there is raised here."""
+        """Wait for the checkpoint that is being written; raises the error of the writing, if it failed."""
         if self._writing is not None:
             self._writing.join()
         failure, self._writing, self._failure = self._failure, None, None
@@ -95,7 +99,7 @@ class Checkpoints(CheckpointIO):
             raise failure
 
     def mark(self, name: str, step: int) -> None:
-        """Let `<name>.ckpt` be the checkpoint of a step, if that is there."""
+        """Make the link `<name>.ckpt` point to the checkpoint of a step, if that exists."""
         if self.path(step).exists():
             _point(self.folder / f"{name}.ckpt", self.path(step).name)
 
@@ -134,7 +138,7 @@ class Checkpoints(CheckpointIO):
         self._prune()
 
     def _prune(self) -> None:
-        """Delete what is neither new nor best, and what a kill left half done."""
+        """Delete checkpoints that are neither among the newest nor the best, and half-written files."""
         links = {link.readlink().name for link in self.folder.glob("*.ckpt") if link.is_symlink()}
         for file in list(self._all())[self.keep :]:
             if file.name not in links:
@@ -143,13 +147,13 @@ class Checkpoints(CheckpointIO):
             _remove(left)
 
     def _all(self) -> Iterator[Path]:
-        """From the newest to the oldest."""
-        found = [path for path in self.folder.glob("step-*.ckpt") if re.fullmatch(r"step-\d+", path.stem)]
-        yield from sorted(found, key=step_of, reverse=True)
+        """Yield all checkpoints, the newest first."""
+        files = [path for path in self.folder.glob("step-*.ckpt") if re.fullmatch(r"step-\d+", path.stem)]
+        yield from sorted(files, key=step_of, reverse=True)
 
 
 def damage(file: Path) -> str | None:
-    """What is wrong with a checkpoint, a file or a folder; None where it is whole."""
+    """Return what is wrong with a checkpoint (a file or a folder); None where it is whole."""
     if not hash_file(file).is_file():
         return "has no hash beside it"
     known = [line.partition("  ") for line in hash_file(file).read_text(encoding="utf-8").splitlines()]
@@ -160,17 +164,17 @@ def damage(file: Path) -> str | None:
 
 
 def step_of(file: Path) -> int:
-    """The step of a checkpoint, by its name."""
+    """Return the step of a checkpoint from its file name."""
     return int(file.resolve().stem.removeprefix("step-"))
 
 
 def hash_file(file: Path) -> Path:
-    """Where the hash of a checkpoint is."""
+    """Return the path of the file that holds the hash of a checkpoint."""
     return file.with_name(file.name + ".sha256")
 
 
 def _digest(file: Path) -> str | None:
-    """SHA-256 of a file; None where it is gone."""
+    """Return the SHA-256 of a file; None where it does not exist."""
     if not file.is_file():
         return None
     with file.open("rb") as stream:
@@ -178,7 +182,7 @@ def _digest(file: Path) -> str | None:
 
 
 def _remove(path: Path) -> None:
-    """A file or a folder, if it is there."""
+    """Delete a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -186,7 +190,7 @@ def _remove(path: Path) -> None:
 
 
 def _point(link: Path, target: str) -> None:
-    """Make a link, in place of the one before."""
+    """Make a link point to `target`; one that is there is replaced in one step."""
     fresh = link.with_name(link.name + ".partial")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)

@@ -1,4 +1,4 @@
-"""The weights of the policy in a checkpoint of any strategy, read by one process on a CPU."""
+"""The reader of the policy's weights in a checkpoint of any strategy, for one process on a CPU."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,14 +15,14 @@ from alignlab.training.checkpointing.sharded_files import HELD, common, filled, 
 from alignlab.training.strategies.shares import WEIGHT
 
 MODEL = "policy.model."
-"""Before the names of the transformers model's own weights."""
+"""The prefix of the transformers model's weights in a checkpoint."""
 
 
 @torch.no_grad()
 def load_policy(model: nn.Module, checkpoint: Path) -> None:
-    """Bring a model to what it was at a checkpoint: a file, or a folder that ranks wrote, however many.
+    """Restore a model's weights from a checkpoint: one file, or a folder that any number of ranks wrote.
 
-    RunError for a checkpoint that is damaged, or of another model.
+    Raises RunError for a checkpoint that is damaged, or of another model.
     """
     if (problem := damage(checkpoint)) is not None:
         raise RunError(f"{checkpoint} {problem}: choose another with checkpoint=...")
@@ -46,7 +46,7 @@ def _of_file(checkpoint: Path, _: Mapping[str, Tensor]) -> Iterator[tuple[str, T
 
 
 def _of_folder(checkpoint: Path, known: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """One weight at a time, out of the pieces that ranks wrote."""
+    """Yield the weights of a checkpoint folder one by one, joined from the pieces that ranks wrote."""
     yield from _own(common(checkpoint)["state_dict"])
     with opened(checkpoint) as states:
         ranks = [dict(_own(state[HELD])) for state in states]
@@ -59,5 +59,5 @@ def _of_folder(checkpoint: Path, known: Mapping[str, Tensor]) -> Iterator[tuple[
 
 
 def _own(named: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What belongs to the transformers model, by the names that it has there."""
+    """Yield the weights of the transformers model, by the names that they have in it."""
     yield from ((name.partition(MODEL)[2], value) for name, value in named.items() if MODEL in name)

@@ -19,34 +19,39 @@ from alignlab.runs.folder import sync_folder
 from alignlab.training.checkpointing import tensor_file
 
 HELD = "held"
-"""Where a rank's state has what it holds of the weights."""
+"""The key of a rank's state under which its shares of weights and optimizer state stand."""
 Held = Mapping[str, Mapping[str, Any]]
-"""By weight: `start`, the place of its first element held in the flattened whole; `elements`, flat tensors by kind (the
-weight itself, states of its optimizer); `numbers`, what else the optimizer knows of it."""
+"""The shares of a rank, by name of the weight. `start` is the index of the first element held in the flattened weight;
+`elements` are flat tensors by kind (the weight itself, states of its optimizer); `numbers` are the optimizer's other
+values for the weight.
+"""
 
 
 class ShardedFiles:
-    """For a strategy of Lightning whose ranks hold parts of the model: it says what is held, and takes it up again."""
+    """A mixin for strategies of Lightning that shard the model and say what is held and how it is restored."""
 
     _write: "FolderWriter | None" = None
     checkpoint_io: Any
 
     def held(self) -> Held:
-        """What this rank holds of weights and optimizer."""
+        """Return the shares of weights and optimizer state that this rank holds."""
         raise TypeError(f"{type(self).__name__} does not say what its ranks hold")
 
     def take_up(self, saved: Sequence[Held]) -> None:
-        """Bring weights and optimizer to what the ranks of a checkpoint held; a `Piece` stands for each tensor."""
+        """Restore weights and optimizer from the ranks' shares in a checkpoint, whose tensors are `Piece`s."""
         raise TypeError(f"{type(self).__name__} does not say how its ranks take up weights")
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        """All ranks write what they hold, the first one all else too; see `Checkpoints`."""
+        """Write this rank's shares, and on the first rank all else; all ranks must call it (see `Checkpoints`)."""
         self._write = self._write or FolderWriter()
         state = {**(checkpoint if ranks.main() else {}), HELD: self.held()}
         self.checkpoint_io.save_checkpoint(state, filepath, {**storage_options, "write": self._write})
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        """Take up what ranks hold, and give back all else. There is no code in it."""
+        """Restore weights and optimizer, and return the rest of the checkpoint; it holds no code.
+
+        Raises RunError for a checkpoint of a strategy that does not shard.
+        """
         folder = Path(checkpoint_path)
         if not folder.is_dir():
             raise RunError(f"{folder} was written with another strategy: go on with that one")
@@ -56,7 +61,7 @@ class ShardedFiles:
 
 
 class FolderWriter:
-    """Writes the state of each rank to its file of a folder. Made, and called, by all ranks.
+    """A writer of one file a rank into a folder. All ranks make one, and call it together.
 
     It has a process group of its own, so that threads can write while training goes on.
     """
@@ -65,7 +70,7 @@ class FolderWriter:
         self._group: Any = dist.new_group(backend="gloo") if ranks.world() > 1 else None
 
     def __call__(self, folder: Path, flat: tensor_file.Flat) -> Mapping[str, str]:
-        """SHA-256 of every file by name, the same on all ranks. RunError where another rank failed."""
+        """Write this rank's file; returns the SHA-256 of every rank's file by name. RunError where a rank failed."""
         if ranks.main():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -75,15 +80,15 @@ class FolderWriter:
             digest = tensor_file.write(folder / name, flat)
         except OSError as error:
             failure = error
-        told = self._gathered((name, digest, None if failure is None else str(failure)))
+        written = self._gathered((name, digest, None if failure is None else str(failure)))
         if failure is not None:
             raise failure
-        for rank, (*_, problem) in enumerate(told):
+        for rank, (*_, problem) in enumerate(written):
             if problem is not None:
                 raise RunError(f"rank {rank} could not write its part of {folder}: {problem}")
         if ranks.main():
             sync_folder(folder)
-        return {name: digest for name, digest, _ in told}
+        return {name: digest for name, digest, _ in written}
 
     def _gathered(self, value: Any) -> list[Any]:
         held: list[Any] = [value] * ranks.world()
@@ -94,32 +99,35 @@ class FolderWriter:
 
 @dataclass(frozen=True)
 class Piece:
-    """A tensor in a file, or elements of one: it is read when asked for."""
+    """A tensor in a file, or a part of a flattened one, which is read only when asked for."""
 
     stream: Any
     name: str
     start: int = 0
-    """The place of its first element in the flattened whole."""
+    """The index of its first element in the flattened whole."""
 
     @property
     def length(self) -> int:
-        """Elements."""
+        """The number of elements."""
         return torch.Size(self.stream.get_slice(self.name).get_shape()).numel()
 
     def whole(self) -> Tensor:
-        """All of it, in its shape."""
+        """Read the whole tensor, in its shape."""
         tensor: Tensor = self.stream.get_tensor(self.name)
         return tensor
 
     def between(self, first: int, last: int) -> Tensor:
-        """Elements of a flat one, by their places in it."""
+        """Read the elements from index `first` up to `last` of a flat tensor."""
         tensor: Tensor = self.stream.get_slice(self.name)[first:last]
         return tensor
 
 
 @contextmanager
 def opened(folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """The states that the ranks wrote, with a `Piece` in place of each tensor. RunError where a file is missing."""
+    """Give the states that the ranks wrote, each tensor as a `Piece`, while the files are open.
+
+    Raises RunError where a file is missing.
+    """
     files = sorted(folder.glob("rank-*.safetensors"))
     if [file.name for file in files] != [
         file_name(rank, len(files)) for rank in range(len(files))
@@ -130,16 +138,16 @@ def opened(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def common(folder: Path) -> dict[str, Any]:
-    """What the first rank wrote beside what it held."""
+    """Return the state that the first rank wrote beside its shares."""
     with opened(folder) as states:
-        found: dict[str, Any] = _read({name: value for name, value in states[0].items() if name != HELD})
-        return found
+        state: dict[str, Any] = _read({name: value for name, value in states[0].items() if name != HELD})
+        return state
 
 
 def filled(pieces: Sequence[Piece], start: int, count: int) -> Tensor:
-    """`count` elements of a flattened tensor from `start` on, out of the pieces that hold some of them.
+    """Return `count` elements of a flattened tensor from index `start` on, joined from pieces that hold some of them.
 
-    RunError where they do not hold all.
+    Raises RunError where the pieces do not hold them all.
     """
     parts, at, end = [], start, start + count
     for piece in sorted(pieces, key=lambda piece: piece.start):
@@ -155,18 +163,18 @@ def filled(pieces: Sequence[Piece], start: int, count: int) -> Tensor:
 
 
 def file_name(rank: int, world: int) -> str:
-    """The file of a rank."""
+    """Return the name of the file of a rank in a checkpoint of `world` ranks."""
     return f"rank-{rank:05d}-of-{world:05d}.safetensors"
 
 
 def _state(stream: Any) -> dict[str, Any]:
     pieces: Any = {name: Piece(stream, name) for name in stream.keys()}  # noqa: SIM118
-    found: dict[str, Any] = tensor_file.nested(json.loads(stream.metadata()["state"]), pieces)
-    return found
+    state: dict[str, Any] = tensor_file.nested(json.loads(stream.metadata()["state"]), pieces)
+    return state
 
 
 def _read(value: Any) -> Any:
-    """The same with its tensors."""
+    """Return a nested value with every `Piece` read into its tensor."""
     if isinstance(value, Piece):
         return value.whole()
     if isinstance(value, dict):

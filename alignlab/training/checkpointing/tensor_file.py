@@ -1,4 +1,4 @@
-"""A nested state in one safetensors file: its tensors, and the rest of it as json in the header. No pickle."""
+"""A nested state in one safetensors file: tensors in its body, all else as json in its header, no pickle."""
 
 import hashlib
 import json
@@ -27,11 +27,11 @@ DTYPES = {
 }
 
 Flat = tuple[Any, dict[str, Tensor]]
-"""A state with names in place of its tensors, and the tensors by name."""
+"""A state with names in the place of its tensors, and the tensors by these names."""
 
 
 def flatten(state: Any) -> Flat:
-    """Take the tensors out of nested dicts, lists and tuples; what shares memory is kept once.
+    """Take the tensors out of nested dicts, lists and tuples; tensors that share memory are stored once.
 
     The rest is a tree for json: a list is a list, everything else a node with its kind as the one key,
     so that tuples and keys that are numbers come back as they were. RunError names what does not fit.
@@ -60,7 +60,7 @@ def flatten(state: Any) -> Flat:
 
 
 def nested(tree: Any, tensors: Mapping[str, Any]) -> Any:
-    """The state that `flatten` took apart."""
+    """Put the tensors back into a tree that `flatten` made."""
     if isinstance(tree, list):
         return [nested(each, tensors) for each in tree]
     if not isinstance(tree, dict):
@@ -74,7 +74,7 @@ def nested(tree: Any, tensors: Mapping[str, Any]) -> Any:
 
 
 def write(file: Path, flat: Flat) -> str:
-    """Write a state tensor by tensor, with no copy of the whole, onto the disk; SHA-256 of the file.
+    """Write a flattened state to disk tensor by tensor, without a copy of the whole; returns the file's SHA-256.
 
     safetensors' own `save_file` brings every tensor to the CPU before it writes the first.
     """
@@ -101,7 +101,7 @@ def write(file: Path, flat: Flat) -> str:
 
 
 def read(file: Path) -> Any:
-    """The state that `write` wrote, on the CPU."""
+    """Return the state in a file that `write` wrote, on the CPU."""
     with safe_open(file, "pt") as stream:
         tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
         return nested(json.loads(stream.metadata()["state"]), tensors)
