@@ -38,7 +38,7 @@ class Hyper:
     name: str
     default: Any
     range: tuple[Any, ...]
-    """Two numbers, low and high, or the words to choose from; empty where the yaml has none."""
+    """The lowest and the highest sensible number, or the words to choose from; empty where the yaml names none."""
     note: str
 
     @property
@@ -63,31 +63,31 @@ class Card:
     name: str
     title: str
     paper: str | None
-    """The arXiv number."""
+    """The arXiv number of the paper; None where there is no paper."""
     target: str
-    """The dotted path of the loss; the modifiers of the objective stand before it, with ` of ` between them."""
+    """The dotted path of the loss. Modifiers of the objective's own yaml stand before it, joined by ` of `."""
     formula: str
     notes: tuple[str, ...]
-    """The other paragraphs of the docstring."""
+    """The paragraphs of the docstring after the formula."""
     reduces: tuple[str, ...]
-    """Which other objectives it is, and at what settings."""
+    """Sentences that name other objectives which this one equals, and at what settings."""
     signals: tuple[str, ...]
     hyper: tuple[Hyper, ...]
     family: str
-    """A key of FAMILIES."""
+    """The family of an objective, which is a key of FAMILIES."""
     form: str
-    """The least that an objective needs of the data: lists, pairs or single; empty for other groups."""
+    """The least that an objective needs of the data (lists, pairs or single); empty for other groups."""
     references: int
-    """How many reference models an objective takes at the defaults."""
+    """The number of reference models that an objective takes at its defaults."""
 
 
 def cards(group: str) -> Iterator[Card]:
-    """Every card of a group, by name."""
+    """Yield the card of every choice of a config group, in the order of names."""
     return (read_card(group, name) for name in choices(group))
 
 
 def find_card(name: str) -> Card:
-    """The card of that name, an objective's first; `modifiers.wpo` names the group too.
+    """Return the card of a name, an objective's before others; `modifiers.wpo` names the group too.
 
     Raises ConfigError with the nearest name.
     """
@@ -100,7 +100,7 @@ def find_card(name: str) -> Card:
 
 
 def read_card(group: str, name: str) -> Card:
-    """The card of one choice of a config group."""
+    """Read the card of one choice of a config group from its yaml and its code."""
     node = read_choice(group, name)
     if group != "objective":
         node = node[name]
@@ -132,7 +132,7 @@ def read_card(group: str, name: str) -> Card:
 
 @dataclass(frozen=True)
 class Docstring:
-    """A docstring by its parts: the first line, the formula after it, and what else is said."""
+    """The parts of a docstring: its first line, the formula after that, and the other paragraphs."""
 
     title: str
     formula: str
@@ -178,7 +178,7 @@ def as_yaml(value: Any) -> str:
 
 
 def _settings(hyper: Mapping[str, Any], path: str = "") -> str:
-    """Settings as `key = value`, nested ones by dotted keys."""
+    """Return settings as `key = value`, with dotted keys for nested ones."""
     texts = []
     for key, value in hyper.items():
         if isinstance(value, Mapping):
@@ -200,12 +200,12 @@ def _family(objective: Objective) -> str:
 
 
 def _signals(term: Term) -> tuple[str, ...]:
-    """The signals that a term's signature asks for, and those that it brings to the statistics of a step."""
+    """Return the signals that a term takes, and those that it contributes to the statistics of a step."""
     return (*term.contract.signals, *(term.contribution.signals if term.contribution else ()))
 
 
 def _hyper(node: Mapping[str, Any], parts: Iterator[Mapping[str, Any]]) -> Iterator[Hyper]:
-    """Every hyper-parameter of the parts, with its range and note in the yaml."""
+    """Yield every hyper-parameter of the parts, with its range and its note in the yaml."""
     ranges, notes = node.get("ranges", {}), node.get("notes", {})
     for part in parts:
         for name, default in part.items():

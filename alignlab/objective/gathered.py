@@ -20,27 +20,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Gathered:
-    """Rows of all micro-batches and ranks in one order; this micro-batch's begin at `start`."""
+    """The rows of all micro-batches and ranks of a step, in one order; this micro-batch's rows begin at `start`."""
 
     rows: Float[Tensor, "n *row"]
     weights: Float[Tensor, "n"]
-    """How much a row counts: the weight of its list; 0 where there is no response."""
+    """The weight of each row: that of its list, or 0 where the row stands for an absent response."""
     start: int = 0
 
     def none(self) -> "Gathered":
-        """The same without any row."""
+        """Return statistics of the same shape without any row."""
         return Gathered(self.rows[:0], self.weights[:0])
 
     @property
     def mean(self) -> Float[Tensor, "*row"]:
-        """Weighted mean of the rows; 0 where none counts."""
+        """The weighted mean of the rows; 0 where all weights are 0."""
         weights = self.weights.reshape(-1, *[1] * (self.rows.dim() - 1))
         total = self.weights.sum()
         return (weights * self.rows).sum(dim=0) / torch.where(total > 0, total, torch.ones_like(total))
 
 
 def join(parts: Sequence[Gathered]) -> list[Gathered]:
-    """The joint rows of several micro-batches, seen from each of them."""
+    """Join the rows of several micro-batches; returns one result for each, which differ in `start` alone."""
     rows = torch.cat([part.rows for part in parts])
     weights = torch.cat([part.weights for part in parts])
     starts = [0]

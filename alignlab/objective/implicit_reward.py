@@ -1,4 +1,4 @@
-"""The reward that a loss gives a response: what metrics and analyses go by."""
+"""The implicit reward that a loss gives a response, which metrics and analyses use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from alignlab.signals import REFERENCE, base_names, provided_by
 
 OVER_TOKENS = ("sum", "mean")
 VALUES = "values"
-"""Of `objective.implicit_reward`: the loss compares the scores of the policy's scalar head."""
+"""The choice of `objective.implicit_reward` for losses on the scores of the policy's scalar head."""
 
 
 @dataclass(frozen=True)
 class ImplicitReward:
-    """beta * (logp - ref_logp) of a response, summed over its tokens or their mean; or beta * value.
+    """The reward beta * (logp - ref_logp) of a response, as a sum or a mean over its tokens, or beta * value.
 
-    Without the reference where the loss has none, or none is at hand. The beta of a loss of values is one over its
-    temperature, so that a difference of rewards is the log-odds that the loss gives a pair.
+    The reference is left out where the loss has none, or none is available. The beta of a loss of values is one over
+    its temperature, so that a difference of rewards is the log-odds that the loss gives a pair.
     """
 
     beta: float = 1.0
@@ -30,11 +30,11 @@ class ImplicitReward:
 
     @property
     def unit(self) -> str:
-        """The unit of the reward; a value has none of its own."""
+        """The unit of the reward: nats, nats a token, or score for a value."""
         return "score" if self.is_value else "nats a token" if self.per_token else "nats"
 
     def of(self, signals: Mapping[str, Tensor]) -> Float[Tensor, "*B K"]:
-        """The reward of every response, from the signals of a batch."""
+        """Return the reward of every response from the signals of a batch."""
         if self.is_value:
             return self.beta * signals["values"]
         return self(signals["logps"], signals.get("ref_logps"), signals["lengths"])
@@ -45,13 +45,13 @@ class ImplicitReward:
         ref_logps: Float[Tensor, "*B K"] | None,
         lengths: Float[Tensor, "*B K"],
     ) -> Float[Tensor, "*B K"]:
-        """The reward of every response, from log-probabilities in nats and lengths in tokens."""
+        """Return the reward of every response from log-probabilities in nats and lengths in tokens."""
         ratios = logps if ref_logps is None or not self.against_reference else logps - ref_logps
         return self.beta * (ratios / lengths.clamp(min=1) if self.per_token else ratios)
 
 
 def reward_of(loss: Term, choice: str) -> ImplicitReward:
-    """The implicit reward of a loss: `choice` is sum, mean or values, or an option of the loss that is sum or mean.
+    """Return the implicit reward of a loss for a choice: sum, mean, values, or an option that is sum or mean.
 
     Raises ConfigError for any other choice.
     """

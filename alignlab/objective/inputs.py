@@ -1,4 +1,4 @@
-"""Base signals as the caller gives them: are all there, and do their shapes agree?"""
+"""Checks of the base signals that a caller passes: whether all are there, and whether their shapes agree."""
 
 from collections.abc import Collection, Mapping
 
@@ -9,11 +9,11 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.signals import BASE, list_name
 
 Sizes = Mapping[str, tuple[int, ...]]
-"""Trailing dimensions of feature signals, after [B, K, L]."""
+"""The sizes of a feature signal's trailing dimensions, after [B, K, L], by the signal's name."""
 
 
 def check_given(objective: str, needed: Collection[str], given: Mapping[str, Tensor]) -> None:
-    """ConfigError where a signal is misspelt, missing, or of another shape than the rest."""
+    """Raise ConfigError where a signal is misspelt, missing, or of another shape than the rest."""
     for name in given:
         if name not in BASE and name != "where":
             raise ConfigError(f"'{name}' is no base signal: {nearest(list_name(name), BASE)}")
@@ -32,7 +32,7 @@ def check_given(objective: str, needed: Collection[str], given: Mapping[str, Ten
 
 
 def sizes_of(given: Mapping[str, Tensor]) -> dict[str, int]:
-    """What each letter of the shapes stands for; ValueError where two signals disagree."""
+    """Return the size of each letter in the signals' shapes; raises ValueError where two signals disagree."""
     sizes: dict[str, int] = {}
     for name, value in given.items():
         letters = ("B K" if name == "where" else BASE[name].shape).split()
@@ -46,7 +46,7 @@ def sizes_of(given: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def blank(name: str, like: Tensor, sizes: Sizes) -> Tensor:
-    """Zeros in the shape of a signal, for the lists of `like` `[B, K]`; unknown dimensions are 1."""
+    """Return zeros in the shape of a signal, for the lists of `like` `[B, K]`; unknown dimensions are 1."""
     known = {"B": like.shape[0], "K": like.shape[1]}
     letters = BASE[name].shape.split()
     shape = [known.get(letter, int(letter) if letter.isdigit() else 1) for letter in letters]

@@ -46,7 +46,7 @@ def load_objective(
 
 
 def _with_hyper(node: Node, hyper: Mapping[str, Any]) -> dict[str, Any]:
-    """The objective's node with these hyper-parameters, each where its yaml has it; unknown ones are the loss's."""
+    """Return an objective's node with these hyper-parameters set, in its loss or the modifier that has them."""
     loss, modifiers = dict(node["loss"]), {k: dict(v) for k, v in node.get("modifiers", {}).items()}
     for key, value in hyper.items():
         owners = [settings for settings in (loss, *modifiers.values()) if key in settings]
@@ -55,7 +55,7 @@ def _with_hyper(node: Node, hyper: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(group: str, choice: Mapping[str, Any] | Iterable[str]) -> dict[str, Node]:
-    """The nodes of a multi-select group, with the caller's changes."""
+    """Return the nodes of the choices of a multi-select group, with the caller's changes."""
     changes = choice if isinstance(choice, Mapping) else {name: {} for name in choice}
     return {
         name: {
@@ -72,7 +72,7 @@ def build_objective(
     modifiers: Mapping[str, Node] | None = None,
     metrics: Mapping[str, Node] | None = None,
 ) -> Objective:
-    """An objective from plain mappings: conf/objective/*.yaml, the composed regularizers, modifiers and metrics.
+    """Build an objective from plain mappings: its yaml, and the composed regularizers, modifiers and metrics.
 
     Modifiers of the objective's own yaml are the inner ones.
     """
@@ -89,7 +89,7 @@ def build_objective(
 
 
 def _modifier(path: str, node: Node) -> Term:
-    """A modifier from its node; ConfigError where its target does not take the loss."""
+    """Build a modifier from its node; raises ConfigError where its target does not take the loss."""
     term = build_term(path.rpartition(".")[2], node, path)
     if LOSS not in term.contract.extra:
         raise ConfigError(f"{path} does not take the loss as its first parameter")
@@ -97,23 +97,23 @@ def _modifier(path: str, node: Node) -> Term:
 
 
 def _probe(objective: Objective) -> None:
-    """Run once on a blank pair, so that a misspelt option fails here and not in the first step.
+    """Run an objective once on a blank pair, so that a misspelt option fails here and not in the first step.
 
     Terms that have yet to learn the sizes of the model (`bind`) cannot run.
     """
     if any(hasattr(module, "bind") for module in objective.modules.values()):
         return
     like = torch.tensor([[1.0, 0.0]])
-    given = {name: blank(name, like, {}) for name in objective.signals if is_known_before(name)}
-    ones = {name: torch.ones_like(like) for name, value in given.items() if value.shape == like.shape}
+    blanks = {name: blank(name, like, {}) for name in objective.signals if is_known_before(name)}
+    ones = {name: torch.ones_like(like) for name, value in blanks.items() if value.shape == like.shape}
     try:
-        objective.counts(**{**given, **ones, "lengths": torch.ones_like(like), "labels": like})
+        objective.counts(**{**blanks, **ones, "lengths": torch.ones_like(like), "labels": like})
     except ConfigError as error:
         raise ConfigError(f"objective '{objective.name}': {error}") from error
 
 
 def build_term(name: str, node: Node, path: str) -> Term:
-    """One loss, regularizer or modifier from its node: `_target_`, `weight`, `kind`, and hyper-parameters.
+    """Build a loss, regularizer or modifier from its node: `_target_`, `weight`, `kind`, and hyper-parameters.
 
     `path` is where the node stands in the config, for messages.
     """
@@ -129,7 +129,7 @@ def build_term(name: str, node: Node, path: str) -> Term:
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:
-    """One yaml file of a config group; ConfigError with the nearest name where there is none."""
+    """Read one yaml file of a config group; raises ConfigError with the nearest name where there is none."""
     if name not in choices(group):
         raise ConfigError(f"no {group} '{name}': {nearest(name, choices(group))}")
     text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Modifiers: functions that change any pairwise loss from the outside, by its inputs or its values."""
+"""Modifiers: functions that change any pairwise loss from outside, by its inputs or its values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from alignlab.signals import Signals
 
 
 class Loss:
-    """A pairwise loss at some signals, as a modifier sees it: callable, with changes."""
+    """A pairwise loss at given signals, as a modifier sees it: it is called, with changes where wanted."""
 
     def __init__(self, term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: Any) -> None:
         self._term, self.signals, self._modifiers, self._hyper = term, signals, modifiers, hyper
@@ -26,7 +26,7 @@ class Loss:
         return beta
 
     def __call__(self, *, beta: Float[Tensor, "P"] | None = None, **replaced: Tensor) -> Float[Tensor, "P"]:
-        """The loss's values, with another `beta` for each pair or other values for some pair signals where given.
+        """Return the loss's values `[P]`, with another `beta` for each pair or other pair signals where given.
 
         Raises ConfigError where the loss has no hyper-parameter `beta`.
         """
@@ -38,7 +38,7 @@ class Loss:
         return modified(self._term, signals, self._modifiers, **hyper)
 
     def swapped(self) -> Float[Tensor, "P"]:
-        """The loss's values with chosen and rejected exchanged."""
+        """Return the loss's values `[P]` with chosen and rejected exchanged."""
         return modified(self._term, self.signals.swapped(), self._modifiers, **self._hyper)
 
     def _require_beta(self) -> None:
@@ -47,7 +47,7 @@ class Loss:
 
 
 def modified(term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: Any) -> Any:
-    """The values of the loss under these modifiers, the last of which is the outermost."""
+    """Return the values of a loss under these modifiers, the last of which is the outermost."""
     if not modifiers:
         return term(signals, **hyper)
     *inner, outer = modifiers

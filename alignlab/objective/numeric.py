@@ -10,13 +10,13 @@ from torch import Tensor
 from alignlab.errors import ConfigError
 
 PerPair = float | Float[Tensor, "P"]
-"""One number for all pairs, or one a pair: a beta may be either."""
+"""A beta: one number for all pairs, or a tensor with one number a pair."""
 MAX_EXPONENT = 80.0
-"""Exponents are clamped here: e^80 is finite in float32, and so is it times any beta in use."""
+"""The largest exponent; larger ones are clamped. e^80, and its product with any beta in use, is finite in float32."""
 
 
 def per_token(sums: Float[Tensor, "P"], lengths: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
-    """Mean over the tokens of a response from their sum; an empty response counts one token."""
+    """Return the mean over a response's tokens from their sum; an empty response counts one token."""
     return sums / lengths.clamp(min=1)
 
 
@@ -41,6 +41,6 @@ def log1mexp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def expect(holds: bool, key: str, value: object, wanted: str) -> None:
-    """ConfigError that names the key, its value and what was wanted, unless it holds."""
+    """Raise ConfigError, with the key, its value and what was wanted, unless `holds`."""
     if not holds:
         raise ConfigError(f"{key}={value}: expected {wanted}")

@@ -43,7 +43,7 @@ class Objective:
     metrics: Sequence[Term] = ()
     """Functions of signals that are measured beside the loss and not trained on (`measure`)."""
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Trailing dimensions of feature signals, once a model is known (`bind`)."""
+    """The sizes of feature signals' trailing dimensions by name, once a model is known (`bind`)."""
 
     def __post_init__(self) -> None:
         select(self.pairs)
@@ -71,7 +71,7 @@ class Objective:
 
     @property
     def signals(self) -> frozenset[str]:
-        """Base signals that must be given."""
+        """The base signals that a call must pass."""
         contracts = [term.contract for term in (*self.terms, *self.modifiers, *self.metrics)]
         contracts += [term.contribution for term in self.terms if term.contribution]
         wanted = set().union(*(base_names(signal) for c in contracts for signal in c.signals))
@@ -85,12 +85,12 @@ class Objective:
 
     @property
     def needs_reference(self) -> bool:
-        """Whether any term asks for the reference."""
+        """Whether any term needs a reference."""
         return bool(provided_by(self.signals, REFERENCE))
 
     @property
     def needs_second_reference(self) -> bool:
-        """Whether any term asks for a second reference."""
+        """Whether any term needs a second reference."""
         return bool(provided_by(self.signals, SECOND))
 
     @property
@@ -105,12 +105,12 @@ class Objective:
 
     @property
     def data_form(self) -> str:
-        """`form`, where it is not set: pairs for a pairwise loss, else lists."""
+        """The least that the objective needs of the data: `form` if set, else pairs or lists, as the loss sees."""
         return self.form or ("pairs" if self.is_pairwise else "lists")
 
     @property
     def reward(self) -> ImplicitReward:
-        """The reward that the loss gives a response; of beta 1 for a loss without `beta`."""
+        """The implicit reward that the loss gives a response; beta is 1 for a loss without `beta`."""
         return reward_of(self.loss, self.implicit_reward)
 
     @property
@@ -129,7 +129,7 @@ class Objective:
                 bind(sizes)
 
     def weights(self, progress: float = 0.0) -> dict[str, float]:
-        """The weight of every part of the loss when this share of the run is done."""
+        """Return the weight of every part of the loss by name, when the share `progress` of the run is done."""
         return {self.name: 1.0} | {
             term.name: term.weight.at(progress) for term in self.regularizers if term.kind == "additive"
         }
@@ -156,7 +156,7 @@ class Objective:
             if torch.is_grad_enabled():
                 self.absorb(gathered)
         signals, weights = self._prepare(base, where, weights)
-        seen = self._offset(signals, progress)
+        shifted = self._offset(signals, progress)
         now = self.weights(progress)
         parts: dict[str, Part] = {}
         values: dict[str, Tensor] = {}
@@ -165,7 +165,7 @@ class Objective:
                 continue
             is_loss = term is self.loss
             hyper = {"gathered": gathered[term.name]} if term.contribution else {}
-            view = seen if is_loss else signals
+            view = shifted if is_loss else signals
             returned = modified(term, view, self.modifiers if is_loss else (), **hyper)
             parts[term.name], values[term.name] = _part(term, returned, view, weights, now[term.name])
         if self.reduction == "sum":
@@ -202,25 +202,25 @@ class Objective:
         progress: float = 0.0,
         **base: Tensor,
     ) -> dict[str, Gathered]:
-        """What this batch brings to the statistics of the whole step, by term; join it with the others'."""
+        """Return what this batch contributes to the statistics of the whole step, by term; see `join`."""
         if not self.gathers:
             return {}
         signals, weights = self._prepare(base, where, weights)
-        seen = self._offset(signals, progress)
+        shifted = self._offset(signals, progress)
         return {
-            term.name: term.contribute(seen if term is self.loss else signals, weights)
+            term.name: term.contribute(shifted if term is self.loss else signals, weights)
             for term in self.terms
             if term.contribution
         }
 
     def absorb(self, gathered: Mapping[str, Gathered]) -> None:
-        """Let terms with state take in the statistics of a step, once; those in eval mode do not."""
+        """Let terms with state take in the statistics of a step, once; terms in eval mode do not."""
         for name, module in self.modules.items():
             if name in gathered and module.training and callable(absorb := getattr(module, "absorb", None)):
                 absorb(gathered[name])
 
     def counts(self, **base: Tensor) -> dict[str, Tensor]:
-        """How many elements each part of the loss counts, known from the data before any forward.
+        """Return the number of elements that each part of the loss counts, known from the data before any forward.
 
         A sum is divided by nothing and counts 0.
         """
@@ -229,21 +229,21 @@ class Objective:
         if not known:
             raise ConfigError(f"counts of objective '{self.name}' need lengths or labels, as [B, K] tensors")
         scored = {name for name in self.signals if not is_known_before(name) or BASE[name].shape != "B K"}
-        given: dict[str, Any] = {**base, **{name: blank(name, known[0], self.sizes) for name in scored}}
+        signals: dict[str, Any] = {**base, **{name: blank(name, known[0], self.sizes) for name in scored}}
         with torch.no_grad():
-            return {name: part.count for name, part in self(**given).parts.items()}
+            return {name: part.count for name, part in self(**signals).parts.items()}
 
     def _offset(self, signals: Signals, progress: float) -> Signals:
-        """The signals as the loss sees them."""
+        """Return the signals that the loss sees: log-ratios shifted by regularizers of the kind `offset`."""
         offsets = [t.weight.at(progress) * t(signals) for t in self.regularizers if t.kind == "offset"]
         return signals.shifted(torch.stack(offsets).sum(dim=0)) if offsets else signals
 
     def _prepare(
         self, base: Mapping[str, Tensor], where: Tensor | None, weights: Tensor | None
     ) -> tuple[Signals, Tensor]:
-        given = base if where is None else {**base, "where": where}
-        check_given(self.name, self.signals, given)
-        sizes = sizes_of(given)
+        signals = base if where is None else {**base, "where": where}
+        check_given(self.name, self.signals, signals)
+        sizes = sizes_of(signals)
         like = base["logps"] if "logps" in base else next(iter(base.values()))
         if where is None:
             where = torch.ones(sizes["B"], sizes["K"], dtype=torch.bool, device=like.device)
@@ -259,7 +259,7 @@ class Objective:
 def _part(
     term: Term, returned: object, signals: Signals, weights: Tensor, weight: float
 ) -> tuple[Part, Tensor]:
-    """The reduced share of the loss, and the unreduced values behind it."""
+    """Return a term's reduced share of the loss, and the unreduced values behind it."""
     values, counts = returned if isinstance(returned, tuple) else (returned, None)
     assert isinstance(values, Tensor)
     row_weights = term.row_weights(values, signals, weights)

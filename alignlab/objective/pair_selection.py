@@ -14,19 +14,19 @@ Where = Bool[Tensor, "B K"]
 
 
 def _better(labels: Labels, where: Where) -> Bool[Tensor, "B K K"]:
-    """[b, i, j]: response i is strictly better than response j."""
+    """Return [b, i, j]: whether response i of list b is strictly better than response j."""
     both = where[:, :, None] & where[:, None, :]
     return both & (labels[:, :, None] > labels[:, None, :])
 
 
 def all_pairs(labels: Labels, where: Where) -> Pairs:
-    """Every strictly ordered pair."""
+    """Select every pair of responses of which one is strictly better."""
     index_P, chosen_P, rejected_P = _better(labels, where).nonzero(as_tuple=True)
     return Pairs(index_P, chosen_P, rejected_P)
 
 
 def best_rest(labels: Labels, where: Where) -> Pairs:
-    """The best response (the first of equals) against each strictly worse one."""
+    """Select the best response (the first of equals) against each strictly worse one."""
     best_B = labels.masked_fill(~where, -torch.inf).argmax(dim=1)
     better_BKK = _better(labels, where)
     lists = torch.arange(len(labels), device=labels.device)
@@ -35,7 +35,7 @@ def best_rest(labels: Labels, where: Where) -> Pairs:
 
 
 def best_worst(labels: Labels, where: Where) -> Pairs:
-    """One pair a list: the best against the worst (the first of equals)."""
+    """Select one pair a list: the best response against the worst (the first of equals)."""
     best_B = labels.masked_fill(~where, -torch.inf).argmax(dim=1)
     worst_B = labels.masked_fill(~where, torch.inf).argmin(dim=1)
     lists = torch.arange(len(labels), device=labels.device)
@@ -44,7 +44,7 @@ def best_worst(labels: Labels, where: Where) -> Pairs:
 
 
 def adjacent(labels: Labels, where: Where) -> Pairs:
-    """Each response against the next lower label: pairs with no third label in between."""
+    """Select each response against those of the next lower label: pairs with no third label in between."""
     better_BKK = _better(labels, where)
     between_BKK = (better_BKK[:, :, :, None] & better_BKK[:, None, :, :]).any(dim=2)
     index_P, chosen_P, rejected_P = (better_BKK & ~between_BKK).nonzero(as_tuple=True)
@@ -60,7 +60,7 @@ CHOICES: dict[str, Callable[[Labels, Where], Pairs]] = {
 
 
 def select(choice: str) -> Callable[[Labels, Where], Pairs]:
-    """The pair selection of that name; ConfigError with the nearest name otherwise."""
+    """Return the pair selection of that name; raises ConfigError with the nearest name where there is none."""
     if choice not in CHOICES:
         raise ConfigError(f"objective.pairs={choice}: {nearest(choice, CHOICES)}")
     return CHOICES[choice]

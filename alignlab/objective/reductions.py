@@ -1,4 +1,4 @@
-"""Which objective is which other at what settings, and where: data that the invariant tests hold and cards tell."""
+"""The table of reductions: which objective equals which other one, at what settings. Tests check it, cards print it."""
 
 import math
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ AS_IT_IS: Hyper = MappingProxyType({})
 
 
 class Reduction(NamedTuple):
-    """`name` with these hyper-parameters is `factor` times `other` with those, on pairs labelled 1 and 0.
+    """One entry: `name` with `hyper` is `factor` times `other` with `other_hyper`, on pairs labelled 1 and 0.
 
-    Hyper-parameters that are not told are those of the yaml, but both have the same beta: `BETA` in the
-    tests, and any in truth, unless another hyper-parameter of the entry is told as a multiple of it.
+    Hyper-parameters that an entry leaves out are those of the yaml, but both have the same beta: `BETA` in the tests,
+    and in truth any beta, unless the entry gives another hyper-parameter as a multiple of it.
     """
 
     name: str

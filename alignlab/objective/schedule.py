@@ -1,4 +1,4 @@
-"""Weights that change over a run."""
+"""Weights of terms that change over a run."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ KINDS = ("constant", "linear", "cosine")
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight that goes from `start` to `end` over a run, straight or along half a cosine."""
+    """A weight that goes from `start` to `end` over a run, on a straight line or half a cosine."""
 
     start: float
     end: float
@@ -31,7 +31,7 @@ class Weight:
 
 
 def read_weight(value: Any, path: str) -> Weight:
-    """A number, or `{schedule: linear | cosine, start: ..., end: ...}`. Raises ConfigError otherwise."""
+    """Read a weight: a number, or `{schedule: linear | cosine, start: ..., end: ...}`. Raises ConfigError otherwise."""
     if not isinstance(value, Mapping):
         return Weight(number(value, path), number(value, path))
     for key in value:
@@ -48,7 +48,7 @@ def read_weight(value: Any, path: str) -> Weight:
 
 
 def number(value: Any, path: str) -> float:
-    """A finite number; ConfigError that names the path otherwise."""
+    """Return a finite number; raises ConfigError with the path for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ConfigError(f"{path}={value}: expected a number")
     return float(value)

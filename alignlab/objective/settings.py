@@ -8,14 +8,14 @@ PairChoice = Literal["best_worst", "best_rest", "adjacent", "all"]
 Reduction = Literal["mean", "sum"]
 Form = Literal["lists", "pairs", "single"]
 TermKind = Literal["additive", "offset"]
-"""How a regularizer acts: its weighted value is added to the loss, or it shifts each response's log-ratio before."""
+"""How a regularizer acts: `additive` adds its weighted value to the loss, `offset` shifts each response's log-ratio."""
 ABOUT = ("title", "paper", "ranges", "notes")
-"""Keys of a choice's yaml that describe it (`card.py`) and set nothing."""
+"""The keys of a choice's yaml that describe it (`card.py`) and set nothing."""
 
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """One loss, which pairs of a list it sees, and how its values are reduced: conf/objective."""
+    """The schema of conf/objective: one loss, the pairs of a list that it sees, and the reduction of its values."""
 
     name: str
     loss: Callable[..., Any]
@@ -25,10 +25,10 @@ class ObjectiveSettings:
     implicit_reward: str = "sum"
     title: str = ""
     paper: str | None = None
-    """The number of its paper on arXiv."""
+    """The arXiv number of the paper."""
     modifiers: Mapping[str, Any] = field(default_factory=dict)
-    """Modifiers that are part of the objective: the inner ones, where a run adds others."""
+    """The modifiers that are part of the objective; modifiers that a run adds go around them."""
     ranges: Mapping[str, Any] = field(default_factory=dict)
-    """By hyper-parameter: low and high, or the words to choose from."""
+    """The sensible range of each hyper-parameter: low and high, or the words to choose from."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """By hyper-parameter: what it does."""
+    """The meaning of each hyper-parameter, in words."""

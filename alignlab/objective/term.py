@@ -34,29 +34,29 @@ class Term:
     weight: Weight = ONE
     kind: str = "additive"
     contribution: Contract | None = None
-    """The signals that it brings to the statistics of the whole step, where it wants any (`gathered.py`)."""
+    """The signals that the term contributes to the statistics of the whole step (`gathered.py`), if any."""
 
     @property
     def hyper(self) -> dict[str, Any]:
-        """Every hyper-parameter with its value: the defaults of the signature, and what was set instead."""
+        """Every hyper-parameter with its value: the signature's defaults, and the values set instead."""
         return {**self.contract.hyper, **getattr(self.function, "keywords", {})}
 
     @property
     def module(self) -> nn.Module | None:
-        """The function as a module, where it has parameters or state."""
+        """The function as a module, where it has parameters or state; None otherwise."""
         return self.function if isinstance(self.function, nn.Module) else None
 
     @property
     def is_function(self) -> bool:
-        """Whether hyper-parameters may be bound anew at a call."""
+        """Whether a call may set hyper-parameters anew."""
         return isinstance(self.function, partial)
 
     def __call__(self, signals: Signals, **hyper: Any) -> Any:
-        """The values of the function for these signals; `hyper` overrides hyper-parameters."""
+        """Return the values of the function for these signals; `hyper` overrides hyper-parameters."""
         return self.function(*self._arguments(self.contract, signals), **hyper)
 
     def contribute(self, signals: Signals, weights: Tensor) -> Gathered:
-        """The rows that this micro-batch brings to the statistics of the whole step, with their weights."""
+        """Return the rows that this micro-batch contributes to the statistics of the whole step, with weights."""
         assert self.contribution is not None
         rows: Tensor = getattr(self.function, "contribute")(*self._arguments(self.contribution, signals))  # noqa: B009
         by_response = not self.contribution.is_pairwise and any(
@@ -67,7 +67,7 @@ class Term:
         return Gathered(rows.reshape(leading.numel(), *rows.shape[len(leading) :]), counted.reshape(-1))
 
     def row_weights(self, values: Tensor, signals: Signals, weights: Tensor) -> Tensor:
-        """How much each value counts: the weight of its list, 0 where there is no response."""
+        """Return the weight of each value: that of its list, or 0 where there is no response."""
         where = signals["where"]
         shapes = {VOCABULARY[name].shape for name in self.contract.signals}
         if shapes == {""}:
@@ -79,7 +79,7 @@ class Term:
         return weights[:, None].expand_as(values) if shapes == {"B M"} else weights[:, None] * where
 
     def _arguments(self, wanted: Contract, signals: Signals) -> list[Tensor]:
-        """One tensor a signal; a pairwise term sees one value a pair where there is one a list."""
+        """Return one tensor a signal; a pairwise term gets one value a pair where a signal has one a list."""
         tensors = [signals[name] for name in wanted.signals]
         if not self.contract.is_pairwise:
             return tensors
@@ -88,7 +88,7 @@ class Term:
 
 
 def check_type(path: str, value: Any, default: Any) -> None:
-    """ConfigError where a value is no number (or no truth value) and its default is one."""
+    """Raise ConfigError where the default is a number (or a truth value) and the value is none."""
     if isinstance(default, bool):
         fits = isinstance(value, bool)
     elif isinstance(default, (int, float)):
@@ -135,8 +135,8 @@ def make_term(
         raise ConfigError(f"{where} needs a value for {', '.join(missing)}: set {where}.{missing[0]}=...")
     if accepted.signals or accepted.extra:
         return Term(name, partial(target, **hyper), accepted, scale, kind)
-    made = target(**hyper)
-    read = contract(getattr(made, "forward", made), where)
-    contribution = contract(made.contribute, f"{where}.contribute") if GATHERED in read.extra else None
+    function = target(**hyper)
+    read = contract(getattr(function, "forward", function), where)
+    contribution = contract(function.contribute, f"{where}.contribute") if GATHERED in read.extra else None
     bound = Contract(read.signals, {**accepted.hyper, **hyper}, read.extra)
-    return Term(name, made, bound, scale, kind, contribution)
+    return Term(name, function, bound, scale, kind, contribution)
