@@ -1,4 +1,4 @@
-"""Inner products of the summed hidden states of a list's responses: all that CHES scores take."""
+"""The inner products of summed hidden states of a list's responses, from which CHES scores are computed."""
 
 import os
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Track = Callable[[int], None]
 
 
 def hidden_sums(batch: Batch, policy: Encoder) -> Float[Tensor, "N D"]:
-    """Sums over each response of the final hidden states that predict its tokens, in float64."""
+    """Sum, over each response, the final hidden states that predict its tokens, in float64."""
     hidden = policy.encode(batch).hidden.double()
     return torch.segment_reduce(hidden, "sum", lengths=batch.row_lengths)
 
@@ -29,17 +29,20 @@ def hidden_sums(batch: Batch, policy: Encoder) -> Float[Tensor, "N D"]:
 def cached_products(
     policy: CausalLM, rows: TokenRows, *, cache_dir: Path, budget: int, track: Track = lambda rows: None
 ) -> list[Array]:
-    """`[K, K]` inner products of every list, from the cache or computed now; the key is that of a reference pass."""
+    """Return the `[K, K]` inner products of every list, from the cache or computed now.
+
+    The key in the cache is that of a reference pass.
+    """
     sizes = rows.members.lengths
     ends = np.cumsum(sizes**2)[:-1]
     file = cache_dir / "reference" / f"{cache_key(policy, rows, ['products'])}.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
     with one_job(file.with_suffix(".lock")):
         if not ranks.broadcast(file.is_file()):
-            found = _products(policy, rows, budget, track)
+            products = _products(policy, rows, budget, track)
             if ranks.main():
                 partial = file.with_suffix(".partial.npy")
-                np.save(partial, np.concatenate([values.ravel() for values in found]))
+                np.save(partial, np.concatenate([values.ravel() for values in products]))
                 os.replace(partial, file)
         flat = ranks.broadcast(np.load(file) if ranks.main() else None)
     return [part.reshape(size, size) for part, size in zip(np.split(flat, ends), sizes, strict=True)]
@@ -48,12 +51,12 @@ def cached_products(
 @torch.no_grad()
 def _products(policy: CausalLM, rows: TokenRows, budget: int, track: Track) -> list[Array]:
     device = next(policy.parameters()).device
-    found: list[Array] = [np.empty(0)] * len(rows)
+    products: list[Array] = [np.empty(0)] * len(rows)
     for group in within_budget(rows, range(len(rows)), budget, packed=policy.packed):
         batch = collate(rows, group).to(device)
         sums = batch.slotted(hidden_sums(batch, policy))
         for values, where, index in zip((sums @ sums.mT).cpu(), batch.where.cpu(), group, strict=True):
             size = int(where.sum())
-            found[index] = values[:size, :size].numpy()
+            products[index] = values[:size, :size].numpy()
         track(len(group))
-    return found
+    return products

@@ -1,4 +1,4 @@
-"""Scores of a frozen reference: one pass, kept on disk under the hash of all they depend on."""
+"""The scores of a frozen reference: one pass over the rows, kept on disk under the hash of all it depends on."""
 
 import hashlib
 import json
@@ -27,11 +27,11 @@ from alignlab.signals import BASE
 log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 256
-"""Rows that each rank scores between two writes to the disk."""
+"""The number of rows that each rank scores between two writes to the disk."""
 VERSION = "2"
-"""Part of every key; raise it when scoring changes its numbers."""
+"""A part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
-"""Of a model config: what says where it came from, and changes no number."""
+"""The keys of a model config that say where the model came from, and change no number."""
 
 Array = NDArray[Any]
 Track = Callable[[int], None]
@@ -83,7 +83,7 @@ def cached_signals(
 
 @contextmanager
 def one_job(lock: Path) -> Iterator[None]:
-    """Of all jobs only one is inside at a time, with all its ranks."""
+    """Let one job at a time, with all its ranks, run the body of the context; the others wait."""
     if ranks.main():
         with FileLock(lock):
             ranks.barrier()
@@ -94,22 +94,22 @@ def one_job(lock: Path) -> Iterator[None]:
 
 
 def cache_key(policy: Policy, rows: TokenRows, names: Collection[str] = ("ref_logps",)) -> str:
-    """Content address of a pass: weights, model config (rotary base, ...), autocast, token ids and signals."""
+    """Return the content address of a pass: weights, model config, autocast, token ids and signals."""
     config = {k: v for k, v in policy.model.config.to_dict().items() if k not in ORIGIN}
     device = next(policy.parameters()).device.type
     cast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
-    told = json.dumps(
+    dependencies = json.dumps(
         [VERSION, sorted(names), weights_hash(policy.model), config, cast], sort_keys=True, default=str
     )
-    return hashlib.sha256((told + rows.tokens_hash).encode()).hexdigest()
+    return hashlib.sha256((dependencies + rows.tokens_hash).encode()).hexdigest()
 
 
 def _pass(
     policy: Policy, rows: TokenRows, kind: np.dtype[Any], parts: Path, budget: int, track: Track
 ) -> Array:
-    """All rows in chunks; those whose part is on the disk already are not scored again."""
+    """Score all rows in chunks, and return the scores; chunks that are on the disk already are read."""
     parts.mkdir(exist_ok=True)
-    found = np.full(len(rows.responses), np.nan, dtype=kind)
+    scores = np.full(len(rows.responses), np.nan, dtype=kind)
     size = CHUNK_ROWS * ranks.world()
     for start in range(0, len(rows), size):
         indices = range(start, min(start + size, len(rows)))
@@ -125,12 +125,12 @@ def _pass(
                 _publish(part, values)
         else:
             track(len(indices))
-        found[members] = values
-    return found
+        scores[members] = values
+    return scores
 
 
 def _together(parts: Sequence[Array]) -> Array:
-    """What all ranks scored; each left NaN where it did not."""
+    """Merge the scores of all ranks, each of which holds NaN where it did not score."""
     whole = parts[0].copy()
     for part in parts[1:]:
         for name in part.dtype.names or ():
@@ -149,14 +149,14 @@ def score(
     budget: int,
     track: Track = lambda rows: None,
 ) -> Array:
-    """Signals of these rows, named by the fields of `kind`; the other rows hold NaN.
+    """Score these rows; the result's fields are those of `kind`, and other rows hold NaN.
 
     Every rank gives its own rows, at the same time: they run equally many forwards. Raises RunError for
     a row that is scored twice, left out, or gets no finite number.
     """
     device = next(policy.parameters()).device
     names = kind.names or ()
-    found = np.full(len(rows.responses), np.nan, dtype=kind)
+    scores = np.full(len(rows.responses), np.nan, dtype=kind)
     groups = list(within_budget(rows, indices, budget, packed=policy.packed))
     most = max(ranks.gathered(len(groups)))
     for group in groups:
@@ -169,38 +169,38 @@ def score(
             values_BK = own[BASE[name].own].double().cpu().numpy()
             for values, index in zip(values_BK, group, strict=True):
                 members = rows.members[index]
-                if not np.isnan(found[name][members]).all():
+                if not np.isnan(scores[name][members]).all():
                     raise RunError(f"row {rows.ids[index]} was scored twice by the reference")
                 if not np.isfinite(values[: len(members)]).all():
                     raise RunError(f"the reference gave no finite {name} for row {rows.ids[index]}")
-                found[name][members] = values[: len(members)]
+                scores[name][members] = values[: len(members)]
         track(len(group))
     for _ in range(most - len(groups)):
         policy.signals(
             collate(rows, [0]).to(device), (None, None), ()
         )  # a sharded model runs on all ranks or on none
     for index in indices:
-        if np.isnan(found[names[0]][rows.members[index]]).any():
+        if np.isnan(scores[names[0]][rows.members[index]]).any():
             raise RunError(f"row {rows.ids[index]} was left out by the reference")
-    return found
+    return scores
 
 
 def _read(file: Path, kind: np.dtype[Any], responses: int) -> Array | None:
-    """The scores in a file; None where there is none, or it is damaged."""
+    """Return the scores in a file; None where there is no file, or it is damaged."""
     try:
-        found = np.load(file)
-        whole = found.dtype == kind and found.shape == (responses,)
-        finite = whole and all(np.isfinite(found[name]).all() for name in kind.names or ())
+        scores = np.load(file)
+        whole = scores.dtype == kind and scores.shape == (responses,)
+        finite = whole and all(np.isfinite(scores[name]).all() for name in kind.names or ())
     except (OSError, EOFError, ValueError, TypeError, AttributeError):  # cut short, or no array of numbers
         return None
-    return found if finite else None
+    return scores if finite else None
 
 
-def _publish(file: Path, found: Array) -> None:
-    """Write at once or not at all."""
+def _publish(file: Path, scores: Array) -> None:
+    """Write the scores of a chunk to its file, whole or not at all."""
     partial = file.with_suffix(".partial.npy")
     try:
-        np.save(partial, found)
+        np.save(partial, scores)
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ UPDATES = ("none", "ema", "hard")
 
 
 def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, update: str = "none") -> str:
-    """What `auto` means for this objective; ConfigError where a mode cannot serve it.
+    """Resolve the mode `auto` for this objective; raises ConfigError where a mode cannot serve it.
 
     `adapter`: the policy without its adapters is the reference, so that it needs no second copy.
     `update` other than none: the reference follows the policy, so it must be live.
@@ -40,7 +40,7 @@ def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, upda
 
 
 def _moving(mode: str, objective: Objective, update: str) -> str:
-    """The mode of a reference that follows the policy."""
+    """Return the mode of a reference that follows the policy; raises ConfigError where the mode cannot follow."""
     if not objective.needs_reference:
         raise ConfigError(
             f"reference.update={update} moves a reference, and objective '{objective.name}' takes none: use "

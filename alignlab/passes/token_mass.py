@@ -1,4 +1,4 @@
-"""What a policy holds likely where chosen responses stand: displacement shows in it, arXiv:2410.08847."""
+"""The probability that a policy gives tokens where chosen responses stand; it shows displacement, arXiv:2410.08847."""
 
 from collections.abc import Callable
 
@@ -14,12 +14,15 @@ from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.types import Batch
 
 CHUNK_ELEMENTS = 2**22
-"""Probabilities alive at a time."""
+"""The number of probabilities in memory at a time."""
 
 
 @torch.no_grad()
 def mass(policy: CausalLM, rows: TokenRows, *, budget: int, track: Callable[[int], None]) -> Mass:
-    """Of a policy over all chosen responses of these rows; `budget` in tokens of a micro-batch."""
+    """Measure the probability mass of a policy over the chosen responses of these rows.
+
+    `budget` is the number of tokens of a micro-batch.
+    """
     own, positions = 0.0, 0
     others = torch.zeros(policy.head.vocabulary, dtype=torch.float64)
     for group in within_budget(rows, range(len(rows)), budget, packed=policy.packed):
@@ -39,6 +42,6 @@ def mass(policy: CausalLM, rows: TokenRows, *, budget: int, track: Callable[[int
 
 
 def of_chosen(batch: Batch) -> Bool[Tensor, "R"]:
-    """Which response tokens of a batch are those of chosen responses."""
+    """Return which response tokens of a batch belong to chosen responses."""
     numbers = ChosenRejected.of(batch.labels, batch.where).take(batch.slot, "chosen")
     return torch.isin(batch.row[batch.is_response], numbers)
