@@ -13,7 +13,7 @@ from alignlab.regularizers.reduce import reduce_tokens
 Reduced = tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]
 
 LOWEST = -80.0
-"""Below this log-ratio k3 stands still, so that its exponential stays finite."""
+"""The lowest log-ratio that k3 follows; below it k3 is constant, so that its exponential stays finite."""
 
 
 def kl(

@@ -32,7 +32,7 @@ class PreferenceDegree(nn.Module):
         self.head: nn.Linear | None = None
 
     def bind(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
-        """Make the head for hidden states of this size; a head of that size is kept."""
+        """Make the head for hidden states of this size, unless a head of that size exists."""
         (width,) = sizes["hidden"]
         if self.head is None or self.head.in_features != width:
             with torch.random.fork_rng(devices=[]):
@@ -47,7 +47,7 @@ class PreferenceDegree(nn.Module):
         degrees: Int[Tensor, "B K"],
         where: Bool[Tensor, "B K"],
     ) -> Float[Tensor, "B K"]:
-        """Cross-entropy of each response's degree, in nats; 0 in absent slots."""
+        """Return the cross-entropy of each response's degree, in nats; 0 in absent slots."""
         if self.head is None:
             raise ConfigError(
                 "preference_degree has no head yet: call objective.bind({'hidden': (width,)}) first"
@@ -69,7 +69,7 @@ def degree_losses(logits: Float[Tensor, "*rows C"], degrees: Int[Tensor, "*rows"
 
 
 def _pooled(hidden: Tensor, lengths: Tensor, pool: str) -> Float[Tensor, "B K D"]:
-    """One state a response; states beyond its length are 0."""
+    """Pool hidden states to one vector a response; states beyond its length are 0."""
     if pool == "mean":
         return hidden.sum(dim=2) / lengths.clamp(min=1)[..., None]
     last_BK = (lengths.long() - 1).clamp(min=0, max=hidden.shape[2] - 1)

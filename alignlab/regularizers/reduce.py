@@ -1,4 +1,4 @@
-"""From sums over a response's tokens to (values, counts), and which response of a list is the best."""
+"""Reductions of per-response sums to (values, counts), and the choice of the best response of a list."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,7 +10,7 @@ REDUCTIONS = ("token_mean", "seq_mean", "seq_sum")
 
 
 def reduce_tokens(sums: Tensor, tokens: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
-    """(values, counts) of per-response sums for a token mean, sequence mean, or sequence sum.
+    """Return (values, counts) of per-response sums for a token mean, sequence mean, or sequence sum.
 
     `token_mean`: all sums of the global batch / all its tokens; `seq_mean`: mean over responses of
     the mean over tokens; `seq_sum`: mean over responses of the sum over tokens.
