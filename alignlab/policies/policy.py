@@ -1,4 +1,4 @@
-"""The seam between models and all that trains or asks them: a policy gives the signals of a batch."""
+"""The protocol between models and all that trains or scores them: a policy gives the signals of a batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from alignlab.policies.causal_lm.decoder import merge
 from alignlab.types import Batch
 
 References = tuple[Any, Any]
-"""What a policy is compared with while it trains: the first and the second reference, None where there is none."""
+"""The first and the second reference that a policy is compared with while it trains; None where there is none."""
 
 
 class Policy(nn.Module, ABC):
@@ -22,21 +22,21 @@ class Policy(nn.Module, ABC):
     """
 
     provides: ClassVar[frozenset[str]]
-    """Base signals that it can give, those of its references included."""
+    """The base signals that the policy can give, those of its references included."""
     draws: ClassVar[bool] = False
-    """Whether it draws text: metrics of samples (`evaluation`) and analyses of text need that."""
+    """Whether the policy generates text, which metrics of samples (`evaluation`) and analyses of text need."""
     task: ClassVar[str]
-    """The `pipeline_tag` of its model card."""
+    """The `pipeline_tag` of the model card."""
     peft_task: ClassVar[str]
-    """The `task_type` under which peft puts adapters into it."""
+    """The `task_type` under which peft puts adapters into the model."""
     lr_factor: ClassVar[float] = 1.0
-    """Times the learning rate that `optimizer.lr=auto` comes to."""
+    """The factor by which this kind of policy multiplies the learning rate of `optimizer.lr=auto`."""
     model: Any
-    """The transformers model: engines and checkpoints find its decoder and its weights here."""
+    """The transformers model, in which engines and checkpoints find the decoder and the weights."""
 
     @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
-        """The transformers model that this policy wraps, made of one that a loader gave.
+        """Return the transformers model that this policy wraps, made from one that a loader gave.
 
         Raises ConfigError for a model that cannot serve.
         """
@@ -49,13 +49,13 @@ class Policy(nn.Module, ABC):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Sizes of its features by their letter in the shapes of signals: D, its width, and N, its layers."""
+        """The sizes of features by their letter in the shapes of signals: D, the width, and N, the number of layers."""
         config = self.model.config.get_text_config()
         return {"D": config.hidden_size, "N": config.num_hidden_layers}
 
     @abstractmethod
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Those of the wanted signals that it provides, by name, in the shapes of `signals.py`; it may give more."""
+        """Return the wanted signals that the policy provides, by name, in the shapes of `signals.py`, or more."""
 
     def export(self, folder: Path) -> None:
         """Save the model as a plain Hugging Face folder, adapters merged into its weights."""

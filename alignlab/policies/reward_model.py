@@ -19,11 +19,11 @@ from alignlab.types import Batch
 log = logging.getLogger(__name__)
 
 HEAD = "score"
-"""The scalar head, by the name that transformers gives it in sequence classifiers."""
+"""The name of the scalar head in transformers' sequence classifiers."""
 
 
 class RewardModel(Policy):
-    """Gives every response one number, `values [B, K]`. Dropout is off: a score is a fact.
+    """A policy that gives every response one number, `values [B, K]`. Dropout is off: a score is a fact.
 
     The decoder reads each prompt once for all its responses where that is exact for its architecture, as
     `CausalLM` does. The model is transformers' sequence classifier with one label, and loads as that: it reads
@@ -45,7 +45,7 @@ class RewardModel(Policy):
 
     @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
-        """A sequence classifier as it is, or one made of a language model's decoder and a new head.
+        """Return a sequence classifier as it is, or one made of a language model's decoder and a new head.
 
         Raises ConfigError for a classifier of more than one label, and for an architecture without a classifier.
         """
@@ -65,27 +65,27 @@ class RewardModel(Policy):
         return self.form != PADDED
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
-        """`values [B, K]`, in float32 or better; references have no part in it."""
+        """Return `values [B, K]`, in float32 or better; references are not used."""
         layout = self.form.lay(batch)
         states = decoder_of(self.model)(**layout.inputs, use_cache=False).last_hidden_state.flatten(0, 1)
         values_N = score(self.model, states[layout.place[last_tokens(batch)]])
         return {"values": batch.slotted(values_N)}
 
     def export(self, folder: Path) -> None:
-        """Save the classifier, and beside it the tokens with which a turn ends, as language models do."""
+        """Save the classifier, with the generation config that names the tokens which end a turn."""
         super().export(folder)
         if (settings := getattr(unwrapped(self.model), "generation_config", None)) is not None:
             settings.save_pretrained(folder)
 
 
 def last_tokens(batch: Batch) -> Int[Tensor, "N"]:
-    """Places in the batch of the last token of every response."""
+    """Return the place in the batch of the last token of every response."""
     places_R = torch.nonzero(batch.is_response).squeeze(1)
     return places_R[batch.row_lengths.cumsum(0) - 1]
 
 
 def score(model: Any, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-    """The head at these hidden states, computed in the precision of its weights, whatever autocast says."""
+    """Apply the head to hidden states, in the precision of its weights even under autocast."""
     head = getattr(unwrapped(model), HEAD)
     with torch.autocast(hidden.device.type, enabled=False):
         scores: Tensor = head(hidden.to(next(head.parameters()).dtype)).squeeze(-1)
@@ -98,7 +98,7 @@ def is_classifier(model: Any) -> bool:
 
 
 def with_new_head(model: Any) -> Any:
-    """A sequence classifier around the decoder of a language model, its head drawn with deviation 1 / (width + 1).
+    """Return a sequence classifier on a language model's decoder, its head drawn with deviation 1 / (width + 1).
 
     The head is the same at every call, so that ranks and restarts agree. Raises ConfigError for an architecture that
     transformers has no such classifier for.

@@ -45,30 +45,30 @@ def lora(
 
 @contextmanager
 def switched_off(model: Any) -> Iterator[None]:
-    """The model without its adapters, as long as this lasts."""
+    """Give the model with its adapters switched off, as long as the context lasts."""
     with model.disable_adapter():
         yield
 
 
 class WithoutAdapter:
-    """A policy with its adapters off, as the reference of its own: no second copy of the weights."""
+    """A policy that scores with its adapters off, to be its own reference without a second copy of the weights."""
 
     def __init__(self, policy: CausalLM) -> None:
         self.policy = policy
 
     @property
     def head(self) -> Head:
-        """From hidden states to logits."""
+        """The map from hidden states to logits, with adapters off."""
         return _HeadWithoutAdapter(self.policy.model)
 
     def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
-        """What the decoder gives without its adapters."""
+        """Run the decoder with adapters off; the result is that of `CausalLM.encode`."""
         with switched_off(self.policy.model):
             return self.policy.encode(batch, prompts=prompts, features=features)
 
 
 class _HeadWithoutAdapter(Head):
-    """Off at every call: chunks are computed again in the backward."""
+    """A head that switches adapters off at every call, because the backward computes chunks again."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

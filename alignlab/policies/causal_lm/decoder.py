@@ -1,4 +1,4 @@
-"""The parts of a causal LM: the model under its adapters, its decoder, the layers of that and their blocks."""
+"""The parts of a causal LM: the model under its adapters, its decoder, the decoder's layers and their blocks."""
 
 from typing import Any
 
@@ -7,27 +7,27 @@ from torch import nn
 from alignlab.errors import RunError
 
 BLOCKS = {"attention": ("attn", "attention"), "mlp": ("mlp", "feed_forward", "block_sparse_moe")}
-"""Blocks of a layer, by what the names of its children hold."""
+"""The blocks of a layer: each with words that occur in the names of children which are such a block."""
 
 
 def unwrapped(model: Any) -> Any:
-    """The transformers model itself; adapters of `peft` stay in its layers."""
+    """Return the transformers model itself, out of peft's wrapper; adapters stay in its layers."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def decoder_of(model: Any) -> nn.Module:
-    """The model without its head."""
+    """Return the model without its head."""
     inner = unwrapped(model)
     return inner.base_model if inner.base_model is not inner else inner.get_decoder()
 
 
 def has_adapter(model: Any) -> bool:
-    """Whether adapters of `peft` are in the model."""
+    """Whether the model has adapters of peft."""
     return hasattr(model, "peft_config")
 
 
 def merge(model: Any) -> Any:
-    """The same model as a plain one: what the adapters learned added to its weights."""
+    """Return the model as a plain one, with what the adapters learned added to its weights."""
     return model.merge_and_unload() if has_adapter(model) else model
 
 
@@ -42,7 +42,7 @@ def disable_dropout(model: nn.Module) -> None:
 
 
 def layers_of(model: Any) -> list[nn.Module]:
-    """The layers of the decoder, in order."""
+    """Return the layers of the decoder, in order."""
     count = model.config.get_text_config().num_hidden_layers
     for module in decoder_of(model).modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
@@ -51,7 +51,7 @@ def layers_of(model: Any) -> list[nn.Module]:
 
 
 def recompute(model: Any) -> None:
-    """Keep no activations inside the layers of a model: its backward computes them again.
+    """Turn on gradient checkpointing: the backward computes activations inside layers again.
 
     transformers does that in modules that train only, and loads models as ones that do not.
     """
@@ -62,7 +62,7 @@ def recompute(model: Any) -> None:
 
 
 def block_of(layer: nn.Module, kind: str) -> nn.Module:
-    """A block of a layer: the first child of such a name that is made of modules (a norm is not)."""
+    """Return the block of a layer of this kind: the first child so named that has children (a norm has none)."""
     for name, child in layer.named_children():
         if any(part in name for part in BLOCKS[kind]) and any(True for _ in child.children()):
             return child

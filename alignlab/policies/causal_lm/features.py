@@ -1,4 +1,4 @@
-"""What goes on inside a decoder: hidden states after every layer, and the mean activation of its blocks."""
+"""Features read from inside a decoder: hidden states after every layer, and the mean activation of its blocks."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alignlab.policies.causal_lm.decoder import BLOCKS, block_of, layers_of
 
 FEATURES = frozenset({"layers", "activations"})
-"""What can be read: hidden states after every layer, and the mean activation of its blocks."""
+"""The features that can be read: hidden states after every layer, and the mean activation of its blocks."""
 
 Seen = Callable[[], dict[str, Tensor]]
 
@@ -23,13 +23,13 @@ def watched(model: Any, places: Int[Tensor, "R"], features: Collection[str]) -> 
     `places` index its flattened positions. `activations` are means over the hidden dimension of what
     the attention block, the MLP block and the layer give. Raises RunError for a decoder without them.
     """
-    kept: dict[tuple[str, int], Tensor] = {}
+    outputs: dict[tuple[str, int], Tensor] = {}
 
     def keep(kind: str, layer: int, shrink: bool) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             states = output[0] if isinstance(output, tuple) else output
             rows = states.flatten(0, -2)[places]
-            kept[kind, layer] = rows.mean(-1) if shrink else rows
+            outputs[kind, layer] = rows.mean(-1) if shrink else rows
 
         return hook
 
@@ -45,14 +45,14 @@ def watched(model: Any, places: Int[Tensor, "R"], features: Collection[str]) -> 
                 stack.callback(block.register_forward_hook(keep(kind, number, shrink)).remove)
 
         def stacked(kind: str) -> Tensor:
-            return torch.stack([kept[kind, number] for number in range(len(layers))], dim=1)
+            return torch.stack([outputs[kind, number] for number in range(len(layers))], dim=1)
 
         def seen() -> dict[str, Tensor]:
-            found = {}
+            values = {}
             if "layers" in features:
-                found["layers"] = stacked("layers")
+                values["layers"] = stacked("layers")
             if "activations" in features:
-                found["activations"] = torch.stack([stacked(kind) for kind in (*BLOCKS, "residual")], dim=1)
-            return found
+                values["activations"] = torch.stack([stacked(kind) for kind in (*BLOCKS, "residual")], dim=1)
+            return values
 
         yield seen

@@ -13,14 +13,15 @@ from torch.utils.checkpoint import checkpoint
 from alignlab.policies.causal_lm.linear_head import linear_logps
 
 CHUNK_ELEMENTS = {"cpu": 2**25, "cuda": 2**26}
-"""Logits alive at a time: 128 or 256 MB of float32. Fewer read the weights too often, and blocks of up to 32 MB are
-kept by the C library when they are freed, in pieces that nothing else fits into."""
+"""The number of logits in memory at a time: 128 or 256 MB of float32. Fewer read the weights too often, and blocks of
+up to 32 MB are kept by the C library when they are freed, in pieces that nothing else fits into.
+"""
 KEPT_ELEMENTS = 2**21
-"""Logits that are kept for the backward: so few cost more to compute again than to keep."""
+"""The number of logits up to which they are kept for the backward: so few cost more to compute again than to keep."""
 
 
 class Head:
-    """From final hidden states `[C, D]` to logits `[C, V]`, scaled and soft-capped as the model's family does."""
+    """The map from final hidden states `[C, D]` to logits `[C, V]`, scaled and soft-capped as the model family does."""
 
     def __init__(self, model: Any) -> None:
         config = model.config.get_text_config()
@@ -33,21 +34,21 @@ class Head:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a linear layer without adapters that nobody casts (autocast)."""
+        """Whether the head is a linear layer without adapters, computed outside autocast."""
         device = self.project.weight.device.type if self.is_linear else "cpu"
         return self.is_linear and not torch.is_autocast_enabled(device)
 
     @property
     def is_linear(self) -> bool:
-        """Whether it has no adapters.
+        """Whether the head is a linear layer without adapters.
 
-        It is then computed past its module: how often that is called would depend on the length of the
-        rows, and engines that follow the calls of modules take them to be the same on all ranks.
+        It is then computed past its module: how often that is called would depend on the length of the rows, and
+        engines that follow the calls of modules take them to be the same on all ranks.
         """
         return type(self.project) is nn.Linear
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Logits of a few hidden states."""
+        """Return the logits of a few hidden states."""
         layer = self.project
         logits = F.linear(hidden, layer.weight, layer.bias) if self.is_linear else layer(hidden)
         if self.scale != 1.0:
@@ -64,15 +65,15 @@ def token_scores(
     reference: tuple[Tensor, Head] | None = None,
     device: str | None = None,
 ) -> dict[str, Float[Tensor, "R"]]:
-    """The named QUANTITIES of the token distributions, in nats per token.
+    """Return the named QUANTITIES of the token distributions, in nats per token.
 
     `reference` holds the reference's hidden states at the same positions and its head, for quantities that take it.
     Each chunk is computed again in the backward, so memory holds one chunk of logits, as large as suits
     the `device` (a type; that of the tensors). Float32 or better throughout, whatever the dtype of the model.
     """
     elements = CHUNK_ELEMENTS.get(device or hidden.device.type, CHUNK_ELEMENTS["cuda"])
-    size, kept = max(1, elements // head.vocabulary), len(targets) * head.vocabulary <= KEPT_ELEMENTS
-    if list(names) == ["logps"] and head.is_plain and not kept:
+    size, keep = max(1, elements // head.vocabulary), len(targets) * head.vocabulary <= KEPT_ELEMENTS
+    if list(names) == ["logps"] and head.is_plain and not keep:
         weight, bias = head.project.weight, head.project.bias
         return {
             "logps": linear_logps(hidden, weight, bias, targets, scale=head.scale, cap=head.cap, size=size)
@@ -94,7 +95,7 @@ def token_scores(
     for start in range(0, max(1, len(targets)), size):
         window = slice(start, start + size)
         inputs = (hidden[window], targets[window], None if ref_hidden is None else ref_hidden[window])
-        if torch.is_grad_enabled() and not kept:
+        if torch.is_grad_enabled() and not keep:
             columns.append(checkpoint(chunk, *inputs, use_reentrant=False, preserve_rng_state=False))
         else:
             columns.append(chunk(*inputs))
@@ -102,7 +103,7 @@ def token_scores(
 
 
 class Distribution:
-    """The token distributions of a chunk; normalised only where more than the targets is asked for."""
+    """The token distributions of a chunk; they are normalised only where more than the targets is asked for."""
 
     def __init__(self, logits: Tensor, targets: Tensor) -> None:
         self.logits = logits if logits.dtype == torch.float64 else logits.float()
@@ -110,21 +111,21 @@ class Distribution:
 
     @cached_property
     def logps(self) -> Float[Tensor, "C V"]:
-        """Log-probabilities of the whole vocabulary."""
+        """The log-probabilities of the whole vocabulary `[C, V]`, in nats."""
         return self.logits.log_softmax(-1)
 
     def target_logps(self) -> Float[Tensor, "C"]:
-        """Of the targets alone."""
+        """Return the log-probability of each target token `[C]`, in nats."""
         return -F.cross_entropy(self.logits, self.targets, reduction="none")
 
 
 class Quantity(NamedTuple):
-    """A number of each token, computed from whole distributions."""
+    """A number for each token that is computed from whole token distributions."""
 
     compute: Callable[[Distribution, Distribution], Tensor]
-    """From the model's own distribution, and the reference's."""
+    """The function of the model's own distribution and the reference's."""
     compares: bool = False
-    """Whether it takes the reference's."""
+    """Whether `compute` uses the reference's distribution."""
 
 
 QUANTITIES = {
@@ -135,11 +136,11 @@ QUANTITIES = {
     "kl_reverse": Quantity(lambda p, q: (p.logps.exp() * (p.logps - q.logps)).sum(-1), compares=True),
     "kl_forward": Quantity(lambda p, q: (q.logps.exp() * (q.logps - p.logps)).sum(-1), compares=True),
 }
-"""All that the head can compute, by the name of the signal that is its sum over a response."""
+"""The quantities that the head can compute, by the name of the signal that is their sum over a response."""
 
 
 def quantities(wanted: Collection[str], *, compares: bool) -> list[str]:
-    """The quantities behind the wanted signals, log-probabilities in any case; with a reference where it `compares`."""
+    """Return the quantities behind the wanted signals and `logps`; comparisons only where there is a reference."""
     return [
         name
         for name, quantity in QUANTITIES.items()

@@ -1,4 +1,4 @@
-"""Log-probabilities straight from a linear head: one gradient buffer, whatever the number of chunks."""
+"""Log-probabilities straight from a linear head, with one gradient buffer for any number of chunks."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def linear_logps(
     cap: float | None = None,
     size: int,
 ) -> Float[Tensor, "R"]:
-    """Log-probabilities of the targets, in nats, `size` tokens at a time; float32 or better.
+    """Return the log-probabilities of the targets, in nats, computed `size` tokens at a time in float32 or better.
 
     Logits are `cap * tanh(scale * (hidden @ weight.T + bias) / cap)`, without a cap plainly scaled.
     """
@@ -27,7 +27,7 @@ def linear_logps(
 
 
 class _LinearLogps(torch.autograd.Function):
-    """Logits of a chunk are computed again in the backward, and their gradient goes where it belongs at once."""
+    """An autograd function that computes a chunk's logits again in the backward, and adds up gradients in place."""
 
     @staticmethod
     def forward(

@@ -39,7 +39,7 @@ class CausalLM(Policy):
 
     @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
-        """The language model as it is; ConfigError for one without a head over the vocabulary."""
+        """Return the language model as it is; raises ConfigError for one without a head over the vocabulary."""
         if unwrapped(model).get_output_embeddings() is None:
             raise ConfigError(
                 f"policy=causal_lm needs a language model, and {type(model).__name__} has no head over the vocabulary: "
@@ -54,18 +54,18 @@ class CausalLM(Policy):
 
     @property
     def head(self) -> Head:
-        """From final hidden states to logits."""
+        """The map from final hidden states to logits."""
         return Head(self.model)
 
     def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
-        """Hidden states where response tokens are predicted; where prompt tokens are, and features, if asked for."""
+        """Return hidden states where response tokens are predicted, and of prompt tokens and features if wanted."""
         layout = self.form.lay(batch)
         source_R = layout.source[batch.is_response]
-        with watched(self.model, source_R, features) as seen:
+        with watched(self.model, source_R, features) as read_features:
             output = decoder_of(self.model)(**layout.inputs, use_cache=False)
         states = output.last_hidden_state.flatten(0, 1)
         prompt_hidden = states[layout.source[prompt_targets(batch)]] if prompts else None
-        return Encoded(states[source_R], prompt_hidden, seen())
+        return Encoded(states[source_R], prompt_hidden, read_features())
 
     def forward(
         self,
@@ -75,18 +75,18 @@ class CausalLM(Policy):
         reference2: Encoder | None = None,
         wanted: Collection[str] = (),
     ) -> Scores:
-        """Log-probabilities of every response, also under live references, and what is wanted of the signals."""
+        """Return log-probabilities of every response, those under live references, and the wanted signals."""
         return score(batch, self, reference, reference2, wanted)
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Log-probabilities and lengths of every response, and what is wanted of the other signals, by name."""
+        """Return log-probabilities and lengths of every response, and the other signals wanted, by name."""
         first, second = references
         scores: Scores = self(batch, reference=first, reference2=second, wanted=wanted)
         return scores.signals(batch)
 
 
 def language_model(policy: Policy, wanted_by: str) -> CausalLM:
-    """The policy as the language model that it is; ConfigError, naming who wants one, where it is another kind."""
+    """Return the policy as a language model; raises ConfigError, naming who wants one, for another kind of policy."""
     if not isinstance(policy, CausalLM):
         raise ConfigError(
             f"{wanted_by} goes by the log-probabilities of a language model, and {type(policy).__name__} has none: "
@@ -97,7 +97,7 @@ def language_model(policy: Policy, wanted_by: str) -> CausalLM:
 
 @torch.no_grad()
 def verify_head(model: Any) -> None:
-    """Compare logits from hidden states with the model's own, on a few tokens."""
+    """Compare logits from hidden states with the model's own on a few tokens; raises RunError where they differ."""
     device = next(model.parameters()).device
     tokens = torch.arange(1, 5, device=device)[None, :] % model.config.get_text_config().vocab_size
     whole = model(input_ids=tokens, use_cache=False).logits

@@ -1,4 +1,4 @@
-"""Load a causal LM and its tokenizer from a local folder or the hub."""
+"""The loader of causal LMs and their tokenizers, from a local folder or the hub."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,7 @@ PLAIN_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}Assistant: {% endif %}"
 )
-"""Stands in where a tokenizer brings no chat template (base models)."""
+"""The chat template for tokenizers that bring none, as those of base models."""
 
 
 def load(
@@ -56,8 +56,8 @@ def load(
         )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise ConfigError(_failure(source, offline, error)) from error
-    model, told = loaded
-    if missing := sorted(told["missing_keys"]):
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
         raise ConfigError(
             f"model '{source}' lacks {len(missing)} of its weights (first: {missing[0]}); they would start at random: "
             "complete the folder"
@@ -75,7 +75,7 @@ def load(
 
 
 def _ends_of_turn(source: str, shared: dict[str, Any]) -> Any | None:
-    """The generation config beside a classifier: it names the tokens with which a turn ends."""
+    """Return the generation config beside a classifier, which names the tokens that end a turn; None without one."""
     from transformers import GenerationConfig
 
     try:
@@ -85,7 +85,7 @@ def _ends_of_turn(source: str, shared: dict[str, Any]) -> Any | None:
 
 
 def resolve(path: str | None, local_copy: str | None = None) -> str:
-    """Where to load from; ConfigError for a path that is missing or a folder that is no model."""
+    """Return the folder or hub id to load from; raises ConfigError for a missing path or a folder that is no model."""
     if not path:
         raise ConfigError("model.path is not set: give a local folder or a hub id (model.path=/my/model)")
     folder = Path(path).expanduser()

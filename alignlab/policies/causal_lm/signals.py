@@ -1,4 +1,4 @@
-"""The signals of a micro-batch under a policy and its references."""
+"""The signals of a micro-batch, computed from the hidden states of a policy and its references."""
 
 import math
 from collections.abc import Collection, Mapping, Set
@@ -16,39 +16,39 @@ from alignlab.signals import BASE
 from alignlab.types import Batch, Scores
 
 PREFIXES = ("ref_", "ref2_", "")
-"""Of the signals of the first reference, the second, and the policy."""
+"""The prefixes in names of signals of the first reference, the second, and the policy."""
 PROVIDED = frozenset(BASE) & {
     *(prefix + name for prefix in PREFIXES for name in (*QUANTITIES, *FEATURES, "hidden", "prompt_logps")),
     *(f"token_{prefix}{name}" for prefix in PREFIXES for name in QUANTITIES),
     *(f"{row}_{prefix}logps" for prefix in PREFIXES for row in ("mismatched", "rationale")),
     *STEP_SIGNALS,
 }
-"""All signals that `score` can give."""
+"""The names of all signals that `score` can give."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a decoder gives where the tokens of a batch are predicted."""
+    """The result of a decoder at the places where the tokens of a batch are predicted."""
 
     hidden: Float[Tensor, "R D"]
-    """Final hidden states, for response tokens."""
+    """The final hidden states that predict response tokens."""
     prompt_hidden: Float[Tensor, "Q D"] | None = None
-    """The same for the tokens of prompts that have one before them."""
+    """The final hidden states that predict prompt tokens, each prompt's first token left out; None if not asked for."""
     features: Mapping[str, Float[Tensor, "R ..."]] = field(default_factory=dict)
-    """`layers [R, N, D]` and `activations [R, 3, N]`."""
+    """The features `layers [R, N, D]` and `activations [R, 3, N]`, where asked for."""
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A model that can be scored: its decoder, and its head apart."""
+    """The protocol of a model that can be scored: its decoder, and its head apart."""
 
     @property
     def head(self) -> Head:
-        """From hidden states to logits."""
+        """The map from hidden states to logits."""
         ...
 
     def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
-        """Hidden states for response tokens; for prompt tokens, and features, where asked for."""
+        """Return hidden states for response tokens; for prompt tokens, and features, where asked for."""
         ...
 
 
@@ -59,7 +59,7 @@ def score(
     reference2: Encoder | None = None,
     wanted: Collection[str] = (),
 ) -> Scores:
-    """Log-probabilities and lengths of all responses, and those of the wanted signals that can be had.
+    """Return log-probabilities and lengths of all responses, and the wanted signals that are available.
 
     Every model that is there is scored, so that `ref_logps` and `ref2_logps` come with their references.
     References get no gradient.
@@ -89,10 +89,10 @@ def score(
 def _by_token(
     batch: Batch, models: Mapping[str, Encoder | None], wanted: Set[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """By name: quantities of response tokens `[R]`, log-probabilities of prompts `[B, K]`, features `[R, ...]`.
+    """Return, by name, quantities of response tokens `[R]`, log-probabilities of prompts `[B, K]`, features `[R, ...]`.
 
-    `models` are by the prefix of their signals, references first, so that nothing of theirs is in memory beside the
-    policy's graph but what it is compared with.
+    `models` has the prefix of their signals as keys, references first, so that a reference leaves nothing in memory
+    beside the policy's graph but what the policy is compared with.
     """
     values: dict[str, Tensor] = {}
     prompts: dict[str, Tensor] = {}
@@ -105,37 +105,38 @@ def _by_token(
         own = {name.replace(prefix, "", 1) for name in wanted if prefix in name} if prefix else wanted
         compared = None if prefix else reference
         with torch.set_grad_enabled(torch.is_grad_enabled() and not prefix):
-            seen = model.encode(batch, prompts="prompt_logps" in own, features=FEATURES & own)
+            encoded = model.encode(batch, prompts="prompt_logps" in own, features=FEATURES & own)
             names = quantities(own, compares=compared is not None)
-            scores = token_scores(seen.hidden, targets, model.head, names=names, reference=compared)
-            if seen.prompt_hidden is not None:
-                prompts[f"{prefix}prompt_logps"] = _prompt_logps(batch, seen.prompt_hidden, model.head)
+            scores = token_scores(encoded.hidden, targets, model.head, names=names, reference=compared)
+            if encoded.prompt_hidden is not None:
+                prompts[f"{prefix}prompt_logps"] = _prompt_logps(batch, encoded.prompt_hidden, model.head)
         if prefix == "ref_":
-            reference = seen.hidden, model.head
+            reference = encoded.hidden, model.head
         values |= {prefix + name: value for name, value in scores.items()}
-        features |= {prefix + name: value for name, value in {**seen.features, "hidden": seen.hidden}.items()}
+        own_features = {**encoded.features, "hidden": encoded.hidden}
+        features |= {prefix + name: value for name, value in own_features.items()}
     return values, prompts, features
 
 
 def relative_entropy(
     entropy: Float[Tensor, "B K"], lengths: Float[Tensor, "B K"], vocabulary: int
 ) -> Float[Tensor, "B K"]:
-    """Mean over the tokens of a response of entropy / ln(vocabulary), from the sum of their entropies in nats."""
+    """Return a response's mean over tokens of entropy / ln(vocabulary), from its summed entropy in nats."""
     return entropy / lengths.clamp(min=1) / math.log(vocabulary)
 
 
 def per_row(values: Float[Tensor, "R"], batch: Batch) -> Float[Tensor, "N"]:
-    """Sum token values over each row."""
+    """Return the sum of token values over each row."""
     return torch.segment_reduce(values, "sum", lengths=batch.row_lengths)
 
 
 def prompt_targets(batch: Batch) -> Int[Tensor, "Q"]:
-    """Places of the prompt tokens that have one before them."""
+    """Return the places of the prompt tokens that have a token before them."""
     return torch.nonzero(~batch.is_response & (batch.positions > 0)).squeeze(1)
 
 
 def _prompt_logps(batch: Batch, hidden: Float[Tensor, "Q D"], head: Head) -> Float[Tensor, "B K"]:
-    """Log-probability of the prompt that each response continues."""
+    """Return the log-probability of the prompt that each response continues, in nats."""
     places = prompt_targets(batch)
     logps = token_scores(hidden, batch.tokens[places], head)["logps"]
     sums = logps.new_zeros(int(batch.prompt.max()) + 1).index_add(0, batch.prompt[places], logps)

@@ -1,4 +1,4 @@
-"""Signals by step of a response: log-ratios, lengths, and how alike the steps of two responses are."""
+"""The signals of a response's steps: log-ratios, lengths, and the likeness of the steps of two responses."""
 
 from collections.abc import Collection, Mapping
 
@@ -15,10 +15,10 @@ STEP_SIGNALS = ("step_logratios", "step_lengths", "step_cosines")
 def step_signals(
     batch: Batch, values: Mapping[str, Tensor], hidden: Float[Tensor, "R D"], wanted: Collection[str]
 ) -> dict[str, Tensor]:
-    """Those of STEP_SIGNALS that are wanted: `[B, K, S]`, and the cosines `[B, K, K, S]`.
+    """Return the wanted STEP_SIGNALS: `[B, K, S]`, and the cosines `[B, K, K, S]`.
 
-    Log-ratios are sums over the tokens of a step. A step is as its mean hidden state; the cosine is 0
-    where either response lacks the step. Log-ratios want `ref_logps` in `values`.
+    A log-ratio is a sum over the tokens of a step, in nats, and needs `ref_logps` in `values`. The cosine is that of
+    the steps' mean hidden states; it is 0 where either response lacks the step.
     """
     if batch.step is None:
         return {}
@@ -31,14 +31,14 @@ def step_signals(
         sums = values.new_zeros(rows * steps, *values.shape[1:]).index_add(0, cell_R, values)
         return batch.slotted(sums.reshape(rows, steps, *values.shape[1:]))
 
-    found = {}
+    signals = {}
     lengths = summed(torch.ones_like(values["logps"], requires_grad=False))
     if "step_lengths" in wanted:
-        found["step_lengths"] = lengths
+        signals["step_lengths"] = lengths
     if "step_logratios" in wanted and "ref_logps" in values:
-        found["step_logratios"] = summed(values["logps"] - values["ref_logps"])
+        signals["step_logratios"] = summed(values["logps"] - values["ref_logps"])
     if "step_cosines" in wanted:
         means_BKSD = summed(hidden.to(lengths.dtype)) / lengths.clamp(min=1)[..., None]
         directions = F.normalize(means_BKSD, dim=-1)
-        found["step_cosines"] = torch.einsum("bisd,bjsd->bijs", directions, directions)
-    return found
+        signals["step_cosines"] = torch.einsum("bisd,bjsd->bijs", directions, directions)
+    return signals
