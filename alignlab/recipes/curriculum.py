@@ -17,7 +17,7 @@ def curriculum(
     iterative: bool = True,
     reference: str = "previous",
 ) -> Iterator[StageSpec]:
-    """The best response of a list against each other one; a large gap is easy.
+    """Yield stages that train on the best response of each list against the others, pairs with a large gap first.
 
     `by` says what gap: of the `rating`, or of the log-probabilities under the `reference`; `scope`
     whether each `prompt` gives its k-th easiest pair to stage k, or all pairs are sorted together

@@ -1,4 +1,4 @@
-"""What must hold between the stages of a run."""
+"""Checks between the stages of a run: the model before is unchanged, and no row is trained on twice."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ ROWS = "row_ids.npy"
 
 
 def model_hash(model: Path) -> str:
-    """SHA-256 over the names and bytes of a folder's safetensors."""
+    """Return the SHA-256 over names and bytes of the safetensors files in a folder."""
     digest = hashlib.sha256()
     for file in sorted(model.glob("*.safetensors")):
         digest.update(file.name.encode())
@@ -23,18 +23,18 @@ def model_hash(model: Path) -> str:
 
 
 def check_unchanged(stage: RunFolder) -> str:
-    """The hash of a finished stage's model; RunError where it is not what that stage wrote."""
-    found, known = model_hash(stage.model), stage.read_json("summary.json").get("model_sha256")
-    if found != known:
+    """Return the hash of a finished stage's model; raises RunError where it is not the model that the stage wrote."""
+    digest, known = model_hash(stage.model), stage.read_json("summary.json").get("model_sha256")
+    if digest != known:
         raise RunError(
-            f"{stage.model} is not the model that its stage came to (SHA-256 {found[:12]}, then {str(known)[:12]}): "
+            f"{stage.model} is not the model that its stage came to (SHA-256 {digest[:12]}, then {str(known)[:12]}): "
             f"delete {stage.path} and what follows it, and start again with resume=auto"
         )
-    return found
+    return digest
 
 
 def check_own_rows(ids: Sequence[str], folder: RunFolder, before: Sequence[RunFolder]) -> None:
-    """Keep the hashes of a stage's rows; RunError where an earlier stage was trained on one of them."""
+    """Save the hashes of a stage's rows; raises RunError where an earlier stage was trained on one of them."""
     mine = np.array([_short(row) for row in ids], dtype=np.uint64)
     for other in before:
         file = other.path / ROWS

@@ -7,7 +7,7 @@ from alignlab.recipes.stage_spec import StageSpec
 from alignlab.recipes.words import MODELS
 
 ALONE = ("objective=supervised", "regularizers=[]", "modifiers=[]", "reference=none")
-"""The negative log-likelihood and nothing else."""
+"""The overrides that make a stage train on the negative log-likelihood and nothing else."""
 
 
 def sft_then(pipeline: Sequence[str], *, reference: str = "previous") -> Iterator[StageSpec]:

@@ -1,4 +1,4 @@
-"""The plain run: one stage."""
+"""The recipe of a plain run: one stage."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,5 +6,5 @@ from alignlab.recipes.stage_spec import StageSpec
 
 
 def single(pipeline: Sequence[str]) -> Iterator[StageSpec]:
-    """The run itself, in the run folder."""
+    """Yield the one stage of a plain run, which is the run itself, in the run folder."""
     yield StageSpec("", init="base", reference="base")

@@ -1,4 +1,4 @@
-"""What a recipe yields: stages, each with a name, override strings, and the models it begins with."""
+"""The stages that a recipe yields: each with a name, override strings, and the models it begins with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage of a run.
+    """The specification of one stage of a run.
 
     `init` is where its training starts, `reference` what it is compared with: `base` (the model and
     the reference of the run's own config), `previous` (the result of the stage before; in the first
@@ -16,12 +16,14 @@ class StageSpec:
     """
 
     name: str
-    """Part of its folder's name, stages/NN-name. The one stage of a plain run has none: it is the run."""
+    """The name within the folder of the stage, stages/NN-name; empty for the one stage of a plain run, which is the
+    run.
+    """
     overrides: tuple[str, ...] = ()
-    """As a person would type them, after those of the run."""
+    """The overrides of the stage, as a person would type them; they follow those of the run."""
     init: str = "previous"
     reference: str = "previous"
     own_rows: bool = False
-    """Its rows may not have been trained on in a stage before."""
+    """Whether the stage may train on no row that an earlier stage was trained on."""
     collect: Mapping[str, Any] | None = None
-    """A `_target_` with options that makes the stage's data from its model and prompts."""
+    """A `_target_` with options that makes the stage's data from its model and prompts; None keeps the data."""

@@ -1,4 +1,4 @@
-"""Stages written out: a recipe as a config."""
+"""The recipe whose stages are written out in the config."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -11,7 +11,7 @@ KEYS = [field.name for field in fields(StageSpec)]
 
 
 def stages(pipeline: Sequence[str], *, stages: Sequence[Mapping[str, Any]] = ()) -> Iterator[StageSpec]:
-    """Each of `stages` as it stands: name, overrides, init, reference, own_rows, collect.
+    """Yield each of `stages` as it is written: name, overrides, init, reference, own_rows, collect.
 
     Raises ConfigError where there is none, or one has no name or a key that stages do not have.
     """

@@ -16,7 +16,7 @@ def stepwise(
     init: str = "previous",
     reference: str = "previous",
 ) -> Iterator[StageSpec]:
-    """One stage a part of the data, with an optimizer and a schedule of its own.
+    """Yield one stage for each part of the data, with an optimizer and a schedule of its own.
 
     `by` and `order` say how the data is cut, as the pipeline step `stepwise` does: `equal` parts drawn at
     random, one part a `source`, or equal parts of the rows sorted by their margin under the run's first

@@ -1,10 +1,10 @@
-"""What recipes share: their words for models, and override strings."""
+"""The names of models that recipes share, and their override strings."""
 
 from collections.abc import Sequence
 
 MODELS = ("previous", "base")
 START = {"previous": "previous", "initial": "base"}
-"""What rounds and curricula refer to, and what a stage calls it."""
+"""The name of a model in a stage, by its name in the settings of rounds and curricula."""
 
 
 def pipeline_of(names: Sequence[str], *more: str) -> str:
