@@ -1,4 +1,4 @@
-"""The stages of a run, one after the other: those that are finished are passed over."""
+"""The stages of a run, trained one after the other; stages that are finished already are passed over."""
 
 import logging
 import time
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """What is the same for all stages of a run."""
+    """The facts about a run that are the same for all its stages."""
 
     config: Config
     folder: RunFolder
@@ -41,7 +41,7 @@ class Run:
 
 
 def train(run: Run, plan: Sequence[Planned]) -> int | None:
-    """Run every stage that is not finished, and sum them up; the signal that stopped it, if one did."""
+    """Run every stage that is not finished, and sum them up; returns the signal that stopped the run, or None."""
     began = time.perf_counter()
     if not plan[0].spec.name:
         result = _trained(run, plan[0].config, run.folder, {"name": run.name, "group": run.group})
@@ -66,13 +66,13 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
     publish(folders[-1], run.folder)
     run.folder.update_summary(status="finished")
     _report(run.folder, drawn=run.config["report"])
-    moments = {"before": whole["initial"], **{told["name"]: told["final"] for told in whole["stages"]}}
+    moments = {"before": whole["initial"], **{stage["name"]: stage["final"] for stage in whole["stages"]}}
     _show(run, whole["steps"], time.perf_counter() - began, moments)
     return None
 
 
 def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None:
-    """One stage of several, in the last of these folders."""
+    """Run one stage of several, in the last of these folders; returns the signal that stopped it, or None."""
     *before, folder = folders
     if Record(folder.path).finished:
         log.info("stage %s is finished already", stage.title)
@@ -111,7 +111,7 @@ def _trained(
     collect: Config | None = None,
     on_rows: Callable[[Sequence[str]], None] | None = None,
 ) -> Result:
-    """Train with this config in this folder, and write down all but how it ended."""
+    """Train with this config in this folder, and write all results but the status that the run ends with."""
     what = {"objective": config["objective"]["name"], "data": config["data"]["name"]}
     folder.update_summary(**what, status="interrupted")
     begun = None if config["model"] == run.config["model"] else run.config["model"]
@@ -123,7 +123,7 @@ def _trained(
     folder.write_json("manifest.json", {**run.manifest, **result.facts})
     if result.status == "finished" and folder.writes:
         moments = {"initial": result.initial, "final": result.final}
-        told = card(
+        model_card = card(
             config,
             run.config["model"],
             run.manifest,
@@ -131,7 +131,7 @@ def _trained(
             steps=result.steps,
             **moments,
         )
-        export(result.policy, result.tokenizer, folder.model, told)
+        export(result.policy, result.tokenizer, folder.model, model_card)
         folder.write_lines("samples.jsonl", result.samples)
     folder.update_summary(
         steps=result.steps,
@@ -145,7 +145,7 @@ def _trained(
 
 
 def _report(folder: RunFolder, *, drawn: bool) -> None:
-    """Plots and page of what is finished. What fails here is told, and costs nobody a trained model."""
+    """Draw the plots and the page of a finished run; errors are only logged, since the model is trained already."""
     try:
         pictures = []
         if drawn:

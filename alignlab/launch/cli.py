@@ -1,4 +1,4 @@
-"""The command line around a Hydra main: clear errors instead of traceback walls, and exit codes."""
+"""The command line around a Hydra main: clear errors in the place of long tracebacks, and exit codes."""
 
 import math
 import os
@@ -85,7 +85,7 @@ def job(cfg: DictConfig) -> float:
 
 @contextmanager
 def joined(cfg: DictConfig) -> Iterator[None]:
-    """With the ranks that torchrun, srun or rank 0 of this very run started beside this process, if any."""
+    """Join the ranks that torchrun, srun or rank 0 of this run started beside this process, while the context lasts."""
     if ranks.started_outside() == 1:
         yield
         return
@@ -101,7 +101,7 @@ def joined(cfg: DictConfig) -> Iterator[None]:
 
 @contextmanager
 def _errors_come_through() -> Iterator[None]:
-    """Keep Hydra from printing errors and ending the process itself, meanwhile."""
+    """Keep Hydra from printing errors and ending the process itself, while the context lasts."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -119,7 +119,7 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _before_run(error: OSError) -> bool:
-    """Whether an error arose before the run itself began: only Hydra, making the folder, was at work."""
+    """Whether an error arose before the run itself began, when only Hydra was at work to make the folder."""
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__") == "alignlab.launch.run":

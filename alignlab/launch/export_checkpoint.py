@@ -1,4 +1,4 @@
-"""A checkpoint of a run as a plain Hugging Face folder."""
+"""The export of a run's checkpoint as a plain Hugging Face folder."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from alignlab.training.checkpointing.policy_weights import load_policy
 
 
 def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
-    """Write the model of a checkpoint (best | last | a path) to a folder; the checkpoint that it was.
+    """Write the model of a checkpoint (best | last | a path) to a folder; returns the path of the checkpoint.
 
     One process on a CPU is enough, whatever the run was trained on. Raises ConfigError where the run has no such
     checkpoint, RunError where it is damaged.
@@ -35,7 +35,7 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
 
 
 def checkpoint_of(run: RunFolder, which: str) -> Path:
-    """The file or folder of a checkpoint; ConfigError where there is none, with those that are there."""
+    """Return the path of a checkpoint; raises ConfigError, with those that exist, where there is none."""
     named = run.checkpoints / f"{which}.ckpt" if which in ("best", "last") else Path(which)
     if named.exists():
         return named.resolve()

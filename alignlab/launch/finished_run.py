@@ -1,4 +1,4 @@
-"""A finished run, taken up again: its first model, and its evaluation on other models."""
+"""Later work on a finished run: its first model, and its evaluation with other models."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from alignlab.training.evaluate import evaluate
 
 
 def start_of(run: RunFolder, place: Path) -> Path:
-    """A folder with the model that a run began with: where it is, or else saved to `place`."""
+    """Return the folder of the model that a run began with; a model without a folder is saved to `place`."""
     _require_finished(run)
     model = run_config(run)["model"]
     if model.get("path"):
@@ -26,7 +26,7 @@ def start_of(run: RunFolder, place: Path) -> Path:
 
 
 def evaluated(run: RunFolder, model: Path) -> dict[str, float]:
-    """Metrics of another model as the run reports its own, against the reference that the run began with."""
+    """Return the metrics that the run would report for another model, against the run's first reference."""
     _require_finished(run)
     return evaluate(stage_of_model(run, model))
 

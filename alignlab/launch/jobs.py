@@ -1,4 +1,4 @@
-"""The jobs of a sweep on a cluster: which there are, how they stand, and what those that failed said last."""
+"""The jobs of a sweep on a cluster: which there are, their states, and the end of a failed job's log."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,42 +11,42 @@ from alignlab.runs.folder import write_text
 from alignlab.runs.record import Record
 
 LAST_LINES = 15
-"""How much of the log of a failed job is shown."""
+"""The number of lines shown of the log of a failed job."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep, as it was sent."""
+    """One run of a sweep, as it was sent to SLURM."""
 
     number: int
     id: str
-    """The number that SLURM gave it: `12_3`, or `12` where there is no array."""
+    """The id that SLURM gave the job: `12_3`, or `12` where there is no array."""
     folder: str
     overrides: list[str]
 
     @property
     def run(self) -> Record:
-        """What its run folder holds at this moment."""
+        """The record of the job's run folder, read anew at each access."""
         return Record(Path(self.folder))
 
     @property
     def steps(self) -> int:
-        """Optimizer steps that it has done, as far as a checkpoint says."""
+        """The number of optimizer steps that the job has done, as far as a checkpoint says."""
         return self.run.steps
 
     @property
     def log(self) -> Path:
-        """The file with all that the job and SLURM printed."""
+        """The path of the file with all that the job and SLURM printed."""
         return self.run.path / "slurm.log"
 
 
 def below(sweep: Path) -> Path:
-    """Where a sweep keeps what its jobs need: scripts, logs, the code."""
+    """Return the folder of a sweep that holds what its jobs need: scripts, logs, the code."""
     return sweep / "slurm"
 
 
 def read(sweep: Path) -> list[Job]:
-    """The jobs of a sweep. RunError where none were sent from this folder."""
+    """Return the jobs of a sweep; raises RunError where none were sent from this folder."""
     file = below(sweep) / "jobs.json"
     if not file.is_file():
         raise RunError(f"{sweep}: no jobs were sent from there (no {file.relative_to(sweep)})")
@@ -54,7 +54,7 @@ def read(sweep: Path) -> list[Job]:
 
 
 def add(sweep: Path, jobs: Sequence[Job]) -> None:
-    """Note jobs that were sent; one that was sent anew takes the place of the old."""
+    """Record jobs that were sent; a job that was sent anew replaces its old entry."""
     known = {job.number: job for job in read(sweep)} if (below(sweep) / "jobs.json").is_file() else {}
     known |= {job.number: job for job in jobs}
     text = json.dumps([asdict(known[number]) for number in sorted(known)], indent=2)
@@ -62,12 +62,12 @@ def add(sweep: Path, jobs: Sequence[Job]) -> None:
 
 
 def alive(job: Job, states: Mapping[str, str]) -> bool:
-    """Whether a job waits or runs, going by the states that SLURM tells."""
+    """Whether a job waits or runs, by the states that SLURM gives."""
     return job.id in states and states[job.id] not in ENDED
 
 
 def standing(job: Job, states: Mapping[str, str]) -> str:
-    """One word: SLURM's while it waits or runs, then the run's own (finished, failed), then how SLURM ended it."""
+    """Return a job's state in one word: SLURM's while it is alive, then the run's own, then how SLURM ended it."""
     if alive(job, states):
         return states[job.id].lower()
     status = job.run.status
@@ -75,7 +75,7 @@ def standing(job: Job, states: Mapping[str, str]) -> str:
 
 
 def failure(job: Job, states: Mapping[str, str]) -> str:
-    """What became of a job that did not finish: its error, its log, and the last lines of it."""
+    """Return what became of a job that did not finish: its error, its log file, and the last lines of it."""
     text = job.log.read_text(encoding="utf-8", errors="replace") if job.log.is_file() else ""
     said = "".join(f"\n    {line}" for line in text.splitlines()[-LAST_LINES:])
     what = f"job {job.number} ({job.id}) {standing(job, states)}: {' '.join(job.overrides)}"

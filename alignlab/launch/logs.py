@@ -1,4 +1,4 @@
-"""Logging: plain lines on standard error, and the same in the run folder's train.log."""
+"""The log: plain lines on standard error, and the same lines in the run folder's train.log."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ QUIET = (
     "fsspec",
     "matplotlib",
 )
-"""Libraries of which only errors are logged."""
+"""The libraries of which only errors are logged."""
 
 NOISE = (
     ".*LeafSpec.*",
@@ -24,13 +24,13 @@ NOISE = (
     ".*`srun` command is available.*",
     ".*is_gradient_checkpointing. is deprecated.*",
 )
-"""Warnings of libraries about things that are as they should be."""
+"""Patterns of warnings by libraries about things that are as they should be."""
 
 
 def log_to(file: Path | None) -> None:
-    """Send alignlab's log to the console and to `file`, and nowhere else; others only where they warn.
+    """Send alignlab's log to the console and to `file`; other libraries log only warnings.
 
-    Without a file only warnings: so it is with the ranks that others stand for.
+    Without a file, alignlab logs only warnings, too: so it is with ranks other than the first.
     """
     root = logging.getLogger()
     for handler in [*root.handlers]:
@@ -50,9 +50,9 @@ def log_to(file: Path | None) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep what libraries say, short of errors, and their progress bars off the console.
+    """Keep messages of libraries, short of errors, and their progress bars off the console.
 
-    It imports those that set a level of their own as they are imported, so that this one stands.
+    Libraries that set a log level of their own are imported here, so that this level stands.
     """
     import lightning  # noqa: F401
     import torch

@@ -1,4 +1,4 @@
-"""One run: check the config, train, and leave the run folder in order whatever happens."""
+"""One run: check the config, train, and leave the run folder in order, whatever happens."""
 
 import errno
 import logging
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float:
-    """Train as configured; returns the optimized metric (for sweepers). `Stopped` where it was asked to stop."""
+    """Train as configured, and return the optimized metric for sweepers; raises Stopped where a signal ended it."""
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
@@ -76,7 +76,7 @@ def run(cfg: DictConfig) -> float:
 
 
 def _trained(config: Config, folder: RunFolder, hydra: Any, plan: Sequence[Planned]) -> int | None:
-    """Train all stages; the signal that stopped it, if one did. Here, behind the check, torch is imported."""
+    """Train all stages; returns the signal that stopped them, or None. Torch is imported here, after the check."""
     from alignlab.launch.chain import train
 
     quiet_libraries()
@@ -86,7 +86,7 @@ def _trained(config: Config, folder: RunFolder, hydra: Any, plan: Sequence[Plann
 
 @contextmanager
 def together(config: Config, folder: RunFolder) -> Iterator[None]:
-    """With all ranks that the config asks for: they are started here unless they are there already."""
+    """Run the context with all ranks that the config asks for; they are started here unless they exist already."""
     from alignlab.training.spec import on_gpu
 
     trainer = config["trainer"]
@@ -104,7 +104,7 @@ def together(config: Config, folder: RunFolder) -> Iterator[None]:
 
 
 def follow(cfg: DictConfig) -> None:
-    """The part of a rank that is not the first: it trains along, and writes nothing."""
+    """Train as a rank that is not the first, which writes nothing."""
     hydra = HydraConfig.get()
     log_to(None)
     path = ranks.broadcast(None)
@@ -126,7 +126,7 @@ def follow(cfg: DictConfig) -> None:
 
 
 def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
-    """The metric of a run that this folder already holds whole."""
+    """Return the metric of a run that this folder already holds whole; None where it holds none."""
     if not folder.begun:
         return None
     before = Record(folder.path)
@@ -147,19 +147,19 @@ def _wants_more(trainer: DictConfig, run: Record) -> bool:
 
 
 def optimized(metric: str, final: Mapping[str, float]) -> float:
-    """The value that a sweeper goes by; NaN, with a warning, where the run has no such metric."""
+    """Return the value that a sweeper optimizes; NaN, with a warning, where the run has no such metric."""
     if metric not in final:
         log.warning("optimized_metric=%s is no final metric: %s", metric, nearest(metric, final))
     return float(final.get(metric, math.nan))
 
 
 def _plan(config: Config, hydra: Any) -> list[Planned]:
-    """The stages of the run, from the overrides and the config folders that it was started with."""
+    """Return the stages of the run, from its overrides and the config folders that it was started with."""
     return planned(config, alone(hydra.overrides.task), _searched(hydra), hydra.job.config_name)
 
 
 def _searched(hydra: Any) -> list[str]:
-    """The override that names other folders of configs."""
+    """Return the override that names further config folders, in a list; an empty list where there are none."""
     return [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
 
 
@@ -180,7 +180,7 @@ def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
 
 
 def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:
-    """Put on record why a run failed, as far as the disk lets us. A sweep shows it at once, too."""
+    """Write the error of a failed run to its folder, as far as the disk allows; a sweep prints it at once."""
     trace = None if isinstance(error, AlignlabError) else error
     log.error("%s", error, exc_info=trace, extra={"file_only": alone})
     try:

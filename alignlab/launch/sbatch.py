@@ -1,4 +1,4 @@
-"""The settings of conf/launcher/slurm.yaml as submitit and sbatch take them: the script, and sending it."""
+"""The settings of conf/launcher/slurm.yaml in the form of submitit and sbatch: the script, and sending it."""
 
 import os
 import shlex
@@ -14,11 +14,11 @@ HOLD = (
     "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1)); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-"""Keeps signals waiting while a command starts; training/stop.py takes them up once it can act on them."""
+"""A line of Python that blocks signals while a command starts; training/stop.py unblocks them."""
 
 
 def options(launcher: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Parameters of submitit's SlurmExecutor. ConfigError where a setting cannot work."""
+    """Return the parameters of submitit's SlurmExecutor; raises ConfigError where a setting cannot work."""
     if find_spec("submitit") is None:
         raise ConfigError("launcher=slurm needs the submitit package: pip install 'alignlab[slurm]'")
     kind, _, seconds = str(launcher["signal"]).partition("@")
@@ -35,7 +35,7 @@ def options(launcher: Mapping[str, Any], name: str) -> dict[str, Any]:
         "mem": launcher["mem"],
         **launcher["sbatch"],
     }
-    told = {
+    parameters = {
         "job_name": name,
         **{key: launcher[key] for key in ("partition", "account", "qos", "time", "nodes", "cpus_per_task")},
         "ntasks_per_node": launcher["tasks_per_node"],
@@ -45,11 +45,11 @@ def options(launcher: Mapping[str, Any], name: str) -> dict[str, Any]:
         "stderr_to_stdout": True,
         "additional_parameters": {key: value for key, value in more.items() if value is not None},
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in parameters.items() if value is not None}
 
 
 def script(options: Mapping[str, Any], folder: Path, count: int) -> str:
-    """What would be given to sbatch for this many jobs, without sending it; needs no SLURM."""
+    """Return the script that sbatch would get for this many jobs, without sending it; SLURM is not needed."""
     from submitit.slurm.slurm import _make_sbatch_string
 
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
@@ -59,7 +59,7 @@ def script(options: Mapping[str, Any], folder: Path, count: int) -> str:
 
 
 def send(options: Mapping[str, Any], folder: Path, commands: Sequence[Sequence[str]]) -> list[str]:
-    """Send one job a command, several as one array; SLURM's names of them. ConfigError where it refuses.
+    """Send one job for each command, several as an array; returns SLURM's ids. ConfigError where SLURM refuses.
 
     A job turns into its command, so that nothing of submitit is left to requeue it.
     """

@@ -1,4 +1,4 @@
-"""What a study searches, read from overrides: settings that stay, distributions, and seeds as repeats."""
+"""The search space of a study, read from overrides: fixed settings, distributions, and seeds as repeats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Search:
-    """`fixed` are overrides of every job, `space` what is searched by key, `seeds` the runs of a trial."""
+    """The search of a study: `fixed` overrides of every job, the `space` by key, and the `seeds` of each trial."""
 
     fixed: Sequence[str]
     space: Mapping[str, "BaseDistribution"]
     seeds: Sequence[str]
 
     def overrides(self, values: Mapping[str, Any], seed: str) -> list[str]:
-        """The overrides of one run; numbers as they are, to the last digit."""
+        """Return the overrides of one run, with numbers to the last digit."""
         return [*self.fixed, *(f"{key}={values[key]}" for key in self.space), f"seed={seed}"]
 
 

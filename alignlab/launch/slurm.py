@@ -1,4 +1,4 @@
-"""Words with SLURM: give a job back to the queue, ask for states, cancel. We, and nobody else, requeue."""
+"""Commands of SLURM: requeue this job, ask for states, cancel. Only this program requeues jobs, never submitit."""
 
 import os
 import re
@@ -10,15 +10,15 @@ from typing import Any
 from alignlab.errors import RunError
 
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
-"""States that a job does not leave by itself."""
+"""The states of SLURM that a job does not leave by itself."""
 PATIENCE = 60
-"""Seconds that a command of SLURM may take."""
+"""The seconds that a command of SLURM may take."""
 
 
 def requeue(launcher: Mapping[str, Any], number: int, environ: Mapping[str, str] = os.environ) -> bool:
-    """Give this job back to the queue after signal `number`, from rank 0; whether that was done.
+    """Give this job back to the queue after signal `number`, from rank 0; returns whether that was done.
 
-    Left alone are runs without `launcher.requeue`, Ctrl-C, and jobs that were cancelled.
+    Not requeued are runs without `launcher.requeue`, runs stopped by Ctrl-C, and jobs that were cancelled.
     """
     job = own_job(environ)
     if not launcher.get("requeue") or job is None or number == signal.SIGINT:
@@ -29,37 +29,37 @@ def requeue(launcher: Mapping[str, Any], number: int, environ: Mapping[str, str]
 
 
 def own_job(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The job that this process belongs to, of an array the task: the bare number may mean the whole array."""
+    """Return the id of this process's job; of an array the task's id, since the bare number may mean all tasks."""
     if "SLURM_ARRAY_JOB_ID" in environ:
         return f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
     return environ.get("SLURM_JOB_ID")
 
 
 def states(jobs: Iterable[str]) -> dict[str, str]:
-    """SLURM's word for each of these jobs; jobs that it has forgotten are left out. RunError without an answer."""
+    """Return SLURM's state of each of these jobs, without jobs that SLURM has forgotten; RunError without an answer."""
     wanted = set(jobs)
     asked = _ask("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T")
     if asked.returncode:
         raise RunError(f"squeue does not answer: {asked.stderr.strip()}")
-    told = dict(line.split("|", 1) for line in asked.stdout.split())
-    return {job: state for job, state in told.items() if job in wanted}
+    answer = dict(line.split("|", 1) for line in asked.stdout.split())
+    return {job: state for job, state in answer.items() if job in wanted}
 
 
 def cancel(jobs: Iterable[str]) -> None:
-    """Cancel these jobs. RunError where SLURM refuses."""
+    """Cancel these jobs; raises RunError where SLURM refuses."""
     if (done := _ask("scancel", *jobs)).returncode:
         raise RunError(f"scancel failed: {done.stderr.strip()}")
 
 
 def _may_go_on(job: str) -> bool:
-    """Whether the job was only asked to make way, or ran out of time: one that is being cancelled is ending, too."""
-    told = _ask("scontrol", "show", "job", job, "--oneliner").stdout
-    fields = dict(re.findall(r"\b(JobState|Reason)=(\w+)", told))
+    """Whether the job was only preempted or ran out of time, and was not cancelled."""
+    answer = _ask("scontrol", "show", "job", job, "--oneliner").stdout
+    fields = dict(re.findall(r"\b(JobState|Reason)=(\w+)", answer))
     return fields.get("JobState") == "RUNNING" or fields.get("Reason") == "TimeLimit"
 
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of SLURM; one that is missing or silent counts as refused."""
+    """Run a command of SLURM; a command that is missing or gives no answer in time counts as refused."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

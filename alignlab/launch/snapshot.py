@@ -1,4 +1,4 @@
-"""The code as it was when a job was sent: what is edited later does not reach jobs that still wait."""
+"""A copy of the code at the moment a job is sent, so that later edits do not reach jobs that still wait."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ SKIPPED = shutil.ignore_patterns("__pycache__", ".*")
 
 
 def take(folder: Path, more: Sequence[str], configs: Sequence[Path]) -> None:
-    """Copy alignlab, its configs, its plugins of Hydra and what else is asked for into a folder.
+    """Copy alignlab, its configs, its plugins of Hydra and other paths into a snapshot folder.
 
     A process that `places.train_command` of the copy starts has that folder first on its path, so the copies are what
     it imports. Raises ConfigError where something to be copied is not there.
@@ -35,7 +35,7 @@ def take(folder: Path, more: Sequence[str], configs: Sequence[Path]) -> None:
 
 
 def kept(folder: Path, source: Path) -> Path:
-    """Where the snapshot holds a folder of configs."""
+    """Return where the snapshot holds a folder of configs."""
     return folder / "configs" / source.as_posix().strip("/").replace("/", "_")
 
 

@@ -1,4 +1,4 @@
-"""A study of Optuna: ask for trials, run each once a seed, tell their means; goes on where it was stopped."""
+"""A study of Optuna, which runs each trial once a seed and optimizes the means; it continues where it was stopped."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import optuna
 
 Launch = Callable[[Sequence[Sequence[str]], int], None]
-"""Runs jobs, each a list of overrides; the second argument is the number of the first."""
+"""A function that runs jobs, each a list of overrides; its second argument is the number of the first job."""
 
 
 def run_study(arguments: Sequence[str], config: DictConfig, launch: Launch, **options: Any) -> None:
-    """Run what is missing of a study; `options` are those of conf/hydra/sweeper/optuna.yaml.
+    """Run the trials of a study that are missing; `options` are those of conf/hydra/sweeper/optuna.yaml.
 
     Raises ConfigError on options that cannot be and on the folder of another study, RunError where no trial was
     finished.
@@ -53,7 +53,7 @@ def run_study(arguments: Sequence[str], config: DictConfig, launch: Launch, **op
 
 @dataclass
 class Trials:
-    """The trials of a study, and the runs that they are made of."""
+    """The trials of a study, and the runs that they consist of."""
 
     study: "optuna.Study"
     search: Search
@@ -63,28 +63,28 @@ class Trials:
     launched: int = 0
 
     def asked(self) -> "optuna.Trial":
-        """A new trial."""
+        """Ask the study for a new trial."""
         return self.study.ask(dict(self.search.space))
 
     def begun(self) -> "list[optuna.Trial]":
-        """Trials that were running when the study was stopped; their finished runs are not run again."""
+        """Return the trials that were running when the study was stopped; their finished runs are not run again."""
         import optuna
 
         left = self.study.get_trials(states=[optuna.trial.TrialState.RUNNING])
         return [optuna.Trial(self.study, trial._trial_id) for trial in left]
 
     def ended(self) -> int:
-        """How many trials came to an end, whichever."""
+        """Return the number of trials that ended, in whatever state."""
         return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
 
     def complete(self) -> int:
-        """How many of them were finished with all seeds."""
+        """Return the number of trials that finished all their seeds."""
         import optuna
 
         return len(self.study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]))
 
     def run(self, trials: "Sequence[optuna.Trial]") -> None:
-        """Run these trials side by side, seed after seed: one that is behind the others gets no more seeds."""
+        """Run these trials side by side, seed after seed; a trial that the pruner stops gets no more seeds."""
         import optuna
 
         values: dict[optuna.Trial, list[float]] = {trial: [] for trial in trials}
@@ -113,7 +113,7 @@ class Trials:
         return self.folder / f"trial{trial.number:03d}-seed{seed}"
 
     def _run_jobs(self, trials: "Sequence[optuna.Trial]", seed: str) -> None:
-        """Run a seed of these trials, as far as it is not there. What goes wrong in a job is the job's affair."""
+        """Run one seed of these trials, where it is not finished; a failed job does not end the study."""
         jobs = []
         for trial in trials:
             folder = self._job_folder(trial, seed)
@@ -132,7 +132,7 @@ class Trials:
 
 
 def _opened(folder: Path, search: Search, config: DictConfig, options: Mapping[str, Any]) -> "optuna.Study":
-    """The study of a sweep folder, new or as it was left."""
+    """Open the study of a sweep folder, or create it; raises ConfigError where its settings are others."""
     import optuna
 
     metric = target_of(config)
@@ -142,8 +142,8 @@ def _opened(folder: Path, search: Search, config: DictConfig, options: Mapping[s
     place = f"sqlite:///{folder / 'study.db'}"
     study = optuna.create_study(storage=place, study_name="sweep", load_if_exists=True, direction=direction)
     space = {key: str(distribution) for key, distribution in search.space.items()}
-    told = {"metric": metric, "direction": direction, "seeds": list(search.seeds)}
-    asked = {**told, "fixed": same_run(search.fixed), "space": space}
+    aim = {"metric": metric, "direction": direction, "seeds": list(search.seeds)}
+    asked = {**aim, "fixed": same_run(search.fixed), "space": space}
     before = study.user_attrs.get("asked", asked)
     if before != asked:
         lines = "".join(

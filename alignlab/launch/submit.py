@@ -1,4 +1,4 @@
-"""Sends the jobs of a sweep to a SLURM cluster, and waits for their results."""
+"""The launcher that sends the jobs of a sweep to a SLURM cluster and waits for their results."""
 
 import copy
 import os
@@ -28,14 +28,14 @@ from alignlab.runs.overrides import key_of, quoted
 from alignlab.runs.ranking import target_of
 
 OWN = ("hydra.mode", "hydra.run", "hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra.searchpath")
-"""Overrides of Hydra that concern the sweep, or that a job has anew."""
+"""The overrides of Hydra that concern the sweep, or that a job sets anew."""
 LOOKS = (1.0, 30.0)
-"""Seconds between two questions to SLURM: at first, and at most."""
+"""The seconds between two questions to SLURM: at first, and at most."""
 
 
 @dataclass
 class Sweep:
-    """What Hydra hands to a launcher."""
+    """The sweep that Hydra hands to a launcher."""
 
     hydra_context: HydraContext
     task_function: TaskFunction
@@ -82,7 +82,7 @@ class Sweep:
         return self._awaited(sent, configs)
 
     def _composed(self, overrides: Sequence[str], number: int) -> DictConfig:
-        """The config of a job as it stands now; a misspelt setting is found before anything is sent."""
+        """Compose a job's config as it stands now, so that a misspelt setting fails before anything is sent."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.num, config.hydra.job.id = number, str(number)
@@ -101,13 +101,13 @@ class Sweep:
 
     @cached_property
     def _configs(self) -> list[tuple[str, Path]]:
-        """Folders of configs besides alignlab's own, each with who named it."""
+        """Return the folders of configs besides alignlab's own, each with who named it."""
         sources = self.config.hydra.runtime.config_sources
         own = [source for source in sources if source.schema == "file" and source.provider != "alignlab"]
         return [(source.provider, Path(source.path)) for source in own]
 
     def _command(self, config: DictConfig) -> list[str]:
-        """What a job runs: one run in its folder, going on where it had come to. Configs come from the snapshot."""
+        """Return the command of a job: one run that continues in its folder, with configs of the snapshot."""
         hydra, code = config.hydra, self.code
         copies: dict[str, list[str]] = {who: [] for who, _ in self._configs}
         for who, folder in self._configs:
@@ -128,7 +128,7 @@ class Sweep:
         ]
 
     def _awaited(self, sent: Sequence[Job], configs: Sequence[DictConfig]) -> list[JobReturn]:
-        """What every job came to, in their order; each goes into the sweep's table as it ends."""
+        """Wait for all jobs, and return their results in order; each is added to the sweep's table as it ends."""
         came: dict[int, JobReturn] = {}
         pause, most = LOOKS
         while len(came) < len(sent):
@@ -149,7 +149,7 @@ class Sweep:
         return [came[job.number] for job in sent]
 
     def _result(self, job: Job, config: DictConfig, states: Mapping[str, str]) -> JobReturn:
-        """What a job that ended came to, as Hydra has it; a failure is told at once."""
+        """Return the result of a job that ended, in Hydra's form; a failure is printed at once."""
         how = jobs.standing(job, states)
         result = JobReturn(overrides=job.overrides, cfg=_without_hydra(config), hydra_cfg=config)
         if how == "finished":
@@ -171,7 +171,7 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 
 def _link_logs(job: Job, below: Path, tasks: int) -> None:
-    """Put what SLURM writes down for a job into its run folder: `slurm.log`, and `slurm-1.log` for task 1."""
+    """Link the output that SLURM writes into the job's run folder: `slurm.log`, and `slurm-1.log` for task 1."""
     job.run.path.mkdir(parents=True, exist_ok=True)
     for task in range(tasks):
         link = job.log.with_stem(f"slurm-{task}") if task else job.log

@@ -1,4 +1,4 @@
-"""A sweep as a whole: what is refused before its first job, and the table that its folder ends with."""
+"""A sweep as a whole: checks before its first job, and the table that its folder ends with."""
 
 import sys
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from alignlab.runs.ranking import minimized, target_of
 from alignlab.runs.sweep_summary import SweepSummary
 
 HERE = ("local", "joblib")
-"""Launchers of this machine; their jobs are one process each."""
+"""The launchers that run jobs on this machine, each as one process."""
 
 
 class SweepTable(Callback):
-    """Keeps `sweep_summary.csv` up to date, in whichever process a job ends, and prints it at the end."""
+    """A callback of Hydra that keeps `sweep_summary.csv` up to date, in any process, and prints it at the end."""
 
     current: ClassVar[SweepSummary | None] = None
-    """The sweep that this process owns: a failed job ends Hydra's own course before its last callback."""
+    """The sweep that this process owns. A failed job ends Hydra's own course before its last callback."""
     held: ClassVar[ExitStack] = ExitStack()
-    """Keeps the folder of that sweep to this process."""
+    """The lock by which this process holds the folder of that sweep."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """A sweep begins, unless it cannot. Hydra makes warnings of errors here, but lets an exit through."""
+        """Begin a sweep, or exit with the error where it cannot run (Hydra would only warn of an error)."""
         try:
             require_one_process(config)
             require_plain(config)
@@ -43,14 +43,14 @@ class SweepTable(Callback):
             sys.exit(1)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """A job ended, of this process or of one that a launcher started."""
+        """Add a job that ended, in this process or in one that a launcher started, to the table."""
         summary = summary_of(config)
         if summary.folder in Path(config.hydra.runtime.output_dir).parents:
             summary.write()
 
 
 def summary_of(config: DictConfig) -> SweepSummary:
-    """The summary of the sweep that a config, with its node `hydra`, is the config of, or that of one of the jobs."""
+    """Return the summary of the sweep that this config, with its node `hydra`, or the config of a job belongs to."""
     metric = target_of(config)
     folder = Path(config.hydra.runtime.cwd) / config.hydra.sweep.dir
     return SweepSummary(folder, metric, minimized(metric, config.optimized_direction))
@@ -67,7 +67,7 @@ def alone(overrides: Sequence[str]) -> list[str]:
 
 
 def end_sweep() -> None:
-    """Print the table of the sweep of this process, if it has one, and let go of its folder."""
+    """Print the table of the sweep that this process owns, if any, and unlock its folder."""
     if SweepTable.current is not None:
         SweepTable.current.show()
     SweepTable.current = None
@@ -75,7 +75,7 @@ def end_sweep() -> None:
 
 
 def require_one_process(config: DictConfig) -> None:
-    """ConfigError where the jobs of a sweep of this machine ask for several ranks, or several ranks begin a sweep.
+    """Raise ConfigError where jobs of a sweep on this machine have several ranks, or several ranks start it.
 
     The ranks of a job are started with its command line: each of them would begin the sweep anew.
     """
@@ -94,16 +94,16 @@ def require_one_process(config: DictConfig) -> None:
 
 
 def require_plain(config: DictConfig) -> None:
-    """ConfigError where a kept sweep sets what its jobs do not name: without it they could not be run again."""
+    """Raise ConfigError where a kept sweep sets what its jobs do not name, so that they could not be run again."""
     choice = OmegaConf.select(config, "hydra.runtime.choices.sweeps")
     if choice is None:
         return
     searched = [text for text in config.hydra.overrides.hydra if text.startswith("hydra.searchpath")]
-    without, kept = (
+    without, within = (
         OmegaConf.to_container(compose(config.hydra.job.config_name, overrides=[*searched, *more]))
         for more in ([], [f"sweeps={choice}"])
     )
-    if changed := [key for key, _ in differences(without, kept)]:
+    if changed := [key for key, _ in differences(without, within)]:
         raise ConfigError(
             f"sweeps={choice} sets {', '.join(changed)}: put that under hydra.sweeper.params, "
             "among the overrides of its jobs, so that each of them can be run alone"
