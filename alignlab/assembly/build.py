@@ -1,4 +1,4 @@
-"""From a composed config to the parts of a run. Objects are made here, in Python, and nowhere else."""
+"""The parts of a run, built from a composed config. Objects are made here, in Python, and nowhere else."""
 
 import inspect
 import logging
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def call(node: Config, path: str) -> Any:
-    """The function that a `_target_` node names, with the node's other keys bound as keywords."""
+    """Return the function that a `_target_` node names, with the node's other keys bound as keywords."""
     keywords = {key: value for key, value in node.items() if key != "_target_"}
     return partial(locate(node["_target_"], path), **keywords)
 
@@ -39,7 +39,7 @@ def call(node: Config, path: str) -> Any:
 def build_stage(
     config: Config, folder: RunFolder, names: Mapping[str, str], initial: Config | None = None
 ) -> Stage:
-    """A stage from its config. `names` are what trackers call the run: name, group.
+    """Build a stage from its config; `names` are what trackers call the run: name, group.
 
     `initial` are the settings of the model that the run began with, where the stage begins with another.
     """
@@ -73,14 +73,14 @@ def build_stage(
 
 
 def objective_of(config: Config) -> Objective:
-    """The loss with its regularizers and modifiers, and the metrics that are measured beside it."""
+    """Build the objective of a config: the loss with its regularizers, modifiers and metrics."""
     return build_objective(
         config["objective"], config["regularizers"], config["modifiers"], config.get("metrics")
     )
 
 
 def build_engine(config: Config) -> Engine:
-    """One device, or what `strategy` names; `strategy=auto` is ddp on several ranks."""
+    """Build the engine that `strategy` names; `auto` is one device, or ddp on several ranks."""
     node = config["strategy"]["engine"]
     if node is None:
         return Ddp() if world_of(config) > 1 else Engine()
@@ -89,20 +89,20 @@ def build_engine(config: Config) -> Engine:
 
 
 def world_of(config: Config) -> int:
-    """How many ranks the config asks for."""
+    """Return the number of ranks that the config asks for."""
     trainer = config["trainer"]
     return int(trainer["devices"] * trainer["num_nodes"])
 
 
 def _step_log(callbacks: Config, folder: RunFolder) -> Path | None:
-    """Where steps are logged; null is in the run folder."""
+    """Return the file to which steps are logged, in the run folder where the config has null; None without a log."""
     if "step_log" not in callbacks:
         return None
     return Path(callbacks["step_log"]["path"] or folder.path / "step_log.jsonl")
 
 
 def build_data(config: Config) -> DataSpec:
-    """Source, pipeline and knobs."""
+    """Build the specification of the data: source, pipeline and knobs."""
     steps = {name: call(step, f"pipeline.{name}") for name, step in config["pipeline"].items()}
     if not config["data"].get("parts"):
         return source_data(config["data"], steps)
@@ -113,7 +113,7 @@ def build_data(config: Config) -> DataSpec:
 
 
 def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
-    """A source with its knobs."""
+    """Build the specification of one source with its knobs."""
     known = {field.name for field in fields(DataSpec)} - {"source", "steps", "parts", "mix"}
     return DataSpec(
         source=call(node["source"], "data.source") if node.get("source") else None,
@@ -123,7 +123,7 @@ def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
 
 
 def adopting(config: Config, loader: Config) -> LoadModel:
-    """A loader of models as the policy of the config wraps them."""
+    """Return a loader of models that gives them in the form that the policy of the config wraps."""
     policy, load = locate(config["policy"]["_target_"], "policy._target_"), call(loader, "model.loader")
 
     def adopted() -> tuple[Any, Any]:
@@ -134,7 +134,7 @@ def adopting(config: Config, loader: Config) -> LoadModel:
 
 
 def start_loader(config: Config) -> LoadModel:
-    """The loader of the model that trains, with its adapters."""
+    """Return the loader of the model that trains, with its adapters."""
     load, peft = adopting(config, config["model"]["loader"]), config["peft"]
     settings = {key: value for key, value in peft.items() if key != "method"}
     task = locate(config["policy"]["_target_"]).peft_task
@@ -142,9 +142,9 @@ def start_loader(config: Config) -> LoadModel:
 
 
 def build_reference(config: Config, initial: Config | None = None) -> ReferenceSpec:
-    """The model that training starts from, unless the config names another.
+    """Build the specification of the reference: the model that training starts from, unless the config names another.
 
-    That is `reference.path`, or the model that the run began with (`initial`), where `reference.of` says so.
+    Another is `reference.path`, or the model that the run began with (`initial`), where `reference.of` says so.
     """
     node, model = config["reference"], config["model"]
     start = model.get("path") or model["name"]
@@ -178,7 +178,7 @@ def make_optimizer(
     *,
     lr_factor: float = 1.0,
 ) -> tuple[Any, Any]:
-    """(optimizer, schedule) over the trainable parameters.
+    """Build (optimizer, schedule) over the trainable parameters.
 
     `lr: auto` goes by their `count` over all ranks, times the `lr_factor` of the kind of policy.
     A schedule is given the number of `steps` under whichever name it takes it (`STEP_NAMES`).
@@ -188,31 +188,31 @@ def make_optimizer(
     log.info(
         "optimizer: %s, lr %.3g, %s parameters", optimizer["_target_"].rpartition(".")[2], lr, f"{count:,}"
     )
-    made = locate(optimizer["_target_"], "optimizer")(groups(policy), lr=lr, **settings)
+    torch_optimizer = locate(optimizer["_target_"], "optimizer")(groups(policy), lr=lr, **settings)
     offered: dict[str, Any] = dict.fromkeys(STEP_NAMES, steps)
     if WARMUP_NAME not in scheduler and "warmup_ratio" in scheduler:
         offered[WARMUP_NAME] = round(scheduler["warmup_ratio"] * steps)
-    return made, offering(scheduler, "scheduler", offered)(made)
+    return torch_optimizer, offering(scheduler, "scheduler", offered)(torch_optimizer)
 
 
 def make_loggers(config: Config, folder: RunFolder, names: Mapping[str, str]) -> Sequence[Any]:
-    """csv always, and what else was chosen. One that fails is left out."""
+    """Build the csv logger and the loggers chosen; a logger that fails is left out."""
     tracked = {"tracked_run": TrackedRun(folder, config, names["name"], names["group"])}
     nodes = {"csv": {"_target_": f"{make_csv.__module__}.{make_csv.__name__}"}, **config["logger"]}
-    made = (guarded(name, offering(node, f"logger.{name}", tracked)) for name, node in nodes.items())
-    return [logger for loggers in made for logger in loggers]
+    logger_lists = (guarded(name, offering(node, f"logger.{name}", tracked)) for name, node in nodes.items())
+    return [logger for loggers in logger_lists for logger in loggers]
 
 
 def make_callbacks(callbacks: Config) -> dict[str, Any]:
-    """Callbacks of any package, by name; those of our own are built with parts of the stage."""
+    """Build the callbacks of the config by name, except those of our own that are built with parts of the stage."""
     nodes = {name: node for name, node in callbacks.items() if name not in PLAIN_CALLBACKS}
     return {name: call(node, f"callbacks.{name}")() for name, node in nodes.items()}
 
 
 def offering(node: Config, path: str, offered: Mapping[str, Any]) -> Any:
-    """The function that a node names, bound to the node's keys and to what it takes of what the program offers.
+    """Bind the function that a node names to the node's keys, and to those of the `offered` values that it takes.
 
-    Offered are parameters that the node does not set and that have no default, or null.
+    Offered values go to parameters that the node does not set and that have no default, or null.
     """
     function = locate(node["_target_"], path)
     parameters = inspect.signature(function).parameters

@@ -1,4 +1,4 @@
-"""Every error of a config at once, with its path and the nearest valid name, before anything is loaded.
+"""The check of a config before anything is loaded: it lists all errors, with their paths and the nearest valid names.
 
 The first part, `check_settings`, reads names, types, ranges, choices, signatures and paths, and imports neither torch
 nor any other heavy package. The second, `assembly/check_built.py`, tries what only an import can tell.
@@ -18,7 +18,7 @@ from alignlab.policies.causal_lm import pretrained
 from alignlab.settings import Config
 
 TRACKERS = {"wandb", "tensorboard"}
-"""Loggers that are packages of their own."""
+"""The loggers that need a package of their own."""
 
 
 def check(config: Config) -> None:
@@ -30,7 +30,7 @@ def check(config: Config) -> None:
 
 
 def check_settings(config: Config) -> None:
-    """Raise one ConfigError for all that can be told without importing what the config names."""
+    """Raise one ConfigError for all errors that show without importing what the config names."""
     absent = [group for group in GROUPS if not isinstance(config.get(group), Mapping)]
     raise_for(
         f"nothing is chosen for '{group}': {group}=..., of {', '.join(choices(group))}" for group in absent
@@ -39,20 +39,20 @@ def check_settings(config: Config) -> None:
 
 
 def mistakes(config: Config) -> Iterator[str]:
-    """Settings with an unknown name, of a wrong type or out of range, and what no target of ours takes."""
+    """Yield a message for each setting with an unknown name, a wrong type, a value out of range, or no taker."""
     yield from unknown_or_wrong(config)
     yield from misused_targets(config)
 
 
 def raise_for(problems: Iterator[str]) -> None:
     """Raise one ConfigError that lists all problems, if there are any."""
-    if told := list(problems):
-        many = f"{len(told)} things are wrong with this config:\n  - " if len(told) > 1 else ""
-        raise ConfigError(many + "\n  - ".join(told))
+    if messages := list(problems):
+        many = f"{len(messages)} things are wrong with this config:\n  - " if len(messages) > 1 else ""
+        raise ConfigError(many + "\n  - ".join(messages))
 
 
 def failure_of(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> str | None:
-    """The message of the error that a call raises, if it does."""
+    """Return the message of the error that a call raises; None where it raises none."""
     try:
         function(*arguments, **keywords)
     except AlignlabError as error:
@@ -81,7 +81,7 @@ def _data(config: Config) -> Iterator[str]:
 
 
 def _parts(config: Config) -> Iterator[str]:
-    """What is wrong with the sources of a mixture."""
+    """Yield a message for each error in the sources of a mixture."""
     for name, node in part_nodes(config).items():
         alone = {**config, "data": node}
         yield from (text.replace("data.", f"data.parts.{name}.") for text in _data(alone))
@@ -115,7 +115,7 @@ def _model(config: Config) -> Iterator[str]:
 
 
 def _ranks(config: Config) -> Iterator[str]:
-    """What is wrong with the number of processes, whatever the machine."""
+    """Yield a message for each error in the number of processes that shows on any machine."""
     trainer, strategy = config["trainer"], config["strategy"]["name"]
     lists, counts = config["data"]["lists_per_step"], (trainer["devices"], trainer["num_nodes"])
     if strategy in ("fsdp", "fsdp2") and trainer["precision"] == "64-true":
@@ -130,7 +130,7 @@ def _ranks(config: Config) -> Iterator[str]:
 
 
 def _loggers(config: Config) -> Iterator[str]:
-    """Packages that are not installed; a folder of the same name, as W&B leaves behind, is none."""
+    """Yield a message for each logger whose package is not installed (a folder of its name, as W&B leaves, is none)."""
     for name in sorted(TRACKERS & config["logger"].keys()):
         try:
             version(name)

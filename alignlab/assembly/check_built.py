@@ -1,4 +1,4 @@
-"""The second part of the check: what only an import, or building the objective, can tell. Loads no data, no model."""
+"""The second part of the check: errors that show by an import or by building the objective. Loads no data, no model."""
 
 import inspect
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from alignlab.types import Example
 
 
 def problems_built(config: Config) -> Iterator[str]:
-    """A message for everything that is wrong with a config whose settings are in order (`check_settings`)."""
+    """Yield a message for each error in a config whose settings are in order (`check_settings`)."""
     if foreign := list(misused_targets(config, by_import)):
         yield from foreign
         return
@@ -84,10 +84,10 @@ def _placed(failure: str, path: str) -> str:
 
 
 def _lists(config: Config, objective: Objective) -> Iterator[str]:
-    """Rows that cannot serve the objective: as the last step that says so makes them, or as the source has them."""
+    """Yield a message where the rows, as the last pipeline step or the source makes them, do not fit the objective."""
     name = config["data"]["name"]
-    made = [form_of(locate(step["_target_"])) for step in config["pipeline"].values()]
-    form = next((form for form in reversed(made) if form), config["data"].get("form"))
+    forms = [form_of(locate(step["_target_"])) for step in config["pipeline"].values()]
+    form = next((form for form in reversed(forms) if form), config["data"].get("form"))
     if form == "pairs" and objective.data_form == "lists":
         yield lists_wanted(objective.name, name)
     if form == "single" and objective.data_form != "single":
@@ -95,7 +95,7 @@ def _lists(config: Config, objective: Objective) -> Iterator[str]:
 
 
 def _pipeline(config: Config) -> Iterator[str]:
-    """Steps on text behind steps on tokens, and options that a step refuses."""
+    """Yield a message for steps on text behind steps on tokens, and for options that a step refuses."""
     steps = {name: locate(step["_target_"]) for name, step in config["pipeline"].items()}
     if failure := failure_of(text_and_token_steps, steps):
         yield failure
@@ -114,7 +114,7 @@ def _probe(step: Config, path: str) -> None:
         prompt=[{"role": "user", "content": "?"}], responses=["a", "b"], labels=[1.0, 0.0], id="0"
     )
     ones, zeros = np.ones(1, dtype=np.int64), np.zeros(2)
-    given: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "example": blank,
         "examples": [blank],
         "tokenized": Tokenized(
@@ -123,12 +123,12 @@ def _probe(step: Config, path: str) -> None:
     }
     kind = kind_of(function, path)
     with suppress(Drop, DataError):  # the blank row lacks what real rows have
-        made = function(given[kind])
-        list(made if kind != "tokenized" else made.keep)
+        output = function(inputs[kind])
+        list(output if kind != "tokenized" else output.keep)
 
 
 def _source(config: Config) -> Iterator[str]:
-    """A source of another package that reads files, and none are given."""
+    """Yield a message where a source of another package reads files, and no path is given."""
     node = config["data"]
     if node.get("parts") or node["path"] is not None or node.get("hub"):
         return
@@ -137,7 +137,7 @@ def _source(config: Config) -> Iterator[str]:
 
 
 def _machine(config: Config) -> Iterator[str]:
-    """What this machine does not have, or cannot start."""
+    """Yield a message for what this machine does not have, or cannot start."""
     trainer = config["trainer"]
     devices, nodes = trainer["devices"], trainer["num_nodes"]
     if trainer["accelerator"] == "gpu" and not torch.cuda.is_available():
@@ -152,16 +152,16 @@ def _machine(config: Config) -> Iterator[str]:
 
 
 def _trackers(config: Config) -> Iterator[str]:
-    """Callbacks and loggers that Lightning would not take for such."""
+    """Yield a message for callbacks and loggers that are not of Lightning's classes."""
     for group, kind in (("callbacks", Callback), ("logger", Logger)):
         for name, node in config[group].items():
-            made = locate(node["_target_"]) if "_target_" in node else None
-            if inspect.isclass(made) and not issubclass(made, kind):
+            target = locate(node["_target_"]) if "_target_" in node else None
+            if inspect.isclass(target) and not issubclass(target, kind):
                 yield f"{group}.{name}._target_={node['_target_']} is no {kind.__name__} of Lightning"
 
 
 def _schedule(config: Config) -> Iterator[str]:
-    """A name that transformers does not know, or a schedule that goes by a metric."""
+    """Yield a message for a schedule that transformers does not know, or that needs a metric."""
     node = config["scheduler"]
     target = locate(node["_target_"], "scheduler._target_")
     if target is schedule:

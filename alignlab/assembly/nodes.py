@@ -1,4 +1,4 @@
-"""Do the settings of each node with a `_target_` fit the signature of what it names?"""
+"""The check of nodes with a `_target_`: whether their settings fit the signature of what they name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
@@ -23,13 +23,13 @@ from alignlab.signatures import (
 
 TERMS = ("regularizers", "modifiers", "metrics")
 STEP_NAMES = ("steps", "num_training_steps", "total_steps", "T_max")
-"""Parameters by which a schedule is given the number of steps of the run."""
+"""The parameters by which a schedule is given the number of steps of the run."""
 WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
 WHOLE = ("callbacks", "logger")
-"""Groups whose targets get nothing by place."""
+"""The groups whose targets get no positional arguments."""
 OPEN = (*WHOLE, "metrics")
-"""Groups that take nodes of one's own."""
+"""The groups that take nodes of one's own."""
 OFFERED = {
     "policy": {"model"},
     "pipeline": {"example", "examples", "tokenized", "split"},
@@ -39,31 +39,33 @@ OFFERED = {
     "scheduler": {"optimizer", WARMUP_NAME, *STEP_NAMES},
     "logger": {"tracked_run"},
 }
-"""Parameters of targets, by group, that the program fills in."""
+"""The parameters of targets that the program fills in, by group."""
 PLAIN_CALLBACKS = ("checkpoint", "progress", "step_log")
-"""Callbacks of our own, which are built with parts of the stage; their settings have a dataclass."""
+"""The callbacks of our own that are built with parts of the stage; a dataclass has their settings."""
 OWN_KEYS = {"optimizer": {"lr"}, "recipe": {"overrides"}}
-"""Keys of nodes that the program reads itself, by group."""
+"""The keys of nodes that the program reads itself, by group."""
 
 KEPT = ("dtype", "attn_implementation", "trust_remote_code")
-"""Settings of a model's loader that hold for every model of the run."""
+"""The settings of a model's loader that hold for every model of the run."""
 
 Reader = Callable[[str, str], Read | None]
-"""Gives the signature of a target, for the config key that its errors name; None where it cannot tell."""
+"""A function that returns the signature of a target, or None where it cannot. Its second argument is the config key
+that its errors name.
+"""
 
 
 def from_source(target: str, path: str) -> Read | None:
-    """The signature of a target of our own, read without importing it; None for others."""
+    """Return the signature of a target of our own, read without importing it; None for other targets."""
     return read_signature(target, path) if is_own(target) else None
 
 
 def by_import(target: str, path: str) -> Read | None:
-    """The signature of a target that the source did not tell; None for those that it did."""
+    """Return the signature of a target that `from_source` does not read, by importing it; None for the others."""
     return imported_signature(target, path) if from_source(target, path) is None else None
 
 
 def misused_targets(config: Config, read: Reader = from_source) -> Iterator[str]:
-    """A message for every target that is missing, misspelt, or given what it does not take."""
+    """Yield a message for every target that is missing, misspelt, or given what it does not take."""
     for path, node in call_nodes(config).items():
         if not isinstance(node, Mapping) or "_target_" not in node:
             if read is from_source:
@@ -80,7 +82,7 @@ def misused_targets(config: Config, read: Reader = from_source) -> Iterator[str]
 
 
 def call_nodes(config: Config) -> dict[str, Any]:
-    """Every node whose target is called with its other keys, by path."""
+    """Return every node whose target is called with the node's other keys, by path."""
     data = "mix" if config["data"].get("parts") else "source"
     nodes = {f"data.{data}": config["data"].get(data), "model.loader": config["model"].get("loader")}
     nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
@@ -96,13 +98,13 @@ def call_nodes(config: Config) -> dict[str, Any]:
 
 
 def part_nodes(config: Config) -> dict[str, Any]:
-    """The data node of every part of a mixture, by name; its weight is no setting of the source."""
+    """Return the data node of every part of a mixture by name, without its weight, which is no setting of a source."""
     parts = config["data"].get("parts") or {}
     return {name: {k: v for k, v in node.items() if k != "weight"} for name, node in parts.items()}
 
 
 def term_nodes(config: Config) -> dict[str, Any]:
-    """Every node whose target is a function of signals, by path."""
+    """Return every node whose target is a function of signals, by path."""
     nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
     own = at(config, "objective.modifiers") or {}
     nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
@@ -110,9 +112,9 @@ def term_nodes(config: Config) -> dict[str, Any]:
 
 
 def loader_of(model: Config, path: str) -> Config:
-    """The loader of another folder or hub id, with the settings that hold for every model of the run."""
-    kept = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
-    return {"_target_": f"{pretrained.__name__}.load", "path": path, **kept}
+    """Return a loader of another folder or hub id, with the settings that hold for every model of the run."""
+    shared = {key: model["loader"][key] for key in KEPT if key in model["loader"]}
+    return {"_target_": f"{pretrained.__name__}.load", "path": path, **shared}
 
 
 def _unchosen(path: str) -> str:
@@ -126,7 +128,7 @@ def _unchosen(path: str) -> str:
 
 
 def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
-    """Keys that the target does not take, and numbers and choices that are none."""
+    """Yield a message for keys that the target does not take, and for numbers and choices that are none."""
     group = path.partition(".")[0]
     settings = signature.parameters.keys() - OFFERED.get(group, set())
     if group == "scheduler":  # steps may be set by hand, too
@@ -143,7 +145,7 @@ def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
 
 
 def _missing(path: str, node: Config, signature: Read) -> Iterator[str]:
-    """Settings without a default that the node does not give."""
+    """Yield a message for settings without a default that the node does not give."""
     group = path.partition(".")[0]
     kinds = (Parameter.KEYWORD_ONLY, *(POSITIONAL if group in WHOLE else ()))
     required = [
@@ -155,7 +157,7 @@ def _missing(path: str, node: Config, signature: Read) -> Iterator[str]:
 
 
 def _term(path: str, node: Any, read: Reader) -> Iterator[str]:
-    """What is wrong with a loss, regularizer or modifier, as far as its signature tells."""
+    """Yield a message for errors in a loss, regularizer or modifier, as far as its signature shows them."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         if read is from_source:
             yield _unchosen(path)
@@ -175,7 +177,7 @@ def _term(path: str, node: Any, read: Reader) -> Iterator[str]:
 
 
 def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
-    """Hyper-parameters that the term does not have, of a wrong type, or missing; its weight and kind."""
+    """Yield a message for unknown, missing or wrongly typed hyper-parameters, and for a wrong weight or kind."""
     known = {name: p for name, p in signature.parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
     for key, value in node.items():
         if key == "weight":

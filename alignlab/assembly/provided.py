@@ -1,4 +1,4 @@
-"""Does the policy of a config give what its objective asks for, and who does where it does not?"""
+"""The check that the policy of a config gives what the objective asks for; its messages say who does otherwise."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ OWN_LOOP = "compute the loss in your own loop (alignlab.load_objective)"
 
 
 def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
-    """A message for everything that the policy of a config cannot do for it; none where its `_target_` is misspelt."""
+    """Yield a message for all that the policy of a config cannot do; none where its `_target_` is misspelt."""
     node = config["policy"]
     if failure_of(locate, node.get("_target_", ""), "policy._target_"):
         return
@@ -31,7 +31,7 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
 
 
 def unprovided(policy: Config, objective: Objective) -> Iterator[str]:
-    """A message for every part of an objective that asks for signals which neither policy nor data bring."""
+    """Yield a message for every part of an objective that asks for signals which neither policy nor data provide."""
     gives = locate(policy["_target_"], "policy._target_").provides
     missing = objective.signals - gives - IN_EVERY_BATCH - provided_by(objective.signals, TRAINING)
     asked: dict[tuple[str, str], list[str]] = {}
@@ -42,13 +42,13 @@ def unprovided(policy: Config, objective: Objective) -> Iterator[str]:
 
 
 def name_of(policy: Config) -> str:
-    """The choice in `conf/policy` that a policy's node comes from; the path of its class, where it is none of these."""
+    """Return the choice in `conf/policy` that a policy's node comes from; the path of its class if there is none."""
     target: str = policy["_target_"]
     return next((name for name in choices("policy") if _target(name) == target), target)
 
 
 def _taker(objective: Objective, signal: str) -> str:
-    """The part that asks for a signal, by its signature; of what an offset moves, the objective."""
+    """Return the part of an objective whose signature asks for a signal; the objective, for what an offset moves."""
     for term in (*objective.terms, *objective.modifiers):
         contracts = (term.contract, *([term.contribution] if term.contribution else []))
         if any(signal in base_names(name) for contract in contracts for name in contract.signals):
@@ -57,7 +57,7 @@ def _taker(objective: Objective, signal: str) -> str:
 
 
 def _way(policy: Config, signal: str) -> str:
-    """Why a signal is not there, and what to do."""
+    """Return why a signal is not available, and what to do."""
     if SAMPLER in BASE[signal].providers:
         return f"no recipe here draws samples from the policy; {OWN_LOOP}"
     if CLASSIFIER in BASE[signal].providers:

@@ -20,7 +20,7 @@ from alignlab.training.settings import (
 
 @dataclass
 class Root:
-    """Groups and scalars of conf/train.yaml."""
+    """The schema of conf/train.yaml: its groups and its scalars."""
 
     objective: Config
     regularizers: Config
@@ -53,7 +53,7 @@ class Root:
 
 @dataclass
 class Model:
-    """conf/model."""
+    """The schema of conf/model."""
 
     name: str
     path: str | None
@@ -63,7 +63,7 @@ class Model:
 
 @dataclass
 class Peft:
-    """conf/peft."""
+    """The schema of conf/peft."""
 
     method: Literal["none", "lora"]
     r: Positive
@@ -73,7 +73,7 @@ class Peft:
 
 @dataclass
 class Strategy:
-    """conf/strategy."""
+    """The schema of conf/strategy."""
 
     name: str
     engine: Config | None
@@ -81,7 +81,7 @@ class Strategy:
 
 @dataclass
 class Resume:
-    """conf/resume."""
+    """The schema of conf/resume."""
 
     path: str | None
     allow: list[str]
@@ -89,7 +89,7 @@ class Resume:
 
 @dataclass
 class Launcher:
-    """conf/launcher: a name, and for slurm what a job of the cluster is given."""
+    """The schema of conf/launcher: a name, and for slurm what a job of the cluster is given."""
 
     name: Literal["local", "joblib", "slurm"]
     partition: str | None
@@ -129,13 +129,13 @@ SCHEMA: dict[str, type] = {
     "optimizer": OptimizerSpec,
 }
 OPEN = {"optimizer"}
-"""Nodes with a `_target_` that has settings besides those of its dataclass."""
+"""The nodes whose `_target_` has settings besides those of the node's dataclass."""
 GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
 """The groups that every config has."""
 
 
 def unknown_or_wrong(config: Config) -> Iterator[str]:
-    """A message for every plain setting with an unknown name, of a wrong type, or out of its range."""
+    """Yield a message for every plain setting with an unknown name, of a wrong type, or out of its range."""
     for path, schema in SCHEMA.items():
         node = at(config, path)
         if isinstance(node, Mapping):
@@ -143,7 +143,7 @@ def unknown_or_wrong(config: Config) -> Iterator[str]:
 
 
 def at(config: Config, path: str) -> Any:
-    """The value at a dotted path; None where there is none."""
+    """Return the value at a dotted path; None where there is none."""
     value: Any = config
     for key in path.split(".") if path else ():
         value = value.get(key) if isinstance(value, Mapping) else None
