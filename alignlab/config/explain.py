@@ -1,4 +1,4 @@
-"""Hydra's complaints in our words: shorter, and with the nearest valid name."""
+"""Hydra's error messages in our words: shorter, and with the nearest valid name."""
 
 import re
 import sys
@@ -13,45 +13,45 @@ from alignlab.places import CONF, SWEEPS, choices
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 SHARED = {"data": {"knobs"}}
-"""Files that others include, and that are no choice of their own."""
+"""The files of a group that others include, and that are no choice of their own."""
 
 
 def explain(error: Exception) -> str:
-    """One message for an error that arose while the config was composed."""
+    """Return one message for an error that arose while the config was composed."""
     if ours := _cause(error):
         return str(ours)
     text = str(error).strip()
-    if found := re.search(r"Missing mandatory value: (\S+)", text):
+    if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = error.full_key if isinstance(error, MissingMandatoryValue) else None
-        return _missing(key or found.group(1))
-    if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(found.group(1))
-    if found := re.search(r"Could not (?:find|load) '([^']+)'", text):
-        group, _, name = found.group(1).rpartition("/")
+        return _missing(key or match.group(1))
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match.group(1))
+    if match := re.search(r"Could not (?:find|load) '([^']+)'", text):
+        group, _, name = match.group(1).rpartition("/")
         if group == "hydra/launcher":
             return f"launcher={name} needs a package: pip install 'alignlab[{name}]'"
-        if found.group(1).startswith("resume/"):
+        if match.group(1).startswith("resume/"):
             return (
-                f"resume={found.group(1).removeprefix('resume/')}: expected auto; a folder is resume.path=..."
+                f"resume={match.group(1).removeprefix('resume/')}: expected auto; a folder is resume.path=..."
             )
         return f"there is no {group}={name}: {_hint(name, options(group))}"
     return text.split("\n\nConfig search path")[0].split("\nSee https://hydra.cc")[0]
 
 
 def options(group: str) -> list[str]:
-    """Choices of a config group."""
+    """Return the choices of a config group."""
     if group == "sweeps":
         return kept_sweeps()
     return [name for name in choices(group) if name not in SHARED.get(group, ())]
 
 
 def kept_sweeps() -> list[str]:
-    """The sweeps that have a file, for `sweeps=NAME`."""
+    """Return the sweeps that have a file, for `sweeps=NAME`."""
     return sorted(file.stem for file in SWEEPS.glob("*.yaml"))
 
 
 def _cause(error: BaseException | None) -> AlignlabError | None:
-    """The error of ours that a library wrapped in its own."""
+    """Return the error of ours that a library wrapped in its own; None where there is none."""
     while error is not None and not isinstance(error, AlignlabError):
         error = error.__cause__ or error.__context__
     return error
@@ -78,7 +78,7 @@ def _hint(name: str, valid: list[str]) -> str:
 
 
 def _candidates(key: str, known: list[str]) -> list[str]:
-    """The keys of its group that end as the wrong one does, else those beside it, else all, else the topmost."""
+    """Return the keys of the wrong key's group that end as it does, else those near it, else all, else the topmost."""
     group, (above, _, name) = key.partition(".")[0], key.rpartition(".")
     if elsewhere := [k for k in known if k.startswith(f"{group}.") and k.endswith(f".{name}")]:
         return elsewhere
@@ -88,7 +88,7 @@ def _candidates(key: str, known: list[str]) -> list[str]:
 
 
 def _chosen(group: str) -> set[str]:
-    """What this command line chooses in a multi-select group."""
+    """Return the choices that this command line makes in a multi-select group."""
     for argument in sys.argv[1:]:
         if argument.startswith(f"{group}="):
             return set(re.findall(r"\w+", argument.partition("=")[2]))
@@ -96,7 +96,7 @@ def _chosen(group: str) -> set[str]:
 
 
 def known_keys() -> list[str]:
-    """Every dotted key that the groups chosen on this command line bring, as far as they compose."""
+    """Return every dotted key of the groups that this command line chooses, as far as they compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 

@@ -14,11 +14,11 @@ from alignlab.places import CONF
 from alignlab.settings import Config
 
 OWN = ("weight", "data")
-"""Settings of a part that its source does not have."""
+"""The settings of a part that are not settings of its source."""
 
 
 def with_parts(config: Config) -> dict[str, Any]:
-    """The config with the whole data node of every part of a mixture in the place of the settings given for it.
+    """Return the config with each part of a mixture replaced by the whole data node of its source.
 
     A part is named after its source, unless its setting `data` names that; its weight is 1 where none is given.
     Raises ConfigError on an unknown source or setting, or a weight that is none.
@@ -42,16 +42,16 @@ def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, A
         node = compose("train", overrides=[f"data={source}", f"seed={config['seed']}"]).data
     own = {key: value for key, value in settings.items() if key not in OWN}
     try:
-        made = OmegaConf.merge(node, OmegaConf.create({"processes": config["data"]["processes"], **own}))
-        found: dict[str, Any] = OmegaConf.to_container(made, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+        merged = OmegaConf.merge(node, OmegaConf.create({"processes": config["data"]["processes"], **own}))
+        part: dict[str, Any] = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {str(error).partition(chr(10))[0]}") from error
-    return {**found, "name": name, "weight": float(weight)}
+    return {**part, "name": name, "weight": float(weight)}
 
 
 @contextmanager
 def _composing() -> Iterator[set[str]]:
-    """Within the command that runs, or with our own configs where there is none; gives the sources there are."""
+    """Give the names of data sources, in a context where configs compose: the running command's, or our own."""
     hydra = GlobalHydra.instance()
     ready = nullcontext() if hydra.is_initialized() else initialize_config_dir(str(CONF), version_base=None)
     with ready:

@@ -1,4 +1,4 @@
-"""Resolvers of the config files: `${user_path:...}`, `${run_folder:...}`, `${tasks_per_node:...}`."""
+"""The resolvers of the config files: `${user_path:...}`, `${run_folder:...}`, `${tasks_per_node:...}`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,21 +11,21 @@ from alignlab.runs.resume import unfinished
 
 
 def register() -> None:
-    """Make the resolvers known; may be called again."""
+    """Register the resolvers with OmegaConf; may be called again."""
     OmegaConf.register_new_resolver("user_path", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("tasks_per_node", lambda gpus: max(1, gpus), replace=True)
 
 
 def run_folder(base: str, stamp: str, resume: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    """Where a run goes: a new folder, the newest unfinished one of the same command, or the one given.
+    """Return the folder of a run: a new one, the newest unfinished one of the same command, or the one given.
 
     `resume` is the node of conf/resume. Raises ConfigError where it names a folder that holds no run.
     """
     path = resume["path"]
     if path == "auto":
-        found = unfinished(Path(base), overrides, resume["allow"])
-        return str(found) if found else str(unused(Path(base) / stamp))
+        folder = unfinished(Path(base), overrides, resume["allow"])
+        return str(folder) if folder else str(unused(Path(base) / stamp))
     if path is not None:
         if not (Path(path) / "overrides.txt").is_file():
             raise ConfigError(
@@ -36,7 +36,7 @@ def run_folder(base: str, stamp: str, resume: Mapping[str, Any], overrides: Sequ
 
 
 def unused(folder: Path) -> Path:
-    """The folder, or the first numbered variant of it that does not exist yet."""
+    """Return the folder, or the first numbered variant of it that does not exist yet."""
     number, free = 1, folder
     while free.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""The stages of a run as configs: composed from override strings and checked, before anything is loaded."""
+"""The configs of a run's stages, composed from override strings and checked before anything is loaded."""
 
 import re
 from collections.abc import Sequence
@@ -26,29 +26,29 @@ from alignlab.settings import Config
 from alignlab.targets import locate
 
 WORDS = ("previous", "base")
-"""Models that need no folder."""
+"""The names of models that need no folder."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A stage: what its recipe says, and its config as far as it is known before the run."""
+    """A planned stage: what its recipe says, and its config as far as it is known before the run."""
 
     number: int
     spec: StageSpec
     config: Config
 
     def folder(self, run: RunFolder) -> RunFolder:
-        """Its own folder; the run folder for the one stage of a plain run."""
+        """Return the stage's folder; it is the run folder for the one stage of a plain run."""
         return replace(run, path=run.path / "stages" / self.title) if self.spec.name else run
 
     @property
     def title(self) -> str:
-        """Number and name."""
+        """The number and the name of the stage."""
         return f"{self.number:02d}-{self.spec.name}"
 
 
 def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name: str) -> list[Planned]:
-    """Every stage of the run, checked: nothing is wrong with the last one that the first will not tell.
+    """Plan every stage of the run, and check them all, so that the last stage has no error which the first would show.
 
     `overrides` are those of the run, `hydra` the ones for Hydra itself, `name` is its primary config.
     Raises one ConfigError for all that is wrong.
@@ -59,8 +59,8 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
     for number, spec in enumerate(_specs(config), start=1):
         own = (*spec.overrides, "reference.update=ema") if spec.reference == "ema" else spec.overrides
         try:
-            made = _stage_config(name, hydra, overrides, own) if own else config
-            stage = Planned(number, spec, _with_reference(made, spec, number))
+            own_config = _stage_config(name, hydra, overrides, own) if own else config
+            stage = Planned(number, spec, _with_reference(own_config, spec, number))
             check(with_parts(stage.config))
             _check_spec(spec)
         except ConfigError as error:
@@ -73,7 +73,7 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The config as plain dicts; ConfigError on values left open or interpolations that lead nowhere."""
+    """Return the config as plain dicts; raises ConfigError on missing values and interpolations that lead nowhere."""
     try:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
@@ -81,7 +81,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 
 def combined(run: Sequence[str], stage: Sequence[str]) -> list[str]:
-    """The overrides of the run and then those of a stage.
+    """Return the overrides of the run and then those of a stage.
 
     Where the stage chooses a group anew, what the run set inside its own choice is left out.
 
@@ -96,12 +96,12 @@ def combined(run: Sequence[str], stage: Sequence[str]) -> list[str]:
             return True
         return bool(rest) and isinstance(chosen[group], list) and rest.partition(".")[0] in chosen[group]
 
-    kept = zip(run, OverridesParser.create().parse_overrides(list(run)), strict=True)
-    return [*(text for text, override in kept if holds(override.key_or_group)), *stage]
+    parsed = zip(run, OverridesParser.create().parse_overrides(list(run)), strict=True)
+    return [*(text for text, override in parsed if holds(override.key_or_group)), *stage]
 
 
 def _chosen(overrides: Sequence[str]) -> dict[str, Any]:
-    """What these overrides choose of each group; a list where several may be chosen."""
+    """Return what these overrides choose of each group; a list where several may be chosen."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     return {override.key_or_group: override.value() for override in parsed if override.key_or_group in GROUPS}
 
@@ -109,7 +109,7 @@ def _chosen(overrides: Sequence[str]) -> dict[str, Any]:
 def _stage_config(
     name: str, hydra: Sequence[str], run: Sequence[str], stage: Sequence[str]
 ) -> dict[str, Any]:
-    """The config of a stage; of a group that it chooses anew, nothing stays of what an experiment set inside."""
+    """Compose the config of a stage; a group that it chooses anew loses what an experiment set inside."""
     cfg, chosen = _compose(name, [*hydra, *combined(run, stage)]), _chosen(stage)
     own = [text for text in stage if key_of(text).partition(".")[0] in chosen]
     alone = _compose(name, [*hydra, *own])
@@ -125,7 +125,7 @@ def _stage_config(
 
 
 def placed(stage: Planned, previous: Path | None) -> dict[str, Any]:
-    """The config of a stage with the folders in it that its start and its reference come from."""
+    """Return the config of a stage with the folders of the models that it starts from and refers to."""
     config, spec = dict(stage.config), stage.spec
     start, reference = (_place(where, previous) for where in (spec.init, spec.reference))
     if start is not None:
@@ -137,26 +137,26 @@ def placed(stage: Planned, previous: Path | None) -> dict[str, Any]:
 
 
 def _place(where: str, previous: Path | None) -> Path | None:
-    """The folder of a model; None for the one that the config itself names."""
+    """Return the folder of a model; None for the model that the config itself names."""
     if where == "previous":
         return previous
     return None if where in ("base", "ema") else Path(where)
 
 
 def model_at(model: Config, folder: Path) -> Config:
-    """The settings of a model, of which only the weights are others."""
+    """Return the settings of a model with other weights, those of a folder."""
     return {**model, "path": str(folder), "loader": loader_of(model, str(folder))}
 
 
 def _with_reference(config: Config, spec: StageSpec, number: int) -> dict[str, Any]:
-    """The config of a stage, saying which model it is that `reference.path=null` stands for."""
+    """Return the config of a stage with the model that `reference.path=null` stands for in it."""
     moved = spec.init != "base" and (spec.init != "previous" or number > 1)
     of = "base" if moved and spec.reference == "base" else "start"
     return {**config, "reference": {**config["reference"], "of": of}}
 
 
 def _check_spec(spec: StageSpec) -> None:
-    """ConfigError on a name, a model or a collector that cannot be."""
+    """Raise ConfigError on a name, a model or a collector that cannot be."""
     for key, where, words in (("init", spec.init, WORDS), ("reference", spec.reference, (*WORDS, "ema"))):
         if where in words:
             continue
@@ -171,7 +171,7 @@ def _check_spec(spec: StageSpec) -> None:
 
 
 def _specs(config: Config) -> list[StageSpec]:
-    """What the recipe yields, with the overrides of `recipe.overrides` behind its own."""
+    """Return the stages that the recipe yields, with `recipe.overrides` behind the overrides of each."""
     node = config["recipe"]
     options = {key: value for key, value in node.items() if key not in ("_target_", "overrides")}
     specs = list(locate(node["_target_"])(list(config["pipeline"]), **options))
@@ -190,7 +190,7 @@ def _specs(config: Config) -> list[StageSpec]:
 
 
 def composed(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The config that these overrides make of a primary config; ConfigError where they make none."""
+    """Compose a primary config with these overrides; raises ConfigError where that fails."""
     return resolved(_compose(name, overrides))
 
 

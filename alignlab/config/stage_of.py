@@ -1,4 +1,4 @@
-"""A stage from override strings, or from the folder of a run: composed, checked and built, with nothing loaded yet."""
+"""A stage from override strings or from the folder of a run: composed, checked and built, with nothing loaded yet."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,20 +22,20 @@ from alignlab.training.spec import Stage
 
 Config = dict[str, Any]
 LANGUAGE_MODEL = "alignlab.policies.causal_lm.model.CausalLM"
-"""The policy of runs that were made before there was a choice."""
+"""The policy of old runs, which were made before there was a choice."""
 UNNAMED = {"name": "", "group": ""}
-"""Names for trackers, of a stage that logs nothing."""
+"""The names for trackers of a stage that logs nothing."""
 
 
 def stage_of(overrides: Sequence[str]) -> Stage:
-    """The stage that `train.py` with these overrides would run. Raises the ConfigError that it would raise."""
+    """Return the stage that `train.py` with these overrides would run; raises the same ConfigError."""
     config = train_config(overrides)
     check(with_parts(config))
     return build_stage(with_parts(config), RunFolder(Path(config["output_dir"])), UNNAMED)
 
 
 def stage_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> Stage:
-    """The stage of a run as it began, with its first model, changed by the overrides."""
+    """Return the stage of a run as it began, with its first model, changed by the overrides."""
     config = run_config(run, overrides)
     if overrides:
         check(with_parts(config))
@@ -43,7 +43,7 @@ def stage_of_run(run: RunFolder, overrides: Sequence[str] = ()) -> Stage:
 
 
 def stage_of_model(run: RunFolder, model: Path) -> Stage:
-    """The stage of a run with another model in the place of the one that trained, against the run's reference."""
+    """Return the stage of a run with another model in the place of the trained one, against the run's reference."""
     config = run_config(run)
     return build_stage(with_parts(_with_model(config, model)), run, UNNAMED, initial=_start(run, config))
 
@@ -77,7 +77,7 @@ def stage_to_score(overrides: Sequence[str]) -> Stage:
 
 
 def run_of(overrides: Sequence[str]) -> tuple[RunFolder | None, list[str]]:
-    """The run folder that `run=` names, and the other overrides. RunError where it holds no trained model."""
+    """Return the run folder that `run=` names, and the other overrides; RunError where it holds no trained model."""
     named = [text.partition("=")[2] for text in overrides if text.startswith("run=")]
     others = [text for text in overrides if not text.startswith("run=")]
     if not named:
@@ -91,14 +91,14 @@ def run_of(overrides: Sequence[str]) -> tuple[RunFolder | None, list[str]]:
 
 
 def train_config(overrides: Sequence[str]) -> Config:
-    """The config of `train.py` with these overrides, not checked yet."""
+    """Compose the config of `train.py` with these overrides, not checked yet."""
     resolvers.register()
     with initialize_config_dir(str(CONF), version_base=None):
         return composed("train", [*overrides, "run_name=inspect"])
 
 
 def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
-    """The config of a run or of one of its stages, with what the overrides change.
+    """Return the config of a run, or of one of its stages, changed by the overrides.
 
     Only the groups that they name are composed anew, so that `data=...` brings no model of its own.
     Raises ConfigError where the folder has no config of a run.
@@ -110,13 +110,13 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
     if _in_stages(run):
         begun = combined(Record(run.path.parents[1]).overrides, begun)
     named = {*map(_group, overrides), "experiment"}
-    kept = [text for text in begun if _group(text) in named or _group(text) not in GROUPS]
-    changed = train_config(combined(kept, overrides))
+    remaining = [text for text in begun if _group(text) in named or _group(text) not in GROUPS]
+    changed = train_config(combined(remaining, overrides))
     return {**saved, **{key: value for key, value in changed.items() if key in named or key not in saved}}
 
 
 def _with_model(config: Config, model: Path) -> Config:
-    """The config with another model, whole and fixed, against the reference that the run began with."""
+    """Return the config with another model, whole and fixed, against the reference that the run began with."""
     return {
         **config,
         "model": model_at(config["model"], model),
@@ -126,7 +126,7 @@ def _with_model(config: Config, model: Path) -> Config:
 
 
 def _start(run: RunFolder, config: Config) -> Config:
-    """The settings of the model that the reference of a run is, where `reference.path` names none."""
+    """Return the settings of the model that is a run's reference where `reference.path` names none."""
     if _in_stages(run) and config["reference"]["of"] == "base":
         start: Config = _config_in(run.path.parents[1])["model"]
         return start
