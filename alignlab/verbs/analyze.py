@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from alignlab.runs.folder import RunFolder
 
 OF_ROWS = ("ranking_accuracy", "ches", "calibration", "length")
-"""Questions that the scores of the rows answer."""
+"""The questions that the scores of the rows answer."""
 QUESTIONS = (*OF_ROWS, "displacement", "frontier", "toy3d")
 KEYS = {
     "run": text(),

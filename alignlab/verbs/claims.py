@@ -44,7 +44,7 @@ KEYS = {
 
 
 def run(words: Sequence[str]) -> int:
-    """Run what is missing, and write the page; 1 where a run failed."""
+    """Train the runs that are missing, and write the page of claims; returns 1 where a run failed."""
     if not CLAIMS.is_dir():
         raise ConfigError(f"the claims are in a checkout of alignlab: there is no {CLAIMS}")
     typed = read(words, KEYS, names=len(names(CLAIMS)))
@@ -85,7 +85,7 @@ def _show_plan(plans: Sequence[Plan], cache: Cache) -> None:
 
 
 def _work(plans: Sequence[Plan], cache: Cache, processes: int, until: float) -> int:
-    """Run the search of a claim, and then what judges it, claim after claim; returns the number of failed runs."""
+    """Run the search of a claim, then what judges it, claim after claim; returns the number of failed runs."""
     from alignlab.verbs.train import main
 
     failed, shared = 0, set[str]()

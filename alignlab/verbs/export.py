@@ -21,7 +21,7 @@ KEYS = {"run": path(), "checkpoint": text("last"), "out": path()}
 
 
 def run(words: Sequence[str]) -> None:
-    """Write the folder, and print which checkpoint it holds."""
+    """Export the checkpoint, and print which one the folder holds."""
     own = read(words, KEYS).own
     if missing := [key for key in ("run", "out") if getattr(own, key) is None]:
         raise ConfigError(f"{missing[0]}= is missing: run=<a run folder> out=<a new folder>")

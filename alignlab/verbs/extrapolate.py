@@ -36,7 +36,7 @@ KEYS = {
 
 
 def run(words: Sequence[str]) -> None:
-    """Make the models, and print what each alpha comes to."""
+    """Make the extrapolated models, and print the results of each alpha."""
     own = read(words, KEYS).own
     if own.run is None and (own.start is None or own.trained is None):
         raise ConfigError("say what to extrapolate: run=<a run folder>, or start=<folder> trained=<folder>")

@@ -42,10 +42,10 @@ KEYS = {
     "out": path(),
 }
 SHOWN = 60
-"""Tokens of a shortened prompt or response."""
+"""The number of tokens of a shortened prompt or response."""
 PROMPT, RESPONSE, SPECIAL = "#3b6fb6", ("#1b7f5f", "#62b08f"), "bold #b23a48"
 HALF = "\ufffd"
-"""What decoding writes for a letter whose last bytes are missing."""
+"""The character that decoding writes for a letter whose last bytes are missing."""
 LETTER, CONTEXT = 6, 8
 """The most tokens of one letter, and the tokens before a token that decoding has to see to give its spaces."""
 
@@ -100,7 +100,7 @@ def _show_list(console: Console, opened: Opened, rows: TokenRows, number: int, *
 
 
 def _decoded(tokenizer: Any, ids: Array, styles: tuple[str, str], *, whole: bool, end: bool = False) -> Text:
-    """The text of the tokens, each in its colour. Shortened in the middle, or, of a prompt, at its `end`."""
+    """Return the text of tokens, each in its colour, shortened in the middle, or in a prompt at its `end`."""
     special = {int(i) for i in tokenizer.all_special_ids}
     pieces = [*_pieces(tokenizer, [int(i) for i in ids])]
     if not whole and len(pieces) > SHOWN:
@@ -117,7 +117,7 @@ def _decoded(tokenizer: Any, ids: Array, styles: tuple[str, str], *, whole: bool
 
 
 def _pieces(tokenizer: Any, ids: list[int]) -> Iterator[tuple[int, str]]:
-    """Each token with the text that it adds; a letter that several tokens write stands with the last of them."""
+    """Yield each token with the text that it adds; a letter of several tokens comes with the last of them."""
     decoded = 0
     for count, token in enumerate(ids, start=1):
         start = max(0, decoded - CONTEXT)

@@ -29,7 +29,7 @@ KEYS = {"out": path()}
 
 
 def run(words: Sequence[str]) -> None:
-    """Show the card that the first word names, or all in a table."""
+    """Show the card that the first word names, or all cards in a table."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     if not words:
         _show_all(console)
@@ -49,7 +49,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _load(card: Card, hyper: dict[str, Any]) -> Objective | None:
-    """The objective that is drawn; None for a regularizer, whose hyper-parameters are checked all the same."""
+    """Return the objective to be drawn; None for a regularizer, whose hyper-parameters are checked all the same."""
     if card.group == "objective":
         return load_objective(card.name, **hyper)
     objective = load_objective("dpo", **{card.group: {card.name: hyper}})  # type: ignore[arg-type]

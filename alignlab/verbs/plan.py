@@ -30,7 +30,7 @@ KEYS = {
     "advice": flag(True),
 }
 SHOWN = 0.005
-"""Parts below so many GiB are left out."""
+"""The size in GiB below which a part is not printed."""
 NAMES = {
     "weights": "weights",
     "gradients": "gradients",
@@ -46,7 +46,7 @@ NAMES = {
 
 
 def run(words: Sequence[str]) -> None:
-    """Forecast the memory, and print where it goes."""
+    """Forecast the memory of a run, and print where it goes."""
     typed = read(words, KEYS, overrides=True)
     own = typed.own
     lists = Lists(own.responses, own.prompt, own.response)
@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _show(plan: Forecast) -> None:
-    """Print what is planned for, where the memory goes, and on which cards it fits."""
+    """Print what is planned for, where the memory goes, and the cards on which it fits."""
     print("\n".join(_facts(plan)))
     scoring, training = plan.scoring(), plan.training()
     columns = {"training": training} | ({"reference pass": scoring} if scoring else {})
@@ -69,7 +69,7 @@ def _show(plan: Forecast) -> None:
 
 
 def _facts(plan: Forecast) -> list[str]:
-    """The lines that say in words what is planned for."""
+    """Return the lines that say in words what is planned for."""
     size, shape = plan.elements, plan.shape
     trained = "" if size.trainable == size.all else f", {size.trainable / 1e6:,.1f} M of them trained"
     reads = "each prompt once" if plan.growth.packed else "a prompt before each response"
@@ -84,7 +84,7 @@ def _facts(plan: Forecast) -> list[str]:
 
 
 def _parts(columns: dict[str, Footprint]) -> list[list[str]]:
-    """A row for every part that any column has."""
+    """Return a row for every part of the memory that any column has."""
     rows = []
     for field in fields(Footprint):
         values = [getattr(each, field.name) for each in columns.values()]
@@ -98,7 +98,7 @@ def _totals(columns: dict[str, Footprint]) -> list[str]:
 
 
 def _verdict(plan: Forecast, room: float) -> str:
-    """Whether a card of so many bytes holds the run."""
+    """Return whether a card of so many bytes holds the run, in words."""
     scoring = plan.scoring()
     most = max(plan.training().total, scoring.total if scoring else 0.0)
     left = (room - most) / GIB
@@ -111,7 +111,7 @@ def _largest(plan: Forecast, room: float) -> str:
 
 
 def _show_knobs(plan: Forecast, ways: dict[str, Forecast]) -> None:
-    """Print what each setting alone would change, in GiB."""
+    """Print the change, in GiB, that each setting alone would make."""
     if not ways:
         return
     now = plan.training().total

@@ -23,12 +23,12 @@ from alignlab.runs.folder import RunFolder
 from alignlab.verbs.words import many, path, read, text
 
 SHOWN_METRICS = 5
-"""What fits a terminal; the files have all."""
+"""The number of metrics that fit a terminal; the files have all."""
 KEYS = {"runs": many(path()), "out": path(), "baseline": text(), "metrics": many(text()), "test": text("t")}
 
 
 def run(words: Sequence[str]) -> None:
-    """Write the page, and print its table."""
+    """Write the report's page, and print its table."""
     own = read(words, KEYS).own
     if not own.runs:
         raise ConfigError("give the folders as runs=DIR, several as runs=[a,b]")

@@ -23,7 +23,7 @@ KEYS = {"run": path()}
 
 
 def run(words: Sequence[str]) -> None:
-    """Become the process that trains, once the config is found to be the one of the run."""
+    """Check that the overrides still make the config of the run, and become the process that trains."""
     typed = read(words, KEYS, overrides=True)
     if typed.own.run is None:
         raise ConfigError("name one run folder: alignlab rerun run=<folder>")
@@ -47,7 +47,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _manifest_of(run: Path) -> dict[str, Any]:
-    """The manifest of a run; ConfigError where the folder holds none."""
+    """Return the manifest of a run; raises ConfigError where the folder holds none."""
     file = run / "manifest.json"
     if not file.is_file():
         raise ConfigError(f"run={run}: there is no manifest.json")
@@ -56,7 +56,7 @@ def _manifest_of(run: Path) -> dict[str, Any]:
 
 
 def _require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Raise ConfigError where these overrides do not make the config of the run any more."""
+    """Raise ConfigError where these overrides no longer make the config of the run."""
     from hydra import compose, initialize_config_dir
 
     from alignlab.config import resolvers

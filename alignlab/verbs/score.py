@@ -32,7 +32,7 @@ KEYS = {"run": text(), "split": choice("validation", SPLITS), "out": path()}
 
 
 def run(words: Sequence[str]) -> None:
-    """Score the rows, print what they come to, and write the table."""
+    """Score the rows, print the results, and write the table."""
     typed = read(words, KEYS, overrides=True)
     own = typed.own
     if own.out is not None and own.out.suffix != ".parquet":
@@ -50,12 +50,12 @@ def run(words: Sequence[str]) -> None:
 
 
 def of_run(folder: str | None) -> list[str]:
-    """The word that names a run among overrides, where there is one."""
+    """Return the override that names a run, in a list; an empty list without a run."""
     return [] if folder is None else [f"run={folder}"]
 
 
 def table(rows: "Scored", split: str) -> Table:
-    """A column for the whole, and one a source."""
+    """Return a table with a column for all rows, and one for each source."""
     from alignlab.analysis.summary import summaries
 
     parts = list(summaries(rows))

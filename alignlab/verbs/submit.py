@@ -17,7 +17,7 @@ from alignlab.errors import ConfigError
 
 
 def run(words: Sequence[str]) -> None:
-    """Send jobs, or tell of those that were sent."""
+    """Send jobs to SLURM, or print the state of jobs that were sent."""
     if not words:
         raise ConfigError(
             "say what to run (objective=dpo ...), or state=, failures= or cancel= with a sweep folder"
@@ -31,7 +31,7 @@ def run(words: Sequence[str]) -> None:
 
 
 def _send(overrides: Sequence[str]) -> None:
-    """Do what `train launcher=slurm` does, without waiting."""
+    """Send the jobs as `train launcher=slurm` does, without waiting for them."""
     from alignlab.verbs import train
 
     line = [f"launcher.{text}" if text.startswith("dry_run=") else text for text in overrides]

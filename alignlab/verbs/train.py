@@ -20,23 +20,23 @@ EXAMPLES = {
     "experiment=sdpo": "the settings of a paper",
 }
 GROUP = re.compile(r"  - (?:optional )?(\w+): (.+?)  # (.+)")
-"""A line of the defaults list of conf/train.yaml: the group, what it is by default, what it is for."""
+"""A line of the defaults list of conf/train.yaml: the group, its default choice, and what it is for."""
 
 
 @hydra.main(version_base=None, config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float:
-    """Run one job of a command."""
+    """Run one job of a command; returns the optimized metric."""
     return job(cfg)
 
 
 def run(words: Sequence[str]) -> None:
-    """Train as these words of Hydra's command line say."""
+    """Train as these words, in the form of Hydra's command line, say."""
     sys.argv = ["train.py", *words]
     launch(main)
 
 
 def usage() -> str:
-    """The help on one screen: every group of choices, examples, and where to find more."""
+    """Return the help on one screen: every group of choices, examples, and where to find more."""
     lines = GROUP.findall((CONF / "train.yaml").read_text(encoding="utf-8"))
     groups = "\n".join(f"  {name:<13} {choice:<13} {what}" for name, choice, what in lines)
     examples = "\n".join(f"  # {what}\n  python train.py {line}".rstrip() for line, what in EXAMPLES.items())

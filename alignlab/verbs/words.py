@@ -15,7 +15,7 @@ from alignlab.places import CONF
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a verb: what it is without being set, and what becomes of its text (ValueError on others)."""
+    """A key of a verb: its default, and the function that reads its text (and raises ValueError for a wrong one)."""
 
     default: Any
     convert: Callable[[str], Any]
@@ -24,37 +24,37 @@ class Key:
 
 
 def text(default: str | None = None) -> Key:
-    """Any text, taken as it stands."""
+    """Return a key that takes any text as it stands."""
     return Key(default, str, "text")
 
 
 def path(default: Path | None = None) -> Key:
-    """A file or folder; `~` is the home of the user."""
+    """Return a key that takes a file or folder; `~` is the home of the user."""
     return Key(default, lambda word: Path(word).expanduser(), "a path")
 
 
 def whole(default: int | None, least: int = 1) -> Key:
-    """A whole number, not below `least`."""
+    """Return a key that takes a whole number, not below `least`."""
     return Key(default, lambda word: _at_least(int(word), least), f"a whole number from {least} on")
 
 
 def number(default: Any = None) -> Key:
-    """Any number."""
+    """Return a key that takes any number."""
     return Key(default, float, "a number")
 
 
 def flag(default: bool) -> Key:
-    """True or false."""
+    """Return a key that takes true or false."""
     return Key(default, lambda word: {"true": True, "false": False, "": True}[word.lower()], "true or false")
 
 
 def choice(default: str, options: Sequence[str]) -> Key:
-    """One of these texts."""
+    """Return a key that takes one of these texts."""
     return Key(default, lambda word: options[options.index(word)], " | ".join(options))
 
 
 def many(key: Key) -> Key:
-    """A list of what a key takes: `[a,b]`; one alone needs no brackets."""
+    """Return a key that takes a list of what `key` takes: `[a,b]`; a single value needs no brackets."""
 
     def convert(words: str) -> list[Any]:
         inside = words[1:-1] if words.startswith("[") and words.endswith("]") else words
@@ -65,7 +65,7 @@ def many(key: Key) -> Key:
 
 @dataclass(frozen=True)
 class Words:
-    """What was typed behind a verb: names, the verb's own keys (an attribute each), and overrides of the config."""
+    """The words typed after a verb: names, the verb's own keys (an attribute each), and overrides of the config."""
 
     names: list[str]
     own: SimpleNamespace
@@ -73,7 +73,7 @@ class Words:
 
 
 def read(words: Sequence[str], keys: Mapping[str, Key], *, overrides: bool = False, names: int = 0) -> Words:
-    """The words behind a verb that takes these keys, so many names, and overrides of the config where it says so.
+    """Read the words after a verb that takes these keys, so many names, and overrides of the config if it says so.
 
     `--key value` is read as `key=value`. Raises ConfigError on a word that the verb does not know, with the nearest.
     """
@@ -103,7 +103,7 @@ def _converted(name: str, value: str, key: Key) -> Any:
 
 
 def _known(override: str, keys: Mapping[str, Key]) -> str:
-    """The override itself; ConfigError where its first word looks like a misspelt key of the verb."""
+    """Return the override; raises ConfigError where its first word looks like a misspelt key of the verb."""
     first = override.partition("=")[0].partition(".")[0].partition("@")[0].partition("/")[0]
     if first.startswith(("+", "~")) or first == "hydra":
         return override
@@ -121,7 +121,7 @@ def _at_least(value: int, least: int) -> int:
 
 
 def _without_dashes(words: Sequence[str], keys: Mapping[str, Key]) -> list[str]:
-    """The same words, with `--key value ...` and `--no-key` rewritten as `key=value`."""
+    """Return the words with `--key value ...` and `--no-key` rewritten as `key=value`."""
     left, plain = list(words), []
     while left:
         word = left.pop(0)
