@@ -1,4 +1,4 @@
-"""The schema of the config: which dataclass describes which group. A node with a `_target_` has its signature."""
+"""The schema of the config: a dataclass for each group. A node with a `_target_` has the target's signature instead."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The parts of `data=mixture`: each the composed config of a data source, with settings of its own."""
+"""The parts of `data=mixture`, each of which is the composed config of a data source with settings of its own."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext

@@ -49,7 +49,7 @@ def stage_of_model(run: RunFolder, model: Path) -> Stage:
 
 
 def stage_to_score(overrides: Sequence[str]) -> Stage:
-    """The stage whose rows are scored. Its `reference.mode` says whether a reference scores them too: live, or none.
+    """Return the stage whose rows are scored; its `reference.mode` is live, or none without a reference.
 
     With `run=<folder>` among the overrides: the run's data, changed by the other overrides, its trained model, and the
     reference that it was trained against (`reference=precomputed` gives one to a run that took none: its start).
@@ -140,7 +140,7 @@ def _in_stages(run: RunFolder) -> bool:
 
 
 def _group(override: str) -> str:
-    """The group that an override chooses or changes.
+    """Return the group that an override chooses or changes.
 
     >>> [_group(text) for text in ("data=lab", "+data.path=/x", "model@other=tiny")]
     ['data', 'data', 'model']

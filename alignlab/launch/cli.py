@@ -60,7 +60,7 @@ def launch(main: Callable[[], Any]) -> None:
 
 
 def job(cfg: DictConfig) -> float:
-    """One job. In a sweep an error goes back to Hydra, which starts the next job; a stop ends everything.
+    """Run one job. In a sweep an error goes back to Hydra, which starts the next job; a stop ends everything.
 
     A signal stops it at once, but for the training itself, which ends its step and writes a checkpoint.
     The exit code is then 128 and the number of the signal, as a shell has it.

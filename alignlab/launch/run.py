@@ -137,7 +137,7 @@ def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
 
 
 def _wants_more(trainer: DictConfig, run: Record) -> bool:
-    """Whether a finished run is now asked for more steps than it did; one of several stages is done."""
+    """Whether a finished run is now asked for more steps than it did; never for a run of several stages."""
     if (run.path / "stages").is_dir():
         return False
     if trainer.max_steps is not None:

@@ -43,7 +43,7 @@ class Sweep:
 
     @property
     def folder(self) -> Path:
-        """The sweep folder."""
+        """The folder of the sweep."""
         return Path(self.config.hydra.sweep.dir).absolute()
 
     @cached_property

@@ -57,7 +57,7 @@ def summary_of(config: DictConfig) -> SweepSummary:
 
 
 def alone(overrides: Sequence[str]) -> list[str]:
-    """The overrides of a job that make the same run without the sweep.
+    """Return the overrides of a job that make the same run without the sweep.
 
     >>> alone(["sweeps=dpo_beta_lr", "launcher=joblib", "objective=dpo"])
     ['objective=dpo']

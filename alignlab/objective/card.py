@@ -33,7 +33,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Hyper:
-    """One hyper-parameter: its default, the values that make sense, and what it means."""
+    """A hyper-parameter of an objective, regularizer or modifier: its default, its sensible values, and its meaning."""
 
     name: str
     default: Any
@@ -43,7 +43,7 @@ class Hyper:
 
     @property
     def values(self) -> str:
-        """The range as it is read.
+        """The sensible values as text.
 
         >>> Hyper("beta", 0.1, (0.01, 0.5), "").values, Hyper("nll", "sum", ("sum", "none"), "").values
         ('0.01 - 0.5', 'sum | none')
@@ -140,7 +140,7 @@ class Docstring:
 
 
 def read_docstring(function: object) -> Docstring:
-    """The docstring of a function, each paragraph on one line, without examples and errors.
+    """Read the docstring of a function, each paragraph on one line, without examples and errors.
 
     >>> read_docstring(read_docstring).notes
     ()
@@ -151,7 +151,7 @@ def read_docstring(function: object) -> Docstring:
 
 
 def in_words(reduction: Reduction) -> str:
-    """A reduction in words.
+    """Return a reduction in words.
 
     >>> in_words(Reduction("r_dpo", {"alpha": 0.0}, "dpo"))
     'with alpha = 0 it is `dpo`'
@@ -169,7 +169,7 @@ def in_words(reduction: Reduction) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """A setting as it is typed.
+    """Return a setting as it is typed on the command line.
 
     >>> as_yaml(None), as_yaml(True), as_yaml(1.0)
     ('null', 'true', '1.0')

@@ -1,4 +1,4 @@
-"""Build an objective from its yaml: by name in anyone's own loop, or from a composed config."""
+"""Building an objective from its yaml: by name in one's own loop, or from a composed config."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def load_objective(
     reduction: str | None = None,
     **hyper: Any,
 ) -> Objective:
-    """The objective of that name (the stem of its file in conf/objective), without Hydra.
+    """Load the objective of that name (the stem of its file in conf/objective), without Hydra.
 
     `hyper` overrides hyper-parameters of the loss, or of a modifier that the objective's yaml has under its
     `modifiers` (as `cdpo` has label_smoothing); `regularizers` maps names to weights (or to

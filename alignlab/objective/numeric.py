@@ -21,7 +21,7 @@ def per_token(sums: Float[Tensor, "P"], lengths: Float[Tensor, "P"]) -> Float[Te
 
 
 def soft_label(margins: Float[Tensor, "*shape"], target: PerPair) -> Float[Tensor, "*shape"]:
-    """Cross-entropy of a margin, in nats, with the probability `target` that chosen is the better one.
+    """Return the cross-entropy of a margin, in nats, where chosen is the better one with probability `target`.
 
     >>> soft_label(torch.tensor([0.1]), 0.9)
     tensor([0.6544])
@@ -30,7 +30,7 @@ def soft_label(margins: Float[Tensor, "*shape"], target: PerPair) -> Float[Tenso
 
 
 def log1mexp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log(1 - exp(x)) for x < 0, exact at both ends.
+    """Return log(1 - exp(x)) for x < 0, exact at both ends.
 
     >>> log1mexp(torch.tensor([-1e-6, -5.0]))
     tensor([-1.3816e+01, -6.7607e-03])

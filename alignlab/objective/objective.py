@@ -24,7 +24,7 @@ REDUCTIONS, FORMS = get_args(Reduction), get_args(Form)
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss plus regularizers, callable on base signals; knows no framework.
+    """A loss with modifiers and regularizers, which is called on base signals and knows no framework.
 
     `pairs` chooses the pairs of a list: best_worst, best_rest, adjacent or all. `reduction` is the
     mean over pairs (or lists) of the global batch, or their sum. `form` is the least that the loss
@@ -119,7 +119,7 @@ class Objective:
         return {term.name: term.module for term in self.terms if term.module is not None}
 
     def bind(self, sizes: Sizes) -> None:
-        """Tell terms with parameters of their own how large the model's features are.
+        """Tell terms with parameters of their own the sizes of the model's features.
 
         `sizes` gives the trailing dimensions of the feature signals, as `{"hidden": (D,)}`.
         """
@@ -143,7 +143,7 @@ class Objective:
         progress: float = 0.0,
         **base: Tensor,
     ) -> Outcome:
-        """The loss of a batch from base signals, given by keyword (see `signals`).
+        """Return the loss of a batch from base signals, given by keyword (see `signals`).
 
         A list of weight w counts as w lists. `progress` is the share of the run that is done, for
         weights with a schedule. `gathered` holds the statistics of the whole optimizer step; without
@@ -180,7 +180,7 @@ class Objective:
         weights: Float[Tensor, "B"] | None = None,
         **base: Tensor,
     ) -> dict[str, Part]:
-        """The metrics of a batch by name, each as (sum, count), so that they add up over batches.
+        """Return the metrics of a batch by name, each as (sum, count), so that they add up over batches.
 
         A metric returns values that are averaged as those of a loss are, or a `Part` of its own.
         """

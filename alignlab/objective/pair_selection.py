@@ -1,4 +1,4 @@
-"""Which pairs of a list a pairwise loss sees. Equal labels never make a pair."""
+"""The selection of the pairs of a list that a pairwise loss sees. Equal labels never make a pair."""
 
 from collections.abc import Callable
 

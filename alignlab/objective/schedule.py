@@ -19,7 +19,7 @@ class Weight:
     kind: str = "constant"
 
     def at(self, progress: float) -> float:
-        """The weight when this share (0 to 1) of the optimizer steps is done.
+        """Return the weight when this share (0 to 1) of the optimizer steps is done.
 
         >>> Weight(1.0, 0.0, "cosine").at(0.5)
         0.5

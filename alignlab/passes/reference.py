@@ -46,7 +46,7 @@ def cached_signals(
     budget: int,
     track: Track = lambda rows: None,
 ) -> dict[str, Array]:
-    """Signals of every response with `policy` as the reference, from the cache or computed now.
+    """Return the signals of every response with `policy` as the reference, from the cache or computed now.
 
     The key covers the model, the token ids (so tokenizer, template, truncation and data) and the
     names. Jobs that want the same pass wait for the first of them; a pass that was cut short goes

@@ -1,4 +1,4 @@
-"""Where a reference's scores come from: kept from one pass, or from a live model."""
+"""The source of a reference's scores: one cached pass, or a live model."""
 
 from alignlab.errors import ConfigError, one_of
 from alignlab.objective.objective import Objective

@@ -1,1 +1,1 @@
-"""Policies: how responses get their log-likelihood."""
+"""Policies: models that give the signals of responses, such as their log-likelihood."""

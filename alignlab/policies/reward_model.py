@@ -134,7 +134,7 @@ def with_new_head(model: Any) -> Any:
 
 
 def padding_of(model: Any, tokenizer: Any) -> int | None:
-    """A token for padding that no response ends with, so that the plain classifier finds the last token.
+    """Return a token for padding that no response ends with, so that the plain classifier finds the last token.
 
     None where the tokenizer has none: the plain classifier then takes one sequence at a time.
     """

@@ -1,4 +1,4 @@
-"""What engines wrap: a policy that takes a batch and gives plain tensors."""
+"""The module that engines wrap: a policy that takes a batch and returns plain tensors."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,14 +10,14 @@ from alignlab.types import Batch
 
 
 class Opaque:
-    """Something that passes an engine's hooks as it is: they would take a batch or a reference apart."""
+    """A wrapper that passes an engine's hooks unchanged; the hooks would take a batch or a reference apart."""
 
     def __init__(self, *held: Any) -> None:
         self.held = held
 
 
 class Scorer(nn.Module):
-    """Signals of a batch as a dictionary of tensors: there engines find what gradients come back through.
+    """A module that returns a batch's signals as a dictionary of tensors, in which engines find those with gradients.
 
     All weights of the policy that are not in its layers (embeddings, final norm, head) are read inside
     this module's forward, and the head's again in its backward.
@@ -28,7 +28,7 @@ class Scorer(nn.Module):
         self.policy = policy
 
     def forward(self, batch: Opaque, references: Opaque, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Signals by name, as the policy gives them."""
+        """Return signals by name, as the policy gives them."""
         held: Batch = batch.held[0]
         first, second = references.held
         return self.policy.signals(held, (first, second), wanted)

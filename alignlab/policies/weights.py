@@ -9,7 +9,7 @@ from torch.distributed.tensor import DTensor
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over names, dtypes and bytes of all parameters and buffers; the same however it is sharded."""
+    """Return the SHA-256 over names, dtypes and bytes of all parameters and buffers, the same for any sharding."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

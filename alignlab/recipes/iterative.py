@@ -15,7 +15,7 @@ def iterative(
     reference: str = "previous",
     collect: Mapping[str, Any] | None = None,
 ) -> Iterator[StageSpec]:
-    """Each round goes on from the result of the one before, on an equal part of the data of its own.
+    """Yield rounds, each of which continues from the result of the round before on a part of the data of its own.
 
     `reference` is the model of the round before (`previous`) or the run's own (`initial`). With
     `collect`, a `_target_` and its options, a round takes the prompts of its part alone, and

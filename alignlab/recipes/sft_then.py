@@ -11,7 +11,7 @@ ALONE = ("objective=supervised", "regularizers=[]", "modifiers=[]", "reference=n
 
 
 def sft_then(pipeline: Sequence[str], *, reference: str = "previous") -> Iterator[StageSpec]:
-    """Stage `sft` on the best response of each list, then stage `preference` with the run's own objective.
+    """Yield a stage `sft` on the best response of each list, then a stage `preference` with the run's objective.
 
     Both see the same rows. The fine-tuned model is the reference too, unless `reference=base`.
     """

@@ -8,7 +8,7 @@ START = {"previous": "previous", "initial": "base"}
 
 
 def pipeline_of(names: Sequence[str], *more: str) -> str:
-    """The run's pipeline with steps behind it, each once.
+    """Return the override that puts steps behind the run's pipeline, each step once.
 
     >>> pipeline_of(["ranked"], "stepwise")
     'pipeline=[ranked,stepwise]'

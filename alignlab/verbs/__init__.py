@@ -1,1 +1,1 @@
-"""What can be typed behind `alignlab`: a file a verb, each with its help as docstring and a function `run`."""
+"""The verbs of the command `alignlab`: one file each, with its help as docstring and a function `run`."""

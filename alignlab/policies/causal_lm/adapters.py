@@ -23,7 +23,7 @@ def lora(
     target_modules: str | Sequence[str] = "all-linear",
     task: str = "CAUSAL_LM",
 ) -> tuple[Any, Any]:
-    """(model, tokenizer), the model wrapped by peft, with LoRA layers of rank `r` (arXiv:2106.09685); only these train.
+    """Return (model, tokenizer) with LoRA layers of rank `r` (arXiv:2106.09685) put in by peft; only these train.
 
     They start at zero, so the model starts as it was. No dropout: a score is a fact. `task` is peft's word for what
     the model is; a new scalar head (SEQ_CLS) trains whole.

@@ -17,7 +17,7 @@ from alignlab.types import Batch, Scores
 
 
 class CausalLM(Policy):
-    """Scores packed batches with a transformers causal LM. Dropout is off: a score is a fact.
+    """A policy that scores packed batches with a transformers causal LM. Dropout is off: a score is a fact.
 
     The decoder reads each prompt once for all its responses where that is exact for its architecture
     (`packing`: auto | on | off; see `forms.py`), and rows of prompt and response elsewhere. The head

@@ -27,7 +27,7 @@ def load(
     trust_remote_code: bool = False,
     revision: str | None = None,
 ) -> tuple[Any, Any]:
-    """(model, tokenizer) of a Hugging Face folder or hub id; `local_copy` stands in for a hub id where it exists.
+    """Load (model, tokenizer) of a Hugging Face folder or hub id; a `local_copy` that exists replaces a hub id.
 
     The model is a causal LM, or the sequence classifier that the folder's config says it is.
 

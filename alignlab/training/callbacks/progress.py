@@ -69,7 +69,7 @@ class TrainingProgress(L.Callback):
 
 
 def clock(seconds: float) -> str:
-    """A duration as people read it.
+    """Return a duration as people read it.
 
     >>> clock(5.0), clock(75.0), clock(3700.0)
     ('0:05', '1:15', '1:01:40')

@@ -14,7 +14,7 @@ from alignlab.training.peak import peaks
 
 
 class StepLog(L.Callback):
-    """Appends to a file what happens, in this order:
+    """A callback that appends events to a file, in this order:
 
         {"event": "ref", "t": s}                                    the reference pass took s seconds
         {"event": "ready"}                                          the first step can begin

@@ -8,7 +8,7 @@ from alignlab.settings import Config
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run as trackers see it. A logger whose parameters include `tracked_run` is given it.
+    """A run as trackers see it, given to every logger that has a parameter `tracked_run`.
 
     `name` and `group` are what trackers call the run, and the sweep that it is part of ("" where there is none).
     """

@@ -1,1 +1,1 @@
-"""How a model is trained on several ranks: who they are, how they start, and one engine a file."""
+"""The training of a model on several ranks: who they are, how they start, and one engine a file."""

@@ -1,4 +1,4 @@
-"""Data parallelism: every rank holds the whole model."""
+"""The engine of data parallelism, in which every rank holds the whole model."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -21,7 +21,7 @@ WHOLE = 3
 
 
 class Zero(Engine):
-    """ZeRO of a stage: 1 spreads the optimizer state, 2 gradients too, 3 weights too; the optimizer is ours.
+    """The engine of a ZeRO stage: 1 shards the optimizer state, 2 gradients too, 3 weights too; the optimizer is ours.
 
     With bfloat16 weights are rounded once at the start, and the optimizer moves float32 copies of them.
     `offload` keeps weights and optimizer state of stage 3 in CPU memory. `bucket_elements` travel at a

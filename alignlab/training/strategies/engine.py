@@ -1,4 +1,4 @@
-"""What a strategy has to know how to do; this one knows a single device."""
+"""The interface of an engine, by which a strategy trains, and the engine of a single device."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

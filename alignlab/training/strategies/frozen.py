@@ -1,4 +1,4 @@
-"""A frozen model spread over the ranks: their share of every layer each, whatever trains beside it."""
+"""The sharding of a frozen model over the ranks, whatever strategy trains beside it."""
 
 import torch
 import torch.distributed as dist

@@ -1,4 +1,4 @@
-"""Start the ranks of a run on this machine: the same command once more for each, with torchrun's variables."""
+"""The start of a run's ranks on this machine: the same command once more for each, with torchrun's variables."""
 
 import os
 import socket
