@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, unknown_or_wrong
 from alignlab.data.reading.data_files import data_files
@@ -125,6 +126,11 @@ def _ranks(config: Config) -> Iterator[str]:
     world = counts[0] * counts[1]
     if world > 1 and strategy == "single":
         yield f"strategy=single trains on one device, not on {world}: use strategy=ddp, fsdp2, ..."
+    if counts[1] > 1 and ranks.started_outside() == 1:
+        yield (
+            f"trainer.num_nodes={counts[1]}: start the command on every node with torchrun --nnodes={counts[1]} "
+            f"--nproc-per-node={counts[0]}, or use launcher=slurm"
+        )
     if lists < world:
         yield f"data.lists_per_step={lists}: {world} ranks share the lists of a step; raise it to {world} at least"
 

@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from alignlab import ranks
 from alignlab.assembly.build import objective_of
 from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
@@ -139,16 +138,11 @@ def _source(config: Config) -> Iterator[str]:
 def _machine(config: Config) -> Iterator[str]:
     """Yield a message for what this machine does not have, or cannot start."""
     trainer = config["trainer"]
-    devices, nodes = trainer["devices"], trainer["num_nodes"]
+    devices = trainer["devices"]
     if trainer["accelerator"] == "gpu" and not torch.cuda.is_available():
         yield "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer.accelerator=auto"
     elif on_gpu(trainer["accelerator"]) and devices > max(1, torch.cuda.device_count()):
         yield f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs"
-    if nodes > 1 and ranks.started_outside() == 1:
-        yield (
-            f"trainer.num_nodes={nodes}: start the command on every node with torchrun --nnodes={nodes} "
-            f"--nproc-per-node={devices}, or use launcher=slurm"
-        )
 
 
 def _trackers(config: Config) -> Iterator[str]:
