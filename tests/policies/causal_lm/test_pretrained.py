@@ -119,10 +119,6 @@ def test_broken_json(folder):
     assert "cannot be loaded" in refused(folder)
 
 
-def test_a_misspelt_dtype(folder):
-    assert "model.loader.dtype=bfloat: did you mean 'bfloat16'?" in refused(folder, dtype="bfloat")
-
-
 def test_a_tokenizer_without_an_end_of_sequence(folder):
     edit(folder / "tokenizer_config.json", eos_token=None)
     assert "no end-of-sequence token" in refused(folder)
