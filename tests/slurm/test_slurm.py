@@ -102,10 +102,10 @@ def test_out_of_time_is_requeued_and_cancelled_is_not(command, cluster, tmp_path
 
 def test_a_failure_is_told(command, cluster, tmp_path):
     sweep = tmp_path / "sweep"
-    done = command("train.py", "-m", "seed=1,-1", *SMALL, "trainer.max_steps=2", *SLURM)
+    done = command("train.py", "-m", "reference=precomputed,none", *SMALL, "trainer.max_steps=2", *SLURM)
     assert done.code == 1
     good, bad = ids(sweep)
-    reason = "seed=-1: expected a number of at least 0"
+    reason = "objective 'dpo' needs a reference: use reference=auto, not reference=none"
     assert f"job 1 ({bad}) failed" in done.err
     assert reason in done.err
     assert "Traceback" not in done.err
