@@ -259,7 +259,7 @@ def base_names(signal: str) -> set[str]:
 
 
 def provided_by(names: Iterable[str], *providers: str) -> set[str]:
-    """Those of the base signals that need any of these providers."""
+    """Return the base signals that need any of these providers."""
     return {name for name in names if BASE[name].providers & set(providers)}
 
 
@@ -404,16 +404,16 @@ class Signals:
         return int(self["lengths"].max())
 
     def shifted(self, offset: Float[Tensor, "B K"] | float) -> "Signals":
-        """The same signals with `offset` nats added to every response's log-probability."""
+        """Return these signals with `offset` nats added to every response's log-probability."""
         base = {**self._base, "logps": self["logps"] + offset}
         return Signals(base, base.pop("where"), lambda: self.pairs)
 
     def replaced(self, **values: Tensor) -> "Signals":
-        """The same signals with other values for some; what derives from them is derived anew."""
+        """Return these signals with other values for some of them; what derives from those is derived anew."""
         return self._view(lambda: self.pairs, {**self._replaced, **values})
 
     def swapped(self) -> "Signals":
-        """The same signals with chosen and rejected exchanged."""
+        """Return these signals with chosen and rejected exchanged."""
         pairs = self.pairs
         replaced = {_other_side(name): value for name, value in self._replaced.items()}
         return self._view(lambda: Pairs(pairs.list, pairs.rejected, pairs.chosen), replaced)

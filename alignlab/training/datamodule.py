@@ -20,7 +20,7 @@ class Sealed:
         self.step = step
 
     def to(self, device: torch.device) -> "Sealed":
-        """The same step on another device."""
+        """Return the micro-batches of this optimizer step on another device."""
         return Sealed([batch.to(device) for batch in self.step])
 
 

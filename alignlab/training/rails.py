@@ -122,7 +122,7 @@ def check_start(
 
 
 def at_zero(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same signals for a policy that is its reference: every log-ratio and divergence 0."""
+    """Return these signals as those of a policy that is its reference: every log-ratio and divergence 0."""
     moved = dict(signals)
     for name, value in signals.items():
         if name.startswith(("kl_", "token_kl_")) or name == "step_logratios":
