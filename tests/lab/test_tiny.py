@@ -111,7 +111,9 @@ def test_more_words_leave_what_was_learned_as_it_is(tmp_path):
     ids = torch.tensor([before("The fox is red.")["input_ids"]])
     with torch.no_grad():
         logits = more(ids).logits
-        torch.testing.assert_close(logits[..., :known], plain(ids).logits, rtol=0, atol=1e-6)  # another kernel
+        torch.testing.assert_close(
+            logits[..., :known], plain(ids).logits, rtol=0, atol=1e-6
+        )  # another kernel
         assert torch.equal(logits[..., known:], logits[..., [before.pad_token_id]].expand(-1, -1, 6))
 
 
