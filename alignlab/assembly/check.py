@@ -12,7 +12,7 @@ from typing import Any
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, unknown_or_wrong
-from alignlab.data.reading.data_files import data_files
+from alignlab.data.reading.splits import chosen_files
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
@@ -75,7 +75,8 @@ def _data(config: Config) -> Iterator[str]:
     if node.get("parts"):
         yield from _parts(config)
         return
-    if node["path"] is not None and (failure := failure_of(data_files, node["path"])):
+    published = (node.get("hub") or {}).get("splits")
+    if node["path"] is not None and (failure := failure_of(chosen_files, node["path"], node.get("split"), published)):
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
