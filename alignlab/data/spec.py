@@ -20,7 +20,7 @@ class DataSpec:
     steps: Annotated[Mapping[str, Callable[..., Any]], Elsewhere()] = field(default_factory=dict)
     path: str | list[str] | None = None
     split: str | list[str] | Mapping[str, Any] | None = None
-    """Which splits of the files or of the hub are read, where it is not what their names tell: see data/reading/splits."""
+    """The splits that are read, where they are not those that names tell: see `data/reading/splits.py`."""
     hub: Mapping[str, Any] | None = None
     parts: Mapping[str, "DataSpec"] = field(default_factory=dict)
     """The sources of a mixture, by name; empty for data of one source."""

@@ -82,7 +82,7 @@ def _found(root: Path, shown: str) -> Found:
         if not is_data_file(root.name):
             raise DataError(f"data.path={shown}: {_why_not(root)}")
         return Found([root], root.parent, [], explicit=True)
-    sources, others = [], []
+    sources, others = list[Path](), list[Path]()
     for place in _walk(root):
         (sources if place.is_dir() or is_data_file(place.name) else others).append(place)
     if not sources:

@@ -27,7 +27,7 @@ NO_TEXT = {
 
 def opened(file: Path) -> Any:
     """The bytes of a file as a stream, unpacked where it is gzip; DataError for a mere pointer of Git LFS."""
-    stream: Any = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
+    stream: Any = gzip.GzipFile(file, "rb") if file.suffix == ".gz" else file.open("rb")
     if _first(stream, len(POINTER)) == POINTER:
         stream.close()
         raise DataError(f"{file}: a pointer of Git LFS stands in the place of the data: git lfs pull")

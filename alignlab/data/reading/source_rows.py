@@ -89,7 +89,9 @@ def _of_files(path: str | list[str], spec: DataSpec) -> dict[str, _Split]:
         for line in lines:
             log.log(level, "%s", line)
     return {
-        split: _Split([_version(source) for source in sources], partial(files.read, sources), str(choice.root))
+        split: _Split(
+            [_version(source) for source in sources], partial(files.read, sources), str(choice.root)
+        )
         for split, sources in choice.files.items()
     }
 
@@ -110,7 +112,7 @@ def _of_hub(hub: Mapping[str, Any], spec: DataSpec) -> dict[str, _Split]:
 
 
 def _version(source: Path) -> Any:
-    """The name, size in bytes and date of change of a file, or of all files of a saved dataset: they identify its rows."""
+    """The name, size and date of change of a file, or of all files of a saved dataset, which identify its rows."""
     if source.is_dir():
         return [_version(file) for file in sorted(source.iterdir()) if not CACHE_FILE.fullmatch(file.name)]
     state = source.stat()

@@ -57,7 +57,9 @@ class Source:
     @property
     def stem(self) -> str:
         """The path without the ending of its format, which is that of the same rows in another format."""
-        return str(self.path).removesuffix(".gz").removesuffix(Path(str(self.path).removesuffix(".gz")).suffix)
+        return (
+            str(self.path).removesuffix(".gz").removesuffix(Path(str(self.path).removesuffix(".gz")).suffix)
+        )
 
 
 def labelled(found: Found) -> list[Source]:

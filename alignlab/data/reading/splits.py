@@ -66,7 +66,7 @@ class _Choosing:
         """The choice, with all that is to be said of it."""
         train = self._train()
         validation = self._validation(train)
-        notes, warnings = [], []
+        notes, warnings = list[str](), list[str]()
         by_words = not self.asked.get("train") and not self._published("train")
         for split, group in (("train", train), ("validation", validation)):
             self._require_one_format(group)
@@ -85,12 +85,14 @@ class _Choosing:
             text = f"{self.shown}: not read, beside files that are: {_listed(untold)}"
             (warnings if by_words else notes).append(text)
         files = {"train": [s.path for s in train], "validation": [s.path for s in validation]}
-        return Choice({split: paths for split, paths in files.items() if paths}, self.found.root, notes, warnings)
+        return Choice(
+            {split: paths for split, paths in files.items() if paths}, self.found.root, notes, warnings
+        )
 
     def _train(self) -> list[Source]:
         """The sources to train on."""
-        if names := self.asked.get("train"):
-            return [source for name in names for source in self._named(name)]
+        if wanted := self.asked.get("train"):
+            return [source for name in wanted for source in self._named(name)]
         if group := self._published("train"):
             return group
         if len(self.sources) == 1 and (self.found.explicit or not self.sources[0].held_out):
@@ -125,12 +127,9 @@ class _Choosing:
 
     def _named(self, name: str) -> list[Source]:
         """The sources that `data.split` means by a name: that of a split, with its folder or alone, or a file."""
-        for names_of in (
-            lambda source: [source.name],
-            lambda source: [source.label, self._relative(source.path)],
-        ):
-            if group := [source for source in self.sources if name in names_of(source)]:
-                return group
+        whole = [source for source in self.sources if name == source.name]
+        if group := whole or [s for s in self.sources if name in (s.label, self._relative(s.path))]:
+            return group
         there = sorted({source.name for source in self.sources})
         raise DataError(f"data.split={name}: {self.shown} has no such split; there are {_listed(there)}")
 

@@ -44,7 +44,7 @@ def test_what_lies_there_instead_is_told(tmp_path, name, said):
     with pytest.raises(DataError, match=said):
         data_files(str(tmp_path))
     if name and not name.startswith("."):
-        with pytest.raises(DataError, match="unpack it|save the sheet"):
+        with pytest.raises(DataError, match=r"unpack it|save the sheet"):
             data_files(str(tmp_path / name))
 
 

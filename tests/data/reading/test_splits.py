@@ -45,7 +45,7 @@ def names_of(choice):
             ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
             ["data/test-0-of-1.parquet"],
         ),
-        (["train/0.parquet", "train/1.parquet", "eval/0.parquet"], ["train/0.parquet", "train/1.parquet"], ["eval/0.parquet"]),
+        (["train/0.csv", "train/1.csv", "eval/0.csv"], ["train/0.csv", "train/1.csv"], ["eval/0.csv"]),
         (["train/0.parquet", "eval/0.parquet", "test/0.parquet"], ["train/0.parquet"], ["eval/0.parquet"]),
         (["0/rows.jsonl", "1/rows.jsonl"], ["0/rows.jsonl", "1/rows.jsonl"], None),
         (["train_prefs.json", "test_prefs.json", "test_sft.json"], ["train_prefs.json"], ["test_prefs.json"]),
@@ -82,7 +82,11 @@ def test_names_that_leave_a_choice_are_refused(choice, names, said):
     ("split", "train", "validation"),
     [
         ("train_prefs", ["train_prefs.json"], ["test_prefs.json"]),
-        (["train_prefs", "train_sft"], ["train_prefs.json", "train_sft.json"], ["test_prefs.json", "test_sft.json"]),
+        (
+            ["train_prefs", "train_sft"],
+            ["train_prefs.json", "train_sft.json"],
+            ["test_prefs.json", "test_sft.json"],
+        ),
         ({"train": "train_sft", "validation": "test_prefs"}, ["train_sft.json"], ["test_prefs.json"]),
         ({"train": "train_sft", "validation": None}, ["train_sft.json"], None),
         ("test_sft.json", ["test_sft.json"], ["test_prefs.json"]),
@@ -119,7 +123,8 @@ def test_what_is_not_read_is_told_once(choice):
 
 
 @pytest.mark.parametrize(
-    "names", [["x/train.json", "y/train.json"], ["x.train.json", "y.train.json"], ["kettles.json", "kettletest.json"]]
+    "names",
+    [["x/train.json", "y/train.json"], ["x.train.json", "y.train.json"], ["kettles.json", "kettletest.json"]],
 )
 def test_a_split_in_several_places_is_told(choice, names):
     chosen = choice(names)
