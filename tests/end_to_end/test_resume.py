@@ -1,5 +1,6 @@
 """Killed runs go on where they stopped: the same weights bit for bit, the same metrics."""
 
+import json
 import os
 import signal
 import subprocess
@@ -193,3 +194,34 @@ def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path
     assert "going on with another setting: optimizer.lr: auto -> 0.001" in done.err
     assert summary(tmp_path / "run")["steps"] == 4
     assert (tmp_path / "run/report.html").is_file()
+
+
+def test_other_rows_are_refused_and_leave_the_run_as_it_was(tmp_path, cache):
+    words = ("a fox", "a bat", "a hen", "a cow")
+    rows = [{"prompt": f"say {word} {i}", "chosen": word, "rejected": "no"} for i in range(8) for word in words]
+    data = tmp_path / "pairs.jsonl"
+    line = ("objective=dpo", *SMALL, "resume=auto", f"hydra.run.dir={tmp_path / 'run'}")
+    line += ("model.loader.words='say no 0 1 2 3 4 5 6 7'",)
+    line += (
+        "data.source={_target_: alignlab.data.sources.local.convert}",
+        "data.name=mine",
+        "data.form=null",
+        f"data.path={data}",
+    )
+
+    def go(steps, written, *overrides):
+        data.write_text("".join(f"{json.dumps(row)}\n" for row in written))
+        return forked(*line, f"trainer.max_steps={steps}", *overrides, cwd=tmp_path, cache=cache)
+
+    done = go(2, rows)
+    assert done.returncode == 0, done.stderr
+    before = summary(tmp_path / "run")
+    swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    done = go(4, swapped)
+    assert done.returncode == 1
+    assert "the data 'mine' (rows) changed since" in done.stderr
+    assert summary(tmp_path / "run") == before
+    assert go(4, rows).returncode == 0
+    done = go(6, swapped, "resume.allow=[data.rows]")
+    assert done.returncode == 0, done.stderr
+    assert "going on with what is there now" in done.stderr
