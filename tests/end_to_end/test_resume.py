@@ -10,6 +10,7 @@ import pytest
 
 from alignlab.training import opened
 from tests.end_to_end.command import SMALL, forked, metrics, signalled, summary, untimed, weights
+from tests.training.small import load_small
 
 RUNS = {
     "dpo": ("objective=dpo",),
@@ -196,32 +197,33 @@ def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path
     assert (tmp_path / "run/report.html").is_file()
 
 
-def test_other_rows_are_refused_and_leave_the_run_as_it_was(tmp_path, cache):
-    words = ("a fox", "a bat", "a hen", "a cow")
-    rows = [{"prompt": f"say {word} {i}", "chosen": word, "rejected": "no"} for i in range(8) for word in words]
-    data = tmp_path / "pairs.jsonl"
-    line = ("objective=dpo", *SMALL, "resume=auto", f"hydra.run.dir={tmp_path / 'run'}")
-    line += ("model.loader.words='say no 0 1 2 3 4 5 6 7'",)
-    line += (
-        "data.source={_target_: alignlab.data.sources.local.convert}",
-        "data.name=mine",
-        "data.form=null",
-        f"data.path={data}",
-    )
+def test_other_inputs_are_refused_and_leave_the_run_as_it_was(tmp_path, cache):
+    rows = [
+        {"prompt": f"say fox {i}", "chosen": f"the fox {i} runs", "rejected": "no fox"} for i in range(40)
+    ]
+    data, model, run = tmp_path / "pairs.jsonl", tmp_path / "model", tmp_path / "run"
+    small = [text for text in SMALL if not text.startswith("model.")]
+    line = ("data=local", f"data.path={data}", "model=local", f"model.path={model}", *small, "resume=auto")
 
-    def go(steps, written, *overrides):
+    def go(steps, written, seed, *overrides):
         data.write_text("".join(f"{json.dumps(row)}\n" for row in written))
-        return forked(*line, f"trainer.max_steps={steps}", *overrides, cwd=tmp_path, cache=cache)
+        for part in load_small(seed=seed):
+            part.save_pretrained(model)
+        steps = f"trainer.max_steps={steps}"
+        return forked(*line, steps, *overrides, f"hydra.run.dir={run}", cwd=tmp_path, cache=cache)
 
-    done = go(2, rows)
+    done = go(2, rows, 0)
     assert done.returncode == 0, done.stderr
-    before = summary(tmp_path / "run")
+    before = summary(run)
     swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
-    done = go(4, swapped)
-    assert done.returncode == 1
-    assert "the data 'mine' (rows) changed since" in done.stderr
-    assert summary(tmp_path / "run") == before
-    assert go(4, rows).returncode == 0
-    done = go(6, swapped, "resume.allow=[data.rows]")
+    for written, seed, said in (
+        (swapped, 0, "the data 'local' (rows) changed since"),
+        (rows, 1, f"the model {model} changed since"),
+    ):
+        done = go(3, written, seed)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert summary(run) == before
+    done = go(3, swapped, 1, "resume.allow=[data.rows,model.files]")
     assert done.returncode == 0, done.stderr
-    assert "going on with what is there now" in done.stderr
+    assert done.stderr.count("going on with what is there now") == 3  # rows, tokens, model

@@ -101,8 +101,10 @@ def test_the_fingerprints_of_the_rows_are_told_before_training(tmp_path):
     first = inputs_of("a")
     assert [*first] == ["rows", "data", "tokens"]
     assert inputs_of("b") == first  # another cache, the same rows
-    other = inputs_of("c", limit=16)
-    assert {what: other[what]["train"] == first[what]["train"] for what in first} == dict.fromkeys(first, False)
+    other = inputs_of("c", data={"limit": 16})
+    assert {what: other[what]["train"] == first[what]["train"] for what in first} == dict.fromkeys(
+        first, False
+    )
 
 
 @pytest.mark.parametrize("mode", ["precomputed", "live"])

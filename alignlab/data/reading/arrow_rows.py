@@ -21,6 +21,9 @@ def table_rows(file: Path) -> Iterator[Raw]:
     try:
         with opened(file) as stream:
             for batch in _record_batches(stream, format_of(file)):
+                if len(set(names := batch.schema.names)) < len(names):
+                    twice = next(name for name in names if names.count(name) > 1)
+                    raise DataError(f"{file}: two columns are named '{twice}'")
                 batch.validate(full=True)  # a damaged file must not be read beyond its end
                 for row in batch.to_pylist():
                     number += 1

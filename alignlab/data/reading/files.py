@@ -52,7 +52,7 @@ def _jsonl(file: Path) -> Iterator[Raw]:
                 continue
             origin = Origin(str(file), number)
             try:
-                row = json.loads(line.decode("utf-8-sig"))
+                row = _loaded(line)
             except UnicodeDecodeError as error:
                 yield origin, RowError("(the whole line)", f"not UTF-8: {error}")
             except (ValueError, RecursionError) as error:  # also numbers of too many digits, lists too deep
@@ -68,7 +68,7 @@ def _json(file: Path) -> Iterator[Raw]:
         return
     with opened_text(file) as stream:
         try:
-            rows = json.loads(stream.read().decode("utf-8-sig"))
+            rows = _loaded(stream.read())
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{file}: broken JSON: {error}. Mend the file, or write one row a line and name it .jsonl: "
@@ -86,9 +86,22 @@ def _begins_with_a_row(file: Path) -> bool:
     with opened_text(file) as lines:
         first = next((line for line in lines if line.strip()), b"")
     try:
-        return isinstance(json.loads(first.decode("utf-8-sig")), dict)
+        return isinstance(_loaded(first), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _loaded(text: bytes) -> Any:
+    """The value of a JSON text; ValueError also where an object has two values under one name."""
+    return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"two values under '{next(name for name in names if names.count(name) > 1)}'")
+    return values
 
 
 def _mapping(row: Any) -> dict[str, Any] | RowError:

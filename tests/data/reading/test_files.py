@@ -135,6 +135,17 @@ def test_text_that_is_no_utf8_in_a_table(tmp_path):
         list(read([tmp_path / "a.parquet"]))
 
 
+def test_two_values_under_one_name(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"chosen": "x", "chosen": "y"}\n{"chosen": "z"}\n')
+    (_, error), (_, row) = read([tmp_path / "a.jsonl"])
+    assert "two values under 'chosen'" in str(error)
+    assert row == {"chosen": "z"}
+    table = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["chosen", "chosen"])
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="two columns are named 'chosen'"):
+        list(read([tmp_path / "a.parquet"]))
+
+
 def test_rows_that_follow_each_other_are_grouped():
     origins = [Origin("f", i) for i in range(1, 8)]
     broken = RowError("x", "broken")
