@@ -53,7 +53,8 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
         table = piped(rows, piping, name, cache_dir, report, spec.processes)
         if not len(table):
             raise DataError(
-                f"data '{spec.name}' has no {name} rows left after its pipeline: " + "; ".join(report.lines())
+                f"data '{spec.name}' has no {name} rows left after its pipeline: "
+                + ("; ".join(report.lines()) or f"no row was read from {spec.path or spec.name}")
             )
         tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
     return Examples(tables["train"], tables["validation"], report, tokens, sides)

@@ -89,6 +89,15 @@ def test_a_small_file_still_has_a_validation_split(tmp_path):
     assert not prompts(examples.train) & prompts(examples.validation)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", "prompt,chosen\n"), ("a.jsonl", "\n"), ("a.json", "[]")]
+)
+def test_a_file_without_rows(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=r"no train rows left after its pipeline: no row was read from .*a\."):
+        loaded(tmp_path / name)
+
+
 def test_one_prompt_alone_cannot_be_divided(tmp_path):
     with pytest.raises(DataError, match=r"data 'mine' has no .* rows left after its pipeline"):
         loaded(write(tmp_path, rows=[row(0), row(1)]))

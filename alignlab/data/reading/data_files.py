@@ -78,9 +78,9 @@ def is_saved_dataset(folder: Path) -> bool:
 def _found(root: Path, shown: str) -> Found:
     if not root.exists():
         raise DataError(f"data.path={shown}: no such file or folder")
-    if root.is_file():
-        if not is_data_file(root.name):
-            raise DataError(f"data.path={shown}: {_why_not(root)}")
+    if root.is_file() and not is_data_file(root.name):
+        raise DataError(f"data.path={shown}: {_why_not(root)}")
+    if root.is_file() or is_saved_dataset(root):
         return Found([root], root.parent, [], explicit=True)
     sources, others = list[Path](), list[Path]()
     for place in _walk(root):
@@ -88,7 +88,7 @@ def _found(root: Path, shown: str) -> Found:
     if not sources:
         raise DataError(f"data.path={shown}: no data files there{_instead(root, others)}")
     unreadable = [file for file in others if format_of(file) in (*PACKED, *SHEETS)]
-    return Found(sorted(sources), root, sorted(unreadable), explicit=sources == [root])
+    return Found(sorted(sources), root, sorted(unreadable), explicit=False)
 
 
 def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:

@@ -146,6 +146,8 @@ def test_a_path_to_one_file_says_enough(tmp_path):
 def test_splits_of_saved_datasets(tmp_path):
     rows = Dataset.from_list([{"prompt": "x"}])
     DatasetDict(train=rows, test=rows).save_to_disk(str(tmp_path / "named"))
+    alone = chosen_files(str(tmp_path / "named/test"))
+    assert (alone.files, alone.root) == ({"train": [tmp_path / "named/test"]}, tmp_path / "named")
     assert names_of(chosen_files(str(tmp_path / "named"))) == {"train": ["train"], "validation": ["test"]}
     DatasetDict(prefs=rows, sft=rows).save_to_disk(str(tmp_path / "others"))
     with pytest.raises(DataError, match=r"several train splits, prefs, sft"):
