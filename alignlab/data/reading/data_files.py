@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,8 @@ def data_files(path: str | Sequence[str]) -> Found:
     if len(each) == 1:
         return each[0]
     sources = [source.absolute() for found in each for source in found.sources]
-    for source in sources:
-        if sources.count(source) > 1:
-            raise DataError(f"data.path: {source} is named twice")
+    if twice := [source for source, count in Counter(sources).items() if count > 1]:
+        raise DataError(f"data.path: {twice[0]} is named twice")
     return Found(
         sources,
         Path(os.path.commonpath([root.absolute().parent for root in roots])),
