@@ -200,8 +200,8 @@ def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
 
 def _record(folder: RunFolder) -> dict[str, str]:
     """Return the files that say what a run is and how far it came, by name."""
-    files = [folder.path / name for name in ("config.yaml", "overrides.txt", "manifest.json", "summary.json")]
-    return {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+    names = ("config.yaml", "overrides.txt", "manifest.json", "summary.json")
+    return {name: text for name in names if (text := folder.read_text(name))}
 
 
 def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:
