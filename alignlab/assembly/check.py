@@ -14,11 +14,12 @@ from typing import Any
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, unknown_or_wrong
-from alignlab.data.reading.data_files import data_files
+from alignlab.data.reading.splits import asked, chosen_files
+from alignlab.data.spec import DataSpec
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
-from alignlab.settings import Config
+from alignlab.settings import Config, misfits
 
 TRACKERS = {"wandb", "tensorboard"}
 """The loggers that need a package of their own."""
@@ -92,7 +93,12 @@ def _data(config: Config) -> Iterator[str]:
     if node.get("parts"):
         yield from _parts(config)
         return
-    if node["path"] is not None and (failure := failure_of(data_files, node["path"])):
+    published = (node.get("hub") or {}).get("splits")
+    if node["path"] is None and (failure := failure_of(asked, node.get("split"))):
+        yield failure
+    if node["path"] is not None and (
+        failure := failure_of(chosen_files, node["path"], node.get("split"), published)
+    ):
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
@@ -100,7 +106,13 @@ def _data(config: Config) -> Iterator[str]:
 
 def _parts(config: Config) -> Iterator[str]:
     """Yield a message for each error in the sources of a mixture."""
+    for key in ("path", "split"):
+        if config["data"].get(key) is not None:
+            yield f"data.{key}: a mixture reads its parts alone; set data.parts.<name>.{key}"
     for name, node in part_nodes(config).items():
+        if wrong := list(misfits(node, DataSpec, f"data.parts.{name}")):
+            yield from wrong
+            continue
         alone = {**config, "data": node}
         yield from (text.replace("data.", f"data.parts.{name}.") for text in _data(alone))
 

@@ -127,11 +127,16 @@ def _probe(step: Config, path: str) -> None:
 
 
 def _source(config: Config) -> Iterator[str]:
-    """Yield a message where a source of another package reads files, and no path is given."""
+    """Yield a message where a source that reads files has no path, or one that makes its own rows has one."""
     node = config["data"]
-    if node.get("parts") or node["path"] is not None or node.get("hub"):
+    if node.get("parts"):
         return
-    if takes_rows(locate(node["source"]["_target_"])):
+    files = [f"data.{key}" for key in ("path", "split") if node.get(key) is not None]
+    if not takes_rows(locate(node["source"]["_target_"])):
+        if files:
+            out = " and ".join(files)
+            yield f"data '{node['name']}' makes its own rows, and reads no files: take out {out}, or use data=local"
+    elif node["path"] is None and not node.get("hub"):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
 
 

@@ -65,6 +65,8 @@ class Stage:
     """Callbacks of Lightning besides those of every stage, by name."""
     on_rows: Callable[[Sequence[str]], None] | None = None
     """Told the ids of the rows (or of those that give the prompts) before anything is done with them; may raise."""
+    on_input: Callable[[str, Mapping[str, str]], None] | None = None
+    """Told the fingerprints of both splits, of "rows", of "data" before the pipeline, of "tokens"; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None
     """Makes the rows to train on from the model and the prompts of the data."""
     load_initial: LoadModel | None = None

@@ -33,6 +33,17 @@ def test_a_plain_run_is_its_own_config():
     assert placed(stage, None) == dict(stage.config)
 
 
+def test_a_number_is_text_where_a_setting_is(tmp_path, monkeypatch):
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "2024/7.jsonl").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    (stage,) = plan(
+        "data=local", "data.path=2024", "data.split=7", "run_name=5", "model=smollm2_135m", "seed=3"
+    )
+    assert (stage.config["data"]["path"], stage.config["data"]["split"]) == ("2024", "7")
+    assert (stage.config["run_name"], stage.config["seed"]) == ("5", 3)
+
+
 def test_stages_have_what_the_run_has_and_more():
     made = plan(
         "recipe=stepwise",
