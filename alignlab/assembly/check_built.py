@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from alignlab.assembly.build import objective_of
+from alignlab.assembly.build import is_adapters_off, objective_of
 from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.provided import policy_problems
@@ -63,8 +63,7 @@ def _objective(config: Config) -> Iterator[str]:
         return
     objective = objective_of(config)
     node, peft = config["reference"], config["peft"].get("method")
-    adapter = peft != "none" and node["path"] is None and node["of"] == "start"
-    asked = {"adapter": adapter, "update": node["update"]}
+    asked = {"adapter": is_adapters_off(config), "update": node["update"]}
     if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
         yield failure
     if peft != "none" and node["update"] in ("ema", "hard"):

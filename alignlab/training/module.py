@@ -16,6 +16,7 @@ from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
 from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
+from alignlab.policies.causal_lm.adapters import drop_out
 from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
@@ -116,6 +117,7 @@ class PreferenceModule(L.LightningModule):
         began, step = time.perf_counter(), sealed.step
         meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
         self.terms.train()
+        drop_out(self.scorer, on=True)
         if self._distance is not None:
             self._distance.forget()
         statistics = self._statistics(step, self.signals)
@@ -134,6 +136,7 @@ class PreferenceModule(L.LightningModule):
                 self.manual_backward(share)
             if not batch.idle:
                 meter.add(self._watched(signals, outcome))
+        drop_out(self.scorer, on=False)
         metrics = self._named(Meter.joined(ranks.gathered(meter)))
 
         def passes(norm: float) -> bool:

@@ -14,7 +14,7 @@ from alignlab.data.batching.batches import StepLoader
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.passes.reference import cached_signals
 from alignlab.passes.reference_mode import resolve_mode
-from alignlab.policies.causal_lm.adapters import WithoutAdapter
+from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy, References
@@ -42,8 +42,7 @@ def attach_reference(
     Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
     """
     spec, objective = stage.reference, stage.objective
-    adapter = spec.is_start and has_adapter(policy.model)
-    mode = resolve_mode(spec.mode, objective, adapter=adapter, update=spec.moving.update)
+    mode = resolve_mode(spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update)
     second = spec.second if objective.needs_second_reference else None
     log.info(
         "reference: %s%s%s",
