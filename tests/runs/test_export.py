@@ -14,6 +14,8 @@ def trained(**changes):
         "data": {"ultrafeedback": ("UltraFeedback: rated completions", "MIT")},
         "pipeline": ["pairs"],
         "base": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "of_hub": True,
+        "is_adapter": False,
         "steps": 1234,
         "command": "python train.py objective=ipo",
         "initial": {"val/loss": 1.0},

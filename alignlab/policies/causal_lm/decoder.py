@@ -1,5 +1,6 @@
 """The parts of a causal LM: the model under its adapters, its decoder, the decoder's layers and their blocks."""
 
+import warnings
 from typing import Any
 
 from torch import nn
@@ -39,12 +40,9 @@ def merge(model: Any) -> Any:
     embedding, head = inner.get_input_embeddings(), inner.get_output_embeddings()
     if head is not None and hasattr(head, "base_layer") and head.weight is embedding.weight:
         head.base_layer.weight = nn.Parameter(head.weight.detach().clone())
-    plain = model.merge_and_unload()
-    config = plain.config.get_text_config()
-    if head is not None and config.tie_word_embeddings:
-        tied = plain.get_output_embeddings().weight is plain.get_input_embeddings().weight
-        plain.config.tie_word_embeddings = config.tie_word_embeddings = tied
-    return plain
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Model with `tie|Input and output embeddings)")  # they are two by now
+        return model.merge_and_unload()
 
 
 def disable_dropout(model: nn.Module) -> None:

@@ -43,7 +43,12 @@ class ModelFolder:
     @property
     def is_adapter(self) -> bool:
         """Whether it holds an adapter alone, which needs its base model."""
-        return bool(self.adapter) and not self.config
+        return bool(self.adapter) and not self.is_model
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it has the config of a model."""
+        return (self.path / "config.json").is_file()
 
     @property
     def has_tokenizer(self) -> bool:

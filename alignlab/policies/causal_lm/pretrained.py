@@ -200,17 +200,17 @@ def resolve(path: str | None, local_copy: str | None = None) -> str:
     folder = ModelFolder(Path(path).expanduser())
     if not folder.path.is_dir():
         raise ConfigError(f"model.path={path}: no such folder")
-    if not folder.config and not folder.is_adapter:
+    if not folder.is_model and not folder.is_adapter:
         raise ConfigError(f"model.path={path}: no config.json there, so this is no Hugging Face model folder")
-    for problem in folder.problems():
-        raise ConfigError(f"model.path={path}: {problem}")
-    if folder.is_adapter:
-        resolve(folder.base)
-    elif not folder.has_tokenizer:
+    if not folder.is_adapter and not folder.has_tokenizer:
         raise ConfigError(
             f"model.path={path}: the folder has no tokenizer (none of {', '.join(TOKENIZER_FILES)}); "
             "save it there with tokenizer.save_pretrained(folder)"
         )
+    for problem in folder.problems():
+        raise ConfigError(f"model.path={path}: {problem}")
+    if folder.is_adapter:
+        resolve(folder.base)
     return str(folder.path)
 
 
