@@ -21,6 +21,7 @@ from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
+from alignlab.training.optim import warn_of_rounding
 from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, check_start, put_back, state_of
 from alignlab.training.strategies.engine import Engine
@@ -97,6 +98,10 @@ class PreferenceModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer and its schedule."""
         optimizer, scheduler = self.make_optimizer(self.trained)
+        if not self.engine.keeps_float32:
+            groups = optimizer.param_groups
+            weights = [weight for group in groups for weight in group["params"]]
+            warn_of_rounding(weights, max(group.get("initial_lr", group["lr"]) for group in groups))
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_fit_start(self) -> None:

@@ -30,7 +30,7 @@ def has_adapter(model: Any) -> bool:
 
 
 def merge(model: Any) -> Any:
-    """Return the model as a plain one, with what the adapters learned added to its weights.
+    """Return the model as a plain one, with what the adapters learned added to its weights, which may all train.
 
     An embedding and a head that were one weight become two where adapters changed one of them.
     """
@@ -42,7 +42,7 @@ def merge(model: Any) -> Any:
         head.base_layer.weight = nn.Parameter(head.weight.detach().clone())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(Model with `tie|Input and output embeddings)")  # they are two by now
-        return model.merge_and_unload()
+        return model.merge_and_unload().requires_grad_(True)
 
 
 def disable_dropout(model: nn.Module) -> None:
