@@ -138,6 +138,8 @@ def _machine(config: Config) -> Iterator[str]:
     """Yield a message for what this machine does not have, or cannot start."""
     trainer = config["trainer"]
     devices = trainer["devices"]
+    if config["peft"]["method"] == "qlora" and not on_gpu(trainer["accelerator"]):
+        yield "peft=qlora computes with 4-bit weights on an NVIDIA GPU, and none is used here: use peft=lora"
     if trainer["accelerator"] == "gpu" and not torch.cuda.is_available():
         yield "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer.accelerator=auto"
     elif on_gpu(trainer["accelerator"]) and devices > max(1, torch.cuda.device_count()):

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from alignlab import ranks
 from alignlab.data.batching.batches import Step
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, RunError
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
 from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
 from alignlab.policies.causal_lm.adapters import drop_out
+from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
@@ -71,6 +72,7 @@ class PreferenceModule(L.LightningModule):
         self._distance = Distance(self.scorer) if "parameter_distance" in objective.signals else None
         self.gradient_clip_val, self.start_tolerance = gradient_clip_val, start_tolerance
         self.finite, self.reference_is_start = finite or Finite(), reference_is_start
+        self.strict_loading = not has_adapter(policy.model)  # the frozen weights are not in its checkpoints
         self.latest_step: dict[str, float] = {}
         self.reliability: dict[str, list[float]] = {}
         self._tokens, self._seconds = 0, 0.0
@@ -260,12 +262,30 @@ class PreferenceModule(L.LightningModule):
         return {**metrics, **own}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the number of steps that were left out into the checkpoint."""
+        """Put the number of steps that were left out into the checkpoint; of adapters, leave out the weights they need."""
         checkpoint["nonfinite"] = self.finite.count
+        if not self.strict_loading:
+            checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue the count of steps that were left out."""
+        """Continue the count of steps that were left out. Raises RunError where weights that train are not there."""
         self.finite.count = checkpoint["nonfinite"]
+        trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        if not self.strict_loading and (lacking := trained - checkpoint["state_dict"].keys()):
+            raise RunError(
+                f"the checkpoint lacks {len(lacking)} weights that train (first: {min(lacking)}): it is of a run with "
+                "other adapters"
+            )
+
+
+def without_frozen(module: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a state dict that are no frozen parameter, nor part of the quantization of one."""
+    frozen = {name for name, weight in module.named_parameters() if not weight.requires_grad}
+
+    def belongs(name: str) -> bool:
+        return name in frozen or ("." in name and belongs(name.rpartition(".")[0]))
+
+    return {name: value for name, value in state.items() if not belongs(name)}
 
 
 def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
