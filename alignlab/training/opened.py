@@ -170,7 +170,9 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
     splits = replace(splits, validation=affordable(splits.validation, loader))
     with opened.clock.timed("reference"), on.autocast():
-        mode, references, splits = attach_reference(stage, opened.policy, splits, loader, on.device, opened.tokenizer)
+        mode, references, splits = attach_reference(
+            stage, opened.policy, splits, loader, on.device, opened.tokenizer
+        )
     for reference in references:
         if isinstance(reference, nn.Module):
             on.convert(reference)

@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from alignlab.settings import Share
 from alignlab.training.strategies.shares import is_spread
 
-
 log = logging.getLogger(__name__)
 
 MOVES = 0.5

@@ -108,7 +108,9 @@ def test_adapters_are_as_measured():
     config, batch, run = config_of("llama"), even_batch(5, 2, 48, 24), Pass(device="cpu")
 
     def build():
-        return lora(lambda: (AutoModelForCausalLM.from_config(config), None), PeftSettings("lora", r=4, alpha=8))[0]
+        return lora(
+            lambda: (AutoModelForCausalLM.from_config(config), None), PeftSettings("lora", r=4, alpha=8)
+        )[0]
 
     policy = CausalLM(build()).train()
     micro_batch(policy, batch, run)

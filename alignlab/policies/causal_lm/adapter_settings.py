@@ -1,6 +1,5 @@
 """The settings of adapters, which are the schema of conf/peft; no torch is imported here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 

@@ -31,7 +31,9 @@ def lora(load: LoadModel, settings: PeftSettings, task: str = "CAUSAL_LM") -> tu
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ConfigError(f"peft={settings.method} needs the package peft: pip install 'alignlab[peft]'") from error
+        raise ConfigError(
+            f"peft={settings.method} needs the package peft: pip install 'alignlab[peft]'"
+        ) from error
     model, tokenizer = load()
     if has_adapter(model):
         return _going_on(model, settings), tokenizer

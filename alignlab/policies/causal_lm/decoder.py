@@ -41,7 +41,9 @@ def merge(model: Any) -> Any:
     if head is not None and hasattr(head, "base_layer") and head.weight is embedding.weight:
         head.base_layer.weight = nn.Parameter(head.weight.detach().clone())
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(Model with `tie|Input and output embeddings)")  # they are two by now
+        warnings.filterwarnings(
+            "ignore", "(Model with `tie|Input and output embeddings)"
+        )  # they are two by now
         return model.merge_and_unload().requires_grad_(True)
 
 

@@ -69,7 +69,9 @@ class ModelFolder:
             if folder.is_dir():
                 return str(folder)
         if named.startswith((".", "/", "~")) or named.count("/") > 1:
-            raise ConfigError(f"model.path={self.path}: an adapter whose base model {named} is not there; {way}")
+            raise ConfigError(
+                f"model.path={self.path}: an adapter whose base model {named} is not there; {way}"
+            )
         return named
 
     def problems(self) -> Iterator[str]:
@@ -94,7 +96,9 @@ class ModelFolder:
                 f"an adapter of another kind ({ADAPTER}: peft_type {kind}, task_type {task}): LoRA adapters of language "
                 "models are read; merge this one into its base with peft, and give the folder of the merged model"
             )
-        if not any((self.path / name).is_file() for name in ("adapter_model.safetensors", "adapter_model.bin")):
+        if not any(
+            (self.path / name).is_file() for name in ("adapter_model.safetensors", "adapter_model.bin")
+        ):
             yield f"it has {ADAPTER} and no adapter_model.safetensors: complete the folder"
 
     def _kind(self) -> Iterator[str]:
@@ -133,7 +137,9 @@ class ModelFolder:
         """Yield a message where files of weights are missing, are no weights, or hold other layers than the config."""
         files = self._weight_files()
         if not files:
-            others = sorted(file.name for end in ("*.gguf", "*.pth", "*.h5", "*.msgpack") for file in self.path.glob(end))
+            others = sorted(
+                file.name for end in ("*.gguf", "*.pth", "*.h5", "*.msgpack") for file in self.path.glob(end)
+            )
             seen = f" (there are {', '.join(others[:3])}, which are of another format)" if others else ""
             yield f"it has no weights: none of {', '.join(WEIGHTS)}, whole or in shards{seen}; complete the folder"
             return
@@ -152,7 +158,9 @@ class ModelFolder:
             return
         matches = (LAYER.search(name) for file in files for name in _names(file))
         held = 1 + max((int(match[1]) for match in matches if match), default=-1)
-        predicting = self.config.get("num_nextn_predict_layers") or 0  # kept behind the others, and used by nobody here
+        predicting = (
+            self.config.get("num_nextn_predict_layers") or 0
+        )  # kept behind the others, and used by nobody here
         if held > layers + predicting:
             yield (
                 f"its weights have {held} layers, and config.json says {layers} (num_hidden_layers), so that the last ones "
@@ -177,7 +185,9 @@ class ModelFolder:
         except ValueError as error:
             raise ConfigError(f"{file} is no json ({error}): complete the folder") from error
         if not isinstance(contents, dict):
-            raise ConfigError(f"{file} holds {type(contents).__name__} where an object belongs: complete the folder")
+            raise ConfigError(
+                f"{file} holds {type(contents).__name__} where an object belongs: complete the folder"
+            )
         return contents
 
 
@@ -216,4 +226,3 @@ def _names(file: Path) -> list[str]:
 def _starts(file: Path, word: bytes) -> bool:
     with file.open("rb") as stream:
         return stream.read(len(word)) == word
-

@@ -90,9 +90,7 @@ def _model(
         for problem in kind_problems(config.to_dict()):
             raise ConfigError(f"model '{source}': {problem}")
         _require_tokens(source, tokenizer, config)
-        is_classifier = any(
-            name.endswith("ForSequenceClassification") for name in config.architectures or ()
-        )
+        is_classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
         kind_of_model: Any = AutoModelForSequenceClassification if is_classifier else AutoModelForCausalLM
         model, report = kind_of_model.from_pretrained(
             source,

@@ -1,5 +1,6 @@
 """LoRA: starts as the model it is put into, is its own reference with the adapters off, and merges away."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from alignlab.policies.causal_lm.decoder import has_adapter, merge
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.runs.folder import RunFolder
+from alignlab.training.checkpointing import tensor_file
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.data.ragged import draw, token_rows
@@ -56,7 +58,9 @@ def moved(settings=SMALL, load=load_small):
     return CausalLM(model)
 
 
-@pytest.mark.parametrize(("settings", "names"), [(SMALL, {"lora"}), (FORMS["one of two"], {"lora", "lm_head"})])
+@pytest.mark.parametrize(
+    ("settings", "names"), [(SMALL, {"lora"}), (FORMS["one of two"], {"lora", "lm_head"})]
+)
 def test_only_the_adapters_train(settings, names):
     model = lora(load_small, settings)[0]
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -184,3 +188,22 @@ def test_a_stage_trains_adapters_and_leaves_the_rest(hyper, mode, tmp_path):
             assert torch.equal(
                 parameter, start[name.removeprefix("base_model.model.").replace(".base_layer", "")]
             )
+
+
+def test_a_stage_goes_on_with_its_adapters_and_their_dropout(tmp_path):
+    def trained(folder):
+        reference = ReferenceSpec("auto", "small", load_small, is_start=True, adapters_off=True)
+        stage = small_stage(
+            tmp_path, reference=reference, load_model=lambda: lora(load_small, FORMS["dropout"])
+        )
+        return dict(run_stage(stage, RunFolder(folder)).model.named_parameters())
+
+    whole = trained(tmp_path / "whole")
+    held = tensor_file.read(tmp_path / "whole/checkpoints/step-000003.ckpt")["state_dict"]
+    assert held
+    assert all("lora_" in name for name in held)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut", symlinks=True)
+    for file in (tmp_path / "cut/checkpoints").glob("step-000003*"):
+        file.unlink()
+    again = trained(tmp_path / "cut")
+    assert all(torch.equal(weight, again[name]) for name, weight in whole.items())
