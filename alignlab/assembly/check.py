@@ -137,7 +137,7 @@ def _peft(config: Config) -> Iterator[str]:
     """Yield a message for adapters that cannot be trained, or not be kept, with the rest of the config."""
     peft, target = config["peft"], config["policy"].get("_target_", "")
     if peft.get("export") == "adapter" and str(target).endswith(".RewardModel"):
-        yield "peft.export=adapter keeps adapters of language models, and policy=reward_model trains a head too: merge them"
+        yield "peft.export=adapter keeps adapters alone, and policy=reward_model has a head too: use peft.export=merged"
     if peft["method"] != "qlora":
         return
     try:
@@ -146,13 +146,13 @@ def _peft(config: Config) -> Iterator[str]:
         yield "peft=qlora needs the package bitsandbytes: pip install 'alignlab[qlora]', or use peft=lora"
     if peft.get("export", "adapter") == "merged":
         yield (
-            "peft.export=merged: with peft=qlora the weights have 4 bits, so that a sum with the adapter would be rounded "
-            "to them; keep peft.export=adapter, and merge into the whole model by alignlab export"
+            "peft.export=merged: the weights of peft=qlora have 4 bits, and a sum with the adapter would be rounded to "
+            "them; keep peft.export=adapter, and merge into the whole model by alignlab export"
         )
     if config["model"]["loader"].get("_target_") != f"{pretrained.__name__}.load":
         yield f"peft=qlora loads a folder or a hub id in 4 bits, not model={config['model']['name']}: use model=local"
     if (strategy := config["strategy"]["name"]) not in ("auto", "single", "ddp"):
-        yield f"strategy={strategy} spreads weights, and those of peft=qlora have 4 bits: use strategy=ddp, or peft=lora"
+        yield f"strategy={strategy} spreads weights, and peft=qlora has 4 bits of each: use strategy=ddp, or peft=lora"
 
 
 def _ranks(config: Config) -> Iterator[str]:

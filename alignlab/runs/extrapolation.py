@@ -59,10 +59,10 @@ def extrapolate(start: Path, trained: Path, out: Path, alpha: float) -> None:
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
-    """The file that holds each tensor of a model folder, by its name; ConfigError where there is none, or an adapter."""
+    """The file that holds each tensor of a model folder, by its name; ConfigError for no weights, or an adapter."""
     if (folder / "adapter_config.json").is_file():
         raise ConfigError(
-            f"{folder} is an adapter, and extrapolation takes whole models: write one by alignlab export run=... out=..."
+            f"{folder} is an adapter, and whole models are extrapolated: write one by alignlab export run=... out=..."
         )
     index = folder / "model.safetensors.index.json"
     if index.is_file():

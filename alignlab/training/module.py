@@ -262,7 +262,7 @@ class PreferenceModule(L.LightningModule):
         return {**metrics, **own}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the number of steps that were left out into the checkpoint; of adapters, leave out the weights they need."""
+        """Put the number of steps that were left out into the checkpoint. Of adapters, it holds what trains alone."""
         checkpoint["nonfinite"] = self.finite.count
         if not self.strict_loading:
             checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])

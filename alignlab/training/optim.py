@@ -53,14 +53,14 @@ def movable(weights: Iterable[Tensor], step: float) -> float:
 
 
 def warn_of_rounding(weights: Sequence[Tensor], lr: float) -> None:
-    """Warn where most of the weights that train have a dtype in which a step of the learning rate does not move them."""
+    """Warn where most of the low-precision weights are not moved by a step of the learning rate."""
     low = [weight for weight in weights if weight.is_floating_point() and weight.itemsize < 4]
     share = movable(low, lr)
     if share < MOVES:
         log.warning(
             "%s weights round off most of the training: a step of optimizer.lr=%.2g moves %.1f %% of them, and is too "
-            "small for the others. Load float32 weights (model.loader.dtype=float32; trainer.precision=bf16-mixed still "
-            "computes in bfloat16), train adapters, which are float32 (peft=lora), or raise optimizer.lr",
+            "small for the others. Load float32 weights (model.loader.dtype=float32; trainer.precision=bf16-mixed "
+            "still computes in bfloat16), train adapters, which are float32 (peft=lora), or raise optimizer.lr",
             str(low[0].dtype).removeprefix("torch."),
             lr,
             100 * share,

@@ -45,7 +45,9 @@ def attach_reference(
 ) -> tuple[str, References, Splits]:
     """(mode, live references if any, rows with cached scores if precomputed).
 
-    `tokenizer` is the one that wrote the rows, whose ids a reference must share. Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
+    `tokenizer` is the one that wrote the rows, whose ids a reference must share.
+
+    Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
     """
     spec, objective = stage.reference, stage.objective
     mode = resolve_mode(spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update)

@@ -76,7 +76,7 @@ def test_new_adapters_switched_off_are_the_reference(folders):
         (["peft.export=both"], "peft.export=both"),
         (
             ["policy=reward_model", "objective=bradley_terry", "peft.export=adapter"],
-            "policy=reward_model trains a head",
+            "policy=reward_model has a head",
         ),
     ],
 )

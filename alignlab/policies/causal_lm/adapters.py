@@ -105,7 +105,7 @@ def _going_on(model: Any, settings: PeftSettings) -> Any:
     """Return a model with adapters, which go on training, with the dropout of the settings."""
     own = model.peft_config[model.active_adapter]
     log.info(
-        "going on with the adapter of %s: its r=%d, alpha=%d and modules stand, whatever peft.* says; peft.dropout holds",
+        "going on with the adapter of %s: its r=%d, alpha=%d and modules stand, and of peft only the dropout",
         model.name_or_path,
         own.r,
         own.lora_alpha,

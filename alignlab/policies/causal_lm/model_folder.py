@@ -81,8 +81,8 @@ class ModelFolder:
             return
         if self.adapter:
             yield (
-                f"it holds a whole model and an adapter ({ADAPTER}), and nothing says whether the model has the adapter "
-                f"in it already: move the adapter's files away to take the model as it is, or the model's to take the "
+                f"it holds a whole model and an adapter ({ADAPTER}), and nothing says whether the model has it in it "
+                "already: move the adapter's files away to take the model as it is, or the model's to take the "
                 "adapter on its base"
             )
         yield from self._kind()
@@ -93,8 +93,8 @@ class ModelFolder:
         kind, task = self.adapter.get("peft_type"), self.adapter.get("task_type")
         if kind != "LORA" or task not in ("CAUSAL_LM", None):
             yield (
-                f"an adapter of another kind ({ADAPTER}: peft_type {kind}, task_type {task}): LoRA adapters of language "
-                "models are read; merge this one into its base with peft, and give the folder of the merged model"
+                f"an adapter of another kind ({ADAPTER}: peft_type {kind}, task_type {task}): LoRA of language models is "
+                "read; merge this one into its base with peft, and give the folder of the merged model"
             )
         if not any(
             (self.path / name).is_file() for name in ("adapter_model.safetensors", "adapter_model.bin")
@@ -118,8 +118,8 @@ class ModelFolder:
             for token in ends if isinstance(ends, list) else [ends]:
                 if isinstance(token, int) and not 0 <= token < size:
                     yield (
-                        f"{name} has eos_token_id {token}, and the model's {size} tokens are 0 to {size - 1}: write the "
-                        "number of the tokenizer's end-of-turn token there"
+                        f"{name} has eos_token_id {token}, and the model's {size} tokens are 0 to {size - 1}: write "
+                        "the number of the tokenizer's end-of-turn token there"
                     )
 
     @cached_property
@@ -144,7 +144,8 @@ class ModelFolder:
             yield f"it has no weights: none of {', '.join(WEIGHTS)}, whole or in shards{seen}; complete the folder"
             return
         if missing := [file.name for file in files if not file.is_file()]:
-            yield f"{len(missing)} of its {len(files)} files of weights are missing (first: {missing[0]}); complete the folder"
+            what = f"{len(missing)} of its {len(files)} files of weights are missing (first: {missing[0]})"
+            yield f"{what}; complete the folder"
             return
         if pointers := [file.name for file in files if _starts(file, POINTER)]:
             yield f"{pointers[0]} is a pointer of Git LFS and no weights: fetch the file with git lfs pull"
@@ -163,8 +164,8 @@ class ModelFolder:
         )  # kept behind the others, and used by nobody here
         if held > layers + predicting:
             yield (
-                f"its weights have {held} layers, and config.json says {layers} (num_hidden_layers), so that the last ones "
-                "would be left out: write the right number there"
+                f"its weights have {held} layers, and config.json says {layers} (num_hidden_layers), so that the last "
+                "ones would be left out: write the right number there"
             )
 
     def _weight_files(self) -> list[Path]:

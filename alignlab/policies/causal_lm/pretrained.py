@@ -39,15 +39,19 @@ def load(
     """
     source = resolve(path, local_copy)
     shared = {"trust_remote_code": trust_remote_code, "revision": revision}
-    options = {"dtype": dtype, "attn_implementation": attn_implementation, "four_bit": four_bit}
+
+    def weights(folder: str, tokenizer: Any) -> Any:
+        options = {"dtype": dtype, "attn_implementation": attn_implementation, "four_bit": four_bit}
+        return _model(folder, tokenizer, shared, options)
+
     if not (folder := ModelFolder(Path(source))).is_adapter:
         tokenizer = _tokenizer(source, shared)
-        return _model(source, tokenizer, shared, **options), tokenizer
-    base = resolve(folder.base)
-    tokenizer = _tokenizer(source if folder.has_tokenizer else base, shared)
+        return weights(source, tokenizer), tokenizer
     from alignlab.policies.causal_lm.adapters import with_adapter  # imports torch
 
-    return with_adapter(_model(base, tokenizer, shared, **options), source), tokenizer
+    base = resolve(folder.base)
+    tokenizer = _tokenizer(source if folder.has_tokenizer else base, shared)
+    return with_adapter(weights(base, tokenizer), source), tokenizer
 
 
 def _tokenizer(source: str, shared: Mapping[str, Any]) -> Any:
@@ -69,15 +73,7 @@ def _tokenizer(source: str, shared: Mapping[str, Any]) -> Any:
     return tokenizer
 
 
-def _model(
-    source: str,
-    tokenizer: Any,
-    shared: Mapping[str, Any],
-    *,
-    dtype: str,
-    attn_implementation: str,
-    four_bit: bool,
-) -> Any:
+def _model(source: str, tokenizer: Any, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Load a model that fits its tokenizer; ConfigError where weights are missing, or layers would be left out."""
     import torch
     from safetensors import SafetensorError
@@ -94,10 +90,10 @@ def _model(
         kind_of_model: Any = AutoModelForSequenceClassification if is_classifier else AutoModelForCausalLM
         model, report = kind_of_model.from_pretrained(
             source,
-            dtype=getattr(torch, dtype),
-            attn_implementation=attn_implementation,
+            dtype=getattr(torch, options["dtype"]),
+            attn_implementation=options["attn_implementation"],
             output_loading_info=True,
-            **(in_four_bits() if four_bit else {}),
+            **(in_four_bits() if options["four_bit"] else {}),
             **shared,
         )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
@@ -148,7 +144,7 @@ def _require_weights(source: str, model: Any, report: Mapping[str, Any]) -> None
 
 
 def _places_of_layers(model: Any) -> tuple[str, ...]:
-    """Return the names that weights of the decoder's layers begin with, in the model and in checkpoints without head."""
+    """Return what the names of the layers' weights begin with, in the model and in checkpoints without a head."""
     from alignlab.policies.causal_lm.decoder import layers_of
 
     first = layers_of(model)[0]
@@ -164,7 +160,7 @@ def in_four_bits() -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig
 
-    settings = BitsAndBytesConfig(
+    settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

@@ -19,9 +19,9 @@ def require_same_tokens(tokenizer: Any, other: Any, name: str) -> None:
     if differing := sorted(number for number in own.keys() & others.keys() if own[number] != others[number]):
         first = differing[0]
         raise ConfigError(
-            f"{name} has another vocabulary than the model that trains: {len(differing)} of {len(own)} token ids differ "
-            f"(id {first} is {others[first]!r} there, and {own[first]!r} here), so that it would score other texts: take a "
-            "reference with the same tokenizer"
+            f"{name} has another vocabulary than the model that trains: {len(differing)} of {len(own)} token ids "
+            f"differ (id {first} is {others[first]!r} there, and {own[first]!r} here), so that it would score other "
+            "texts: take a reference with the same tokenizer"
         )
     if lacking := sorted(own.keys() - others.keys()):
         log.warning(
