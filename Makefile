@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 ARGS ?=
+OPEN_TESTS := tests/policies/causal_lm tests/assembly/test_adapters.py tests/runs/test_export.py
 
-.PHONY: help install lock train test test-all test-fast check format sweep smollm2 chaos claims clean
+.PHONY: help install lock train test test-all test-fast open-install check format sweep smollm2 chaos claims clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## Make .venv and install alignlab with its development tools
 
@@ -42,6 +43,13 @@ test-all: install ## Run all tests, and every law on every configuration
 
 test-fast: install ## Run the fast tests
 	$(BIN)/python -m pytest -m 'not slow'
+
+# Without the lock, as pip resolves for users. Point pip at the CPU wheels of PyTorch where there is no NVIDIA device.
+open-install: ## Test adapters and models on the newest releases that pyproject.toml allows, in a fresh .venv-open
+	rm -rf .venv-open && $(PYTHON) -m venv .venv-open
+	.venv-open/bin/pip --disable-pip-version-check install -q -e '.[peft]' pytest hypothesis
+	.venv-open/bin/python -m pytest -q -m 'not slow' -o addopts='--strict-markers' $(OPEN_TESTS)
+	.venv-open/bin/python train.py evaluation=none report=false peft=lora trainer.max_steps=2
 
 chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliability.md)
 	$(BIN)/python scripts/chaos.py $(ARGS)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from alignlab.planner.traced import Pass
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.decoder import layers_of
+from alignlab.policies.causal_lm.model_folder import ModelFolder
+from alignlab.policies.causal_lm.pretrained import is_adapter
 from alignlab.settings import Config
 
 
@@ -47,6 +50,10 @@ class Subject:
 def subject_of(config: Config, source: Any, precision: str, *, own: bool, named: str | None) -> Subject:
     """The model that trains, in its dtype: with `own`, the engine keeps weights in its own precision."""
     loader, peft = config["model"]["loader"], config["peft"]
+    if peft["method"] == "qlora":
+        raise ConfigError(
+            "the memory of weights in 4 bits is not planned: plan for peft=lora, which takes more"
+        )
     low = precision == "bf16-true" or (precision == "bf16-mixed" and own)
     return Subject(
         name=named or config["model"].get("path") or config["model"]["name"],
@@ -72,9 +79,11 @@ def stored(loader: Config, precision: str) -> torch.dtype:
 
 def place_of(model: Config) -> Mapping[str, Any]:
     """The arguments by which `config_at` finds the config.json of the chosen model."""
-    loader = model["loader"]
+    loader, path = model["loader"], model.get("path")
+    if is_adapter(path):
+        path = ModelFolder(Path(path).expanduser()).base
     options = {key: loader[key] for key in ("trust_remote_code", "revision") if key in loader}
-    return {"path": model.get("path"), "local_copy": loader.get("local_copy"), **options}
+    return {"path": path, "local_copy": loader.get("local_copy"), **options}
 
 
 @cache

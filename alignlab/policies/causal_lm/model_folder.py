@@ -93,8 +93,8 @@ class ModelFolder:
         kind, task = self.adapter.get("peft_type"), self.adapter.get("task_type")
         if kind != "LORA" or task not in ("CAUSAL_LM", None):
             yield (
-                f"an adapter of another kind ({ADAPTER}: peft_type {kind}, task_type {task}): LoRA of language models is "
-                "read; merge this one into its base with peft, and give the folder of the merged model"
+                f"an adapter of another kind ({ADAPTER}: peft_type {kind}, task_type {task}): LoRA of language models "
+                "is read; merge this one into its base with peft, and give the folder of the merged model"
             )
         if not any(
             (self.path / name).is_file() for name in ("adapter_model.safetensors", "adapter_model.bin")
