@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+LOCK ?= -c requirements.lock
 ARGS ?=
 OPEN_TESTS := tests/policies/causal_lm tests/assembly/test_adapters.py tests/runs/test_export.py
 
@@ -17,13 +18,13 @@ install: $(VENV)/.installed ## Make .venv and install alignlab with its developm
 $(VENV)/.installed: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' >/dev/null 2>&1; then \
-	  if $(PIP) install --dry-run -q --report - -c requirements.lock torch | grep -q '"name": "nvidia'; then \
+	  if $(PIP) install --dry-run -q --report - $(LOCK) torch | grep -q '"name": "nvidia'; then \
 	    echo 'error: no NVIDIA device here, and pip would fetch the CUDA build of torch (several GB).'; \
 	    echo 'Point pip at the CPU wheels of PyTorch (PIP_INDEX_URL or PIP_FIND_LINKS), then: make install'; exit 1; \
 	  fi; \
-	  $(PIP) install -q -c requirements.lock torch; \
+	  $(PIP) install -q $(LOCK) torch; \
 	fi
-	$(PIP) install -q -c requirements.lock -e '.[dev]'
+	$(PIP) install -q $(LOCK) -e '.[dev]'
 	touch $@
 
 lock: install ## Write requirements.lock from .venv, with all that CI installs
@@ -44,11 +45,10 @@ test-all: install ## Run all tests, and every law on every configuration
 test-fast: install ## Run the fast tests
 	$(BIN)/python -m pytest -m 'not slow'
 
-# Without the lock, as pip resolves for users. Point pip at the CPU wheels of PyTorch where there is no NVIDIA device.
 open-install: ## Test adapters and models on the newest releases that pyproject.toml allows, in a fresh .venv-open
-	rm -rf .venv-open && $(PYTHON) -m venv .venv-open
-	.venv-open/bin/pip --disable-pip-version-check install -q -e '.[peft]' pytest hypothesis
-	.venv-open/bin/python -m pytest -q -m 'not slow' -o addopts='--strict-markers' $(OPEN_TESTS)
+	rm -rf .venv-open
+	$(MAKE) install VENV=.venv-open LOCK=
+	.venv-open/bin/python -m pytest -m 'not slow' $(OPEN_TESTS)
 	.venv-open/bin/python train.py evaluation=none report=false peft=lora trainer.max_steps=2
 
 chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliability.md)

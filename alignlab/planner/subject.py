@@ -80,7 +80,7 @@ def stored(loader: Config, precision: str) -> torch.dtype:
 def place_of(model: Config) -> Mapping[str, Any]:
     """The arguments by which `config_at` finds the config.json of the chosen model."""
     loader, path = model["loader"], model.get("path")
-    if is_adapter(path):
+    if path and is_adapter(path):
         path = ModelFolder(Path(path).expanduser()).base
     options = {key: loader[key] for key in ("trust_remote_code", "revision") if key in loader}
     return {"path": path, "local_copy": loader.get("local_copy"), **options}

@@ -268,14 +268,24 @@ class PreferenceModule(L.LightningModule):
             checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue the count of steps that were left out. Raises RunError where weights that train are not there."""
+        """Continue the count of steps that were left out."""
         self.finite.count = checkpoint["nonfinite"]
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Take weights and terms from a checkpoint, which of adapters holds what trains alone.
+
+        Raises RunError where it lacks some of that, or holds others.
+        """
+        keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
-        if not self.strict_loading and (lacking := trained - checkpoint["state_dict"].keys()):
+        if differing := sorted((trained & set(keys.missing_keys)) | set(keys.unexpected_keys)):
             raise RunError(
-                f"the checkpoint lacks {len(lacking)} weights that train (first: {min(lacking)}): it is of a run with "
-                "other adapters"
+                f"the checkpoint is of a run with other adapters: {len(differing)} weights are in one alone (first: "
+                f"{differing[0]})"
             )
+        return keys
 
 
 def without_frozen(module: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:

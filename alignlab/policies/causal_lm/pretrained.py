@@ -128,7 +128,8 @@ def _require_weights(source: str, model: Any, report: Mapping[str, Any]) -> None
             "complete the folder"
         )
     beyond = sorted(report["unexpected_keys"])
-    if inside := [name for name in beyond if name.startswith(_places_of_layers(model))]:
+    places = _places_of_layers(model) if beyond else ()
+    if inside := [name for name in beyond if name.startswith(places)]:
         raise ConfigError(
             f"model '{source}' has {len(inside)} weights in its layers that its config.json has no place for (first: "
             f"{inside[0]}), so that it would compute something else: correct the settings of the layers there"
