@@ -138,6 +138,8 @@ def _peft(config: Config) -> Iterator[str]:
     peft, target = config["peft"], config["policy"].get("_target_", "")
     if peft.get("export") == "adapter" and str(target).endswith(".RewardModel"):
         yield "peft.export=adapter keeps adapters alone, and policy=reward_model has a head too: use peft.export=merged"
+    if "four_bit" in config["model"]["loader"]:
+        yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
     if peft["method"] != "qlora":
         return
     try:
