@@ -83,6 +83,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from mistakes(config)
     yield from _data(config)
     yield from _model(config)
+    yield from _peft(config)
     yield from _ranks(config)
     yield from _loggers(config)
     yield from _cache(config)
@@ -142,6 +143,30 @@ def _model(config: Config) -> Iterator[str]:
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
+
+
+def _peft(config: Config) -> Iterator[str]:
+    """Yield a message for adapters that cannot be trained, or not be kept, with the rest of the config."""
+    peft, target = config["peft"], config["policy"].get("_target_", "")
+    if peft.get("export") == "adapter" and str(target).endswith(".RewardModel"):
+        yield "peft.export=adapter keeps adapters alone, and policy=reward_model has a head too: use peft.export=merged"
+    if "four_bit" in config["model"]["loader"]:
+        yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
+    if peft["method"] != "qlora":
+        return
+    try:
+        version("bitsandbytes")
+    except PackageNotFoundError:
+        yield "peft=qlora needs the package bitsandbytes: pip install 'alignlab[qlora]', or use peft=lora"
+    if peft.get("export", "adapter") == "merged":
+        yield (
+            "peft.export=merged: the weights of peft=qlora have 4 bits, and a sum with the adapter would be rounded to "
+            "them; keep peft.export=adapter, and merge into the whole model by alignlab export"
+        )
+    if config["model"]["loader"].get("_target_") != f"{pretrained.__name__}.load":
+        yield f"peft=qlora loads a folder or a hub id in 4 bits, not model={config['model']['name']}: use model=local"
+    if (strategy := config["strategy"]["name"]) not in ("auto", "single", "ddp"):
+        yield f"strategy={strategy} spreads weights, and peft=qlora has 4 bits of each: use strategy=ddp, or peft=lora"
 
 
 def _ranks(config: Config) -> Iterator[str]:

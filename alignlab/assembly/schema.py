@@ -6,6 +6,7 @@ from typing import Any, Literal, get_type_hints
 
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.settings import Config, Count, Positive, fits, hints_of, misfits
 from alignlab.training.settings import (
     CheckpointSpec,
@@ -62,16 +63,6 @@ class Model:
 
 
 @dataclass
-class Peft:
-    """The schema of conf/peft."""
-
-    method: Literal["none", "lora"]
-    r: Positive
-    alpha: Positive
-    target_modules: str | list[str]
-
-
-@dataclass
 class Strategy:
     """The schema of conf/strategy."""
 
@@ -117,7 +108,7 @@ SCHEMA: dict[str, type] = {
     "data": DataSpec,
     "model": Model,
     "reference": ReferenceSettings,
-    "peft": Peft,
+    "peft": PeftSettings,
     "strategy": Strategy,
     "trainer": TrainerSpec,
     "evaluation": GoldSpec,

@@ -131,15 +131,17 @@ def _trained(
     folder.write_json("manifest.json", {**run.manifest, **result.facts})
     if result.status == "finished" and folder.writes:
         moments = {"initial": result.initial, "final": result.final}
+        as_adapter = config["peft"].get("export") == "adapter"
         model_card = card(
             config,
             run.config["model"],
             run.manifest,
             task=result.policy.task,
             steps=result.steps,
+            is_adapter=as_adapter,
             **moments,
         )
-        export(result.policy, result.tokenizer, folder.model, model_card)
+        export(result.policy, result.tokenizer, folder.model, model_card, as_adapter=as_adapter)
         folder.write_lines("samples.jsonl", result.samples)
     folder.update_summary(
         steps=result.steps,

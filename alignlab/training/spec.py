@@ -37,6 +37,8 @@ class ReferenceSpec:
     load: LoadModel
     is_start: bool
     check_start: bool = True
+    adapters_off: bool = False
+    """Whether it is also the policy with its adapters switched off."""
     second: tuple[str, LoadModel] | None = None
     shard: bool | None = None
     """Whether its layers are spread over the ranks; None: where the policy's are."""

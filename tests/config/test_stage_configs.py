@@ -23,7 +23,7 @@ def plan(*overrides):
 
 def model_folder(folder):
     """What looks like a model folder as long as nobody loads it."""
-    for name in ("config.json", "tokenizer.json"):
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (folder / name).write_text("{}")
 
 
