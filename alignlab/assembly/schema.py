@@ -7,7 +7,7 @@ from typing import Any, Literal, get_type_hints
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
-from alignlab.settings import Config, Count, Positive, fits, hints_of, misfits
+from alignlab.settings import Config, Count, fits, hints_of, misfits
 from alignlab.training.settings import (
     CheckpointSpec,
     GoldSpec,
