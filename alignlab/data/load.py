@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from alignlab.console import warn_once
 from alignlab.data.pipeline import piped, stored
 from alignlab.data.reading.examples import Report, informative
 from alignlab.data.reading.source_rows import source_rows
@@ -45,7 +46,10 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     text, tokens = text_and_token_steps(spec.steps)
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
-    for name, rows in divided(spec, cache_dir, report).items():
+    splits = divided(spec, cache_dir, report)
+    if unused := report.ignored_columns():
+        warn_once(unused)
+    for name, rows in splits.items():
         piping = {**text, "preference": informative}
         table = piped(rows, piping, name, cache_dir, report, spec.processes)
         if not len(table):

@@ -8,6 +8,7 @@ from typing import Any
 from alignlab.data.pipeline import VERSION, stored
 from alignlab.data.reading import data_files, files, hub_rows
 from alignlab.data.reading.examples import Report, converted, generated, takes_rows
+from alignlab.data.reading.named import named
 from alignlab.data.reading.rows import Convert
 from alignlab.data.spec import SPLITS, DataSpec
 from alignlab.data.tables.identity import digest, identity
@@ -32,7 +33,8 @@ def source_rows(spec: DataSpec, cache_dir: Path, report: Report) -> dict[str, Ex
     tables = {}
     for split, (version, open_) in _splits(spec).items():
         make = partial(_read, spec, spec.source, open_)
-        key = digest(VERSION, version, spec.on_bad_row, spec.group_by, identity(spec.source))
+        naming = (dict(spec.columns), list(spec.ignored))
+        key = digest(VERSION, version, spec.on_bad_row, spec.group_by, naming, identity(spec.source))
         tables[split] = stored(cache_dir, key, make, report, f"{spec.name}, {split}")
     return tables
 
@@ -40,7 +42,8 @@ def source_rows(spec: DataSpec, cache_dir: Path, report: Report) -> dict[str, Ex
 def _read(spec: DataSpec, convert: Convert, open_: Open, report: Report) -> Iterator[Example]:
     root = str(Path(spec.path).expanduser()) if spec.path else ""
     root = root if Path(root).is_dir() else str(Path(root).parent)
-    rows = files.grouped(open_(), spec.group_by) if spec.group_by else open_()
+    rows: Iterable[files.Raw] = named(open_(), spec.columns, spec.ignored)
+    rows = files.grouped(rows, spec.group_by) if spec.group_by else rows
     return converted(rows, convert, report, skip_bad=spec.on_bad_row == "skip", root=root)
 
 
