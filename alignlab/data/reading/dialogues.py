@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.noted_row import note
-from alignlab.data.reading.rows import ROLES, TEXT_KEYS, RowError, column, said
+from alignlab.data.reading.rows import ROLES, TEXT_KEYS, RowError, column, messages, said
 from alignlab.types import Message
 
 Text = str | list[Any]
@@ -59,6 +59,16 @@ def text_of_value(row: Mapping[str, Any], value: Any, name: str) -> Any:
     return [_turn(turn, f"turn {place}", name) for place, turn in enumerate(value)]
 
 
+def dialogue_of_column(row: Mapping[str, Any], name: str) -> list[Message]:
+    """The checked turns of a column of a published set; marks of what is learned are noted as not used."""
+    turns = text_of_value(row, column(row, name, list), name)
+    for turn in turns:
+        for key in MARKS:
+            if isinstance(turn, Mapping) and turn.get(key) is not None:
+                note(row, f"{name}.{key}")
+    return messages(turns, name)
+
+
 def without_marks(turns: Any, name: str, *, learned: bool) -> Any:
     """The turns without marks of what is to be learned; RowError where these differ from what is done.
 
@@ -97,7 +107,9 @@ def _turn(turn: Mapping[str, Any], place: str, name: str) -> Message:
     if isinstance(kept.get("tool_calls"), str):
         kept["tool_calls"] = _parsed_calls(kept["tool_calls"], place, name)
     if content is None and not said({"content": "", **kept}):
-        raise RowError(name, f"{place}: has no content; its keys are {', '.join(sorted(map(str, turn)))}")
+        raise RowError(
+            name, f"{place}: expected {{role, content}}, found {', '.join(sorted(map(str, turn)))}"
+        )
     return {**kept, "role": role, "content": "" if content is None else _content(content, place, name)}
 
 
@@ -148,9 +160,9 @@ def _note_unused(row: Mapping[str, Any], turn: Mapping[str, Any], name: str) -> 
     role, content = _key(turn, "role", "from"), _key(turn, "content", "value")
     used = {role, content, "tool_calls", *TEXT_KEYS, *MARKS}
     left = {f"{name}.{key}": value for key, value in turn.items() if key not in used}
-    for block in turn["content"] if isinstance(turn.get("content"), list) else []:
+    for block in turn[content] if isinstance(turn.get(content), list) else []:
         more = block.items() if isinstance(block, Mapping) else ()
-        left.update({f"{name}.content.{key}": value for key, value in more if key not in ("type", "text")})
+        left.update({f"{name}.{content}.{key}": value for key, value in more if key not in ("type", "text")})
     for key, value in left.items():
         if value not in (None, "", [], {}):
             note(row, re.sub(r"\[\d+\]", "", key))

@@ -66,14 +66,18 @@ def column(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> 
     return row[name]
 
 
-def missing(row: Mapping[str, Any], name: str, *others: str, expected: str = "") -> RowError:
-    """The error for a row without the column `name`, with the setting that maps its columns to this and `others`."""
-    names = row.names if isinstance(row, NotedRow) else {}
-    lost = f" (data.columns has it as '{names[name]}')" if name in names else ""
+def missing(row: Mapping[str, Any], name: str, *others: str) -> RowError:
+    """The error for a row without the column `name`, with the setting that maps its columns to this and `others`.
+
+    A part of a row, which no setting can map, is to be mended.
+    """
+    if not isinstance(row, NotedRow):
+        return RowError(name, f"missing; the row has {listed(row)}")
+    lost = f" (data.columns has it as '{row.names[name]}')" if name in row.names else ""
     wanted = [other for other in (name, *others) if other not in row]
     return RowError(
         name,
-        f"missing{lost}; {expected}the row has {listed(row)}",
+        f"missing{lost}; the row has {listed(row)}",
         f"Say which column of yours it is: {mapping(wanted, row)}",
     )
 

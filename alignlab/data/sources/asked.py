@@ -6,13 +6,13 @@ from typing import Any
 
 from alignlab.data.reading.column_names import mapping, written
 from alignlab.data.reading.dialogues import Text, text_of_column, text_of_value, without_marks
-from alignlab.data.reading.noted_row import has
+from alignlab.data.reading.noted_row import has, note
 from alignlab.data.reading.rows import RowError, column, messages, storable
 from alignlab.types import Message
 
 NAMES = ("question", "instruction", "query", "input", "conversations", "messages")
 """The columns that hold the prompt where there is none of that name; `input` follows an `instruction`."""
-SYSTEM = ("system", "system_prompt")
+SYSTEM = ("system", "system_prompt", "system_message")
 REFUSED = (
     *(
         "image",
@@ -74,11 +74,12 @@ def with_context(row: Mapping[str, Any], prompt: list[Message]) -> list[Message]
 
 def tools_of(row: Mapping[str, Any], meta: Mapping[str, Any]) -> list[Any]:
     """The schemas of the tools that a prompt offers, from the column `tools` or meta; empty where it offers none."""
-    where, value = ("tools", row["tools"]) if has(row, "tools") else ("meta.tools", meta.get("tools"))
-    tools = [_parsed(tool) for tool in value] if isinstance(value := _parsed(value), list) else value
-    if tools in (None, "", [], {}):
-        return []
-    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) and tool for tool in tools):
+    own, others = _parsed(row["tools"]) if has(row, "tools") else None, _parsed(meta.get("tools"))
+    where, value = ("tools", own) if own else ("meta.tools", others)
+    if own and others:
+        note(row, "meta.tools")
+    tools = [_parsed(tool) for tool in value or []] if isinstance(value or [], list) else []
+    if value and not (tools and all(isinstance(tool, Mapping) and tool for tool in tools)):
         raise RowError(where, f"expected a list of tool schemas, found {value!r:.60}")
     return list(storable(tools, where))
 

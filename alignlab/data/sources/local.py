@@ -33,7 +33,7 @@ from alignlab.data.reading.rows import (
 )
 from alignlab.data.sources.asked import NAMES, prompt_of, refuse_unreadable, tools_of, with_context
 from alignlab.data.sources.columns import id_of
-from alignlab.types import Example
+from alignlab.types import Example, Message
 
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
@@ -60,24 +60,27 @@ def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
 def _canonical(row: Mapping[str, Any]) -> Example:
     responses, labels = _cell(row, "responses", list), _cell(row, "labels", list)
     rewards = _cell(row, "rewards", list) if has(row, "rewards") else None
-    texts = [text_of_value(row, response, f"responses[{i}]") for i, response in enumerate(responses)]
+    names = [f"responses[{i}]" for i in range(len(responses))]
+    texts = {name: text_of_value(row, each, name) for name, each in zip(names, responses, strict=True)}
     return _example(row, _prompt(row), texts, labels, rewards)
 
 
 def _unpaired(row: Mapping[str, Any]) -> Example:
     label = _cell(row, "label", (bool, int, float))
     value = float(label) if isinstance(label, bool) else finite(label, "label")
-    return _example(row, _prompt(row), [text_of_column(row, "completion")], [value])
+    return _example(row, _prompt(row), {"completion": text_of_column(row, "completion")}, [value])
 
 
 def _paired(row: Mapping[str, Any], triples: bool) -> Example:
     prompt, chosen, rejected = _parts(row)
     rewards, margin = _rewards(row), _number(row, "margin") if has(row, "margin") else None
+    replies = {"chosen": chosen, "rejected": rejected}
     if triples and has(row, "reference"):
-        return _example(row, prompt, [text_of_column(row, "reference"), chosen, rejected], [1.0, 0.5, 0.0])
+        best = {"reference": text_of_column(row, "reference")}
+        return _example(row, prompt, best | replies, [1.0, 0.5, 0.0])
     if margin is not None:
         rewards = rewards or [margin, 0.0]
-    return _example(row, prompt, [chosen, rejected], [1.0, 0.0], rewards)
+    return _example(row, prompt, replies, [1.0, 0.0], rewards)
 
 
 def _parts(row: Mapping[str, Any]) -> tuple[Text, Text, Text]:
@@ -95,11 +98,16 @@ def _parts(row: Mapping[str, Any]) -> tuple[Text, Text, Text]:
     if named is not None and not whole:
         return named, chosen, rejected
     prompt, chosen, rejected = _shared(chosen, rejected)
-    if named is not None and not (
-        isinstance(named, str) and any(named.strip() in t["content"] for t in prompt)
-    ):
+    if named is not None and not _says(prompt, named):
         raise RowError("prompt", "is not what 'chosen' and 'rejected' begin with")
     return prompt, chosen, rejected
+
+
+def _says(dialogue: Text, prompt: Text) -> bool:
+    """Whether a plain prompt stands in a turn of the dialogue that repeats it."""
+    if not isinstance(prompt, str):
+        return False
+    return any(prompt.strip() in turn["content"] for turn in messages(dialogue, "chosen"))
 
 
 def _rewards(row: Mapping[str, Any]) -> list[float] | None:
@@ -111,27 +119,22 @@ def _rewards(row: Mapping[str, Any]) -> list[float] | None:
 
 def _prompt(row: Mapping[str, Any]) -> Text:
     prompt = prompt_of(row)
-    if prompt is None:
-        raise (
-            RowError("prompt", f"is empty; the row has {listed(row)}")
-            if "prompt" in row
-            else missing(row, "prompt")
-        )
-    return prompt
+    return column(row, "prompt", (str, list)) if prompt is None else prompt
 
 
 def _example(
     row: Mapping[str, Any],
     prompt: Text,
-    responses: list[Any],
+    responses: Mapping[str, Any],
     labels: list[Any],
     rewards: list[Any] | None = None,
 ) -> Example:
+    """The example of a row whose responses are given by the names of their columns."""
     asked = without_marks(prompt, "prompt", learned=False)
     meta = _meta(row)
     return Example(
         prompt=with_context(row, user(asked) if isinstance(asked, str) else messages(asked, "prompt")),
-        responses=[_response(response, f"responses[{i}]") for i, response in enumerate(responses)],
+        responses=[_response(response, name) for name, response in responses.items()],
         labels=[finite(value, f"labels[{i}]") for i, value in enumerate(labels)],
         rewards=None if rewards is None else [finite(v, f"rewards[{i}]") for i, v in enumerate(rewards)],
         weight=_number(row, "weight") if has(row, "weight") else 1.0,
@@ -140,10 +143,12 @@ def _example(
     )
 
 
-def _response(response: Any, name: str) -> Any:
-    return (
-        response if isinstance(response, str) else messages(without_marks(response, name, learned=True), name)
-    )
+def _response(response: Any, name: str) -> list[Message] | str:
+    if not isinstance(response, str):
+        return messages(without_marks(response, name, learned=True), name)
+    if not response.strip():
+        raise RowError(name, "the response is empty")
+    return response
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
