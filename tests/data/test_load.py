@@ -89,11 +89,11 @@ def test_a_small_file_still_has_a_validation_split(tmp_path):
     assert not prompts(examples.train) & prompts(examples.validation)
 
 
-@pytest.mark.parametrize("name", ["source", "meta", "id", "system", "prompt", "tools", "annotator"])
+@pytest.mark.parametrize("name", ["source", "meta", "id", "system", "prompt", "tools", "annotator", "\ud83d"])
 def test_half_an_emoji_is_a_bad_row_wherever_it_stands(tmp_path, name):
     half = {"meta": {"by": "\ud83d"}, "tools": [{"name": "\ud83d"}]}.get(name, "\ud83d")
     file = write(tmp_path, rows=[*map(row, range(20)), row(3) | {name: half}])
-    if name == "annotator":  # not used, and so no fault
+    if name in ("annotator", "\ud83d"):  # not used, and so no fault
         assert len(loaded(file, validation_fraction=None).train) == 21
         return
     assert len(loaded(file, validation_fraction=None, on_bad_row="skip").train) == 20

@@ -16,11 +16,10 @@ from alignlab.data.reading.rows import (
     Origin,
     RowError,
     located,
-    printable,
     validate,
 )
 from alignlab.data.steps import Step
-from alignlab.errors import DataError
+from alignlab.errors import DataError, printable
 from alignlab.types import Example
 
 

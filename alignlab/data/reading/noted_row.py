@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from alignlab.errors import printable
+
 NOTHING: Mapping[str, str] = {}
 
 
@@ -49,7 +51,8 @@ class NotedRow(Mapping[str, Any]):
         unread = {name for name in self.raw if name not in self._read and not _is_empty(self.raw[name])}
         lists = (value for value in self.raw.values() if isinstance(value, list))
         inner = [row.unused() for value in lists for row in value if isinstance(row, NotedRow)]
-        return self.notes.union({self.names.get(name, name) for name in unread}, *inner) - self.without
+        unused = self.notes.union({self.names.get(name, name) for name in unread}, *inner)
+        return {printable(str(name)) for name in unused - self.without}
 
 
 def has(row: Mapping[str, Any], name: str) -> bool:

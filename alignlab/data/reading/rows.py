@@ -10,7 +10,7 @@ from alignlab.data.encoding.id_turns import TOKEN_IDS, is_sound
 from alignlab.data.reading.column_names import mapping
 from alignlab.data.reading.noted_row import NotedRow
 from alignlab.data.tables.lists import per_response
-from alignlab.errors import DataError
+from alignlab.errors import DataError, printable
 from alignlab.types import Example, Message
 
 ROLES = ("system", "user", "assistant", "tool", TOKEN_IDS)
@@ -110,11 +110,6 @@ def unicode(text: str, name: str) -> str:
     except UnicodeEncodeError as error:
         raise RowError(name, f"no valid Unicode: {error}") from error
     return text
-
-
-def printable(text: str) -> str:
-    """`text` with half a surrogate pair spelled out, so that any file and terminal takes it."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def user(text: str) -> list[Message]:

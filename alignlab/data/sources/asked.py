@@ -7,7 +7,7 @@ from typing import Any
 from alignlab.data.reading.column_names import mapping, written
 from alignlab.data.reading.dialogues import Text, text_of_column, text_of_value, without_marks
 from alignlab.data.reading.noted_row import has, note
-from alignlab.data.reading.rows import RowError, column, messages, storable
+from alignlab.data.reading.rows import RowError, column, messages, storable, unicode
 from alignlab.types import Message
 
 NAMES = ("question", "instruction", "query", "input", "conversations", "messages")
@@ -67,7 +67,7 @@ def with_context(row: Mapping[str, Any], prompt: list[Message]) -> list[Message]
         own, before = _one_system([*own, before[0]], "history"), before[1:]
     for name in SYSTEM:
         if has(row, name) and _unempty(row[name]):
-            text = column(row, name, str)
+            text = unicode(column(row, name, str), name)
             own = _one_system([*own, {"role": "system", "content": text}], name)
     return messages([*own, *before, *rest], "prompt")
 

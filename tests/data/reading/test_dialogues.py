@@ -98,5 +98,5 @@ def test_marks_of_what_is_learned_must_be_what_is_done(turn, learned, fits):
         (bare,) = without_marks([turn], "chosen", learned=learned)
         assert bare in (ASK, RED)
     else:
-        with pytest.raises(RowError, match="turn 0: .* trained on"):
+        with pytest.raises(RowError, match=r"turn 0: .* trained on"):
             without_marks([turn], "chosen", learned=learned)

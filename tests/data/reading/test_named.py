@@ -68,7 +68,7 @@ def test_unused_columns_are_told_once_and_kept_in_the_report(load):
         "ignored columns: by (20 rows), chat (20 rows); if that is meant, say data.ignored=[by,chat]"
     ]
     assert report.to_json()["ignored"] == {"by": 20, "chat": 20}
-    again, warnings, report = load(row, columns=NAMES, on_bad_row="raise")  # read from the cache
+    _, warnings, report = load(row, columns=NAMES, on_bad_row="raise")  # read from the cache
     assert (len(warnings), report.to_json()["ignored"]) == (1, {"by": 20, "chat": 20})
     assert load(row, columns=NAMES, ignored=["n", "by", "chat"])[1] == []
 

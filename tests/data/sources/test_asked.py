@@ -41,7 +41,7 @@ def test_a_system_text_stands_at_the_head_of_every_form():
         {"prompt": "Which?", "responses": ["red", "blue"], "labels": [1, 0], "system": "Be kind."}
     )
     assert thumb.prompt == rated.prompt == [SYSTEM, ASK]
-    with pytest.raises(RowError, match="column 'system': a second system text, beside 'Be kind.'"):
+    with pytest.raises(RowError, match=r"column 'system': a second system text, beside 'Be kind\.'"):
         prompt(prompt=[SYSTEM, ASK], system="Be rude.")
 
 
