@@ -49,7 +49,7 @@ def read_back(data: DataSpec, folder: Path) -> DataSpec:
         source=local.convert,
         path=str(folder),
         hub=None,
-        columns={},
+        columns=None,
         ignored=[],
         group_by=None,
         steps={},

@@ -33,7 +33,7 @@ def source_rows(spec: DataSpec, cache_dir: Path, report: Report) -> dict[str, Ex
     tables = {}
     for split, (version, open_) in _splits(spec).items():
         make = partial(_read, spec, spec.source, open_)
-        naming = (dict(spec.columns), list(spec.ignored))
+        naming = (dict(spec.columns or {}), list(spec.ignored))
         key = digest(VERSION, version, spec.on_bad_row, spec.group_by, naming, identity(spec.source))
         tables[split] = stored(cache_dir, key, make, report, f"{spec.name}, {split}")
     return tables
@@ -42,7 +42,7 @@ def source_rows(spec: DataSpec, cache_dir: Path, report: Report) -> dict[str, Ex
 def _read(spec: DataSpec, convert: Convert, open_: Open, report: Report) -> Iterator[Example]:
     root = str(Path(spec.path).expanduser()) if spec.path else ""
     root = root if Path(root).is_dir() else str(Path(root).parent)
-    rows: Iterable[files.Raw] = named(open_(), spec.columns, spec.ignored)
+    rows: Iterable[files.Raw] = named(open_(), spec.columns or {}, spec.ignored)
     rows = files.grouped(rows, spec.group_by) if spec.group_by else rows
     return converted(rows, convert, report, skip_bad=spec.on_bad_row == "skip", root=root)
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.column_names import mapping, written
-from alignlab.data.reading.dialogues import Text, text_of_column, text_of_value, without_marks
 from alignlab.data.reading.noted_row import has, note
 from alignlab.data.reading.rows import RowError, column, messages, storable, unicode
+from alignlab.data.reading.turns import Text, text_of_column, text_of_value, without_marks
 from alignlab.types import Message
 
 NAMES = ("question", "instruction", "query", "input", "conversations", "messages")

@@ -10,8 +10,8 @@ prompt, completion   str, or lists of {role, content}
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.dialogues import dialogue_of_column
 from alignlab.data.reading.rows import Drop, column
+from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import id_of, text_of
 from alignlab.types import Example, Message
 

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.column_names import mapping, offered
-from alignlab.data.reading.dialogues import Text, text_of_column, text_of_value, without_marks
 from alignlab.data.reading.noted_row import has, note
 from alignlab.data.reading.rows import (
     Drop,
@@ -31,6 +30,7 @@ from alignlab.data.reading.rows import (
     storable,
     user,
 )
+from alignlab.data.reading.turns import Text, text_of_column, text_of_value, without_marks
 from alignlab.data.sources.asked import NAMES, prompt_of, refuse_unreadable, tools_of, with_context
 from alignlab.data.sources.columns import id_of
 from alignlab.types import Example, Message

@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alignlab.data.reading.dialogues import dialogue_of_column
 from alignlab.data.reading.rows import Drop, RowError, column, finite
+from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import by_rank, text_of
 from alignlab.types import Example, Message
 

@@ -8,8 +8,8 @@ score_chosen, score_rejected     float, 1 to 10
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.dialogues import dialogue_of_column
 from alignlab.data.reading.rows import Drop, RowError, number
+from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import text_of
 from alignlab.types import Example
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from alignlab.data.reading.dialogues import text_of_column, without_marks
 from alignlab.data.reading.noted_row import NotedRow
 from alignlab.data.reading.rows import RowError, messages
+from alignlab.data.reading.turns import text_of_column, without_marks
 
 ASK, RED = {"role": "user", "content": "Which?"}, {"role": "assistant", "content": "red"}
 CALL = {"type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}
