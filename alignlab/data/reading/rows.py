@@ -170,6 +170,8 @@ def said(turn: Message) -> bool:
 
 def _turn(message: Mapping[str, Any], name: str, number: int) -> Message:
     turn: Message = {"role": message["role"], "content": message["content"]}
+    if len(message) == len(turn):
+        return turn
     for key in TEXT_KEYS:
         if message.get(key) not in (None, ""):
             if not isinstance(message[key], str):

@@ -54,6 +54,8 @@ def text_of_value(row: Mapping[str, Any], value: Any, name: str) -> Any:
         value = [value]
     if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
         return value
+    if all(_is_ours(turn) for turn in value):
+        return value
     for turn in value:
         _note_unused(row, turn, name)
     return [_turn(turn, f"turn {place}", name) for place, turn in enumerate(value)]
@@ -87,6 +89,11 @@ def without_marks(turns: Any, name: str, *, learned: bool) -> Any:
                     "turns of the assistant in responses are, and no others",
                 )
     return [{key: value for key, value in turn.items() if key not in MARKS} for turn in turns]
+
+
+def _is_ours(turn: Mapping[str, Any]) -> bool:
+    """Whether a turn has a role of ours and a text, and nothing else."""
+    return len(turn) == 2 and turn.get("role") in ROLES and isinstance(turn.get("content"), str)
 
 
 def _from_cell(text: str, name: str) -> Any:
