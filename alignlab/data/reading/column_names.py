@@ -17,6 +17,7 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     ),
     "responses": ("answers", "outputs", "candidates", "generations", "completions", "options"),
     "labels": ("scores", "ratings", "ranks"),
+    "messages": ("conversations", "conversation", "dialogue", "turns"),
     "completion": ("response", "output", "answer", "generation", "reply"),
     "label": ("kto_tag", "desirable", "is_desirable", "thumbs_up", "preference", "rating", "score"),
 }

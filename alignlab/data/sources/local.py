@@ -17,29 +17,27 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.column_names import mapping, offered
 from alignlab.data.reading.noted_row import has, note
 from alignlab.data.reading.rows import (
     Drop,
     RowError,
     column,
     finite,
-    listed,
     messages,
     missing,
     storable,
     user,
 )
 from alignlab.data.reading.turns import Text, text_of_column, text_of_value, without_marks
-from alignlab.data.sources.asked import NAMES, prompt_of, refuse_unreadable, tools_of, with_context
+from alignlab.data.sources.asked import prompt_of, refuse_unreadable, tools_of, with_context
 from alignlab.data.sources.columns import id_of
+from alignlab.data.sources.other_schemas import refuse_hh_rlhf, unknown
 from alignlab.types import Example, Message
 
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
 """The column names for the scores of a pair; the first two that a row has both of count."""
 BOOLEANS = {"True": "true", "False": "false"}
-SCHEMAS = "prompt + responses + labels, [prompt +] chosen + rejected, or prompt + completion + label"
 
 
 def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
@@ -54,7 +52,7 @@ def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
         return _paired(row, triples)
     if has(row, "completion"):
         return _unpaired(row)
-    raise _unknown(row)
+    raise unknown(row)
 
 
 def _canonical(row: Mapping[str, Any]) -> Example:
@@ -89,6 +87,7 @@ def _parts(row: Mapping[str, Any]) -> tuple[Text, Text, Text]:
         if name not in row:
             raise missing(row, name, other)
     chosen, rejected = text_of_column(row, "chosen"), text_of_column(row, "rejected")
+    refuse_hh_rlhf(chosen, "chosen")
     if chosen == rejected:
         raise Drop("chosen and rejected are identical")
     whole = _opens(chosen)
@@ -198,24 +197,3 @@ def _parsed(value: Any) -> Any:
         return json.loads(BOOLEANS.get(value, value)) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return value
-
-
-def _unknown(row: Mapping[str, Any]) -> RowError:
-    """The error for a row of no schema that is read here, with what is nearest to it."""
-    problem = f"missing; expected {SCHEMAS}, found {listed(row)}"
-    if "completions" in row and "instruction" in row:
-        return RowError("responses", problem, "Rows of UltraFeedback are read by data=ultrafeedback")
-    if "completions" in row:
-        return RowError("completions", f"steps of one answer, which is no preference; expected {SCHEMAS}")
-    for names in (("chosen", "rejected"), ("completion", "label"), ("responses", "labels")):
-        if all(name in row or offered(name, row) for name in names):
-            wanted = [name for name in ("prompt", *names) if name not in row]
-            if any(name in row for name in NAMES):
-                wanted = [name for name in wanted if name != "prompt"]
-            return RowError(names[0], problem, f"Say which column of yours it is: {mapping(wanted, row)}")
-    return RowError(
-        "responses",
-        problem,
-        "Say which columns of yours these are, as by 'data.columns={chosen: ..., rejected: ...}'; where a column tells "
-        "which of two responses is better, write a source of your own (docs/extending.md)",
-    )

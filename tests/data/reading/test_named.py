@@ -82,6 +82,14 @@ def test_a_column_that_is_left_out_is_not_read(load):
 @pytest.mark.parametrize(
     ("row", "settings", "parts"),
     [
+        ({"messages": [], "label": True}, {}, ["read by data=kto"]),
+        (
+            {"conversations": [], "kto_tag": 1},
+            {},
+            ["'data.columns={messages: conversations, label: kto_tag}'"],
+        ),
+        ({"instruction": "Which?", "completions": []}, {}, ["data=ultrafeedback"]),
+        ({"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"}, {}, ["data=hh_rlhf"]),
         (
             OTHER,
             {"columns": NAMES | {"system": "betetr"}},
