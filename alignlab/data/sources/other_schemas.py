@@ -23,9 +23,8 @@ def unknown(row: Mapping[str, Any]) -> RowError:
         return RowError("responses", problem, "Rows of UltraFeedback are read by data=ultrafeedback")
     if "completions" in row:
         return RowError("completions", f"steps of one answer, which is no preference; expected {SCHEMAS}")
-    for names in (("chosen", "rejected"), ("completion", "label"), ("responses", "labels")):
-        if all(name in row or offered(name, row) for name in names):
-            return RowError(names[0], problem, f"Say which column of yours it is: {_mapped(row, *names)}")
+    if error := _of_other_names(row, problem, ("chosen", "rejected")):
+        return error
     if any(name in row for name in DIALOGUES) and ("label" in row or offered("label", row)):
         named = _mapped(row, "messages", "label")
         return RowError(
@@ -33,6 +32,9 @@ def unknown(row: Mapping[str, Any]) -> RowError:
             problem,
             f"Dialogues with a label for their last turn are read by data=kto {named}".strip(),
         )
+    for names in (("completion", "label"), ("responses", "labels")):
+        if error := _of_other_names(row, problem, names):
+            return error
     if sum(bool(EITHER.fullmatch(name)) for name in row) > 1:
         return RowError(
             "responses",
@@ -43,6 +45,13 @@ def unknown(row: Mapping[str, Any]) -> RowError:
     return RowError(
         "responses", problem, f"Say which columns of yours these are: {mapping(['chosen', 'rejected'], [])}"
     )
+
+
+def _of_other_names(row: Mapping[str, Any], problem: str, names: tuple[str, ...]) -> RowError | None:
+    """The error with the mapping to type, where columns of the row may stand for all of the names."""
+    if not all(name in row or offered(name, row) for name in names):
+        return None
+    return RowError(names[0], problem, f"Say which column of yours it is: {_mapped(row, *names)}")
 
 
 def refuse_hh_rlhf(text: Any, name: str) -> None:
