@@ -10,7 +10,7 @@ from alignlab.errors import DataError, nearest
 def named(rows: Iterable[Raw], names: Mapping[str, str], without: Sequence[str]) -> Iterator[Raw]:
     """The rows as `NotedRow`s under the names of the source; broken ones as they are.
 
-    Raises DataError at the end where a column of `names`, or of `without`, is in no row.
+    Raises DataError at the end where a column of `names` is in no row.
     """
     columns: set[str] = set()
     for origin, row in rows:
