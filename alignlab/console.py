@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -59,6 +60,12 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         ours.setLevel(level)
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Warn of something, the first time only that this process has it to say."""
+    log.warning(message)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

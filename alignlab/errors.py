@@ -20,6 +20,11 @@ class RunError(AlignlabError):
     """A run that must stop: a failed rail, a non-finite loss, a folder that cannot be written."""
 
 
+def printable(text: str) -> str:
+    """`text` with half a surrogate pair spelled out, so that any file and terminal takes it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The hint that ends a message about a wrong name: the nearest valid one, or all of them.
 

@@ -18,8 +18,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-Message = dict[str, str]
-"""One turn of a conversation: `{"role": "system" | "user" | "assistant", "content": text}`."""
+Message = dict[str, Any]
+"""One turn of a conversation: `{"role": "system" | "user" | "assistant" | "tool", "content": text}`.
+
+A turn may also have what the chat template is to write: `reasoning_content` (or `reasoning`, `thinking`), `name` and
+`tool_call_id` (texts), and `tool_calls` (a list).
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from alignlab.console import warn_once
 from alignlab.data.pipeline import piped, stored
 from alignlab.data.reading.examples import Report, informative
 from alignlab.data.reading.source_rows import source_rows
@@ -12,7 +13,7 @@ from alignlab.data.spec import SPLITS, DataSpec
 from alignlab.data.steps import Step, text_and_token_steps
 from alignlab.data.tables.identity import digest
 from alignlab.data.tables.table import ExampleTable
-from alignlab.data.transforms.split import apart, split
+from alignlab.data.transforms.split import apart, prompt_key, split
 from alignlab.errors import DataError
 from alignlab.types import Example
 
@@ -48,6 +49,8 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
     sides = divided(spec, cache_dir, report)
+    if unused := report.ignored_columns():
+        warn_once(unused)
     for name, rows in sides.items():
         piping = {**text, "preference": informative}
         table = piped(rows, piping, name, cache_dir, report, spec.processes)
@@ -84,9 +87,24 @@ def divided(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
     halves: dict[str, Step] = {}
     if spec.validation_fraction is not None and "split" not in spec.steps:
         halves = {"split": partial(split, validation=spec.validation_fraction)}
-    return {
+    sides = {
         name: piped(tables["train"], halves, name, cache_dir, Report(), spec.processes) for name in SPLITS
     }
+    _require_both(sides, len(tables["train"]), spec)
+    return sides
+
+
+def _require_both(sides: Tables, rows: int, spec: DataSpec) -> None:
+    """Raise DataError where all rows fall on one side, as those of a single prompt do."""
+    empty = [name for name, table in sides.items() if not len(table)]
+    if rows and empty:
+        (other,) = {*SPLITS} - {*empty}
+        prompts = len({prompt_key(example) for example in sides[other]})
+        raise DataError(
+            f"data '{spec.name}': no {empty[0]} rows: its {rows} rows have {prompts} prompt{'s' * (prompts > 1)} "
+            "in all, and rows of one prompt stay on one side. Add rows of other prompts or a validation file, or "
+            "validate on training rows with data.validation_fraction=null"
+        )
 
 
 def _joined(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:

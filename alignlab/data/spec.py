@@ -28,6 +28,10 @@ class DataSpec:
     """The pipeline step on tokens that mixes the `parts`."""
     group_by: str | None = None
     """The column by which neighbouring raw rows are joined into one before the source converts them."""
+    columns: Mapping[str, str] | None = None
+    """The columns of the file that stand for those that the source knows, by the names of the source."""
+    ignored: list[str] = field(default_factory=list)
+    """The columns that are left out, without a word in the log."""
     on_bad_row: Literal["raise", "skip"] = "raise"
     validation_fraction: Share | None = 0.05
     limit: Positive | None = None

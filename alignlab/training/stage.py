@@ -199,6 +199,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
     opened, mode = ready.opened, ready.mode
     return {
         "rows": {name: dict(counts) for name, counts in opened.report.steps.items()},
+        "ignored_columns": dict(opened.report.ignored),
         "data_fingerprints": opened.splits.fingerprints,
         "reference": {"mode": mode, "model": None if mode == "none" else opened.stage.reference.name},
         "first_ids_sha256": first_ids(ready.loader),

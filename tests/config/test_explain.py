@@ -25,7 +25,7 @@ MISSPELT = {
     ("regularizers.kl.weight=1",): "choose it first: regularizers=[kl]",
     ("regularizers=[kl]", "regularizers.kl.wait=1"): "did you mean 'regularizers.kl.weight'?",
     ("foo=1",): "valid names: cache_dir, ",
-    ("data.xyz=1",): "valid names: data.form, ",
+    ("data.xyz=1",): "valid names: data.columns, ",
 }
 
 

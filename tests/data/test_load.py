@@ -98,8 +98,21 @@ def test_a_file_without_rows(tmp_path, name, text):
         loaded(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["source", "meta", "id", "system", "prompt", "tools", "annotator", "\ud83d"])
+def test_half_an_emoji_is_a_bad_row_wherever_it_stands(tmp_path, name):
+    half = {"meta": {"by": "\ud83d"}, "tools": [{"name": "\ud83d"}]}.get(name, "\ud83d")
+    file = write(tmp_path, rows=[*map(row, range(20)), row(3) | {name: half}])
+    if name in ("annotator", "\ud83d"):  # not used, and so no fault
+        assert len(loaded(file, validation_fraction=None).train) == 21
+        return
+    assert len(loaded(file, validation_fraction=None, on_bad_row="skip").train) == 20
+    with pytest.raises(DataError, match=rf"row 21 .*column '{name}.*no valid Unicode") as error:
+        loaded(file)
+    assert str(error.value).encode()
+
+
 def test_one_prompt_alone_cannot_be_divided(tmp_path):
-    with pytest.raises(DataError, match=r"data 'mine' has no .* rows left after its pipeline"):
+    with pytest.raises(DataError, match=r"data 'mine': no .* rows: its 2 rows have 1 prompt in all"):
         loaded(write(tmp_path, rows=[row(0), row(1)]))
 
 

@@ -57,9 +57,14 @@ def test_a_margin_stands_as_rewards(margin):
     assert (example.rewards, example.meta) == ([1.5, 0.0], {"margin": 1.5})
 
 
+def test_a_reference_is_no_reply_unless_asked_for():
+    example = convert(PAIR | {"reference": "https://example.org/7"})
+    assert example.responses == ["red", "blue"]
+
+
 @pytest.mark.parametrize("texts", [{}, {"prompt": [ASK], "chosen": [RED], "reference": [BEST]}])
 def test_a_reference_stands_above_the_chosen_reply(texts):
-    example = validate(convert(PAIR | {"reference": "scarlet"} | texts))
+    example = validate(convert(PAIR | {"reference": "scarlet"} | texts, triples=True))
     assert [turns[0]["content"] for turns in example.responses] == ["scarlet", "red", "blue"]
     assert example.labels == [1.0, 0.5, 0.0]
 
@@ -117,20 +122,20 @@ def test_identical_responses_are_dropped(same):
             "column 'completions': steps of one answer",
         ),
         (PAIR | {"images": ["x.png"]}, "column 'images': would change what the model reads"),
-        (PAIR | {"tools": [{"name": "f"}]}, "column 'tools': would change what the model reads"),
-        (PAIR | {"chosen": [RED | {"tool_calls": [{}]}]}, "column 'chosen': turn 0: tool calls are not"),
+        (PAIR | {"tools": ["f"]}, "column 'tools': expected a list of tool schemas, found"),
+        (PAIR | {"chosen": [RED | {"tool_calls": "f()"}]}, "column 'chosen': turn 0: tool_calls are no JSON"),
         (
             PAIR | {"prompt": [ASK | {"content": [{"type": "image"}]}]},
             "column 'prompt': turn 0: expected text",
         ),
         (PAIR | {"margin": float("inf")}, "column 'margin': expected a finite number"),
         (PAIR | {"meta": {"a": b"x"}}, "column 'meta': expected what JSON can hold"),
-        ({"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]}, "column 'responses[0]': expected a list"),
+        ({"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]}, "column 'chosen': expected a list"),
         ({}, "column 'responses': missing"),
         (PAIR | {"rejected": None}, "column 'rejected': missing; the row has chosen, prompt, rejected"),
-        (PAIR | {"prompt": 5}, "column 'prompt': expected str or list, found int 5"),
+        (PAIR | {"prompt": 5}, "column 'prompt': expected str or list or dict, found int 5"),
         (PAIR | {"prompt": " "}, "column 'prompt': all turns are empty"),
-        (PAIR | {"chosen": ""}, "column 'responses[0]': the response is empty"),
+        (PAIR | {"chosen": ""}, "column 'chosen': the response is empty"),
         (
             PAIR | {"score_chosen": "high", "score_rejected": 1},
             "column 'score_chosen': expected int or float",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from alignlab.data.reading.column_names import written
+from alignlab.data.reading.noted_row import NotedRow
 from alignlab.data.reading.raw import Raw
 from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, located, validate
 from alignlab.data.steps import Step
-from alignlab.errors import DataError
+from alignlab.errors import DataError, printable
 from alignlab.types import Example
 
 
@@ -19,6 +21,8 @@ class Report:
 
     steps: dict[str, Counter[str]] = field(default_factory=dict)
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    """The number of rows that hold something in a column, or a key of a turn, which the source did not use."""
 
     def count(self, step: str, outcome: str, rows: int = 1) -> None:
         """Add rows to the counts of a pipeline step; `outcome` is in, out, or dropped with its reason."""
@@ -32,13 +36,25 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as values that json can write."""
-        return {"steps": {name: dict(counts) for name, counts in self.steps.items()}, "dropped": self.dropped}
+        return {
+            "steps": {name: dict(counts) for name, counts in self.steps.items()},
+            "dropped": self.dropped,
+            "ignored": dict(self.ignored),
+        }
 
     def add(self, account: Mapping[str, Any]) -> None:
         """Add another report, in the form that `to_json` returns."""
         for step, counts in account["steps"].items():
             self.steps.setdefault(step, Counter()).update(counts)
         self.dropped += account["dropped"]
+        self.ignored.update(account["ignored"])
+
+    def ignored_columns(self) -> str:
+        """A sentence that names the columns which were not used, and the setting that says so; empty for none."""
+        if not self.ignored:
+            return ""
+        named = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(self.ignored.items()))
+        return f"ignored columns: {named}; if that is meant, say data.ignored={written(sorted(self.ignored))}"
 
     def lines(self) -> Iterator[str]:
         """One readable line for each pipeline step."""
@@ -66,7 +82,8 @@ def converted(
         try:
             if isinstance(row, RowError):
                 raise row
-            result = convert(row)
+            noted = row if isinstance(row, NotedRow) else NotedRow(row)
+            result = convert(noted)
             examples = [
                 validate(example) for example in ([result] if isinstance(result, Example) else result)
             ]
@@ -77,6 +94,7 @@ def converted(
                 raise located(error, origin, row_id) from error
             report.drop("source", f"bad row: {error}", row_id, origin)
         else:
+            report.ignored.update(noted.unused())
             for example in examples:
                 report.count("source", "out")
                 name = example.id or f"{origin.file.removeprefix(root).lstrip('/')}:{origin.row}"
@@ -136,8 +154,10 @@ def informative(example: Example) -> Iterator[Example]:
 
 
 def _id(row: Mapping[str, Any]) -> str:
-    names = [row[name] for name in ("id", "prompt_id") if row.get(name) is not None]
-    return str(names[0]) if names else ""
+    """The id of a raw row, for messages."""
+    peeked = row.raw if isinstance(row, NotedRow) else row
+    names = [peeked[name] for name in ("id", "prompt_id") if peeked.get(name) is not None]
+    return printable(str(names[0])) if names else ""
 
 
 def takes_rows(source: Callable[..., Any]) -> bool:

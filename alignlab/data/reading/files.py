@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ def grouped(rows: Iterable[Raw], by: str) -> Iterator[Raw]:
 
     Its origin is that of the first of them. Rows without the column, and broken ones, stay single.
     """
-    first, group = Origin("", 0), list[dict[str, Any]]()
+    first, group = Origin("", 0), list[Mapping[str, Any]]()
     for origin, row in rows:
-        whole = [row] if isinstance(row, dict) and row.get(by) is not None else []
+        whole = [row] if isinstance(row, Mapping) and row.get(by) is not None else []
         if group and whole and whole[0][by] == group[0][by]:
             group += whole
             continue

@@ -1,13 +1,14 @@
 """Raw rows, and the opening of the files that hold them."""
 
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from alignlab.data.reading.rows import Origin, RowError
 from alignlab.errors import DataError
 
-Raw = tuple[Origin, dict[str, Any] | RowError]
+Raw = tuple[Origin, Mapping[str, Any] | RowError]
 """A row with its origin, or the error in its place: a broken line does not end the file."""
 
 POINTER = b"version https://git-lfs"

@@ -12,6 +12,7 @@ from alignlab.data.pipeline import VERSION, stored
 from alignlab.data.reading import files, hub_rows
 from alignlab.data.reading.data_files import CACHE_FILE
 from alignlab.data.reading.examples import Report, converted, generated, takes_rows
+from alignlab.data.reading.named import named
 from alignlab.data.reading.raw import Raw
 from alignlab.data.reading.rows import Convert
 from alignlab.data.reading.splits import asked, chosen_files
@@ -48,13 +49,17 @@ def source_rows(spec: DataSpec, cache_dir: Path, report: Report) -> dict[str, Ex
     tables = {}
     for split, part in _splits(spec).items():
         make = partial(_read, spec, spec.source, part)
-        key = digest(VERSION, part.version, part.root, spec.on_bad_row, spec.group_by, identity(spec.source))
+        naming = (dict(spec.columns or {}), list(spec.ignored))
+        key = digest(
+            VERSION, part.version, part.root, spec.on_bad_row, spec.group_by, naming, identity(spec.source)
+        )
         tables[split] = stored(cache_dir, key, make, report, f"{spec.name}, {split}")
     return tables
 
 
 def _read(spec: DataSpec, convert: Convert, part: _Split, report: Report) -> Iterator[Example]:
-    rows = files.grouped(part.open(), spec.group_by) if spec.group_by else part.open()
+    rows: Iterable[Raw] = named(part.open(), spec.columns or {}, spec.ignored)
+    rows = files.grouped(rows, spec.group_by) if spec.group_by else rows
     return converted(rows, convert, report, skip_bad=spec.on_bad_row == "skip", root=part.root)
 
 

@@ -10,7 +10,8 @@ prompt, completion   str, or lists of {role, content}
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.rows import Drop, column, messages
+from alignlab.data.reading.rows import Drop, column
+from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import id_of, text_of
 from alignlab.types import Example, Message
 
@@ -19,7 +20,7 @@ def convert(row: Mapping[str, Any]) -> Example:
     """Convert a rated reply into a list of one response, labelled 1 or 0."""
     label = column(row, "label", bool)
     if row.get("messages") is not None:
-        dialogue = messages(column(row, "messages", list), "messages")
+        dialogue = dialogue_of_column(row, "messages")
         prompt, response = dialogue[:-1], dialogue[-1:]
     else:
         prompt, response = (
@@ -34,4 +35,4 @@ def convert(row: Mapping[str, Any]) -> Example:
 
 def _turns(row: Mapping[str, Any], name: str, role: str) -> list[Message]:
     value = column(row, name, (str, list))
-    return [{"role": role, "content": value}] if isinstance(value, str) else messages(value, name)
+    return [{"role": role, "content": value}] if isinstance(value, str) else dialogue_of_column(row, name)

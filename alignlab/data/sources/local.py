@@ -1,14 +1,14 @@
 """Converts rows of one's own files: our canonical schema, or the preference schemas of TRL, told by columns.
 
     canonical   prompt, responses, labels [, rewards, weight, id, meta]
-    paired      [prompt,] chosen, rejected [, scores of both, or margin] [, reference]
+    paired      [prompt,] chosen, rejected [, scores of both, or margin]
     unpaired    prompt, completion, label
 
-Texts may be plain strings or lists of {role, content}. Without `prompt`, or where chosen and rejected
-are whole dialogues, the prompt is the part that they share. Scores become rewards; a margin alone stands
-as the rewards (margin, 0). `reference` is a reply above the chosen one (TRL's triples). In csv files,
-lists are written as JSON. Columns that other tools add are left alone, but for those that would change
-what the model reads (images, tools): they are refused.
+Texts may be plain strings or turns, {role, content} or {from, value}. Where there is no `prompt`, a `question`,
+`instruction` (with `input`) or `query` is it, or the turns of `conversations` or `messages`; `system` and `history`
+stand before it. Without any, or where chosen and rejected are whole dialogues, the prompt is the part that they share.
+Scores become rewards; a margin alone stands as the rewards (margin, 0). In csv files, lists are written as JSON.
+Columns that would change what the model reads and cannot be used (images, documents) are refused.
 """
 
 import json
@@ -17,105 +17,151 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.rows import Drop, RowError, column, finite, messages, number, user
+from alignlab.data.reading.noted_row import has, note
+from alignlab.data.reading.rows import (
+    Drop,
+    RowError,
+    column,
+    finite,
+    messages,
+    missing,
+    storable,
+    user,
+)
+from alignlab.data.reading.turns import Text, text_of_column, text_of_value, without_marks
+from alignlab.data.sources.asked import prompt_of, refuse_unreadable, tools_of, with_context
 from alignlab.data.sources.columns import id_of
-from alignlab.types import Example
+from alignlab.data.sources.other_schemas import refuse_hh_rlhf, unknown
+from alignlab.types import Example, Message
 
-Text = str | list[Any]
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
 """The column names for the scores of a pair; the first two that a row has both of count."""
-NOT_TEXT = ("responses", "labels", "rewards", "label", "weight", "margin", "meta", *sum(SCORES, ()))
-REFUSED = ("image", "images", "tools", "chat_template_kwargs")
 BOOLEANS = {"True": "true", "False": "false", "TRUE": "true", "FALSE": "false"}
-SCHEMAS = "prompt + responses + labels, [prompt +] chosen + rejected, or prompt + completion + label"
 
 
-def convert(row: Mapping[str, Any]) -> Example:
-    """Convert a raw row of the schema that its columns show; RowError for an unknown one."""
-    row = {name: _parsed(value) if name in NOT_TEXT else value for name, value in row.items()}
-    for name in REFUSED:
-        if row.get(name):
-            raise RowError(
-                name, "would change what the model reads, and is not supported; take the column out"
-            )
-    if "responses" in row:
+def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
+    """Convert a raw row of the schema that its columns show; RowError for an unknown one.
+
+    With `triples`, a column `reference` is a reply above the chosen one, as in TRL's triples.
+    """
+    refuse_unreadable(row)
+    if has(row, "responses"):
         return _canonical(row)
-    if "chosen" in row or "rejected" in row:
-        return _paired(row)
-    if "completion" in row:
-        label = column(row, "label", (bool, int, float))
-        value = float(label) if isinstance(label, bool) else finite(label, "label")
-        return _example(row, _text(row, "prompt"), [_text(row, "completion")], [value])
-    if "completions" in row:
-        raise RowError("completions", f"steps of one answer, which is no preference; expected {SCHEMAS}")
-    raise RowError("responses", f"missing; expected {SCHEMAS}, found {', '.join(sorted(row))}")
+    if has(row, "chosen") or has(row, "rejected"):
+        return _paired(row, triples)
+    if has(row, "completion"):
+        return _unpaired(row)
+    raise unknown(row)
 
 
 def _canonical(row: Mapping[str, Any]) -> Example:
-    responses, labels = column(row, "responses", list), column(row, "labels", list)
-    rewards = column(row, "rewards", list) if row.get("rewards") is not None else None
-    texts = [_turns(r, f"responses[{i}]") if isinstance(r, list) else r for i, r in enumerate(responses)]
-    return _example(row, _text(row, "prompt"), texts, labels, rewards)
+    responses, labels = _cell(row, "responses", list), _cell(row, "labels", list)
+    rewards = _cell(row, "rewards", list) if has(row, "rewards") else None
+    names = [f"responses[{i}]" for i in range(len(responses))]
+    texts = {name: text_of_value(row, each, name) for name, each in zip(names, responses, strict=True)}
+    return _example(row, _prompt(row), texts, labels, rewards)
 
 
-def _paired(row: Mapping[str, Any]) -> Example:
-    chosen, rejected = _text(row, "chosen"), _text(row, "rejected")
-    if chosen == rejected:
-        raise Drop("chosen and rejected are identical")
-    named = _text(row, "prompt") if row.get("prompt") is not None else None
-    if named is not None and not _opens(chosen):
-        prompt = named
-    else:
-        prompt, chosen, rejected = _shared(chosen, rejected)
-        if isinstance(named, list) and messages(named, "prompt") != messages(prompt, "chosen"):
-            raise RowError("prompt", "is not what 'chosen' and 'rejected' begin with")
-    rewards, margin = _rewards(row), number(row, "margin") if row.get("margin") is not None else None
-    if row.get("reference") is not None:
-        above = [_text(row, "reference"), chosen, rejected]
-        return _example(row, prompt, above, [1.0, 0.5, 0.0])
+def _unpaired(row: Mapping[str, Any]) -> Example:
+    label = _cell(row, "label", (bool, int, float))
+    value = float(label) if isinstance(label, bool) else finite(label, "label")
+    return _example(row, _prompt(row), {"completion": text_of_column(row, "completion")}, [value])
+
+
+def _paired(row: Mapping[str, Any], triples: bool) -> Example:
+    prompt, chosen, rejected = _parts(row)
+    rewards, margin = _rewards(row), _number(row, "margin") if has(row, "margin") else None
+    replies = {"chosen": chosen, "rejected": rejected}
+    if triples and has(row, "reference"):
+        best = {"reference": text_of_column(row, "reference")}
+        return _example(row, prompt, best | replies, [1.0, 0.5, 0.0])
     if margin is not None:
         rewards = rewards or [margin, 0.0]
-    return _example(row, prompt, [chosen, rejected], [1.0, 0.0], rewards)
+    return _example(row, prompt, replies, [1.0, 0.0], rewards)
+
+
+def _parts(row: Mapping[str, Any]) -> tuple[Text, Text, Text]:
+    """The prompt, the chosen and the rejected reply of a pair."""
+    for name, other in (("chosen", "rejected"), ("rejected", "chosen")):
+        if name not in row:
+            raise missing(row, name, other)
+    chosen, rejected = text_of_column(row, "chosen"), text_of_column(row, "rejected")
+    refuse_hh_rlhf(chosen, "chosen")
+    if chosen == rejected:
+        raise Drop("chosen and rejected are identical")
+    whole = _opens(chosen)
+    named = prompt_of(row) if has(row, "prompt") or not whole else None
+    if isinstance(named, list) and all(side[: len(named)] == named for side in (chosen, rejected)):
+        return named, chosen[len(named) :], rejected[len(named) :]
+    if named is not None and not whole:
+        return named, chosen, rejected
+    prompt, chosen, rejected = _shared(chosen, rejected)
+    if named is not None and not _says(prompt, named):
+        raise RowError("prompt", "is not what 'chosen' and 'rejected' begin with")
+    return prompt, chosen, rejected
+
+
+def _says(dialogue: Text, prompt: Text) -> bool:
+    """Whether a plain prompt stands in a turn of the dialogue that repeats it."""
+    if not isinstance(prompt, str):
+        return False
+    return any(prompt.strip() in turn["content"] for turn in messages(dialogue, "chosen"))
 
 
 def _rewards(row: Mapping[str, Any]) -> list[float] | None:
     for names in SCORES:
-        if all(row.get(name) is not None for name in names):
-            return [number(row, name) for name in names]
+        if all(has(row, name) for name in names):
+            return [_number(row, name) for name in names]
     return None
+
+
+def _prompt(row: Mapping[str, Any]) -> Text:
+    prompt = prompt_of(row)
+    return column(row, "prompt", (str, list)) if prompt is None else prompt
 
 
 def _example(
     row: Mapping[str, Any],
     prompt: Text,
-    responses: list[Any],
+    responses: Mapping[str, Any],
     labels: list[Any],
     rewards: list[Any] | None = None,
 ) -> Example:
+    """The example of a row whose responses are given by the names of their columns."""
+    asked = without_marks(prompt, "prompt", learned=False)
+    meta = _meta(row)
     return Example(
-        prompt=user(prompt) if isinstance(prompt, str) else messages(prompt, "prompt"),
-        responses=[
-            r if isinstance(r, str) else messages(r, f"responses[{i}]") for i, r in enumerate(responses)
-        ],
+        prompt=with_context(row, user(asked) if isinstance(asked, str) else messages(asked, "prompt")),
+        responses=[_response(response, name) for name, response in responses.items()],
         labels=[finite(value, f"labels[{i}]") for i, value in enumerate(labels)],
         rewards=None if rewards is None else [finite(v, f"rewards[{i}]") for i, v in enumerate(rewards)],
-        weight=number(row, "weight") if row.get("weight") is not None else 1.0,
+        weight=_number(row, "weight") if has(row, "weight") else 1.0,
         id=id_of(row),
-        meta=_meta(row),
+        meta=meta,
     )
 
 
+def _response(response: Any, name: str) -> list[Message] | str:
+    if not isinstance(response, str):
+        return messages(without_marks(response, name, learned=True), name)
+    if not response.strip():
+        raise RowError(name, "the response is empty")
+    return response
+
+
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The meta of the raw row, with its columns `source` and `margin`."""
-    meta = row.get("meta")
-    columns = {name: row[name] for name in ("source", "margin") if row.get(name) is not None}
-    meta = {**columns, **meta} if isinstance(meta, Mapping) else columns
-    try:
-        json.dumps(meta)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RowError("meta", f"expected what JSON can hold: {error}") from error
-    return meta
+    """The meta of the raw row, with its columns `source` and `margin`, and the tools that the prompt offers."""
+    columns = {name: storable(_parsed(row[name]), name) for name in ("source", "margin") if has(row, name)}
+    meta = _parsed(row["meta"]) if has(row, "meta") else {}
+    if not isinstance(meta, Mapping):
+        note(row, "meta")
+        meta = {}
+    for name in {*columns} & {*meta}:
+        note(row, name)
+    tools = tools_of(row, meta)
+    rest = {name: value for name, value in meta.items() if name != "tools"}
+    return storable({**columns, **rest, **({"tools": tools} if tools else {})}, "meta")
 
 
 def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
@@ -137,36 +183,17 @@ def _opens(text: Text) -> bool:
     return isinstance(first, Mapping) and first.get("role") in ("system", "user")
 
 
+def _number(row: Mapping[str, Any], name: str) -> float:
+    return finite(_cell(row, name, (int, float)), name)
+
+
+def _cell(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    """A number, truth value or list of a column, which a csv cell holds as text; RowError for another kind."""
+    return column({name: _parsed(column(row, name, (object, bool)))}, name, kind)
+
+
 def _parsed(value: Any) -> Any:
-    """A number, truth value or list that a csv cell holds as text."""
     try:
         return json.loads(BOOLEANS.get(value, value)) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return value
-
-
-def _text(row: Mapping[str, Any], name: str) -> Text:
-    """A plain text or the turns of a dialogue, which a csv cell holds as JSON."""
-    value = column(row, name, (str, list))
-    if isinstance(value, str) and re.match(r"""\s*\[\s*\{\s*["'](role|content)["']""", value):
-        value = _parsed(value)
-        if isinstance(value, str):
-            raise RowError(name, f"looks like a list of messages, and is no JSON: {value!r:.60}")
-    return value if isinstance(value, str) else _turns(value, name)
-
-
-def _turns(turns: list[Any], name: str) -> list[Any]:
-    """Turns with plain texts, where they hold lists of text blocks; what is no text is refused."""
-    plain = []
-    for place, turn in enumerate(turns):
-        if not isinstance(turn, Mapping):
-            return turns  # not a dialogue: the check of messages says so
-        if turn.get("tool_calls"):
-            raise RowError(name, f"turn {place}: tool calls are not supported")
-        blocks = turn.get("content")
-        if isinstance(blocks, list):
-            if not all(isinstance(b, Mapping) and isinstance(b.get("text"), str) for b in blocks):
-                raise RowError(name, f"turn {place}: expected text, found {blocks!r:.60}")
-            turn = {**turn, "content": "".join(block["text"] for block in blocks)}
-        plain.append(turn)
-    return plain

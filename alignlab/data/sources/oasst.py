@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alignlab.data.reading.rows import Drop, RowError, column, finite, messages
+from alignlab.data.reading.rows import Drop, RowError, column, finite
+from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import by_rank, text_of
 from alignlab.types import Example, Message
 
@@ -28,7 +29,7 @@ def convert(row: Mapping[str, Any]) -> Iterator[Example]:
     if row.get("messages") is None and isinstance(row.get("prompt"), Mapping):
         yield from _lists(row["prompt"], tree)
         return
-    dialogue = messages(column(row, "messages", list), "messages")
+    dialogue = dialogue_of_column(row, "messages")
     responses, ranks = column(row, "responses", list), column(row, "ranks", list)
     if len(ranks) != len(responses):
         raise RowError("ranks", f"{len(ranks)} ranks for {len(responses)} responses")

@@ -8,7 +8,8 @@ score_chosen, score_rejected     float, 1 to 10
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.rows import Drop, RowError, column, messages, number
+from alignlab.data.reading.rows import Drop, RowError, number
+from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import text_of
 from alignlab.types import Example
 
@@ -18,8 +19,8 @@ def convert(row: Mapping[str, Any]) -> Example:
 
     The published set holds a few empty replies; their rows are dropped.
     """
-    chosen = messages(column(row, "chosen", list), "chosen")
-    rejected = messages(column(row, "rejected", list), "rejected")
+    chosen = dialogue_of_column(row, "chosen")
+    rejected = dialogue_of_column(row, "rejected")
     if chosen[:-1] != rejected[:-1]:
         raise RowError("rejected", "does not share its prompt with 'chosen'")
     if chosen[-1] == rejected[-1]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.texts import prompts
@@ -49,4 +50,10 @@ def _key(example: Example, by: str) -> bytes:
 def _normal(turns: list[Message] | str) -> str:
     if isinstance(turns, str):
         turns = [{"role": "assistant", "content": turns}]
-    return json.dumps([[turn["role"], *turn["content"].casefold().split()] for turn in turns])
+    lines = [[turn["role"], _beside(turn), *turn["content"].casefold().split()] for turn in turns]
+    return json.dumps(lines, sort_keys=True)
+
+
+def _beside(turn: Message) -> dict[str, Any]:
+    """What a turn says beside its content: thoughts, calls of tools."""
+    return {key: value for key, value in turn.items() if key not in ("role", "content")}

@@ -26,7 +26,7 @@ def example(i, responses=("It eats mice.", "The fox is red."), **changes):
         "labels": [1.0, *[0.0] * (len(responses) - 1)],
         "id": f"row{i}",
         "weight": 1.0 + i,
-        "meta": {"text": "漢 \ud800", "odd": {1, 2} and 3},
+        "meta": {"text": "漢", "odd": {1, 2} and 3},
     }
     return validate(Example(**(fields | changes)))
 
