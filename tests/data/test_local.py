@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alignlab.data.reading.rows import Drop, RowError, validate
+from alignlab.data.reading.rows import Drop, RowError, answered, validate
 from alignlab.data.sources.local import convert
 
 ASK = {"role": "user", "content": "Which?"}
@@ -102,6 +102,36 @@ def test_scores_of_a_pair_are_its_rewards():
     assert convert(PAIR | {"score_chosen": 4}).rewards is None
 
 
+HELLO = {"role": "assistant", "content": "Hello, I am Bob."}
+
+
+@pytest.mark.parametrize("opening", [[HELLO, ASK], [HELLO | {"name": None}, ASK], [ASK, HELLO, ASK]])
+def test_a_prompt_that_both_dialogues_repeat_is_taken_off_whoever_opens(opening):
+    row = {"prompt": [HELLO, ASK] if opening[0] != ASK else opening}
+    example = convert(row | {"chosen": [*opening, RED], "rejected": [*opening, BEST]})
+    assert [turn["content"] for turn in example.prompt] == [turn["content"] for turn in opening]
+    assert example.responses == [[RED], [BEST]]
+
+
+def test_a_reply_of_the_same_words_as_an_assistant_first_prompt_is_no_repetition():
+    row = {"prompt": [HELLO, ASK], "chosen": [HELLO], "rejected": [RED]}
+    assert convert(row).responses == [[HELLO], [RED]]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"chosen": [ASK, RED, ASK, BEST], "rejected": [ASK, BEST, ASK, RED]},
+        {"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]},
+        {"prompt": "Which?", "responses": [[RED, ASK, BEST], [BEST]], "labels": [1, 0]},
+        {"prompt": "Which?", "completion": [RED, ASK, BEST], "label": True},
+    ],
+)
+def test_a_user_turn_inside_a_response_is_no_text_to_learn(row):
+    with pytest.raises(Drop, match="holds a user turn"):
+        answered(validate(convert(row)))
+
+
 @pytest.mark.parametrize("same", ["red", [ASK, RED]])
 def test_identical_responses_are_dropped(same):
     with pytest.raises(Drop, match="identical"):
@@ -125,7 +155,6 @@ def test_identical_responses_are_dropped(same):
         ),
         (PAIR | {"margin": float("inf")}, "column 'margin': expected a finite number"),
         (PAIR | {"meta": {"a": b"x"}}, "column 'meta': expected what JSON can hold"),
-        ({"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]}, "column 'responses[0]': expected a list"),
         ({}, "column 'responses': missing"),
         (PAIR | {"rejected": None}, "column 'rejected': missing; the row has chosen, prompt, rejected"),
         (PAIR | {"prompt": 5}, "column 'prompt': expected str or list, found int 5"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alignlab.data.reading.files import Raw
-from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, located, validate
+from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, answered, located, validate
 from alignlab.data.steps import Step
 from alignlab.errors import DataError
 from alignlab.types import Example
@@ -68,7 +68,8 @@ def converted(
                 raise row
             result = convert(row)
             examples = [
-                validate(example) for example in ([result] if isinstance(result, Example) else result)
+                answered(validate(example))
+                for example in ([result] if isinstance(result, Example) else result)
             ]
         except Drop as reason:
             report.drop("source", str(reason), row_id, origin)

@@ -110,6 +110,13 @@ def validate(example: Example) -> Example:
     return replace(example, prompt=prompt, responses=[*responses], labels=labels, rewards=rewards)
 
 
+def answered(example: Example) -> Example:
+    """The checked example, whose responses hold turns that a model may learn to write; Drop where a user speaks there."""
+    if any(turn["role"] == "user" for response in example.responses for turn in response):
+        raise Drop("a response holds a user turn, as where two dialogues part before the last turn")
+    return example
+
+
 def messages(value: Any, name: str) -> list[Message]:
     """`value` as a checked list of {role, content}, in which a system turn comes first; RowError otherwise."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
