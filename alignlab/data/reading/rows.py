@@ -12,6 +12,9 @@ from alignlab.types import Example, Message
 
 ROLES = ("system", "user", "assistant", "tool", TOKEN_IDS)
 
+USER_TURN = "a response holds a user turn, as where two dialogues part before the last turn"
+"""The reason for which rows are dropped whose responses a user speaks in."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -111,9 +114,10 @@ def validate(example: Example) -> Example:
 
 
 def answered(example: Example) -> Example:
-    """The checked example, whose responses hold turns that a model may learn to write; Drop where a user speaks there."""
-    if any(turn["role"] == "user" for response in example.responses for turn in response):
-        raise Drop("a response holds a user turn, as where two dialogues part before the last turn")
+    """The checked example; Drop where a user speaks inside a response, which a model must not learn to write."""
+    turns = (turn for response in example.responses if isinstance(response, list) for turn in response)
+    if any(turn["role"] == "user" for turn in turns):
+        raise Drop(USER_TURN)
     return example
 
 
