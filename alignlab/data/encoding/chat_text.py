@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from os.path import commonprefix
 from typing import Any
 
 from alignlab.data.encoding.notes import Notes
-from alignlab.data.encoding.rendering import CONTENT, Refusal, Rendering, Turns, turn
+from alignlab.data.encoding.rendering import CONTENT, Refusal, Rendering, Turns, common_start, turn
 from alignlab.data.encoding.standing import REASONING, THOUGHT, lost, stands, tools_lost
 from alignlab.data.encoding.template_habits import misplaces_system, writes_the_day
 from alignlab.data.tables.lists import per_response
@@ -15,8 +14,9 @@ from alignlab.types import Example, Message
 
 FOLDED = "the chat template has no system turns: their text goes to the head of the first user turn"
 DAY = (
-    "the chat template writes the date of the day: rows that are tokenized keep theirs as long as they are in the cache; "
-    "for the same tokens on all days and machines, name a template with a fixed date (model.chat_template=)"
+    "the chat template writes the date of the day: rows that are tokenized keep theirs as long as they are in the "
+    "cache; for the same tokens on all days and machines, give a template with a fixed date "
+    "(model.chat_template=/path/to/file.jinja)"
 )
 THOUGHTS = (
     "row %s: the chat template leaves out the reasoning of earlier turns, as it will when the model is asked; so it is "
@@ -32,13 +32,14 @@ UNOPENED = (
 )
 NAMES = "row %s: the chat template leaves out the 'name' of turns, here and in all such rows"
 TOOL_TURNS = (
-    "row %s: its response holds the result of a tool, which is trained on as if the model had written it; so it is with "
-    "all such rows"
+    "row %s: its response holds the result of a tool, which is trained on as if the model had written it; so it is "
+    "with all such rows"
 )
 REWRITES = (
     "the chat template rewrites the prompt once a response follows, so the response cannot be told apart"
 )
 THINK = "<think>"
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -118,7 +119,7 @@ class ChatText:
         if whole.startswith(asked) and not any(lost(answer, whole[len(asked) - len(self._opening) :])):
             return asked, whole[len(asked) :]
         tools = tools_of(example)
-        bare = commonprefix([self._render.one(prompt, tools), asked])
+        bare = common_start([self._render.one(prompt, tools), asked])
         if not whole.startswith(bare):
             raise Refusal(REWRITES)
         whole = self._completed(example, prompt, answer, bare, whole)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from alignlab.data.encoding.rendering import Refusal
 from alignlab.data.encoding.token_index import Row, Writer, open_rows
 from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.data.encoding.rendering import Refusal
 from alignlab.data.encoding.tokenize import Encoder, Limits, Tokens, Unfit, refused, truncate
 from alignlab.data.reading.examples import Report
 from alignlab.data.reading.rows import Drop

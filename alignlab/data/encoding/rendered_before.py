@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from os.path import commonprefix
 from typing import Any
 
 from alignlab.data.encoding.chat_text import Texts
-from alignlab.data.encoding.rendering import CONTENT, Refusal, Rendering, turn
+from alignlab.data.encoding.rendering import CONTENT, Refusal, Rendering, common_start, turn
 from alignlab.data.tables.lists import per_response
 from alignlab.types import Example
 
@@ -64,31 +63,29 @@ class RenderedBefore:
     def _marks(self) -> Marks | None:
         """The marks of the template; None where it has none to know a turn by."""
         first, second, third = (f"{CONTENT}{n}{CONTENT}" for n in range(3))
-        asked = turn("user", first)
+        dialogue = [turn("user", first), turn("assistant", second), turn("user", third)]
         try:
-            prompt, bare = (self._render.one([asked], add_generation_prompt=gen) for gen in (True, False))
-            whole = self._render.one([asked, turn("assistant", second), turn("user", third)])
+            asked = self._render.one(dialogue[:1], add_generation_prompt=True)
+            bare, short, whole = self._render([dialogue[:1], dialogue[:2], dialogue])
         except Refusal:
             return None
-        if not all(part in whole for part in (first, second, third)):
+        if not all(part in whole for part in (first, second, third)) or second not in short:
             return None
-        before, rest = whole.split(first)
-        answered, later = rest.split(second)
-        generation = prompt[len(commonprefix([bare, prompt])) :]
-        user = _common_end(before, later.split(third)[0])
-        assistant = next(
-            (generation[:n] for n in range(len(generation), 0, -1) if generation[:n] in answered), answered
-        )
+        before, _, rest = whole.partition(first)
+        answered, _, later = rest.partition(second)
+        closing = common_start([short.partition(second)[2], later])
         bos = self._tokenizer.bos_token or ""
         head = bos if bos and before.startswith(bos) else ""
-        user = user.removeprefix(head)
+        user = later.partition(third)[0].removeprefix(closing).removeprefix(head)
+        opened = asked[len(common_start([bare, asked])) :] or asked.partition(first)[2]
+        assistant = next((opened[:n] for n in range(len(opened), 0, -1) if opened[:n] in answered), answered)
         return Marks(user, assistant, head) if user.strip() and assistant.strip() else None
 
 
 def _parted(marks: Marks, prompt: str, wholes: Sequence[str]) -> str | None:
     """What all wholes begin with, up to and with the last mark of the assistant; None where a user turn follows it."""
     mark, user = marks.assistant.strip(), marks.user.strip()
-    begin = commonprefix([*wholes]) if len(wholes) > 1 else prompt
+    begin = common_start(wholes) if len(wholes) > 1 else prompt
     if len(wholes) == 1 and wholes[0][len(prompt) :].lstrip().startswith(mark):
         begin = wholes[0][: wholes[0].index(mark, len(prompt)) + len(mark)]
     place = begin.rfind(mark)
@@ -103,8 +100,3 @@ def _reply(response: Any) -> str | None:
     """The text of a response that is a string or a single assistant turn; None for others."""
     turns = [turn("assistant", response)] if isinstance(response, str) else response
     return turns[0]["content"] if len(turns) == 1 and len(turns[0]) == 2 else None
-
-
-def _common_end(first: str, second: str) -> str:
-    """The longest text that both texts end with."""
-    return commonprefix([first[::-1], second[::-1]])[::-1]

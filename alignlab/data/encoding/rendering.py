@@ -72,3 +72,14 @@ class Rendering:
 def turn(role: str, content: str) -> Message:
     """A turn of a conversation."""
     return {"role": role, "content": content}
+
+
+def common_start(texts: Sequence[str]) -> str:
+    """The longest text that all texts begin with.
+
+    >>> common_start(["fox", "four", "for"])
+    'fo'
+    """
+    first, last = min(texts), max(texts)
+    parts = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(parts, len(first))]

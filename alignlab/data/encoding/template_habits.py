@@ -1,12 +1,16 @@
 """What a chat template does with system turns and dates, learned from probes."""
 
 import logging
+import re
+from datetime import datetime
 
 from alignlab.data.encoding.rendering import Refusal, Rendering, turn
 
 log = logging.getLogger(__name__)
 
-PROBE, DAY = "Be brief.", "\ufdd4"
+PROBE = "Be brief."
+FORMS = re.compile(r"""strftime_now\(\s*["']([^"']+)["']""")
+"""The formats in which a template asks for the date."""
 DIALOGUE = [turn("user", "Sky?"), turn("assistant", "Blue."), turn("user", "Sea?")]
 ANSWER = turn("assistant", "Blue, too.")
 
@@ -39,9 +43,9 @@ def misplaces_system(render: Rendering) -> bool:
 
 def writes_the_day(render: Rendering) -> bool:
     """Whether a template writes the date of the day into prompts."""
-    if "strftime_now" not in str(render.tokenizer.chat_template):
-        return False
+    forms = FORMS.findall(str(render.tokenizer.chat_template))
     try:
-        return DAY in render.one(DIALOGUE[:1], add_generation_prompt=True, strftime_now=lambda form: DAY)
+        text = render.one(DIALOGUE[:1], add_generation_prompt=True) if forms else ""
     except Refusal:
         return False
+    return any(datetime.now().strftime(form) in text for form in forms)

@@ -27,7 +27,8 @@ SPELLED = (
     "rows; data.special_tokens=special reads them as the tokens themselves"
 )
 NOT_SPELLED = (
-    "row %s: this tokenizer cannot write %s as text: where a text holds it, it is the special token, here and in all rows"
+    "row %s: this tokenizer cannot write %s as text: where a text holds it, it is the special token, here and in all "
+    "rows"
 )
 RENDERED = (
     "row %s: its texts hold the marks of the chat template already, so they are not rendered again, but used as they "

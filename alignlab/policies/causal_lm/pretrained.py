@@ -6,16 +6,11 @@ from typing import Any, Literal
 
 from alignlab import hub
 from alignlab.errors import ConfigError
+from alignlab.policies.causal_lm.chat_format import use_template
 
 log = logging.getLogger(__name__)
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}Assistant: {% endif %}"
-)
-"""The chat template for tokenizers that bring none, as those of base models."""
 
 
 def load(
@@ -26,10 +21,12 @@ def load(
     attn_implementation: str = "sdpa",
     trust_remote_code: bool = False,
     revision: str | None = None,
+    chat_template: str | None = None,
 ) -> tuple[Any, Any]:
     """Load (model, tokenizer) of a Hugging Face folder or hub id; a `local_copy` that exists replaces a hub id.
 
-    The model is a causal LM, or the sequence classifier that the folder's config says it is.
+    The model is a causal LM, or the sequence classifier that the folder's config says it is. `chat_template` names a
+    template, or its file, to use in place of the tokenizer's own.
 
     Raises ConfigError where the folder is incomplete or the hub cannot be reached.
     """
@@ -68,9 +65,8 @@ def load(
         raise ConfigError(
             f"model.path={source}: its tokenizer has no end-of-sequence token; set eos_token there"
         )
-    if tokenizer.chat_template is None:
-        log.warning("%s has no chat template: turns are written as 'User: ...' and 'Assistant: ...'", source)
-        tokenizer.chat_template = PLAIN_TEMPLATE
+    if chat_template is not None:
+        use_template(model, tokenizer, chat_template)
     return model, tokenizer
 
 
