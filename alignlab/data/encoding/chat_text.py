@@ -116,7 +116,8 @@ class ChatText:
         """The texts of a prompt and of its response, which together are what the template makes of both."""
         if any(said["role"] == "tool" for said in answer):
             self._notes.tell("tool turns", TOOL_TURNS % example.id)
-        if whole.startswith(asked) and not any(lost(answer, whole[len(asked) - len(self._opening) :])):
+        base, mark = asked.removesuffix(self._opening), self._opening.strip()
+        if whole.startswith(asked) and not any(lost(answer, whole[len(base) :])):
             return asked, whole[len(asked) :]
         tools = tools_of(example)
         bare = common_start([self._render.one(prompt, tools), asked])
@@ -125,14 +126,12 @@ class ChatText:
         whole = self._completed(example, prompt, answer, bare, whole)
         if whole.startswith(asked):
             return asked, whole[len(asked) :]
-        begin = whole.find(answer[0]["content"].strip(), len(bare))
-        mark = asked[begin:].strip()  # such as <think>, which some templates put before what the model writes
-        if begin < 0 or not asked.startswith(whole[:begin]):
+        if not mark or base == asked or not whole.startswith(base):
             raise Refusal(REWRITES)
-        if whole.startswith(mark, begin):
-            return asked, whole[begin + len(mark) :].lstrip("\n")
+        if whole.startswith(mark, len(base)):
+            return asked, whole[len(base) + len(mark) :].lstrip("\n")
         self._notes.tell("unopened", UNOPENED % (example.id, mark))
-        return whole[:begin], whole[begin:]
+        return base, whole[len(base) :]
 
     def _completed(self, example: Example, prompt: Turns, answer: Turns, bare: str, whole: str) -> str:
         """The text of a conversation with the contents of the response that the template leaves out put back."""
@@ -187,8 +186,15 @@ class ChatText:
 
     @cached_property
     def _opening(self) -> str:
-        """The mark of reasoning with which prompts end, where the template puts one before what the model writes."""
-        asked = self._render.one([turn("user", "Sky?")], add_generation_prompt=True)
+        """The mark with which prompts end, such as <think>, that is no part of the text of an answer without it."""
+        ask = turn("user", "Sky?")
+        try:
+            asked = self._render.one([ask], add_generation_prompt=True)
+            before = self._render.one([ask, turn("assistant", CONTENT)]).partition(CONTENT)[0]
+        except Refusal:
+            return ""
+        if asked.startswith(before):
+            return asked[len(before) :]
         return asked[asked.rindex(THINK) :] if asked.rstrip().endswith(THINK) else ""
 
     @cached_property
