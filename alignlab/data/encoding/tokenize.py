@@ -160,7 +160,7 @@ class Encoder:
             if isinstance(value, str):
                 return self._hidden(example.id, value)
             if isinstance(value, Mapping):
-                return {key: hidden(inner) for key, inner in value.items()}
+                return {key: inner if key == "role" else hidden(inner) for key, inner in value.items()}
             return [hidden(inner) for inner in value] if isinstance(value, list) else value
 
         own = per_response(example, "prompts")
