@@ -7,7 +7,7 @@ from typing import Any
 
 from alignlab.data.encoding.notes import Notes
 from alignlab.data.encoding.rendering import CONTENT, Refusal, Rendering, Turns, common_start, turn
-from alignlab.data.encoding.standing import REASONING, THOUGHT, lost, stands, tools_lost
+from alignlab.data.encoding.standing import ASIDE, REASONING, THOUGHT, lost, stands, tools_lost
 from alignlab.data.encoding.template_habits import misplaces_system, writes_the_day
 from alignlab.data.tables.lists import per_response
 from alignlab.types import Example, Message
@@ -30,7 +30,7 @@ UNOPENED = (
     "row %s: the chat template asks for responses that begin with %r, and this one does not: it is trained on as it "
     "stands, without that mark before it; so are all such rows"
 )
-NAMES = "row %s: the chat template leaves out the 'name' of turns, here and in all such rows"
+ASIDES = "row %s: the chat template leaves out the '%s' of turns, here and in all such rows"
 TOOL_TURNS = (
     "row %s: its response holds the result of a tool, which is trained on as if the model had written it; so it is "
     "with all such rows"
@@ -156,7 +156,7 @@ class ChatText:
             said = turns[number]
             after = said["content"].rpartition(THOUGHT)[2].strip()
             if said["role"] == "assistant" and (
-                key == REASONING or (key == "content" and THOUGHT in said["content"] and stands(after, text))
+                key in REASONING or (key == "content" and THOUGHT in said["content"] and stands(after, text))
             ):
                 self._notes.tell("thoughts", THOUGHTS % example.id)
             else:
@@ -165,9 +165,9 @@ class ChatText:
             raise Refusal("the chat template leaves out its tools", ", ".join(names))
 
     def _leave_out(self, example: Example, said: Message, key: str, place: str) -> None:
-        """Tell of a name that is left out; raise Refusal for other texts."""
-        if key == "name":
-            self._notes.tell("names", NAMES % example.id)
+        """Tell of a key aside that is left out; raise Refusal for other texts."""
+        if key in ASIDE:
+            self._notes.tell(key, ASIDES % (example.id, key))
             return
         which = "" if key == "content" else f"'{key}' of "
         where: Any = said[key]

@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-REASONING = "reasoning_content"
-"""The key of a turn for the reasoning before its content."""
+REASONING = ("reasoning_content", "reasoning", "thinking")
+"""The keys of a turn for the reasoning before its content."""
+ASIDE = ("name", "tool_call_id")
+"""The keys of a turn that say whose text it is."""
 THOUGHT = "</think>"
 """The mark behind the reasoning that a content itself begins with."""
 
@@ -17,7 +19,7 @@ def lost(turns: Sequence[Mapping[str, Any]], text: str) -> Iterator[Lost]:
     """Yield each (turn, key) of non-empty texts that the text does not hold, the contents in the order of the turns.
 
     White space may differ, as where a template trims, and a text may be written as a JSON string. The keys are
-    "content", "reasoning_content", "tool_calls" and "name".
+    "content", "tool_calls", and those of `REASONING` and `ASIDE`.
     """
     place = 0
     for number, turn in enumerate(turns):
@@ -51,7 +53,7 @@ def tools_lost(tools: Sequence[Any], text: str) -> list[str]:
 
 
 def _extras_lost(turn: Mapping[str, Any], text: str) -> Iterator[str]:
-    for key in (REASONING, "name"):
+    for key in (*REASONING, *ASIDE):
         if turn.get(key) and not stands(str(turn[key]).strip(), text):
             yield key
     if not all(_called(call, text) for call in turn.get("tool_calls") or ()):
