@@ -45,7 +45,8 @@ def tokenized(
 
     Their folder appears whole or not at all; jobs that want the same rows wait for the first. `track` is called
     with the number of rows of each chunk. Raises DataError for a row that the chat template cannot serve, which goes
-    to the report with `skip_bad`. What the encoder told of these rows when they were stored is told again.
+    to the report with `skip_bad`, unless none is left. What the encoder told of these rows when they were stored is
+    told again.
     """
     key = fingerprint(examples, encoder, limits)
     folder = cache_dir / "tokens" / key
@@ -58,7 +59,7 @@ def tokenized(
     report.count("tokenize", "out", len(rows))
     encoder.notes.repeat(_read(folder / NOTES))
     for drop in _read(folder / DROPS):
-        if "refused" in drop and not skip_bad:
+        if "refused" in drop and not (skip_bad and len(rows)):
             raise refused(drop["id"], drop["refused"])
         report.drop("tokenize", drop["reason"], drop["id"])
     return rows, key

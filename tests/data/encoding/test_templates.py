@@ -322,6 +322,8 @@ def test_rows_that_a_template_refuses_are_left_out_and_counted(tmp_path, told):
         with pytest.raises(DataError, match="row 3: the chat template refuses it"):
             tokenized(rows, encoder(ALTERNATING), limits, folder, Report())
     assert tokenized(rows, encoder(ALTERNATING), limits, tmp_path, Report(), skip_bad=True)[1] == key
+    with pytest.raises(DataError, match="row 3: the chat template refuses it"):  # and nothing is left
+        tokenized(rows[3:4], encoder(ALTERNATING), limits, tmp_path, Report(), skip_bad=True)
 
 
 def test_what_was_told_of_rows_is_told_again_when_they_are_read_from_the_disk(tmp_path, told):
