@@ -102,22 +102,6 @@ def test_scores_of_a_pair_are_its_rewards():
     assert convert(PAIR | {"score_chosen": 4}).rewards is None
 
 
-HELLO = {"role": "assistant", "content": "Hello, I am Bob."}
-
-
-@pytest.mark.parametrize("opening", [[HELLO, ASK], [HELLO | {"name": None}, ASK], [ASK, HELLO, ASK]])
-def test_a_prompt_that_both_dialogues_repeat_is_taken_off_whoever_opens(opening):
-    row = {"prompt": [HELLO, ASK] if opening[0] != ASK else opening}
-    example = convert(row | {"chosen": [*opening, RED], "rejected": [*opening, BEST]})
-    assert [turn["content"] for turn in example.prompt] == [turn["content"] for turn in opening]
-    assert example.responses == [[RED], [BEST]]
-
-
-def test_a_reply_of_the_same_words_as_an_assistant_first_prompt_is_no_repetition():
-    row = {"prompt": [HELLO, ASK], "chosen": [HELLO], "rejected": [RED]}
-    assert convert(row).responses == [[HELLO], [RED]]
-
-
 @pytest.mark.parametrize(
     "row",
     [

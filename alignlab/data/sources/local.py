@@ -13,14 +13,15 @@ what the model reads (images, tools): they are refused.
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.rows import Drop, RowError, column, finite, messages, number, user
 from alignlab.data.sources.columns import id_of
-from alignlab.data.sources.dialogues import Text, parted
 from alignlab.types import Example
 
+Text = str | list[Any]
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
 """The column names for the scores of a pair; the first two that a row has both of count."""
@@ -63,7 +64,12 @@ def _paired(row: Mapping[str, Any]) -> Example:
     if chosen == rejected:
         raise Drop("chosen and rejected are identical")
     named = _text(row, "prompt") if row.get("prompt") is not None else None
-    prompt, chosen, rejected = parted(named, chosen, rejected)
+    if named is not None and not _opens(chosen):
+        prompt = named
+    else:
+        prompt, chosen, rejected = _shared(chosen, rejected)
+        if isinstance(named, list) and messages(named, "prompt") != messages(prompt, "chosen"):
+            raise RowError("prompt", "is not what 'chosen' and 'rejected' begin with")
     rewards, margin = _rewards(row), number(row, "margin") if row.get("margin") is not None else None
     if row.get("reference") is not None:
         above = [_text(row, "reference"), chosen, rejected]
@@ -110,6 +116,31 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise RowError("meta", f"expected what JSON can hold: {error}") from error
     return meta
+
+
+def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
+    """Split two dialogues into (prompt, chosen, rejected), where the prompt is their common start."""
+    places = range(min(len(chosen), len(rejected)))
+    cut = bisect_left(places, True, key=lambda last: chosen[: last + 1] != rejected[: last + 1])
+    if isinstance(chosen, str):
+        spaces = [match.end() for match in re.finditer(r"\s", chosen[:cut])]
+        cut = spaces[-1] if spaces else 0  # never inside a word
+    while (
+        isinstance(chosen, list)
+        and cut
+        and messages(chosen[cut - 1 : cut], "chosen")[0]["role"] == "assistant"
+    ):
+        cut -= 1  # a turn that the replies begin with
+    prompt = chosen[:cut]
+    if not prompt:
+        raise RowError("prompt", "missing, and chosen and rejected share no beginning")
+    return prompt, chosen[cut:], rejected[cut:]
+
+
+def _opens(text: Text) -> bool:
+    """Whether a text is a whole dialogue, and not a reply alone."""
+    first = text[0] if isinstance(text, list) and text else None
+    return isinstance(first, Mapping) and first.get("role") in ("system", "user")
 
 
 def _parsed(value: Any) -> Any:
