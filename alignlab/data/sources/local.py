@@ -125,11 +125,7 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
     if isinstance(chosen, str):
         spaces = [match.end() for match in re.finditer(r"\s", chosen[:cut])]
         cut = spaces[-1] if spaces else 0  # never inside a word
-    while (
-        isinstance(chosen, list)
-        and cut
-        and messages(chosen[cut - 1 : cut], "chosen")[0]["role"] == "assistant"
-    ):
+    while cut and isinstance(chosen[cut - 1], Mapping) and chosen[cut - 1].get("role") == "assistant":
         cut -= 1  # a turn that the replies begin with
     prompt = chosen[:cut]
     if not prompt:
