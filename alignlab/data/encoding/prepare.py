@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
+from alignlab.cache import entry
 from alignlab.data.encoding.rendering import Refusal
 from alignlab.data.encoding.token_index import Row, Writer, open_rows
 from alignlab.data.encoding.token_rows import TokenRows
@@ -49,11 +47,10 @@ def tokenized(
     told again.
     """
     key = fingerprint(examples, encoder, limits)
-    folder = cache_dir / "tokens" / key
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _build(folder, examples, encoder, limits, track, skip_bad)
+    folder = entry(
+        cache_dir / "tokens" / key,
+        lambda partial: _build(partial, examples, encoder, limits, track, skip_bad),
+    )
     rows = open_rows(folder, examples)
     report.count("tokenize", "in", len(examples))
     report.count("tokenize", "out", len(rows))
@@ -94,10 +91,8 @@ def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -
 
 
 def _build(
-    folder: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track, skip_bad: bool
+    partial: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track, skip_bad: bool
 ) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     drops, place = [], 0
     with Writer(partial) as writer:
         for chunk, tokens in encoder.stream(chunks(examples, CHUNK)):
@@ -117,7 +112,6 @@ def _build(
             track(len(chunk))
     (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")
     (partial / NOTES).write_text(json.dumps(encoder.notes.said), encoding="utf-8")
-    os.replace(partial, folder)
 
 
 def _fit(row: Tokens | Unfit) -> Tokens:
