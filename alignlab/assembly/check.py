@@ -14,6 +14,7 @@ from typing import Any
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, unknown_or_wrong
+from alignlab.data.encoding.named_templates import named_template
 from alignlab.data.reading.splits import asked, chosen_files
 from alignlab.data.spec import DataSpec
 from alignlab.errors import AlignlabError, ConfigError
@@ -136,6 +137,8 @@ def _model(config: Config) -> Iterator[str]:
         )
     path, loader = model.get("path"), model.get("loader") or {}
     if path and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
+        yield failure
+    if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure
     for key in ("path", "second"):
         path = config["reference"][key]

@@ -58,6 +58,7 @@ class Model:
 
     name: str
     path: str | None
+    chat_template: str | None
     packing: Literal["auto", "on", "off"]
     loader: Config
 

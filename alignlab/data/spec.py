@@ -42,6 +42,8 @@ class DataSpec:
     lists_per_step: Positive = 16
     microbatch_tokens: Positive = 16384
     shuffle: bool | Literal["auto"] = "auto"
+    special_tokens: Literal["text", "special"] = "text"
+    """How special tokens that texts hold are read: as the letters they are made of, or as the tokens themselves."""
     step_delimiter: str = "\n"
     processes: Positive | None = None
     title: str | None = None

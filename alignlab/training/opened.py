@@ -140,7 +140,8 @@ def load(stage: Stage, examples: Examples, clock: Clock | None = None) -> Opened
     clock = clock or Clock()
     with clock.timed("model"), ranks.main_first():
         model, tokenizer = stage.load_model()
-        policy, encoder = stage.make_policy(model), Encoder(tokenizer, stop_ids(model))
+        policy = stage.make_policy(model)
+        encoder = Encoder(tokenizer, stop_ids(model), stage.data.special_tokens)
     with clock.timed("tokenize"):
         splits = tokenize(stage, examples, encoder, model)
     return Opened(stage, examples, model, tokenizer, policy, encoder, splits, clock=clock)

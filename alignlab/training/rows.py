@@ -86,7 +86,13 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
         rows = getattr(examples, split)
         with tracked(f"tokenizing {split}", len(rows)) as advance:
             tokens[split], keys[split] = tokenized(
-                rows, encoder, limits, stage.cache_dir, examples.report, advance
+                rows,
+                encoder,
+                limits,
+                stage.cache_dir,
+                examples.report,
+                advance,
+                skip_bad=stage.data.on_bad_row == "skip",
             )
     for split, rows in tokens.items():
         require_rows(rows, split)

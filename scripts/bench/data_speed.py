@@ -12,7 +12,8 @@ from typing import Any
 import datasets
 from trl import DPOTrainer
 
-from alignlab.data.encoding.chat_text import ChatText
+from alignlab.data.encoding.chat_text import ChatText, Texts
+from alignlab.data.encoding.notes import Notes
 from alignlab.data.encoding.prepare import tokenized
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder, Limits
@@ -34,7 +35,10 @@ class Speed:
         write_table(self.folder / "examples", examples)
         self.table = ExampleTable(self.folder / "examples")
         self.texts = [
-            text for row in ChatText(tokenizer)(examples) for text in chain(row.prompts, row.responses)
+            text
+            for row in ChatText(tokenizer, Notes())(examples)
+            if isinstance(row, Texts)
+            for text in chain(row.prompts, row.responses)
         ]
         columns = {
             "prompt": [e.prompt for e in examples],

@@ -87,6 +87,8 @@ TOGETHER = {
     ("objective=list_mle", "data=ultrafeedback_binarized"): "objective=dpo",
     ("data=hh_rlhf", "model=tiny"): "use model=smollm2_135m",
     ("data=hh_rlhf", "model=local", "model.path=/nowhere"): "model.path=/nowhere: no such folder",
+    ("model=smollm2_135m", "model.chat_template=chatlm"): "model.chat_template=chatlm: no such template",
+    ("data.special_tokens=letters",): "data.special_tokens=letters",
     ("data=hh_rlhf", "evaluation=gold"): "use evaluation=none",
     ("data=local",): "set data.path=",
     ("data.path=.",): "data 'lab' makes its own rows, and reads no files: take out data.path",

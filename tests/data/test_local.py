@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alignlab.data.reading.rows import Drop, RowError, validate
+from alignlab.data.reading.rows import Drop, RowError, answered, validate
 from alignlab.data.sources.local import convert
 
 ASK = {"role": "user", "content": "Which?"}
@@ -107,6 +107,20 @@ def test_scores_of_a_pair_are_its_rewards():
     assert convert(PAIR | {"score_chosen": 4}).rewards is None
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"chosen": [ASK, RED, ASK, BEST], "rejected": [ASK, BEST, ASK, RED]},
+        {"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]},
+        {"prompt": "Which?", "responses": [[RED, ASK, BEST], [BEST]], "labels": [1, 0]},
+        {"prompt": "Which?", "completion": [RED, ASK, BEST], "label": True},
+    ],
+)
+def test_a_user_turn_inside_a_response_is_no_text_to_learn(row):
+    with pytest.raises(Drop, match="holds a user turn"):
+        answered(validate(convert(row)))
+
+
 @pytest.mark.parametrize("same", ["red", [ASK, RED]])
 def test_identical_responses_are_dropped(same):
     with pytest.raises(Drop, match="identical"):
@@ -130,7 +144,6 @@ def test_identical_responses_are_dropped(same):
         ),
         (PAIR | {"margin": float("inf")}, "column 'margin': expected a finite number"),
         (PAIR | {"meta": {"a": b"x"}}, "column 'meta': expected what JSON can hold"),
-        ({"chosen": [ASK, RED], "rejected": [ASK, RED, ASK, BEST]}, "column 'chosen': expected a list"),
         ({}, "column 'responses': missing"),
         (PAIR | {"rejected": None}, "column 'rejected': missing; the row has chosen, prompt, rejected"),
         (PAIR | {"prompt": 5}, "column 'prompt': expected str or list or dict, found int 5"),

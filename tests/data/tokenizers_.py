@@ -5,8 +5,8 @@ from functools import cache
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
+from alignlab.data.encoding.named_templates import named_template
 from alignlab.lab import vocabulary
-from alignlab.policies.causal_lm.pretrained import PLAIN_TEMPLATE
 from tests.data.shared import STORIES
 
 TEXTS = ["Tell me about the fox. It eats mice!", "User: Assistant: system", "Üñí 漢字 🙂 42\n"]
@@ -107,4 +107,4 @@ def stories():
     return AutoTokenizer.from_pretrained(STORIES)
 
 
-TEMPLATES = {"chatml": CHATML, "trimming": TRIMMING, "joining": JOINING, "plain": PLAIN_TEMPLATE}
+TEMPLATES = {"chatml": CHATML, "trimming": TRIMMING, "joining": JOINING, "plain": named_template("plain")}

@@ -1,33 +1,50 @@
 """Keeps special tokens that someone wrote into a text as text: "<|im_end|>" in a message ends no turn."""
 
-import logging
 import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
-
-log = logging.getLogger(__name__)
 
 HIDE, OPEN, CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
 """Noncharacters of Unicode, which no text holds, as marks around special tokens."""
 
 
 class PlainSpecials:
-    """Hides the special tokens of a fast tokenizer that texts hold, before the template adds the real ones."""
+    """Hides the special tokens of a tokenizer that texts hold, before the template adds the real ones.
+
+    A tokenizer without a backend (a slow one) has no way to read them as text: then nothing is hidden.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._backend = tokenizer.backend_tokenizer
+        self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
         self._tokens = {
             t.content: t for t in tokenizer.added_tokens_decoder.values() if t.special and t.content
         }
         self._names = sorted(self._tokens, key=len, reverse=True)
-        self._unknown, self._warned = tokenizer.unk_token_id, False
+        self._unknown = tokenizer.unk_token_id
         self._firsts = {name[0] for name in self._names}
         self._pattern = re.compile("|".join(map(re.escape, self._names)) or "(?!)")
+        self._spelled: dict[str, bool] = {}
+
+    def first_in(self, text: str) -> str:
+        """The first special token that a text holds; an empty text where it holds none."""
+        if not any(first in text for first in self._firsts):
+            return ""
+        match = self._pattern.search(text)
+        return match[0] if match else ""
+
+    def spells(self, name: str) -> bool:
+        """Whether the tokenizer can write a special token as text."""
+        if self._backend is None:
+            return False
+        if name not in self._spelled:
+            special = {*self._reader[1].values()} - {self._unknown}
+            self._spelled[name] = special.isdisjoint(self.encode([self.hide(name)])[0])
+        return self._spelled[name]
 
     def hide(self, text: str) -> str:
         """The text with a placeholder for each special token in it."""
-        if not any(first in text for first in self._firsts):
+        if self._backend is None:
             return text
         return self._pattern.sub(lambda match: f"{HIDE}{self._names.index(match[0])}{HIDE}", text)
 
@@ -43,24 +60,14 @@ class PlainSpecials:
             re.sub(f"{HIDE}([0-9]+){HIDE}", lambda match: self._names[int(match[1])], text) for text in marked
         ]
         encoded = [encoding.ids for encoding in reader.encode_batch_fast(shown, add_special_tokens=False)]
-        self._warn_once(encoded, {*real.values()} - {self._unknown})
         return [[real.get(i, i) for i in ids] for ids in encoded]
-
-    def _warn_once(self, encoded: list[list[int]], special: set[int]) -> None:
-        """Warn, once, where the tokenizer cannot write a special token as text."""
-        spelled = next((i for ids in encoded for i in ids if i in special), None)
-        if spelled is not None and not self._warned:
-            name = self._backend.id_to_token(spelled)
-            log.warning(
-                "this tokenizer cannot write %s as text: where a text holds it, it is the special token", name
-            )
-            self._warned = True
 
     @cached_property
     def _reader(self) -> tuple[Any, dict[int, int]]:
         """A copy of the tokenizer that reads special tokens only between marks, and the ids they stand for."""
         from tokenizers import AddedToken, Tokenizer
 
+        assert self._backend is not None
         reader = Tokenizer.from_str(self._backend.to_str())
         reader.no_truncation()
         reader.no_padding()

@@ -4,25 +4,27 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from alignlab.cache import entry
+from alignlab.data.encoding.rendering import Refusal
 from alignlab.data.encoding.token_index import Row, Writer, open_rows
 from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.data.encoding.tokenize import Encoder, Limits, truncate
+from alignlab.data.encoding.tokenize import Encoder, Limits, Tokens, Unfit, refused, truncate
 from alignlab.data.reading.examples import Report
 from alignlab.data.reading.rows import Drop
 from alignlab.data.tables.table import chunks
 from alignlab.errors import DataError
 from alignlab.types import Example
 
-VERSION = "3"
+VERSION = "4"
 """A part of every fingerprint: raise it when tokenizing changes its output."""
 
 CHUNK = 256
 """The number of rows that are encoded at once."""
-DROPS = "dropped.json"
+DROPS, NOTES = "dropped.json", "notes.json"
 Track = Callable[[int], None]
 """A function that is told each number of rows done."""
 
@@ -34,20 +36,28 @@ def tokenized(
     cache_dir: Path,
     report: Report,
     track: Track = lambda _: None,
+    *,
+    skip_bad: bool = False,
 ) -> tuple[TokenRows, str]:
     """The tokenized rows, cut to the limits, and their fingerprint; rows that do not fit go to the report.
 
     Their folder appears whole or not at all; jobs that want the same rows wait for the first. `track` is called
-    with the number of rows of each chunk.
+    with the number of rows of each chunk. Raises DataError for a row that the chat template cannot serve, which goes
+    to the report with `skip_bad`, unless none is left. What the encoder told of these rows when they were stored is
+    told again.
     """
     key = fingerprint(examples, encoder, limits)
     folder = entry(
-        cache_dir / "tokens" / key, lambda partial: _build(partial, examples, encoder, limits, track)
+        cache_dir / "tokens" / key,
+        lambda partial: _build(partial, examples, encoder, limits, track, skip_bad),
     )
     rows = open_rows(folder, examples)
     report.count("tokenize", "in", len(examples))
     report.count("tokenize", "out", len(rows))
-    for drop in json.loads((folder / DROPS).read_text(encoding="utf-8")):
+    encoder.notes.repeat(_read(folder / NOTES))
+    for drop in _read(folder / DROPS):
+        if "refused" in drop and not (skip_bad and len(rows)):
+            raise refused(drop["id"], drop["refused"])
         report.drop("tokenize", drop["reason"], drop["id"])
     return rows, key
 
@@ -70,7 +80,7 @@ def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -
     digest = hashlib.sha256(f"{VERSION} {limits}".encode())
     tokenizer = encoder.tokenizer
     facts = f"{encoder.vocabulary} {tokenizer.chat_template} {tokenizer.special_tokens_map} {sorted(encoder.stops)}"
-    digest.update(facts.encode())
+    digest.update(f"{facts} {encoder.special_tokens}".encode())
     if own := getattr(examples, "fingerprint", None):
         digest.update(own.encode())
         return digest.hexdigest()[:32]
@@ -81,7 +91,7 @@ def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -
 
 
 def _build(
-    partial: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track
+    partial: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track, skip_bad: bool
 ) -> None:
     drops, place = [], 0
     with Writer(partial) as writer:
@@ -89,10 +99,26 @@ def _build(
             rows: list[Row] = []
             for number, (example, uncut) in enumerate(zip(chunk, tokens, strict=True), place):
                 try:
-                    rows.append((number, example, truncate(uncut, limits)))
-                except Drop as reason:
-                    drops.append({"id": example.id, "reason": str(reason)})
+                    rows.append((number, example, truncate(_fit(uncut), limits)))
+                except Drop as drop:
+                    drops.append({"id": example.id, "reason": str(drop)})
+                except Refusal as refusal:
+                    if not skip_bad:
+                        raise refused(example.id, str(refusal)) from refusal
+                    reason = f"bad row: {refusal.reason}"
+                    drops.append({"id": example.id, "reason": reason, "refused": str(refusal)})
             writer.add(rows)
             place += len(chunk)
             track(len(chunk))
     (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")
+    (partial / NOTES).write_text(json.dumps(encoder.notes.said), encoding="utf-8")
+
+
+def _fit(row: Tokens | Unfit) -> Tokens:
+    if isinstance(row, Exception):
+        raise row
+    return row
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))

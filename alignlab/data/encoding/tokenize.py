@@ -1,21 +1,44 @@
 """Encodes examples as token ids, with exactly one BOS and one end of turn, and truncates them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from alignlab.data.encoding.chat_text import ChatText, Texts, prompts_of, turns_of
 from alignlab.data.encoding.id_turns import ids_in
+from alignlab.data.encoding.notes import Notes
 from alignlab.data.encoding.plain_specials import HIDE, PlainSpecials
-from alignlab.data.reading.rows import Drop
+from alignlab.data.encoding.rendered_before import RenderedBefore
+from alignlab.data.encoding.rendering import Refusal
+from alignlab.data.reading.rows import USER_TURN, Drop
 from alignlab.data.tables.lists import per_response
+from alignlab.errors import DataError
 from alignlab.types import Example, Message
 
 Ids = list[int]
 Chunk = Sequence[Example]
+Unfit = Refusal | Drop
+"""What stands in place of a row that cannot be encoded, or is to be left out."""
+SPELLED = (
+    "row %s: its texts hold special tokens such as %s, which are read as the letters they are made of, here and in all "
+    "rows; data.special_tokens=special reads them as the tokens themselves"
+)
+NOT_SPELLED = (
+    "row %s: this tokenizer cannot write %s as text: where a text holds it, it is the special token, here and in all "
+    "rows"
+)
+RENDERED = (
+    "row %s: its texts hold the marks of the chat template already, so they are not rendered again, but used as they "
+    "stand, with their special tokens; so are those of all such rows"
+)
+TWO_BOS = "row %s: its prompt begins with two %s, one of which is left out, here and in all such rows"
+WAY_OUT = (
+    "Leave such rows out with data.on_bad_row=skip, or set another template with model.chat_template=chatml (llama3, "
+    "mistral, gemma, zephyr, plain, or /path/to/file.jinja)"
+)
 
 
 @dataclass(frozen=True)
@@ -50,15 +73,22 @@ class Encoder:
 
     A response starts where the prompt's generation mark ends, and stops with the first token of
     those that end its last turn (`stops`, else the tokenizer's EOS is appended). Special tokens that
-    the texts themselves hold are read as text, unless the tokenizer is a slow one; an end of turn
-    that a response brings along is not doubled.
+    the texts themselves hold are read as text, unless the tokenizer is a slow one, or `special_tokens`
+    says that they are special; an end of turn that a response brings along is not doubled. Texts that
+    the template rendered before are used as they stand.
     """
 
-    def __init__(self, tokenizer: Any, stops: Sequence[int] = ()) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Any,
+        stops: Sequence[int] = (),
+        special_tokens: Literal["text", "special"] = "text",
+    ) -> None:
+        self.tokenizer, self.special_tokens = tokenizer, special_tokens
         self.stops = {*stops, tokenizer.eos_token_id}
-        self._chat = ChatText(tokenizer)
-        self._specials = PlainSpecials(tokenizer) if tokenizer.is_fast else None
+        self.notes = Notes()
+        self._chat, self._before = ChatText(tokenizer, self.notes), RenderedBefore(tokenizer)
+        self._specials = PlainSpecials(tokenizer)
         special = tokenizer.added_tokens_decoder.items()
         self._ends = tuple(token.content for i, token in special if token.special and i in self.stops)
         self._blank: dict[int, bool] = {}
@@ -70,16 +100,28 @@ class Encoder:
         """Encode examples in batches, without truncation; examples that hold token ids keep them.
 
         The rationale of an example is `meta["rationale"]`, the answer to the messages `meta["rationale_prompt"]`.
+        Raises DataError for a row that the chat template cannot serve.
         """
-        return [row for _, tokens in self.stream([examples]) for row in tokens]
+        rows: list[Tokens] = []
+        for chunk, encoded in self.stream([examples]):
+            for example, tokens in zip(chunk, encoded, strict=True):
+                if isinstance(tokens, Exception):
+                    raise refused(example.id, str(tokens)) from tokens
+                rows.append(tokens)
+        return rows
 
-    def stream(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[Tokens]]]:
-        """Yield chunks of examples with their tokens; one chunk is rendered while another is encoded."""
-        waiting: tuple[Chunk, Future[list[Tokens]]] | None = None
+    def stream(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[Tokens | Unfit]]]:
+        """Yield chunks of examples with their tokens; one chunk is rendered while another is encoded.
+
+        In place of the tokens of a row that the chat template cannot serve stands the Refusal, and a Drop for one
+        that is to be left out.
+        """
+        waiting: tuple[Chunk, Future[list[Tokens | Unfit]]] | None = None
         with ThreadPoolExecutor(1) as ahead:
             for chunk in chunks:
-                texts = self._chat([*map(self._guarded, _written(chunk))])
-                job = chunk, ahead.submit(self._encode_texts, texts)
+                written = _written(chunk)
+                texts = self._texts(written)
+                job = chunk, ahead.submit(self._encode_rows, written, texts)
                 if waiting:
                     yield waiting[0], _completed(waiting[0], waiting[1].result())
                 waiting = job
@@ -97,17 +139,49 @@ class Encoder:
         description = self.tokenizer.backend_tokenizer.to_str() if fast else repr(self.tokenizer)
         return hashlib.sha256(description.encode()).hexdigest()
 
+    def _texts(self, examples: Chunk) -> list[Texts | Unfit]:
+        """The texts of rows: as they stand where they were rendered before, else by the chat template."""
+        before = [self._before(example) for example in examples]
+        rest = [e for e, texts in zip(examples, before, strict=True) if texts is None]
+        rendered = iter(self._chat([*map(self._guarded, rest)]))
+        return [
+            next(rendered) if texts is None else self._as_it_stands(example, texts)
+            for example, texts in zip(examples, before, strict=True)
+        ]
+
+    def _as_it_stands(self, example: Example, texts: Texts) -> Texts | Drop:
+        self.notes.tell("rendered before", RENDERED % example.id)
+        return Drop(USER_TURN) if self._before.holds_user_turn(texts) else texts
+
     def _guarded(self, example: Example) -> Example:
         """The example with special tokens in its texts hidden, and without ends of turn at the end of responses."""
-        hide = self._specials.hide if self._specials else str
 
-        def hidden(turns: list[Message]) -> list[Message]:
-            return [{**turn, "content": hide(turn["content"])} for turn in turns]
+        def hidden(value: Any) -> Any:
+            if isinstance(value, str):
+                return self._hidden(example.id, value)
+            if isinstance(value, Mapping):
+                return {key: inner if key == "role" else hidden(inner) for key, inner in value.items()}
+            return [hidden(inner) for inner in value] if isinstance(value, list) else value
 
-        own = per_response(example, "prompts") or []
-        meta = {"prompts": [hidden(prompt) for prompt in own]} if own else {}
+        own = per_response(example, "prompts")
+        meta = {
+            key: hidden(value)
+            for key, value in (("prompts", own), ("tools", example.meta.get("tools")))
+            if value
+        }
         responses: list[Any] = [hidden(self._open(turns_of(response))) for response in example.responses]
         return Example(hidden(example.prompt), responses, example.labels, id=example.id, meta=meta)
+
+    def _hidden(self, row: str, text: str) -> str:
+        """A text with its special tokens hidden, where they are to be read as text."""
+        name = self._specials.first_in(text)
+        if not name or self.special_tokens == "special":
+            return text
+        if self._specials.spells(name):
+            self.notes.tell("spelled", SPELLED % (row, name))
+        else:
+            self.notes.tell("not spelled", NOT_SPELLED % (row, name))
+        return self._specials.hide(text)
 
     def _open(self, turns: list[Message]) -> list[Message]:
         """A response without the ends of turn that its text ends with."""
@@ -116,15 +190,28 @@ class Encoder:
             content = text.removesuffix(next(end for end in self._ends if text.endswith(end)))
         return [*turns[:-1], {**turns[-1], "content": content}]
 
-    def _encode_texts(self, rows: Sequence[Texts]) -> list[Tokens]:
+    def _encode_rows(self, examples: Chunk, rows: Sequence[Texts | Unfit]) -> list[Tokens | Unfit]:
+        """The tokens of rows of texts; what stands for an unfit row is passed on."""
+        fit = [(e, row) for e, row in zip(examples, rows, strict=True) if isinstance(row, Texts)]
+        encoded = iter(self._encode_texts([e.id for e, _ in fit], [row for _, row in fit]))
+        return [next(encoded) if isinstance(row, Texts) else row for row in rows]
+
+    def _encode_texts(self, names: Sequence[str], rows: Sequence[Texts]) -> list[Tokens]:
         prompts = iter(self._encode([text for row in rows for text in row.prompts]))
         responses = iter(self._responses(rows))
         tokens = []
-        for row in rows:
-            asked = [next(prompts) for _ in row.prompts]
-            asked = [ids if ids[:1] == self._bos else [*self._bos, *ids] for ids in asked]
+        for name, row in zip(names, rows, strict=True):
+            asked = [self._begun(name, next(prompts)) for _ in row.prompts]
             tokens.append(Tokens(asked, [self._ended(next(responses)) for _ in row.responses]))
         return tokens
+
+    def _begun(self, row: str, ids: Ids) -> Ids:
+        """The ids of a prompt with one BOS, where the tokenizer puts one first or the text has one."""
+        bos = self.tokenizer.bos_token_id
+        while bos is not None and ids[:2] == [bos, bos]:
+            self.notes.tell("two bos", TWO_BOS % (row, self.tokenizer.bos_token))
+            ids = ids[1:]
+        return ids if ids[:1] == self._bos else [*self._bos, *ids]
 
     def _responses(self, rows: Sequence[Texts]) -> list[Ids]:
         """The ids of responses as they are tokenized after their prompts."""
@@ -155,11 +242,11 @@ class Encoder:
 
     def _anchor(self, prompt: str) -> str:
         """The short text after which a response can be encoded in place of its whole prompt."""
-        return (self._specials and self._specials.at_end(prompt)) or "\n"
+        return self._specials.at_end(prompt) or "\n"
 
     def _encode(self, texts: list[str]) -> list[Ids]:
         """The ids of texts that the template rendered."""
-        if not texts or self._specials is None:
+        if not texts or not self.tokenizer.is_fast:
             return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         backend = self.tokenizer.backend_tokenizer
         backend.no_truncation()
@@ -184,6 +271,11 @@ class Encoder:
         if token not in self._blank:
             self._blank[token] = not self.tokenizer.decode([token]).strip()
         return self._blank[token]
+
+
+def refused(row: str, reason: str) -> DataError:
+    """The DataError for a row that the chat template cannot serve: the row, the reason, and the ways out."""
+    return DataError(f"row {row}: {reason}. {WAY_OUT}")
 
 
 def truncate(tokens: Tokens, limits: Limits) -> Tokens:
@@ -236,12 +328,15 @@ def _written(chunk: Chunk) -> list[Example]:
     ]
 
 
-def _completed(chunk: Chunk, written: list[Tokens]) -> list[Tokens]:
+def _completed(chunk: Chunk, written: list[Tokens | Unfit]) -> list[Tokens | Unfit]:
     """The tokens of all examples of a chunk, from those that `_written` asked for."""
     encoded = iter(written)
     rows = [_tokens_of_ids(example) or next(encoded) for example in chunk]
     for i, example in enumerate(chunk):
         if "rationale_prompt" in example.meta:
-            reason = next(encoded)
-            rows[i] = replace(rows[i], rationale=(reason.prompt, reason.responses[0]))
+            row, reason = rows[i], next(encoded)
+            if isinstance(row, Tokens) and isinstance(reason, Tokens):
+                rows[i] = replace(row, rationale=(reason.prompt, reason.responses[0]))
+            elif isinstance(row, Tokens):
+                rows[i] = reason
     return rows

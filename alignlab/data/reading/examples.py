@@ -9,7 +9,7 @@ from typing import Any
 from alignlab.data.reading.column_names import written
 from alignlab.data.reading.noted_row import NotedRow
 from alignlab.data.reading.raw import Raw
-from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, located, validate
+from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, answered, located, validate
 from alignlab.data.steps import Step
 from alignlab.errors import DataError, printable
 from alignlab.types import Example
@@ -85,7 +85,8 @@ def converted(
             noted = row if isinstance(row, NotedRow) else NotedRow(row)
             result = convert(noted)
             examples = [
-                validate(example) for example in ([result] if isinstance(result, Example) else result)
+                answered(validate(example))
+                for example in ([result] if isinstance(result, Example) else result)
             ]
         except Drop as reason:
             report.drop("source", str(reason), row_id, origin)

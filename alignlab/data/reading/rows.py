@@ -18,6 +18,9 @@ TEXT_KEYS = ("name", "reasoning_content", "reasoning", "thinking", "tool_call_id
 """The keys of a turn, beside role and content, that hold text for the chat template."""
 MEND = "Mend the row, or leave such rows out with data.on_bad_row=skip"
 
+USER_TURN = "a response holds a user turn, as where two dialogues part before the last turn"
+"""The reason for which rows are dropped whose responses a user speaks in."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -135,6 +138,14 @@ def validate(example: Example) -> Example:
     if finite(example.weight, "weight") < 0:
         raise RowError("weight", f"expected a number of at least 0, found {example.weight}")
     return replace(example, prompt=prompt, responses=[*responses], labels=labels, rewards=rewards)
+
+
+def answered(example: Example) -> Example:
+    """The checked example; Drop where a user speaks inside a response, which a model must not learn to write."""
+    turns = (turn for response in example.responses if isinstance(response, list) for turn in response)
+    if any(turn["role"] == "user" for turn in turns):
+        raise Drop(USER_TURN)
+    return example
 
 
 def messages(value: Any, name: str) -> list[Message]:

@@ -171,10 +171,16 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
     if isinstance(chosen, str):
         spaces = [match.end() for match in re.finditer(r"\s", chosen[:cut])]
         cut = spaces[-1] if spaces else 0  # never inside a word
+    while cut and _role(chosen[cut - 1]) == "assistant":
+        cut -= 1  # a turn that the replies begin with
     prompt = chosen[:cut]
     if not prompt:
         raise RowError("prompt", "missing, and chosen and rejected share no beginning")
     return prompt, chosen[cut:], rejected[cut:]
+
+
+def _role(turn: Any) -> Any:
+    return turn.get("role") if isinstance(turn, Mapping) else None
 
 
 def _opens(text: Text) -> bool:

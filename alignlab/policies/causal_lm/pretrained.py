@@ -7,16 +7,10 @@ from typing import Any, Literal
 
 from alignlab import hub
 from alignlab.errors import ConfigError
+from alignlab.policies.causal_lm.chat_format import use_template
 from alignlab.policies.causal_lm.model_folder import TOKENIZER_FILES, ModelFolder, kind_problems
 
 log = logging.getLogger(__name__)
-
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}Assistant: {% endif %}"
-)
-"""The chat template for tokenizers that bring none, as those of base models."""
 
 
 def load(
@@ -27,12 +21,14 @@ def load(
     attn_implementation: str = "sdpa",
     trust_remote_code: bool = False,
     revision: str | None = None,
+    chat_template: str | None = None,
     four_bit: bool = False,
 ) -> tuple[Any, Any]:
     """Load (model, tokenizer) of a Hugging Face folder or hub id; a `local_copy` that exists replaces a hub id.
 
     The model is a causal LM, or the sequence classifier that the folder's config says it is. The folder of a LoRA
     adapter gives its base model with the adapter in it (as peft's model), and the adapter's tokenizer where it has one.
+    `chat_template` names a template, or its file, to use in place of the tokenizer's own.
     `four_bit` quantizes the weights of the linear layers while they are loaded, with bitsandbytes.
 
     Raises ConfigError where the folder is incomplete, its parts do not fit, or the hub cannot be reached.
@@ -46,16 +42,20 @@ def load(
 
     if not (folder := ModelFolder(Path(source))).is_adapter:
         tokenizer = _tokenizer(source, shared)
-        return weights(source, tokenizer), tokenizer
-    from alignlab.policies.causal_lm.adapters import with_adapter  # imports torch
+        model = weights(source, tokenizer)
+    else:
+        from alignlab.policies.causal_lm.adapters import with_adapter  # imports torch
 
-    base = resolve(folder.base)
-    tokenizer = _tokenizer(source if folder.has_tokenizer else base, shared)
-    return with_adapter(weights(base, tokenizer), source), tokenizer
+        base = resolve(folder.base)
+        tokenizer = _tokenizer(source if folder.has_tokenizer else base, shared)
+        model = with_adapter(weights(base, tokenizer), source)
+    if chat_template is not None:
+        use_template(model, tokenizer, chat_template)
+    return model, tokenizer
 
 
 def _tokenizer(source: str, shared: Mapping[str, Any]) -> Any:
-    """Load a tokenizer; one without a chat template gets the plain one. ConfigError without an end of sequence."""
+    """Load a tokenizer; ConfigError where it has no end of sequence."""
     from transformers import AutoTokenizer
 
     offline = _offline(source)
@@ -67,9 +67,6 @@ def _tokenizer(source: str, shared: Mapping[str, Any]) -> Any:
         raise ConfigError(
             f"model.path={source}: its tokenizer has no end-of-sequence token; set eos_token there"
         )
-    if tokenizer.chat_template is None:
-        log.warning("%s has no chat template: turns are written as 'User: ...' and 'Assistant: ...'", source)
-        tokenizer.chat_template = PLAIN_TEMPLATE
     return tokenizer
 
 

@@ -154,9 +154,8 @@ def test_a_tokenizer_that_cannot_write_a_special_token_as_text_says_so(caplog):
         ids = encoded(code, [{"role": "user", "content": "a </s> b"}], ["b"]).prompt
     assert ids == code.tokenizer.convert_tokens_to_ids(["a", "</s>", "b"])
     told = [record.message for record in caplog.records]
-    assert told == [
-        "this tokenizer cannot write </s> as text: where a text holds it, it is the special token"
-    ]
+    assert len(told) == 1
+    assert "cannot write </s> as text" in told[0]
 
 
 def test_each_response_may_have_its_own_prompt():

@@ -1,18 +1,23 @@
 """Loading a model folder, and every way in which that can fail."""
 
 import json
-import logging
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from alignlab import hub
+from alignlab.data.encoding.id_turns import id_turns
+from alignlab.data.encoding.tokenize import Encoder
 from alignlab.errors import ConfigError, RunError
 from alignlab.lab import vocabulary
 from alignlab.policies.causal_lm.model import CausalLM, verify_head
-from alignlab.policies.causal_lm.pretrained import PLAIN_TEMPLATE, load, resolve
+from alignlab.policies.causal_lm.pretrained import load, resolve
+from alignlab.training.opened import stop_ids
+from alignlab.types import Example
+from tests.data.tokenizers_ import byte_level
 from tests.policies.models import policy
 
 
@@ -302,19 +307,45 @@ def test_a_tokenizer_without_an_end_of_sequence(folder):
     assert "no end-of-sequence token" in refused(folder)
 
 
-def test_without_a_chat_template_turns_are_written_plainly(folder, caplog):
+ASKED = [{"role": "user", "content": "Hello."}]
+
+
+def test_without_a_chat_template_the_first_text_says_how_to_name_one(folder):
     (folder / "chat_template.jinja").unlink()
-    with caplog.at_level(logging.WARNING, logger="alignlab"):
-        _, tokenizer = load(path=str(folder))
-    assert "has no chat template" in caplog.text
-    assert tokenizer.chat_template == PLAIN_TEMPLATE
-    turns = [{"role": "user", "content": "Hello."}]
-    asked = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    answered = tokenizer.apply_chat_template(
-        [*turns, {"role": "assistant", "content": "It is red."}], tokenize=False
-    )
-    assert asked == "User: Hello.\nAssistant: "
-    assert answered == "User: Hello.\nAssistant: It is red.</s>\n"
+    encoder = Encoder(load(path=str(folder))[1])
+    ids = Example(id_turns([1, 2]), [id_turns([3])], [1.0])
+    assert encoder([ids])[0].prompts == [[1, 2]]
+    with pytest.raises(ConfigError, match=r"no chat template: name one with model.chat_template=chatml"):
+        encoder.prompt_ids(ASKED)
+
+
+def test_a_named_template_is_used_and_exported(folder, tmp_path):
+    (folder / "chat_template.jinja").unlink()
+    _, tokenizer = load(path=str(folder), chat_template="plain")
+    tokenizer.save_pretrained(tmp_path / "exported")
+    for read in (tokenizer, AutoTokenizer.from_pretrained(tmp_path / "exported")):
+        asked = read.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
+        answer = {"role": "assistant", "content": "It is red."}
+        assert asked == "User: Hello.\nAssistant: "
+        assert read.apply_chat_template([*ASKED, answer], tokenize=False) == asked + "It is red.</s>\n"
+
+
+def test_the_end_of_turn_of_a_named_template_is_the_eos_where_the_vocabulary_has_it(folder, caplog):
+    tokenizer = byte_level()
+    kept = tokenizer.eos_token, tokenizer.chat_template
+    tokenizer.eos_token = "<|endoftext|>"
+    try:
+        tokenizer.save_pretrained(folder)
+    finally:
+        tokenizer.eos_token, tokenizer.chat_template = kept
+    model, tokenizer = load(path=str(folder), chat_template="chatml")
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert tokenizer.eos_token == "<|im_end|>"
+    assert stop_ids(model)[0] == end
+    assert Encoder(tokenizer, stop_ids(model))([Example(ASKED, ["red"], [1.0])])[0].responses[0][-1] == end
+    assert not caplog.records
+    load(path=str(folder), chat_template="gemma")
+    assert "the tokenizer has no <end_of_turn>, <start_of_turn>" in caplog.text
 
 
 def test_a_head_that_is_no_function_of_the_hidden_state_is_refused():
