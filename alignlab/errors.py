@@ -20,6 +20,10 @@ class RunError(AlignlabError):
     """A run that must stop: a failed rail, a non-finite loss, a folder that cannot be written."""
 
 
+class OwnCodeError(AlignlabError):
+    """An exception of a function that a user wrote; the message names its line, and the cause is the exception."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The hint that ends a message about a wrong name: the nearest valid one, or all of them.
 

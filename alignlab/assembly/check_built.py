@@ -21,6 +21,7 @@ from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_step
 from alignlab.errors import DataError, nearest
 from alignlab.objective.load import build_objective, build_term
 from alignlab.objective.objective import Objective
+from alignlab.own_code import is_ours
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.settings import Config
 from alignlab.targets import locate
@@ -84,9 +85,13 @@ def _placed(failure: str, path: str) -> str:
 
 def _lists(config: Config, objective: Objective) -> Iterator[str]:
     """Yield a message where the rows, as the last pipeline step or the source makes them, do not fit the objective."""
-    name = config["data"]["name"]
-    forms = [form_of(locate(step["_target_"])) for step in config["pipeline"].values()]
-    form = next((form for form in reversed(forms) if form), config["data"].get("form"))
+    name, form = config["data"]["name"], config["data"].get("form")
+    for step in config["pipeline"].values():
+        function = locate(step["_target_"])
+        made = form_of(function)
+        form = (
+            made if made or not is_ours(function) else form
+        )  # a step of one's own may make anything of a row
     if form == "pairs" and objective.data_form == "lists":
         yield lists_wanted(objective.name, name)
     if form == "single" and objective.data_form != "single":
@@ -100,12 +105,16 @@ def _pipeline(config: Config) -> Iterator[str]:
         yield failure
         return
     for name, step in config["pipeline"].items():
-        if failure := failure_of(_probe, step, f"pipeline.{name}"):
+        if is_ours(steps[name]) and (failure := failure_of(_probe, step, f"pipeline.{name}")):
             yield failure
 
 
 def _probe(step: Config, path: str) -> None:
-    """Run a pipeline step once, so that a misspelt option fails here and not with the first row."""
+    """Run a step of alignlab's once on a blank row, so that an option which it refuses fails here, not with the rows.
+
+    Steps of other packages are not run: what they make of a blank row is nobody's to know. Their options are checked
+    by their signatures, as those of every target (`misused_targets`).
+    """
     function = partial(
         locate(step["_target_"]), **{key: value for key, value in step.items() if key != "_target_"}
     )

@@ -3,10 +3,11 @@
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -17,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alignlab import ranks
 from alignlab.config import resolvers
 from alignlab.config.explain import explain
-from alignlab.errors import AlignlabError
+from alignlab.errors import AlignlabError, OwnCodeError
 from alignlab.launch.run import follow, run
 from alignlab.launch.slurm import requeue
 from alignlab.launch.sweep import end_sweep
@@ -40,7 +41,7 @@ def launch(main: Callable[[], Any]) -> None:
         with _errors_come_through():
             main()
     except AlignlabError as error:
-        _end(f"error: {error}", 1)
+        _fail(error)
     except (HydraException, OmegaConfBaseException) as error:
         _end(f"error: {explain(error)}", 1)
     except KeyboardInterrupt:
@@ -80,7 +81,7 @@ def job(cfg: DictConfig) -> float:
     except AlignlabError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
-        _end(f"error: {error}", 1)
+        _fail(error)
 
 
 @contextmanager
@@ -104,12 +105,27 @@ def _errors_come_through() -> Iterator[None]:
     """Keep Hydra from printing errors and ending the process itself, while the context lasts."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _Asked.full = before == "1"
     try:
         yield
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
         if before is not None:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+class _Asked:
+    """What the user asked of errors, which Hydra is not told."""
+
+    full: ClassVar[bool] = False
+    """Whether exceptions of a user's own code are shown with their traceback (HYDRA_FULL_ERROR=1)."""
+
+
+def _fail(error: AlignlabError) -> NoReturn:
+    """End with the message of an error; before it stands the whole traceback of code of one's own, if asked for."""
+    if isinstance(error, OwnCodeError) and _Asked.full:
+        traceback.print_exception(error.__cause__)
+    _end(f"error: {error}", 1)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -14,10 +14,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alignlab import ranks
+from alignlab.assembly.nodes import named_in
 from alignlab.config.stage_configs import Planned, composed, planned, resolved
-from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
+from alignlab.errors import AlignlabError, ConfigError, OwnCodeError, RunError, nearest
 from alignlab.launch.logs import log_to, quiet_libraries
 from alignlab.launch.sweep import alone, require_one_process
+from alignlab.own_code import described, own_frame
 from alignlab.places import train_command
 from alignlab.runs.config_keys import ABSENT, differences
 from alignlab.runs.folder import RunFolder
@@ -46,7 +48,7 @@ def run(cfg: DictConfig) -> float:
     if (done := finished_before(cfg, folder)) is not None:
         ranks.broadcast(None)
         return done
-    failed = True
+    failed, config = True, None
     try:
         earlier = {k: v for k, v in folder.read_json("summary.json").items() if k != "error"}
         folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
@@ -59,12 +61,13 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
+        error = _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise RunError(
                 f"the disk is full: {error}. What was written whole is kept in {folder.path}"
             ) from error
-        raise
+        raise error
     finally:
         if "wandb" in sys.modules:
             from alignlab.training.loggers.wandb_log import finish_wandb
@@ -179,9 +182,24 @@ def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
     return Run(config, folder, manifest, name="/".join(folder.path.parts[-2:]), group=sweep)
 
 
+def _of_own_code(error: Exception, config: Config | None) -> Exception:
+    """Return the error itself, or an OwnCodeError in place of an exception that arose in code of the user's own.
+
+    That is code which libraries call, such as a callback or an optimizer; the config tells where it is named.
+    """
+    if config is None or isinstance(error, AlignlabError) or (frame := own_frame(error)) is None:
+        return error
+    what = named_in(config, frame.filename) or "code of your own"
+    told = OwnCodeError(described(what, error, frame))
+    told.__cause__ = error
+    return told
+
+
 def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:
     """Write the error of a failed run to its folder, as far as the disk allows; a sweep prints it at once."""
     trace = None if isinstance(error, AlignlabError) else error
+    if isinstance(error, OwnCodeError) and alone:
+        trace = error
     log.error("%s", error, exc_info=trace, extra={"file_only": alone})
     try:
         folder.update_summary(status="failed", error=f"{type(error).__name__}: {error}")
