@@ -1,7 +1,10 @@
-"""Where the configs of this very code lie: beside the package in a checkout, inside it where it was installed."""
+"""Where configs lie: those of this very code, and further folders that a project file names."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from alignlab.errors import ConfigError, nearest
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -31,3 +34,42 @@ def train_command(package: Path = PACKAGE) -> list[str]:
 def choices(group: str) -> list[str]:
     """The names in a config group: the stems of its yaml files; none where there is no such group."""
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+PROJECT = "alignlab.yaml"
+"""The project file: its `hydra.searchpath` lists further folders of configs for every command given beside it."""
+
+
+def project_searchpath(folder: Path) -> list[str]:
+    """The folders of configs that the project file of a folder lists, as Hydra takes them; none without such a file.
+
+    An entry is a folder, relative to the file, or a package as `pkg://my_package.conf`. Raises ConfigError for a file
+    that is no such list, has other keys, or names a folder that does not exist.
+    """
+    file = folder / PROJECT
+    if not file.is_file():
+        return []
+    entries = _entries(file)
+    missing = [e for e in entries if "://" not in e and not (folder / e).expanduser().is_dir()]
+    if missing:
+        raise ConfigError(f"{file}: hydra.searchpath: there is no folder '{missing[0]}'")
+    return [e if "://" in e else f"file://{(folder / e).expanduser().resolve()}" for e in entries]
+
+
+def _entries(file: Path) -> list[str]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is no readable yaml: {error}") from error
+    form = f"{file}: expected\nhydra:\n  searchpath: [a folder, pkg://a.package]"
+    if not isinstance(content, Mapping) or not isinstance(content.get("hydra", {}), Mapping):
+        raise ConfigError(form)
+    keys = [*content, *(f"hydra.{key}" for key in content.get("hydra", {}))]
+    if strange := [str(key) for key in keys if key not in ("hydra", "hydra.searchpath")]:
+        raise ConfigError(f"{file}: {nearest(strange[0], ['hydra.searchpath'])}\n{form}")
+    entries = content.get("hydra", {}).get("searchpath", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+        raise ConfigError(form)
+    return entries
