@@ -27,6 +27,7 @@ FIRST = (
     "logps",
     "displacement",
     "lengths",
+    "logratio",
     "kl",
     "calibration",
     "reliability",
