@@ -111,7 +111,8 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
         begun = combined(Record(run.path.parents[1]).overrides, begun)
     named = {*map(_group, overrides), "experiment"}
     remaining = [text for text in begun if _group(text) in named or _group(text) not in GROUPS]
-    changed = train_config(combined(remaining, overrides))
+    searched = Record(run.path).manifest.get("searchpath", ())
+    changed = train_config([*searched, *combined(remaining, overrides)])
     return {**saved, **{key: value for key, value in changed.items() if key in named or key not in saved}}
 
 

@@ -23,6 +23,7 @@ from alignlab.launch.run import follow, run
 from alignlab.launch.slurm import requeue
 from alignlab.launch.sweep import end_sweep
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.stop import Stopped, stopped_at_once
 from alignlab.training.strategies.launch import end_with_parent
 
@@ -75,9 +76,13 @@ def job(cfg: DictConfig) -> float:
             with folder.locked():
                 return run(cfg)
     except Stopped as stop:
-        step = folder.read_json("summary.json").get("steps", 0)
-        then = "back in the queue" if requeue(cfg.launcher, stop.number) else "resume=auto goes on"
-        _end(f"{stop}, at step {step} of {folder.path}; {then}", 128 + stop.number)
+        left = Record(folder.path)
+        where, goes_on = f"at step {left.steps} of {left.path}", "resume=auto goes on"
+        if left.report_due:
+            where = f"while the report of {left.path} was drawn, whose training is finished"
+            goes_on = f"resume=auto makes it, or alignlab report runs={left.path}"
+        then = "back in the queue" if requeue(cfg.launcher, stop.number) else goes_on
+        _end(f"{stop}, {where}; {then}", 128 + stop.number)
     except AlignlabError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise

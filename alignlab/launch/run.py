@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from alignlab.launch.chain import Run
 
 log = logging.getLogger(__name__)
+
+PLAIN = re.compile(r"[\w./:-]+")
+"""A text that Hydra takes for itself without quotes."""
+COMMAND_LINE = "command-line"
+"""Who names a folder of `--config-dir`, in Hydra's words; that of `hydra.searchpath` is "hydra.searchpath in ..." it.
+"""
 
 
 def run(cfg: DictConfig) -> float:
@@ -136,6 +143,11 @@ def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
     if not before.finished or _wants_more(cfg.trainer, before):
         return None
     log.info("%s is finished already", folder.path)
+    if before.report_due and cfg.report:
+        from alignlab.launch.chain import report
+
+        log.info("its report was not made yet, and is now")
+        report(folder, drawn=True)
     return optimized(target_of(cfg), before.final)
 
 
@@ -162,8 +174,19 @@ def _plan(config: Config, hydra: Any) -> list[Planned]:
 
 
 def _searched(hydra: Any) -> list[str]:
-    """Return the override that names further config folders, in a list; an empty list where there are none."""
-    return [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+    """Return the override that names further config folders, in a list; an empty list where there are none.
+
+    A folder of `--config-dir` is among them, since the command that makes the run again has overrides alone.
+    """
+    typed = [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+    sources = [
+        (source.provider, f"{source.schema}://{source.path}") for source in hydra.runtime.config_sources
+    ]
+    if not any(provider == COMMAND_LINE for provider, _ in sources):
+        return typed
+    places = [place for provider, place in sources if COMMAND_LINE in provider]
+    folders = [place if PLAIN.fullmatch(place) else quoted(place) for place in places]
+    return [f"hydra.searchpath=[{','.join(folders)}]"]
 
 
 def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":

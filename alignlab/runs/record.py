@@ -23,6 +23,8 @@ Series = tuple[list[int], list[float]]
 History = Mapping[str, Series]
 """Metrics by their names in metrics.csv."""
 
+DUE = "due"
+"""What the summary says of a report that is not made yet, though the training is finished."""
 RENAMED = {
     f"{split}/{old}": f"{split}/{new}"
     for split in ("train", "val")
@@ -99,6 +101,11 @@ class Record:
     def finished(self) -> bool:
         """Whether the run came to its end."""
         return self.status == "finished"
+
+    @property
+    def report_due(self) -> bool:
+        """Whether the training is finished, and its report was never made."""
+        return self.finished and self.summary.get("report") == DUE
 
     @property
     def error(self) -> str:

@@ -21,13 +21,16 @@ def same_run(overrides: Sequence[str], allow: Sequence[str] = ()) -> list[str]:
 
 
 def unfinished(base: Path, overrides: Sequence[str], allow: Sequence[str] = ()) -> Path | None:
-    """The newest run below `base` that was started with these overrides and did not finish, if there is one."""
+    """The newest run below `base` that was started with these overrides and is not done, if there is one.
+
+    Not done is a run that did not finish, or whose report was not made yet.
+    """
     wanted = same_run(overrides, allow)
     for folder in sorted((path for path in base.glob("*") if path.is_dir()), reverse=True):
         if not ((folder / "summary.json").is_file() and (folder / "overrides.txt").is_file()):
             continue
         run = Record(folder)
-        if same_run(run.overrides, allow) == wanted and not run.finished:
+        if same_run(run.overrides, allow) == wanted and (not run.finished or run.report_due):
             return folder
     return None
 
