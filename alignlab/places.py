@@ -37,39 +37,49 @@ def choices(group: str) -> list[str]:
 
 
 PROJECT = "alignlab.yaml"
-"""The project file: its `hydra.searchpath` lists further folders of configs for every command given beside it."""
+"""The project file: what it says holds for every command given beside it."""
+PROJECT_FORM = """expected (both keys may be left out)
+hydra:
+  searchpath: [a folder of configs, pkg://a.package]
+trust: [a package that configs of run folders may name]"""
 
 
 def project_searchpath(folder: Path) -> list[str]:
     """The folders of configs that the project file of a folder lists, as Hydra takes them; none without such a file.
 
-    An entry is a folder, relative to the file, or a package as `pkg://my_package.conf`. Raises ConfigError for a file
-    that is no such list, has other keys, or names a folder that does not exist.
+    An entry `hydra.searchpath` of the file is a folder, relative to the file, or a package as `pkg://my_package.conf`.
+    Raises ConfigError for a file of another form, or that names a folder which does not exist.
     """
-    file = folder / PROJECT
-    if not file.is_file():
-        return []
-    entries = _entries(file)
+    entries = _project(folder)["searchpath"]
     missing = [e for e in entries if "://" not in e and not (folder / e).expanduser().is_dir()]
     if missing:
-        raise ConfigError(f"{file}: hydra.searchpath: there is no folder '{missing[0]}'")
+        raise ConfigError(f"{folder / PROJECT}: hydra.searchpath: there is no folder '{missing[0]}'")
     return [e if "://" in e else f"file://{(folder / e).expanduser().resolve()}" for e in entries]
 
 
-def _entries(file: Path) -> list[str]:
+def project_trust(folder: Path) -> list[str]:
+    """The packages that the project file of a folder trusts configs of run folders to name; ConfigError as above."""
+    return _project(folder)["trust"]
+
+
+def _project(folder: Path) -> dict[str, list[str]]:
     import yaml
 
+    file = folder / PROJECT
+    if not file.is_file():
+        return {"searchpath": [], "trust": []}
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no readable yaml: {error}") from error
-    form = f"{file}: expected\nhydra:\n  searchpath: [a folder, pkg://a.package]"
-    if not isinstance(content, Mapping) or not isinstance(content.get("hydra", {}), Mapping):
-        raise ConfigError(form)
-    keys = [*content, *(f"hydra.{key}" for key in content.get("hydra", {}))]
-    if strange := [str(key) for key in keys if key not in ("hydra", "hydra.searchpath")]:
-        raise ConfigError(f"{file}: {nearest(strange[0], ['hydra.searchpath'])}\n{form}")
-    entries = content.get("hydra", {}).get("searchpath", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
-        raise ConfigError(form)
-    return entries
+    hydra = content.get("hydra", {}) if isinstance(content, Mapping) else None
+    if not isinstance(hydra, Mapping):
+        raise ConfigError(f"{file}: {PROJECT_FORM}")
+    lists = {"hydra.searchpath": hydra.get("searchpath", []), "trust": content.get("trust", [])}
+    keys = [*(key for key in content if key != "hydra"), *(f"hydra.{key}" for key in hydra)]
+    if strange := [str(key) for key in keys if key not in lists]:
+        raise ConfigError(f"{file}: {strange[0]}: {nearest(strange[0], lists)}; {PROJECT_FORM}")
+    for entries in lists.values():
+        if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+            raise ConfigError(f"{file}: {PROJECT_FORM}")
+    return {"searchpath": lists["hydra.searchpath"], "trust": lists["trust"]}
