@@ -134,32 +134,27 @@ def _draw(axes: Any, plot: Plot, history: History) -> None:
                 *thinned(steps, values), line, color=colour, lw=1, alpha=0.3 if smooth else 0.6, label=label
             )
             if smooth:
-                mean = centred(values, max(5, len(values) // WINDOW_SHARE))
-                axes.plot(
-                    *thinned(steps, mean), line, color=colour, lw=1.5, label=f"{SPLITS['train']} {topic}"
-                )
+                mean = centred(steps, values, max(5, len(values) // WINDOW_SHARE | 1))
+                axes.plot(*thinned(*mean), line, color=colour, lw=1.5, label=f"{SPLITS['train']} {topic}")
         if f"val/{topic}" in history and "val" in plot.splits:
             label = f"{SPLITS['val']} {topic}"
             axes.plot(*history[f"val/{topic}"], line, color=colour, lw=2, marker="o", label=label)
 
 
-def centred(values: list[float], window: int) -> list[float]:
-    """The mean of each value with as many before it as behind it, `window` values at most, fewer towards the ends.
+def centred(steps: list[int], values: list[float], window: int) -> Series:
+    """The mean of each value with as many before it as behind it, `window` (an odd number) in all, at its step.
 
-    Values that are not finite are left out of the means.
+    Steps too near to the ends for a whole window have none. Values that are not finite are left out of the means.
 
-    >>> centred([1.0, 3.0, 8.0, 4.0, 4.0], 3)
-    [1.0, 4.0, 5.0, 5.333333333333333, 4.0]
+    >>> centred([1, 2, 3, 4], [1.0, 3.0, 8.0, 4.0], 3)
+    ([2, 3], [4.0, 5.0])
     """
-    places, counted = np.arange(len(values)), np.isfinite(values)
-    reach = np.minimum(np.minimum(places, places[::-1]), (window - 1) // 2)
-    first, last = places - reach, places + reach + 1
-    sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.where(counted, values, 0.0), counted))
-    within = counts[last] - counts[first]
-    means: list[float] = np.where(
-        within > 0, (sums[last] - sums[first]) / np.maximum(within, 1), np.nan
-    ).tolist()
-    return means
+    finite = np.isfinite(values)
+    totals = (np.cumsum([0.0, *x]) for x in (np.where(finite, values, 0.0), finite))
+    sums, counts = (total[window:] - total[:-window] for total in totals)
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    half = window // 2
+    return steps[half : len(steps) - half], means.tolist()
 
 
 def thinned(steps: list[int], values: list[float], chunks: int = 1000) -> Series:

@@ -72,7 +72,7 @@ def test_pictures_are_drawn(tmp_path):
 
 
 def test_a_mean_is_centred_and_only_of_what_is_noisy(tmp_path, monkeypatch):
-    """A straight line is its own mean to its ends, where one that looks back would lag behind it."""
+    """A straight line is its own mean, where one that looks back would lag behind it."""
     drawn = {}
 
     def caught(axes, *, y, **_):
@@ -92,11 +92,13 @@ def test_a_mean_is_centred_and_only_of_what_is_noisy(tmp_path, monkeypatch):
         "peak memory, MiB": 1,
         "tokens a second": 1,
     }
-    assert drawn["loss"][1][1] == pytest.approx(slope)
+    steps, means = drawn["loss"][1]
+    assert (steps[0], steps[-1]) == (2, 97)
+    assert means == pytest.approx([slope[step] for step in steps])
 
 
 def test_a_mean_leaves_out_what_is_not_finite():
-    assert plots.centred([1.0, math.inf, 3.0, 5.0, 7.0], 3) == [1.0, 2.0, 4.0, 5.0, 7.0]
+    assert plots.centred([1, 2, 3, 4, 5], [1.0, math.inf, 3.0, 5.0, 7.0], 3) == ([2, 3, 4], [2.0, 4.0, 5.0])
 
 
 def test_no_metrics_no_pictures(tmp_path):
