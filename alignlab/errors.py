@@ -21,7 +21,7 @@ class RunError(AlignlabError):
 
 
 class OwnCodeError(AlignlabError):
-    """An exception of a function that a user wrote; the message names its line, and the cause is the exception."""
+    """An exception of a function that a config names; the message has its line, and the cause is the exception."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Exceptions of functions that are not alignlab's: told in one message, with the line of their author's that raised."""
+"""Exceptions of functions that a config names: told in one message, with the line of their author's that raised."""
 
 import inspect
 import sysconfig
@@ -20,10 +20,9 @@ LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib",
 def named(
     what: str, function: Callable[..., Any], passing: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Turn an exception that a function of another package raises meanwhile into OwnCodeError, which names it `what`.
+    """Turn an exception that a function raises meanwhile into OwnCodeError, which names the function as `what`.
 
-    Errors of alignlab and those `passing` are left as they are, and so is every exception of alignlab's own
-    functions, which would be a fault of alignlab.
+    Errors of alignlab, and those `passing`, are left as they are.
     """
     left: tuple[type[Exception], ...] = (AlignlabError, *passing)
     try:
@@ -31,10 +30,7 @@ def named(
     except left:
         raise
     except Exception as error:
-        function = unwrapped(function)
-        if is_ours(function):
-            raise
-        frame = own_frame(error) or _frame_beside(error, function)
+        frame = own_frame(error) or _frame_beside(error, unwrapped(function))
         raise OwnCodeError(described(what, error, frame)) from error
 
 
@@ -75,7 +71,7 @@ def described(what: str, error: BaseException, frame: FrameSummary | None) -> st
 
 
 def _frame_beside(error: BaseException, function: Any) -> FrameSummary | None:
-    """The innermost frame in the folder of a function that was installed as a library."""
+    """The innermost frame in the folder of a function that lies in alignlab, or was installed as a library."""
     function = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
     try:
         folder = Path(inspect.getfile(function)).parent

@@ -13,6 +13,7 @@ from alignlab.assembly.check import failure_of
 from alignlab.data.reading.examples import Report, converted, generated, transformed, transformed_together
 from alignlab.data.reading.rows import Drop, Origin
 from alignlab.data.steps import Tokenized
+from alignlab.data.tables.lists import take
 from alignlab.errors import ConfigError, DataError, OwnCodeError
 from alignlab.launch.run import _of_own_code
 from alignlab.objective.load import build_objective
@@ -157,9 +158,15 @@ def test_code_that_a_library_calls_is_found_by_its_file(tmp_path, monkeypatch):
     assert "own_callback.py:3, in stop: raise ValueError('no')" in str(error)
 
 
-def test_faults_of_alignlab_itself_keep_their_traceback():
-    with pytest.raises(ZeroDivisionError), named("alignlab", locate):
-        _ = 1 / 0
+def test_a_function_that_lies_in_alignlab_is_told_by_its_line():
+    with (
+        pytest.raises(OwnCodeError, match=r"step 'mine': IndexError.*\n.*lists.py:\d+, in "),
+        named("step 'mine'", take),
+    ):
+        take(ROW, [99])
+
+
+def test_whose_function_it_is():
     assert is_ours(locate)
     assert not is_ours(by_all)
     assert name_of(by_all) == f"{__name__}.by_all"

@@ -1,8 +1,8 @@
 """The second part of the check: errors that show by an import or by building the objective. Loads no data, no model."""
 
 import inspect
+import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,8 @@ from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.provided import policy_problems
 from alignlab.data.reading.examples import takes_rows
-from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps
-from alignlab.errors import DataError, nearest
+from alignlab.errors import ConfigError, nearest
 from alignlab.objective.load import build_objective, build_term
 from alignlab.objective.objective import Objective
 from alignlab.own_code import is_ours
@@ -30,6 +29,8 @@ from alignlab.training.rows import lists_wanted, more_wanted
 from alignlab.training.spec import on_gpu
 from alignlab.training.strategies.deepspeed import misuses
 from alignlab.types import Example
+
+log = logging.getLogger(__name__)
 
 
 def problems_built(config: Config) -> Iterator[str]:
@@ -110,10 +111,10 @@ def _pipeline(config: Config) -> Iterator[str]:
 
 
 def _probe(step: Config, path: str) -> None:
-    """Run a step of alignlab's once on a blank row, so that an option which it refuses fails here, not with the rows.
+    """Run a step that lies in alignlab once on a blank row, so that an option which it refuses fails here.
 
-    Steps of other packages are not run: what they make of a blank row is nobody's to know. Their options are checked
-    by their signatures, as those of every target (`misused_targets`).
+    Only a ConfigError counts: the blank row lacks what real rows have. Steps of other packages are not run. The options
+    of all are checked by their signatures, as those of every target (`misused_targets`).
     """
     function = partial(
         locate(step["_target_"]), **{key: value for key, value in step.items() if key != "_target_"}
@@ -130,9 +131,13 @@ def _probe(step: Config, path: str) -> None:
         ),
     }
     kind = kind_of(function, path)
-    with suppress(Drop, DataError):  # the blank row lacks what real rows have
+    try:
         output = function(inputs[kind])
         list(output if kind != "tokenized" else output.keep)
+    except ConfigError:
+        raise
+    except Exception as error:
+        log.debug("%s on a blank row: %r", path, error)
 
 
 def _source(config: Config) -> Iterator[str]:

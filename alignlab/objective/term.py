@@ -62,8 +62,7 @@ class Term:
     def called(self, *arguments: Any, **hyper: Any) -> Any:
         """Return what the function returns for these arguments.
 
-        Raises OwnCodeError for an exception of a function that is not alignlab's, and ConfigError where that returns
-        no tensors.
+        Raises OwnCodeError for an exception of the function, and ConfigError where it returns no tensors.
         """
         with named(self.path or self.name, self.function, (torch.OutOfMemoryError,)):
             returned = self.function(*arguments, **hyper)

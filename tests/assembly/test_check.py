@@ -90,6 +90,7 @@ TOGETHER = {
     ("data=hh_rlhf", "model=local", "model.path=/nowhere"): "model.path=/nowhere: no such folder",
     ("data=hh_rlhf", "evaluation=gold"): "use evaluation=none",
     ("data=local",): "set data.path=",
+    ("optimized_metric=val/kl",): "is called val/logratio",
     ("logger=[wandb]", "logger.wandb.mode=onlin"): "did you mean 'online'?",
     ("logger=[wandb]", "logger.wandb.tags=x"): "logger.wandb.tags=x: expected a list of texts",
     ("data=hh_rlhf", "model.loader.dtype=float31"): "did you mean 'float32'?",
