@@ -74,7 +74,7 @@ def _frame_beside(error: BaseException, function: Any) -> FrameSummary | None:
     """The innermost frame in the folder of a function that lies in alignlab, or was installed as a library."""
     function = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
     try:
-        folder = Path(inspect.getfile(function)).parent
+        folder = Path(inspect.getfile(inspect.unwrap(function))).parent
     except TypeError:  # a builtin
         return None
     return next((f for f in reversed(traceback.extract_tb(error.__traceback__)) if _in(f, [folder])), None)

@@ -20,7 +20,7 @@ from alignlab.assembly.check import failure_of
 from alignlab.config import resolvers
 from alignlab.config.stage_configs import planned, resolved
 from alignlab.data.reading.examples import Report, transformed
-from alignlab.places import CONF
+from alignlab.places import CONF, PROJECT, project_searchpath
 from alignlab.program import VERBS
 from alignlab.types import Example
 from alignlab.verbs import words as dialect
@@ -216,6 +216,9 @@ def test_a_yaml_file_composes(block, desk):
     assert yaml.safe_load(block.text)
     assert block.file, "say in its first line which file it is"
     laid_out(desk, block.page)
+    if block.file == PROJECT:
+        assert project_searchpath(desk)
+        return
     place = desk / "conf" / Path(block.file).parent.name / Path(block.file).name
     place.write_text(block.text)
     group, name = place.parent.name, place.stem

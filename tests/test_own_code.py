@@ -3,6 +3,7 @@
 import inspect
 import json
 import linecache
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -17,7 +18,7 @@ from alignlab.data.tables.lists import take
 from alignlab.errors import ConfigError, DataError, OwnCodeError
 from alignlab.launch.run import _of_own_code
 from alignlab.objective.load import build_objective
-from alignlab.own_code import is_ours, name_of, named
+from alignlab.own_code import is_ours, name_of
 from alignlab.targets import locate
 from alignlab.training.token_steps import _selection
 from alignlab.types import Example
@@ -159,11 +160,8 @@ def test_code_that_a_library_calls_is_found_by_its_file(tmp_path, monkeypatch):
 
 
 def test_a_function_that_lies_in_alignlab_is_told_by_its_line():
-    with (
-        pytest.raises(OwnCodeError, match=r"step 'mine': IndexError.*\n.*lists.py:\d+, in "),
-        named("step 'mine'", take),
-    ):
-        take(ROW, [99])
+    with pytest.raises(OwnCodeError, match=r"step 'mine', row one: IndexError.*\n.*lists.py:\d+, in "):
+        list(transformed([ROW], "mine", partial(take, places=[99]), Report()))
 
 
 def test_whose_function_it_is():

@@ -170,7 +170,8 @@ def report(folder: RunFolder, *, drawn: bool) -> None:
         log.warning("no report: alignlab report runs=%s makes it anew", folder.path, exc_info=True)
         folder.update_summary(report="failed")
     else:
-        folder.update_summary(report="written" if drawn else "none")
+        if drawn:
+            folder.update_summary(report="written")
 
 
 def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:

@@ -42,6 +42,7 @@ def run(command, folder, cache):
 
 def test_the_page_has_a_whole_package():
     assert set(FILES) == {
+        "alignlab.yaml",
         "my_losses.py",
         "conf/objective/mine.yaml",
         "conf/regularizers/drift.yaml",
