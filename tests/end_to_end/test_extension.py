@@ -44,7 +44,6 @@ def test_the_page_has_a_whole_package():
     assert set(FILES) == {
         "alignlab.yaml",
         "my_losses.py",
-        "alignlab.yaml",
         "conf/objective/mine.yaml",
         "conf/regularizers/drift.yaml",
         "loop.py",
