@@ -14,12 +14,13 @@ from typing import Any
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, unknown_or_wrong
-from alignlab.data.reading.data_files import data_files
+from alignlab.data.reading.splits import asked, chosen_files
+from alignlab.data.spec import DataSpec
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
 from alignlab.runs.record import RENAMED
-from alignlab.settings import Config
+from alignlab.settings import Config, misfits
 
 TRACKERS = {"wandb", "tensorboard"}
 """The loggers that need a package of their own."""
@@ -83,6 +84,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from mistakes(config)
     yield from _data(config)
     yield from _model(config)
+    yield from _peft(config)
     yield from _ranks(config)
     yield from _loggers(config)
     yield from _metric(config)
@@ -104,7 +106,12 @@ def _data(config: Config) -> Iterator[str]:
     if node.get("parts"):
         yield from _parts(config)
         return
-    if node["path"] is not None and (failure := failure_of(data_files, node["path"])):
+    published = (node.get("hub") or {}).get("splits")
+    if node["path"] is None and (failure := failure_of(asked, node.get("split"))):
+        yield failure
+    if node["path"] is not None and (
+        failure := failure_of(chosen_files, node["path"], node.get("split"), published)
+    ):
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
@@ -112,7 +119,13 @@ def _data(config: Config) -> Iterator[str]:
 
 def _parts(config: Config) -> Iterator[str]:
     """Yield a message for each error in the sources of a mixture."""
+    for key in ("path", "split"):
+        if config["data"].get(key) is not None:
+            yield f"data.{key}: a mixture reads its parts alone; set data.parts.<name>.{key}"
     for name, node in part_nodes(config).items():
+        if wrong := list(misfits(node, DataSpec, f"data.parts.{name}")):
+            yield from wrong
+            continue
         alone = {**config, "data": node}
         yield from (text.replace("data.", f"data.parts.{name}.") for text in _data(alone))
 
@@ -142,6 +155,30 @@ def _model(config: Config) -> Iterator[str]:
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
+
+
+def _peft(config: Config) -> Iterator[str]:
+    """Yield a message for adapters that cannot be trained, or not be kept, with the rest of the config."""
+    peft, target = config["peft"], config["policy"].get("_target_", "")
+    if peft.get("export") == "adapter" and str(target).endswith(".RewardModel"):
+        yield "peft.export=adapter keeps adapters alone, and policy=reward_model has a head too: use peft.export=merged"
+    if "four_bit" in config["model"]["loader"]:
+        yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
+    if peft["method"] != "qlora":
+        return
+    try:
+        version("bitsandbytes")
+    except PackageNotFoundError:
+        yield "peft=qlora needs the package bitsandbytes: pip install 'alignlab[qlora]', or use peft=lora"
+    if peft.get("export", "adapter") == "merged":
+        yield (
+            "peft.export=merged: the weights of peft=qlora have 4 bits, and a sum with the adapter would be rounded to "
+            "them; keep peft.export=adapter, and merge into the whole model by alignlab export"
+        )
+    if config["model"]["loader"].get("_target_") != f"{pretrained.__name__}.load":
+        yield f"peft=qlora loads a folder or a hub id in 4 bits, not model={config['model']['name']}: use model=local"
+    if (strategy := config["strategy"]["name"]) not in ("auto", "single", "ddp"):
+        yield f"strategy={strategy} spreads weights, and peft=qlora has 4 bits of each: use strategy=ddp, or peft=lora"
 
 
 def _ranks(config: Config) -> Iterator[str]:
