@@ -92,7 +92,7 @@ SHOWN = {
     "val/logps/rejected": "log-prob of rejected, nats",
     "val/lengths/chosen": "length of chosen, tokens",
     "val/lengths/rejected": "length of rejected, tokens",
-    "val/kl": "log-ratio to the reference on the data, nats",
+    "val/logratio": "log-ratio to the reference on the data, nats",
     "val/kl_exact": "exact KL on the data, nats",
 }
 """The metrics that a run is judged by, with their descriptions, in the order of the table."""

@@ -20,6 +20,10 @@ class RunError(AlignlabError):
     """A run that must stop: a failed rail, a non-finite loss, a folder that cannot be written."""
 
 
+class OwnCodeError(AlignlabError):
+    """An exception of a function that a config names; the message has its line, and the cause is the exception."""
+
+
 def printable(text: str) -> str:
     """`text` with half a surrogate pair spelled out, so that any file and terminal takes it."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -2,12 +2,13 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
 
-from alignlab.errors import AlignlabError, ConfigError, nearest
+from alignlab.errors import AlignlabError, ConfigError, OwnCodeError, nearest
 from alignlab.places import PACKAGE
 
 VERBS = {
@@ -50,6 +51,8 @@ def main(words: Sequence[str]) -> None:
         code = module.run(rest)
     except AlignlabError as error:
         sys.stdout.flush()
+        if isinstance(error, OwnCodeError) and os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exception(error.__cause__)
         sys.exit(f"error: {error}")
     if code:
         sys.exit(code)

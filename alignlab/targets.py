@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import Any
 
-from alignlab.errors import ConfigError, nearest
+from alignlab.errors import ConfigError, OwnCodeError, nearest
+from alignlab.own_code import described, own_frame
 
 
 def locate(target: str, path: str = "_target_") -> Any:
@@ -19,6 +20,9 @@ def locate(target: str, path: str = "_target_") -> Any:
         module = import_module(module_name)
     except ImportError as error:
         raise ConfigError(f"{path}: cannot import '{module_name}': {error}") from error
+    except Exception as error:
+        what = f"{path}: importing '{module_name}'"
+        raise OwnCodeError(described(what, error, own_frame(error))) from error
     if not hasattr(module, attribute):
         public = [name for name in dir(module) if not name.startswith("_")]
         raise ConfigError(f"{path}: '{module_name}' has no '{attribute}': {nearest(attribute, public)}")

@@ -20,6 +20,7 @@ from alignlab.data.spec import DataSpec
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
+from alignlab.runs.record import RENAMED
 from alignlab.settings import Config, misfits
 
 TRACKERS = {"wandb", "tensorboard"}
@@ -87,7 +88,18 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _peft(config)
     yield from _ranks(config)
     yield from _loggers(config)
+    yield from _metric(config)
     yield from _cache(config)
+
+
+def _metric(config: Config) -> Iterator[str]:
+    """Yield a message where a sweep would go for a metric by the name that it had, of which less is not better."""
+    metric = config["optimized_metric"]
+    if metric in RENAMED and metric.partition("/")[2] not in config.get("metrics", {}):
+        yield (
+            f"optimized_metric={metric}: this log-ratio on the data is no KL, and is called {RENAMED[metric]}; "
+            "the KL is gold/kl (of samples) or val/kl_exact"
+        )
 
 
 def _data(config: Config) -> Iterator[str]:

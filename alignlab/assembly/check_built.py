@@ -1,8 +1,8 @@
 """The second part of the check: errors that show by an import or by building the objective. Loads no data, no model."""
 
 import inspect
+import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,11 +16,11 @@ from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.provided import policy_problems
 from alignlab.data.reading.examples import takes_rows
-from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps
-from alignlab.errors import DataError, nearest
+from alignlab.errors import ConfigError, nearest
 from alignlab.objective.load import build_objective, build_term
 from alignlab.objective.objective import Objective
+from alignlab.own_code import is_ours
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.settings import Config
 from alignlab.targets import locate
@@ -29,6 +29,8 @@ from alignlab.training.rows import lists_wanted, more_wanted
 from alignlab.training.spec import on_gpu
 from alignlab.training.strategies.deepspeed import misuses
 from alignlab.types import Example
+
+log = logging.getLogger(__name__)
 
 
 def problems_built(config: Config) -> Iterator[str]:
@@ -83,9 +85,13 @@ def _placed(failure: str, path: str) -> str:
 
 def _lists(config: Config, objective: Objective) -> Iterator[str]:
     """Yield a message where the rows, as the last pipeline step or the source makes them, do not fit the objective."""
-    name = config["data"]["name"]
-    forms = [form_of(locate(step["_target_"])) for step in config["pipeline"].values()]
-    form = next((form for form in reversed(forms) if form), config["data"].get("form"))
+    name, form = config["data"]["name"], config["data"].get("form")
+    for step in config["pipeline"].values():
+        function = locate(step["_target_"])
+        made = form_of(function)
+        form = (
+            made if made or not is_ours(function) else form
+        )  # a step of one's own may make anything of a row
     if form == "pairs" and objective.data_form == "lists":
         yield lists_wanted(objective.name, name)
     if form == "single" and objective.data_form != "single":
@@ -99,12 +105,16 @@ def _pipeline(config: Config) -> Iterator[str]:
         yield failure
         return
     for name, step in config["pipeline"].items():
-        if failure := failure_of(_probe, step, f"pipeline.{name}"):
+        if is_ours(steps[name]) and (failure := failure_of(_probe, step, f"pipeline.{name}")):
             yield failure
 
 
 def _probe(step: Config, path: str) -> None:
-    """Run a pipeline step once, so that a misspelt option fails here and not with the first row."""
+    """Run a step that lies in alignlab once on a blank row, so that an option which it refuses fails here.
+
+    Only a ConfigError counts: the blank row lacks what real rows have. Steps of other packages are not run. The options
+    of all are checked by their signatures, as those of every target (`misused_targets`).
+    """
     function = partial(
         locate(step["_target_"]), **{key: value for key, value in step.items() if key != "_target_"}
     )
@@ -120,9 +130,13 @@ def _probe(step: Config, path: str) -> None:
         ),
     }
     kind = kind_of(function, path)
-    with suppress(Drop, DataError):  # the blank row lacks what real rows have
+    try:
         output = function(inputs[kind])
         list(output if kind != "tokenized" else output.keep)
+    except ConfigError:
+        raise
+    except Exception as error:
+        log.debug("%s on a blank row: %r", path, error)
 
 
 def _source(config: Config) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The check of nodes with a `_target_`: whether their settings fit the signature of what they name."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
 from typing import Any, get_args
@@ -109,6 +110,15 @@ def term_nodes(config: Config) -> dict[str, Any]:
     own = at(config, "objective.modifiers") or {}
     nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
     return {"objective.loss": at(config, "objective.loss"), **nodes}
+
+
+def named_in(config: Config, file: str) -> str | None:
+    """Return the path of the first node whose target's module was loaded from a file; None where none was."""
+    for path, node in {**call_nodes(config), **term_nodes(config)}.items():
+        module = sys.modules.get(str((node or {}).get("_target_", "")).rpartition(".")[0])
+        if getattr(module, "__file__", None) == file:
+            return path
+    return None
 
 
 def loader_of(model: Config, path: str) -> Config:

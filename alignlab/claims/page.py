@@ -18,7 +18,7 @@ claim is a yaml of `claims/`: arms (overrides of `train.py`), the metric compare
 margin below which an effect does not matter, all fixed before running. It says something about this world and this
 size of model, and about nothing else.
 
-```
+```bash
 make claims                                 # run what is not cached, and write this page
 alignlab claims lipo_lists       # one claim
 alignlab claims plan=true        # runs and minutes

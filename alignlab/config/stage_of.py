@@ -107,8 +107,10 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
         begun = combined(Record(run.path.parents[1]).overrides, begun)
     named = {*map(_group, overrides), "experiment"}
     remaining = [text for text in begun if _group(text) in named or _group(text) not in GROUPS]
-    require_trusted(train_config(remaining), run.path / "manifest.json", run.trusted)
-    changed = train_config(combined(remaining, overrides))
+    folders = Record(run.path).manifest.get("searchpath", ())
+    searched = [text for text in folders if text.startswith("hydra.searchpath=")]
+    require_trusted(train_config([*searched, *remaining]), run.path / "manifest.json", run.trusted)
+    changed = train_config([*searched, *combined(remaining, overrides)])
     return {**saved, **{key: value for key, value in changed.items() if key in named or key not in saved}}
 
 

@@ -10,14 +10,16 @@ run in the order of the pipeline; those on tokens come after those on text.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alignlab.errors import ConfigError
+from alignlab.own_code import unwrapped
 from alignlab.types import Example
 
 KINDS = ("example", "examples", "tokenized")
@@ -28,13 +30,15 @@ Step = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Makes:
-    """What a step makes of any rows: `pairs`, or responses that are `single`."""
+    """What a step makes of any rows: `pairs`, `lists` of more, or responses that are `single`."""
 
     form: str
 
 
 Pairs = Annotated[Iterator[Example], Makes("pairs")]
 """What a step returns that makes pairs, whatever it is given."""
+Lists = Annotated[Iterator[Example], Makes("lists")]
+"""What a step returns that makes lists of more than two responses."""
 Singles = Annotated[Iterator[Example], Makes("single")]
 """What a step returns that makes rows of one response."""
 
@@ -104,8 +108,11 @@ def kind_of(step: Step, path: str = "pipeline") -> str:
 
 
 def form_of(step: Step) -> str | None:
-    """What the step makes of any rows, by its return annotation (`Pairs`, `Singles`); else None."""
-    returned = get_type_hints(step, include_extras=True).get("return")
+    """What the step makes of any rows, by its return annotation (`Pairs`, `Lists`, `Singles`); else None."""
+    returned = inspect.signature(step).return_annotation
+    if isinstance(returned, str):
+        with suppress(Exception):  # names that only a type checker imports
+            returned = eval(returned, dict(getattr(unwrapped(step), "__globals__", {})))
     marks = get_args(returned)[1:] if get_origin(returned) is Annotated else ()
     return next((mark.form for mark in marks if isinstance(mark, Makes)), None)
 

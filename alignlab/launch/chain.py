@@ -20,7 +20,7 @@ from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.inputs import Inputs
 from alignlab.runs.joined_stages import joined_metrics, publish, summarized
-from alignlab.runs.record import Record
+from alignlab.runs.record import DUE, Record
 from alignlab.settings import Config
 from alignlab.training.loggers.tensorboard_log import log_samples
 from alignlab.training.loggers.wandb_log import finish_wandb, log_results
@@ -52,9 +52,9 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
     if not plan[0].spec.name:
         result = _trained(run, plan[0].config, run.folder, {"name": run.name, "group": run.group})
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
-        run.folder.update_summary(timings=seconds, status=result.status)
+        run.folder.update_summary(timings=seconds, status=result.status, **_due(run, result.status))
         if result.stopped_by is None and run.folder.writes:
-            _report(run.folder, drawn=run.config["report"])
+            report(run.folder, drawn=run.config["report"])
             _show(run, result.steps, seconds["total"], {"before": result.initial, "after": result.final})
         return result.stopped_by
     folders: list[RunFolder] = []
@@ -70,8 +70,8 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
     if not run.folder.writes:
         return None
     publish(folders[-1], run.folder)
-    run.folder.update_summary(status="finished")
-    _report(run.folder, drawn=run.config["report"])
+    run.folder.update_summary(status="finished", **_due(run, "finished"))
+    report(run.folder, drawn=run.config["report"])
     moments = {"before": whole["initial"], **{stage["name"]: stage["final"] for stage in whole["stages"]}}
     _show(run, whole["steps"], time.perf_counter() - began, moments)
     return None
@@ -82,6 +82,8 @@ def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None
     *before, folder = folders
     if Record(folder.path).finished:
         log.info("stage %s is finished already", stage.title)
+        if Record(folder.path).report_due and folder.writes:
+            report(folder, drawn=run.config["report"])
         return None
     log.info("stage %s", stage.title)
     if before:
@@ -100,9 +102,9 @@ def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None
         if result.stopped_by is None and folder.writes:
             folder.update_summary(model_sha256=model_hash(folder.model))
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
-        folder.update_summary(timings=seconds, status=result.status)
+        folder.update_summary(timings=seconds, status=result.status, **_due(run, result.status))
         if result.stopped_by is None and folder.writes:
-            _report(folder, drawn=run.config["report"])
+            report(folder, drawn=run.config["report"])
     finally:
         finish_wandb(failed=False)
     return result.stopped_by
@@ -154,8 +156,16 @@ def _trained(
     return result
 
 
-def _report(folder: RunFolder, *, drawn: bool) -> None:
-    """Draw the plots and the page of a finished run; errors are only logged, since the model is trained already."""
+def _due(run: Run, status: str) -> dict[str, str]:
+    """Return the note in the summary that the report of a finished training is to be made, if one is wanted."""
+    return {"report": DUE} if status == "finished" and run.config["report"] else {}
+
+
+def report(folder: RunFolder, *, drawn: bool) -> None:
+    """Draw the plots and the page of a finished run; errors are only logged, since the model is trained already.
+
+    The summary says `report: due` until this is done, so that a run which is stopped meanwhile makes it later.
+    """
     try:
         pictures = []
         if drawn:
@@ -168,6 +178,10 @@ def _report(folder: RunFolder, *, drawn: bool) -> None:
         log_samples(folder)
     except Exception:
         log.warning("no report: alignlab report runs=%s makes it anew", folder.path, exc_info=True)
+        folder.update_summary(report="failed")
+    else:
+        if drawn:
+            folder.update_summary(report="written")
 
 
 def _show(run: Run, steps: int, seconds: float, moments: Mapping[str, Mapping[str, float]]) -> None:

@@ -3,10 +3,11 @@
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -17,11 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 from alignlab import ranks
 from alignlab.config import resolvers
 from alignlab.config.explain import explain
-from alignlab.errors import AlignlabError
+from alignlab.errors import AlignlabError, OwnCodeError
 from alignlab.launch.run import follow, run
 from alignlab.launch.slurm import requeue
 from alignlab.launch.sweep import end_sweep
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.record import Record
 from alignlab.training.stop import Stopped, stopped_at_once
 from alignlab.training.strategies.launch import end_with_parent
 
@@ -40,7 +42,7 @@ def launch(main: Callable[[], Any]) -> None:
         with _errors_come_through():
             main()
     except AlignlabError as error:
-        _end(f"error: {error}", 1)
+        _fail(error)
     except (HydraException, OmegaConfBaseException) as error:
         _end(f"error: {explain(error)}", 1)
     except KeyboardInterrupt:
@@ -74,13 +76,17 @@ def job(cfg: DictConfig) -> float:
             with folder.locked():
                 return run(cfg)
     except Stopped as stop:
-        step = folder.read_json("summary.json").get("steps", 0)
-        then = "back in the queue" if requeue(cfg.launcher, stop.number) else "resume=auto goes on"
-        _end(f"{stop}, at step {step} of {folder.path}; {then}", 128 + stop.number)
+        left = Record(folder.path)
+        where, goes_on = f"at step {left.steps} of {left.path}", "resume=auto goes on"
+        if left.report_due:
+            where = f"while the report of {left.path} was drawn, whose training is finished"
+            goes_on = f"resume=auto makes it, or alignlab report runs={left.path}"
+        then = "back in the queue" if requeue(cfg.launcher, stop.number) else goes_on
+        _end(f"{stop}, {where}; {then}", 128 + stop.number)
     except AlignlabError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
-        _end(f"error: {error}", 1)
+        _fail(error)
 
 
 @contextmanager
@@ -104,12 +110,27 @@ def _errors_come_through() -> Iterator[None]:
     """Keep Hydra from printing errors and ending the process itself, while the context lasts."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    _Asked.full = before == "1"
     try:
         yield
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
         if before is not None:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+class _Asked:
+    """What the user asked of errors, which Hydra is not told."""
+
+    full: ClassVar[bool] = False
+    """Whether exceptions of a user's own code are shown with their traceback (HYDRA_FULL_ERROR=1)."""
+
+
+def _fail(error: AlignlabError) -> NoReturn:
+    """End with the message of an error; before it stands the whole traceback of code of one's own, if asked for."""
+    if isinstance(error, OwnCodeError) and _Asked.full:
+        traceback.print_exception(error.__cause__)
+    _end(f"error: {error}", 1)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -4,6 +4,7 @@ import errno
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -15,10 +16,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from alignlab import ranks
+from alignlab.assembly.nodes import named_in
 from alignlab.config.stage_configs import Planned, composed, planned, resolved
-from alignlab.errors import AlignlabError, ConfigError, RunError, nearest
+from alignlab.errors import AlignlabError, ConfigError, OwnCodeError, RunError, nearest
 from alignlab.launch.logs import log_to, quiet_libraries
 from alignlab.launch.sweep import alone, require_one_process
+from alignlab.own_code import described, own_frame
 from alignlab.places import train_command
 from alignlab.runs.config_keys import ABSENT, differences
 from alignlab.runs.folder import RunFolder
@@ -36,6 +39,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PLAIN = re.compile(r"[\w./:-]+")
+"""A text that Hydra takes for itself without quotes."""
+COMMAND_LINE = "command-line"
+"""Who names a folder of `--config-dir`, in Hydra's words; that of `hydra.searchpath` is "hydra.searchpath in ..." it.
+"""
+
 
 def run(cfg: DictConfig) -> float:
     """Train as configured, and return the optimized metric for sweepers; raises Stopped where a signal ended it."""
@@ -49,7 +58,7 @@ def run(cfg: DictConfig) -> float:
     if (done := finished_before(cfg, folder)) is not None:
         ranks.broadcast(None)
         return done
-    failed, record = True, _record(folder) if folder.begun else {}
+    failed, config, record = True, None, _record(folder) if folder.begun else {}
     try:
         earlier = {k: v for k, v in folder.read_json("summary.json").items() if k != "error"}
         folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
@@ -62,6 +71,7 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
+        error = _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
             for name, text in record.items():
@@ -70,7 +80,7 @@ def run(cfg: DictConfig) -> float:
             raise RunError(
                 f"the disk is full: {error}. What was written whole is kept in {folder.path}"
             ) from error
-        raise
+        raise error
     finally:
         if "wandb" in sys.modules:
             from alignlab.training.loggers.wandb_log import finish_wandb
@@ -151,6 +161,11 @@ def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
     if not before.finished or _wants_more(cfg.trainer, before):
         return None
     log.info("%s is finished already", folder.path)
+    if before.report_due and cfg.report:
+        from alignlab.launch.chain import report
+
+        log.info("its report was not made yet, and is now")
+        report(folder, drawn=True)
     return optimized(target_of(cfg), before.final)
 
 
@@ -177,8 +192,19 @@ def _plan(config: Config, hydra: Any) -> list[Planned]:
 
 
 def _searched(hydra: Any) -> list[str]:
-    """Return the override that names further config folders, in a list; an empty list where there are none."""
-    return [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+    """Return the override that names further config folders, in a list; an empty list where there are none.
+
+    A folder of `--config-dir` is among them, since the command that makes the run again has overrides alone.
+    """
+    typed = [text for text in hydra.overrides.hydra if text.startswith("hydra.searchpath")]
+    sources = [
+        (source.provider, f"{source.schema}://{source.path}") for source in hydra.runtime.config_sources
+    ]
+    if not any(provider == COMMAND_LINE for provider, _ in sources):
+        return typed
+    places = [place for provider, place in sources if COMMAND_LINE in provider]
+    folders = [place if PLAIN.fullmatch(place) else quoted(place) for place in places]
+    return [f"hydra.searchpath=[{','.join(folders)}]"]
 
 
 def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
@@ -204,9 +230,24 @@ def _record(folder: RunFolder) -> dict[str, str]:
     return {name: text for name in names if (text := folder.read_text(name))}
 
 
+def _of_own_code(error: Exception, config: Config | None) -> Exception:
+    """Return the error itself, or an OwnCodeError in place of an exception that arose in code of the user's own.
+
+    That is code which libraries call, such as a callback or an optimizer; the config tells where it is named.
+    """
+    if config is None or isinstance(error, AlignlabError) or (frame := own_frame(error)) is None:
+        return error
+    what = named_in(config, frame.filename) or "code of your own"
+    told = OwnCodeError(described(what, error, frame))
+    told.__cause__ = error
+    return told
+
+
 def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:
     """Write the error of a failed run to its folder, as far as the disk allows; a sweep prints it at once."""
     trace = None if isinstance(error, AlignlabError) else error
+    if isinstance(error, OwnCodeError) and alone:
+        trace = error
     log.error("%s", error, exc_info=trace, extra={"file_only": alone})
     try:
         folder.update_summary(status="failed", error=f"{type(error).__name__}: {error}")

@@ -37,8 +37,8 @@ def preference_metrics(
     without a reference, divided by the length in tokens where the loss is; of a reward model, its values.
     `ranking_accuracy` is that of the policy's log-probabilities alone (arXiv:2405.19534), else of its values.
     `logps_change` is the change since the start, in nats, where `start_logps` are given.
-    `kl` is the mean log-ratio on the data's responses: the k1 estimate of the KL, on responses that
-    the policy did not draw, so it may be negative; `kl_k3` is the mean of the sums over tokens of
+    `logratio` is the mean log-ratio to the reference on the data's responses: no KL, since the policy did not
+    draw them, and of either sign; `logratio_k3` is the mean of the sums over tokens of
     exp(-r) - 1 + r, where each token bears an equal share r of its response's log-ratio, since none is
     known for it: never negative, and at most the sum by token. `kl_exact`, where `kl_reverse` is given, is
     KL(policy || reference) over the vocabulary, summed over the positions of those responses.
@@ -64,9 +64,9 @@ def preference_metrics(
     metrics |= {"rewards/accuracy": _mean(right), "ranking_accuracy": _mean(ranked)}
     if logps is not None and ref_logps is not None:
         logratios = logps - ref_logps
-        metrics["kl"] = _mean(logratios[where])
+        metrics["logratio"] = _mean(logratios[where])
         tokens = lengths[where].clamp(min=1)
-        metrics["kl_k3"] = _mean(tokens * k3(logratios[where] / tokens))
+        metrics["logratio_k3"] = _mean(tokens * k3(logratios[where] / tokens))
     if kl_reverse is not None:
         metrics["kl_exact"] = _mean(kl_reverse[where])
     if where.shape[1] > 2:

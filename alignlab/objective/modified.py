@@ -52,4 +52,4 @@ def modified(term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: A
         return term(signals, **hyper)
     *inner, outer = modifiers
     loss = Loss(term, signals, inner, **hyper)
-    return outer.function(loss, *(signals[name] for name in outer.contract.signals))
+    return outer.called(loss, *(signals[name] for name in outer.contract.signals))

@@ -261,7 +261,7 @@ def _part(
 ) -> tuple[Part, Tensor]:
     """Return a term's reduced share of the loss, and the unreduced values behind it."""
     values, counts = returned if isinstance(returned, tuple) else (returned, None)
-    assert isinstance(values, Tensor)
+    assert isinstance(values, Tensor)  # as `Term.called` checks
     row_weights = term.row_weights(values, signals, weights)
     count = row_weights if counts is None else row_weights * counts
     return Part((row_weights * values).sum(), count.sum().detach(), weight), values

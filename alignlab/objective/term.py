@@ -13,7 +13,9 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.schedule import Weight, read_weight
 from alignlab.objective.settings import TermKind
+from alignlab.own_code import named
 from alignlab.signals import GATHERED, VOCABULARY, Contract, Signals, contract
+from alignlab.types import Part
 
 KINDS = get_args(TermKind)
 ONE = Weight(1.0, 1.0)
@@ -35,6 +37,8 @@ class Term:
     kind: str = "additive"
     contribution: Contract | None = None
     """The signals that the term contributes to the statistics of the whole step (`gathered.py`), if any."""
+    path: str = ""
+    """Where the term stands in the config, for messages; empty for one that was made by hand."""
 
     @property
     def hyper(self) -> dict[str, Any]:
@@ -53,12 +57,30 @@ class Term:
 
     def __call__(self, signals: Signals, **hyper: Any) -> Any:
         """Return the values of the function for these signals; `hyper` overrides hyper-parameters."""
-        return self.function(*self._arguments(self.contract, signals), **hyper)
+        return self.called(*self._arguments(self.contract, signals), **hyper)
+
+    def called(self, *arguments: Any, **hyper: Any) -> Any:
+        """Return what the function returns for these arguments.
+
+        Raises OwnCodeError for an exception of the function, and ConfigError where it returns no tensors.
+        """
+        with named(self.path or self.name, self.function, (torch.OutOfMemoryError,)):
+            returned = self.function(*arguments, **hyper)
+        values = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned,)
+        if not isinstance(returned, Part) and not all(isinstance(value, Tensor) for value in values):
+            kind = type(returned).__name__
+            raise ConfigError(
+                f"{self.path or self.name} returned {kind}: expected a tensor, or (values, counts)"
+            )
+        return returned
 
     def contribute(self, signals: Signals, weights: Tensor) -> Gathered:
         """Return the rows that this micro-batch contributes to the statistics of the whole step, with weights."""
         assert self.contribution is not None
-        rows: Tensor = getattr(self.function, "contribute")(*self._arguments(self.contribution, signals))  # noqa: B009
+        with named(self.path or self.name, self.function, (torch.OutOfMemoryError,)):
+            rows: Tensor = getattr(self.function, "contribute")(  # noqa: B009
+                *self._arguments(self.contribution, signals)
+            )
         by_response = not self.contribution.is_pairwise and any(
             VOCABULARY[name].shape.startswith("B K") for name in self.contribution.signals
         )
@@ -134,9 +156,9 @@ def make_term(
     if missing:
         raise ConfigError(f"{where} needs a value for {', '.join(missing)}: set {where}.{missing[0]}=...")
     if accepted.signals or accepted.extra:
-        return Term(name, partial(target, **hyper), accepted, scale, kind)
+        return Term(name, partial(target, **hyper), accepted, scale, kind, path=path)
     function = target(**hyper)
     read = contract(getattr(function, "forward", function), where)
     contribution = contract(function.contribute, f"{where}.contribute") if GATHERED in read.extra else None
     bound = Contract(read.signals, {**accepted.hyper, **hyper}, read.extra)
-    return Term(name, function, bound, scale, kind, contribution)
+    return Term(name, function, bound, scale, kind, contribution, path)

@@ -28,6 +28,7 @@ FIRST = (
     "logps",
     "displacement",
     "lengths",
+    "logratio",
     "kl",
     "calibration",
     "reliability",

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from alignlab.report.figures import COLOURS, LINES, finish, picture, size
-from alignlab.report.findings import rolling
 from alignlab.runs.record import History, Record, Series
 
 SPLITS = {"train": "training", "val": "validation"}
 SMOOTH_FROM, WINDOW_SHARE, MOST_LINES = 40, 25, len(COLOURS)
+EXACT = {"lr", "memory_mb", "gpu_memory_mb", "tokens_per_second", "nonfinite"}
+"""Metrics that are what they are at each step: rates, counts and maxima, of which a mean over steps says nothing."""
 
 
 class Plot(NamedTuple):
@@ -30,8 +33,9 @@ PLOTS = (
     Plot("accuracy", "share of pairs ranked right", ["rewards/accuracy", "ranking_accuracy"]),
     Plot("logps", "log-probability of a response, nats", ["logps/chosen", "logps/rejected"]),
     Plot("lengths", "length of the data's responses, tokens", ["lengths/chosen", "lengths/rejected"]),
-    Plot("kl", "KL to the reference on the data's responses (k1, exact), nats", ["kl", "kl_exact"]),
-    Plot("kl_k3", "k3 estimate of the KL on the data's responses, nats", ["kl_k3"]),  # may be far larger
+    Plot("logratio", "log-ratio to the reference on the data's responses, nats", ["logratio"]),
+    Plot("kl", "exact KL to the reference, at the data's responses, nats", ["kl_exact"]),
+    Plot("logratio_k3", "k3 of the log-ratio on the data's responses, nats", ["logratio_k3"]),
     Plot(
         "displacement",
         "change of log-probability since the start, nats",
@@ -58,7 +62,7 @@ sliced and the metric.
 
 
 def plot_run(run: Record, folder: Path) -> list[Path]:
-    """Draw one png a topic: training as thin lines (bold: its running mean), validation as dots; gives the files."""
+    """Draw one png a topic: training as thin lines (bold: their centred mean), validation as dots; gives the files."""
     history, starts = run.history, run.stage_starts
     files = []
     for plot in plots_of(history, run.reward_unit):
@@ -124,19 +128,33 @@ def _draw(axes: Any, plot: Plot, history: History) -> None:
     for topic, colour, line in zip(plot.topics, COLOURS, LINES * 2, strict=False):
         if f"train/{topic}" in history and "train" in plot.splits:
             steps, values = history[f"train/{topic}"]
-            smooth = len(values) >= SMOOTH_FROM
+            smooth = len(values) >= SMOOTH_FROM and topic not in EXACT
             label = None if smooth else f"{SPLITS['train']} {topic}"
             axes.plot(
                 *thinned(steps, values), line, color=colour, lw=1, alpha=0.3 if smooth else 0.6, label=label
             )
             if smooth:
-                mean = rolling(values, max(5, len(values) // WINDOW_SHARE))
-                axes.plot(
-                    *thinned(steps, mean), line, color=colour, lw=1.5, label=f"{SPLITS['train']} {topic}"
-                )
+                mean = centred(steps, values, max(5, len(values) // WINDOW_SHARE | 1))
+                axes.plot(*thinned(*mean), line, color=colour, lw=1.5, label=f"{SPLITS['train']} {topic}")
         if f"val/{topic}" in history and "val" in plot.splits:
             label = f"{SPLITS['val']} {topic}"
             axes.plot(*history[f"val/{topic}"], line, color=colour, lw=2, marker="o", label=label)
+
+
+def centred(steps: list[int], values: list[float], window: int) -> Series:
+    """The mean of each value with as many before it as behind it, `window` (an odd number) in all, at its step.
+
+    Steps too near to the ends for a whole window have none. Values that are not finite are left out of the means.
+
+    >>> centred([1, 2, 3, 4], [1.0, 3.0, 8.0, 4.0], 3)
+    ([2, 3], [4.0, 5.0])
+    """
+    finite = np.isfinite(values)
+    totals = (np.cumsum([0.0, *x]) for x in (np.where(finite, values, 0.0), finite))
+    sums, counts = (total[window:] - total[:-window] for total in totals)
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    half = window // 2
+    return steps[half : len(steps) - half], means.tolist()
 
 
 def thinned(steps: list[int], values: list[float], chunks: int = 1000) -> Series:

@@ -16,7 +16,7 @@ from alignlab.runs.setting import Setting, grid, metrics_of, number_of
 MOST_SETTINGS = 16
 """Curves that a picture can hold."""
 REWARDS = ("gold/reward", "val/rewards/margin", "val/rewards/accuracy")
-COSTS = ("gold/kl", "val/kl_exact", "val/kl"), ("gold/length",)
+COSTS = ("gold/kl", "val/kl_exact"), ("gold/length",)
 FEWEST_IN_LINE = 3
 """Values of a number that a line is drawn through."""
 MOST_SAMPLES = 64

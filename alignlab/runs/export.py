@@ -15,7 +15,8 @@ from alignlab.places import CONF
 from alignlab.runs.overrides import command
 
 UNKNOWN = "unknown"
-UNITS = dict.fromkeys(("rewards", "logps", "logps_change", "kl", "kl_k3", "kl_exact", "kl_ci"), "nats")
+NATS = ("rewards", "logps", "logps_change", "logratio", "logratio_k3", "kl", "kl_k3", "kl_exact", "kl_ci")
+UNITS = dict.fromkeys(NATS, "nats")
 UNITS |= {"lengths": "tokens", "length": "tokens", "tokens_per_second": "tokens/s", "memory_mb": "MiB"}
 """The units of metrics, by a part of their names."""
 NONE: Mapping[str, float] = MappingProxyType({})

@@ -6,8 +6,10 @@ from typing import Any
 
 from alignlab.runs.setting import Setting
 
-SMALLER = ("loss", "kl", "kl_exact")
+SMALLER = ("loss", "kl_exact")
 """Last parts of names of metrics that are better where they are smaller."""
+SAMPLED = ("gold/kl", "gold/kl_k3")
+"""The KL of samples, which is better where it is smaller; on the data, a log-ratio of either sign is no KL."""
 
 
 def target_of(config: Mapping[str, Any]) -> str:
@@ -20,10 +22,14 @@ def target_of(config: Mapping[str, Any]) -> str:
 def minimized(metric: str, direction: str) -> bool:
     """Whether less is better: by the direction given, and for `auto` of losses and divergences.
 
-    >>> minimized("val/loss", "auto"), minimized("gold/reward", "auto"), minimized("gold/reward", "minimize")
-    (True, False, True)
+    >>> [minimized(name, "auto") for name in ("val/loss", "gold/kl", "val/logratio", "gold/reward")]
+    [True, True, False, False]
+    >>> minimized("gold/reward", "minimize")
+    True
     """
-    return metric.rpartition("/")[2] in SMALLER if direction == "auto" else direction == "minimize"
+    if direction == "auto":
+        return metric in SAMPLED or metric.rpartition("/")[2] in SMALLER
+    return direction == "minimize"
 
 
 def ranked(settings: Sequence[Setting], metric: str, *, smallest_first: bool) -> list[Setting]:

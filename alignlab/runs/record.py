@@ -27,6 +27,15 @@ Series = tuple[list[int], list[float]]
 History = Mapping[str, Series]
 """Metrics by their names in metrics.csv."""
 
+DUE = "due"
+"""What the summary says of a report that is not made yet, though the training is finished."""
+RENAMED = {
+    f"{split}/{old}": f"{split}/{new}"
+    for split in ("train", "val")
+    for old, new in (("kl", "logratio"), ("kl_k3", "logratio_k3"))
+}
+"""Metrics of old runs by the names that they have now: a log-ratio on the data was once called KL."""
+
 STEP, STAGE = "step", "stage"
 """Columns of metrics.csv that are no metrics."""
 
@@ -101,11 +110,11 @@ class Record:
         """Each metric of metrics.csv as (steps, values), leaving out the steps where it was not reported."""
         history: dict[str, Series] = {}
         for row in self._metric_rows:
-            for name, value in row.items():
-                if name not in (STEP, STAGE) and value:
-                    steps, values = history.setdefault(name, ([], []))
-                    steps.append(int(row[STEP]))
-                    values.append(float(value))
+            reported = {name: value for name, value in row.items() if value and name not in (STEP, STAGE)}
+            for name, value in named_anew(reported).items():
+                steps, values = history.setdefault(name, ([], []))
+                steps.append(int(row[STEP]))
+                values.append(float(value))
         return history
 
     @cached_property
@@ -132,6 +141,11 @@ class Record:
         return self.status == "finished"
 
     @property
+    def report_due(self) -> bool:
+        """Whether the training is finished, and its report was never made."""
+        return self.finished and self.summary.get("report") == DUE
+
+    @property
     def error(self) -> str:
         """The error that ended a failed run; empty for any other run."""
         return str(self.summary.get("error") or "")
@@ -144,12 +158,12 @@ class Record:
     @property
     def initial(self) -> Mapping[str, float]:
         """Metrics before the first step."""
-        return self.summary.get("initial") or {}
+        return named_anew(self.summary.get("initial") or {})
 
     @property
     def final(self) -> Mapping[str, float]:
         """Metrics after the last step."""
-        return self.summary.get("final") or {}
+        return named_anew(self.summary.get("final") or {})
 
     @property
     def timings(self) -> Mapping[str, float]:
@@ -202,6 +216,18 @@ class Record:
         if len(sound) < len(rows) or (text and not rows):
             log.warning("%s is damaged: %d of its rows can be read", self.folder.metrics, len(sound))
         return sound
+
+
+def named_anew(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics by the names of today; of a run that has the new name too, the old one is a metric of its user's own.
+
+    >>> named_anew({"val/kl": 1.0}), named_anew({"val/kl": 1.0, "val/logratio": 2.0})
+    ({'val/logratio': 1.0}, {'val/kl': 1.0, 'val/logratio': 2.0})
+    """
+    return {
+        new if (new := RENAMED.get(name)) and new not in metrics else name: value
+        for name, value in metrics.items()
+    }
 
 
 def read_run(path: Path) -> Record:

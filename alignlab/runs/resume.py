@@ -24,9 +24,10 @@ def same_run(overrides: Sequence[str], allow: Sequence[str] = ()) -> list[str]:
 
 
 def unfinished(base: Path, overrides: Sequence[str], allow: Sequence[str] = ()) -> Path | None:
-    """The newest run below `base` that was started with these overrides and did not finish, if there is one.
+    """The newest run below `base` that was started with these overrides and is not done, if there is one.
 
-    A folder whose summary cannot be read is passed over, with a warning.
+    Not done is a run that did not finish, or whose report was not made yet. A folder whose summary cannot be read is
+    passed over, with a warning.
     """
     wanted = same_run(overrides, allow)
     for folder in sorted((path for path in base.glob("*") if path.is_dir()), reverse=True):
@@ -35,7 +36,7 @@ def unfinished(base: Path, overrides: Sequence[str], allow: Sequence[str] = ()) 
         run = Record(folder)
         if not run.summary:
             log.warning("%s is passed over: whether it finished cannot be read", folder)
-        elif same_run(run.overrides, allow) == wanted and not run.finished:
+        elif same_run(run.overrides, allow) == wanted and (not run.finished or run.report_due):
             return folder
     return None
 

@@ -232,9 +232,8 @@ class PreferenceModule(L.LightningModule):
     def _from_cache(self, batch: Batch) -> Found:
         """Signals of a policy that still is its reference: cached scores are its own, where they suffice."""
         known = cached(batch, torch.float32)
-        own = {name: known[f"ref_{name}"] for name in ("logps", "prompt_logps") if f"ref_{name}" in known}
-        found = {**data_signals(batch, torch.float32), **known, **own}
-        return found if self.objective.signals <= set(found) else self.signals(batch)
+        found = as_reference({**data_signals(batch, torch.float32), **known})
+        return found if self.objective.signals <= set(found) else as_reference(self.signals(batch))
 
     def _totals(self, step: Step) -> dict[str, Tensor]:
         """Elements that each part of the loss counts over the whole step."""
@@ -254,6 +253,7 @@ class PreferenceModule(L.LightningModule):
         known = {name: signals[name] for name in (*ROWS, "kl_reverse") if name in signals}
         if self.reference_is_start and "ref_logps" in signals:
             known["start_logps"] = signals["ref_logps"]
+            known = as_reference(known) if self.global_step == 0 else known
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
         metrics = {**parts, **preference_metrics(**known, reward=self.objective.reward)}
         own = self.objective.measure(**signals)
@@ -304,6 +304,16 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     if batch.rewards is not None:
         known["rewards"] = batch.rewards
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
+
+
+def as_reference(signals: Found) -> Found:
+    """Signals of a policy that still is its reference, whose log-probabilities are the reference's, bit for bit.
+
+    Those of two passes may differ in their last bits, by how their batches were cut, and a margin of nothing but
+    rounding would be a win or a loss where there is a tie.
+    """
+    own = {name: signals[f"ref_{name}"] for name in ("logps", "prompt_logps") if f"ref_{name}" in signals}
+    return {**signals, **own}
 
 
 def nothing(signals: Found) -> Tensor:

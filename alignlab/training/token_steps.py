@@ -13,8 +13,10 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.load import Examples
 from alignlab.data.reading.examples import Report
 from alignlab.data.spec import SPLITS
-from alignlab.data.steps import Selection, Tokenized, for_split
+from alignlab.data.steps import Selection, Step, Tokenized, for_split
 from alignlab.data.tables.table import Subset
+from alignlab.errors import DataError
+from alignlab.own_code import named
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
 from alignlab.policies.causal_lm.model import language_model
@@ -49,7 +51,7 @@ def selected(
     for split in SPLITS:
         rows = getattr(splits, split)
         for name, step in examples.token_steps.items():
-            chosen = for_split(step, split)(_tokenized(stage, initial, rows))
+            chosen = _selection(name, for_split(step, split), _tokenized(stage, initial, rows))
             rows, ordered = _taken(rows, chosen, name, examples.report), ordered or chosen.ordered
         most = stage.data.limit_of(split)
         if most is not None and most < len(rows):
@@ -57,6 +59,16 @@ def selected(
         require_rows(rows, split)
         left[split] = rows
     return replace(splits, **left), ordered
+
+
+def _selection(name: str, step: Step, tokenized: Tokenized) -> Selection:
+    """What a step on tokens selects; DataError where it returns something else."""
+    what = f"pipeline step '{name}'"
+    with named(what, step):
+        selection = step(tokenized)
+    if not isinstance(selection, Selection):
+        raise DataError(f"{what} returned {type(selection).__name__}: a step on tokens returns a Selection")
+    return selection
 
 
 def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> Tokenized:

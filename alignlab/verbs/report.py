@@ -43,6 +43,8 @@ def run(words: Sequence[str]) -> None:
     runs = find_runs(own.runs)
     if len(own.runs) == len(runs) == 1 and runs[0].path == own.runs[0].resolve():
         write_report(RunFolder(own.runs[0]))
+        if runs[0].report_due:
+            RunFolder(own.runs[0]).update_summary(report="written")
         print(f"written: {own.runs[0] / 'report.html'}")
         return
     settings, metrics = finished_settings(runs), own.metrics or []

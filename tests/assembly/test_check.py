@@ -3,6 +3,7 @@
 import pytest
 
 from alignlab.assembly import check_built as module
+from alignlab.data.steps import Lists
 from tests.config.compose import composed, problem
 
 BATCHES = [
@@ -91,6 +92,7 @@ TOGETHER = {
     ("data.special_tokens=letters",): "data.special_tokens=letters",
     ("data=hh_rlhf", "evaluation=gold"): "use evaluation=none",
     ("data=local",): "set data.path=",
+    ("optimized_metric=val/kl",): "is called val/logratio",
     ("data.path=.",): "data 'lab' makes its own rows, and reads no files: take out data.path",
     ("data.split=train",): "take out data.split, or use data=local",
     ("data=hh_rlhf", "data.split={trian: train}"): "data.split.trian: did you mean 'train'?",
@@ -149,3 +151,35 @@ def test_a_gpu_that_is_not_there(monkeypatch):
     assert "set trainer.accelerator=auto" in problem(composed("trainer.accelerator=gpu"))
     monkeypatch.setattr(module.torch.cuda, "is_available", lambda: True)
     assert problem(composed("trainer.accelerator=gpu")) == ""
+
+
+def never(example, *, least: int, words: str = "many"):
+    raise AssertionError("a step of one's own is not called before the run")
+
+
+def of_lists(example) -> Lists:
+    yield example
+
+
+def unsaid(example) -> "NotThere":
+    yield example
+
+
+def test_a_step_of_ones_own_is_checked_by_its_signature_alone():
+    def told(**settings):
+        config = composed()
+        config["pipeline"] = {"mine": {"_target_": f"{__name__}.never", **settings}}
+        return problem(config)
+
+    assert told(least=3) == ""
+    assert "pipeline.mine needs a value for least" in told()
+    assert "takes no 'leest': did you mean 'least'?" in told(least=3, leest=4)
+    assert "pipeline.mine.least=x: expected a whole number" in told(least="x")
+
+
+@pytest.mark.parametrize("step", ["of_lists", "unsaid"])
+def test_a_step_may_make_lists_of_pairs(step):
+    config = composed("objective=lipo_lambda", "data=hh_rlhf", "model=smollm2_135m")
+    assert "needs lists" in problem(config)
+    config["pipeline"] = {"mine": {"_target_": f"{__name__}.{step}"}}
+    assert problem(config) == ""

@@ -118,7 +118,7 @@ def test_unsound_rows_of_steps_and_generators_are_errors():
     with pytest.raises(DataError, match=r"step 'mine' made an unsound row made: column 'prompt'"):
         list(transformed([sound], "mine", unsound, Report()))
     with pytest.raises(DataError, match=r"made an unsound row made: column 'prompt'"):
-        list(generated(unsound(), Report()))
+        list(generated(unsound, Report()))
 
 
 def test_a_drop_of_a_step_is_counted():

@@ -42,8 +42,8 @@ def run(command, folder, cache):
 
 def test_the_page_has_a_whole_package():
     assert set(FILES) == {
-        "my_losses.py",
         "alignlab.yaml",
+        "my_losses.py",
         "conf/objective/mine.yaml",
         "conf/regularizers/drift.yaml",
         "loop.py",

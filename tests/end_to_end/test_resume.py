@@ -137,6 +137,29 @@ def test_asked_to_stop_before_training(work, number, code, command, tmp_path, mo
     assert summary(tmp_path / "run")["status"] == "interrupted"
 
 
+def test_asked_to_stop_while_the_report_is_drawn(command, tmp_path, monkeypatch):
+    """The training is done, so only the report is made when the run goes on."""
+
+    def drawn(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    line = (*SMALL, "trainer.max_steps=2", "report=true", "output_dir=runs", "resume=auto")
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("alignlab.report.page.plot_run", drawn)
+        done = command(*line)
+    (run,) = (tmp_path / "runs").glob("*/*")
+    assert done.code == 128 + signal.SIGTERM
+    assert "while the report of" in done.err
+    assert (summary(run)["status"], summary(run)["report"]) == ("finished", "due")
+    trained = (run / "metrics.csv").read_bytes()
+    assert not (run / "report.html").exists()
+    assert command(*line).code == 0
+    assert [*(tmp_path / "runs").glob("*/*")] == [run]
+    assert summary(run)["report"] == "written"
+    assert (run / "report.html").is_file()
+    assert (run / "metrics.csv").read_bytes() == trained
+
+
 def test_asked_to_stop_in_the_second_stage(command, tmp_path, monkeypatch):
     line, load, calls = (*SMALL, *TWO_STAGES, "resume=auto"), opened.load_examples, []
     assert command(*line, "hydra.run.dir=whole").code == 0

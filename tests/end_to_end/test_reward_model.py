@@ -26,7 +26,9 @@ def test_a_reward_model_trains_and_is_a_plain_classifier(command, tmp_path):
     assert told["status"] == "finished"
     for moment in ("initial", "final"):
         assert {"val/rewards/accuracy", "val/rewards/margin", "val/ranking_accuracy"} <= told[moment].keys()
-        assert not any(name.startswith(("gold", "val/logps", "val/kl")) for name in told[moment])
+        assert not any(
+            name.startswith(("gold", "val/logps", "val/logratio", "val/kl")) for name in told[moment]
+        )
     assert told["final"]["val/loss"] < told["initial"]["val/loss"]
     assert told["final"]["val/rewards/accuracy"] > told["initial"]["val/rewards/accuracy"]
     assert "pipeline_tag: text-classification" in (run.model / "README.md").read_text()

@@ -28,14 +28,17 @@ FILES = {
     "model/config.json",
     "model/tokenizer.json",
     "model/README.md",
-    *(f"plots/{name}.png" for name in ["loss", "rewards", "margin", "accuracy", "logps", "lengths", "kl"]),
+    *(
+        f"plots/{name}.png"
+        for name in ["loss", "rewards", "margin", "accuracy", "logps", "lengths", "logratio"]
+    ),
 }
 SIDES = [f"{topic}/{side}" for topic in ("rewards", "logps", "lengths") for side in ("chosen", "rejected")]
 PREFERENCE = [
     "rewards/margin",
     "rewards/accuracy",
     "ranking_accuracy",
-    "kl",
+    "logratio",
     "loss",
     "tokens_per_second",
     *SIDES,

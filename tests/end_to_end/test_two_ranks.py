@@ -30,7 +30,7 @@ SMOOTH = (
     "train/loss",
     "train/gradient_norm",
     "train/rewards/margin",
-    "train/kl",
+    "train/logratio",
     "val/loss",
     "val/logps/chosen",
 )

@@ -36,8 +36,10 @@ EXPECTED = {
     "logps/rejected": (-4 - 3) / 2,
     "lengths/chosen": (3 + 4) / 2,
     "lengths/rejected": (7 + 2) / 2,
-    "kl": (1 - 1 - 1 + 2 - 2) / 5,
-    "kl_k3": sum(n * (math.exp(-r / n) - 1 + r / n) for r, n in ((1, 3), (-1, 5), (-1, 7), (2, 2), (-2, 4)))
+    "logratio": (1 - 1 - 1 + 2 - 2) / 5,
+    "logratio_k3": sum(
+        n * (math.exp(-r / n) - 1 + r / n) for r, n in ((1, 3), (-1, 5), (-1, 7), (2, 2), (-2, 4))
+    )
     / 5,
     # list 0 alone has more than two: its first response leads, the others tie
     "lists/ndcg": (1 + (1 / math.log2(3) + 0.5) / 2) / (1 + 1 / math.log2(3)),
@@ -57,7 +59,7 @@ def test_by_hand():
 def test_without_a_reference_rewards_are_log_probabilities():
     free = {name: value for name, value in SIGNALS.items() if name != "ref_logps"}
     found = values(preference_metrics(**free, reward=REWARD))
-    assert not {"kl", "kl_k3"} & set(found)
+    assert not {"logratio", "logratio_k3"} & set(found)
     assert found["rewards/chosen"] == pytest.approx(BETA * (-1 - 3) / 2)
     assert found["rewards/accuracy"] == found["ranking_accuracy"] == pytest.approx(2.5 / 3)
 
@@ -87,7 +89,7 @@ def test_lone_responses_have_sides_and_signs():
     meter.add(preference_metrics(**lone, reward=REWARD))
     found = with_margin(meter.values())
     # log-ratios 1 and -2 of the desirable, -4 and 0 of the others
-    assert {name: found[name] for name in found if "kl" not in name} == pytest.approx(
+    assert {name: found[name] for name in found if "logratio" not in name} == pytest.approx(
         {
             "rewards/chosen": BETA * -0.5,
             "rewards/rejected": BETA * -2,
@@ -108,7 +110,7 @@ def test_rewards_are_the_objectives_own():
     assert per_token["rewards/chosen"].mean.item() == pytest.approx(2 * (1 / 3 - 2 / 4) / 2)
     simpo = preference_metrics(**SIGNALS, reward=load_objective("simpo").reward)
     assert simpo["rewards/chosen"].mean.item() == pytest.approx(2 * (-1 / 3 - 3 / 4) / 2)  # no reference
-    assert simpo["kl"].mean.item() == pytest.approx(EXPECTED["kl"])
+    assert simpo["logratio"].mean.item() == pytest.approx(EXPECTED["logratio"])
     assert load_objective("ipo").reward == ImplicitReward(1.0, per_token=True)
     assert load_objective("ipo", aggregate="sum").reward == ImplicitReward(1.0)
     assert load_objective("kto", beta=0.3).reward == ImplicitReward(0.3)
@@ -165,7 +167,7 @@ def test_any_batching_adds_up(lists, seed, data):
     for start, end in zip([0, *cuts], [*cuts, lists], strict=True):
         parts.add(preference_metrics(**{k: v[start:end] for k, v in signals.items()}, reward=REWARD))
     assert parts.values() == pytest.approx(whole.values(), abs=1e-12)
-    assert "kl" in whole.values()
+    assert "logratio" in whole.values()
 
 
 def part(total, count):

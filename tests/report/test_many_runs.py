@@ -177,6 +177,14 @@ def test_a_sweep_over_two_settings_has_a_grid_in_order(tmp_path, sweep):
     assert grid(finished_settings(find_runs([sweep]))) is None
 
 
+def test_a_log_ratio_on_the_data_is_no_cost(tmp_path):
+    for name, away in (("dpo", -2.0), ("ipo", 3.0)):
+        final = {"val/rewards/accuracy": 0.7, "val/logratio": away, "val/kl": away}
+        make_run(tmp_path / name, overrides=(f"objective={name}",), config={"n": name}, final=final)
+    made = compare_plots(finished_settings(find_runs([tmp_path])), tmp_path / "plots")
+    assert not [file.name for file in made if "pareto" in file.name]
+
+
 def test_pictures_of_a_sweep(tmp_path, sweep):
     made = {file.name for file in compare_plots(two_settings(tmp_path / "two", drop=(3,)), tmp_path / "out")}
     assert made == {"pareto-kl.png", "pareto-length.png", "heat-map.png", "curve-loss.png"}
@@ -231,7 +239,7 @@ def test_few_rows_stand_in_their_order(sweep):
 
 
 def test_implicit_rewards_of_two_objectives_are_on_no_common_scale(tmp_path):
-    values = {"val/rewards/margin": 1.0, "val/rewards/accuracy": 0.6, "val/kl": 2.0}
+    values = {"val/rewards/margin": 1.0, "val/rewards/accuracy": 0.6, "val/kl_exact": 2.0}
     settings = finished_settings(
         find_runs([make_sweep(tmp_path, {"dpo": {0: values}, "simpo": {0: values}})])
     )

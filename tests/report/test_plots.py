@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from alignlab.report import reliability
+from alignlab.report import plots, reliability
 from alignlab.report.figures import COLOURS, look
 from alignlab.report.plots import plot_run, plots_of
 from alignlab.report.reliability import plot_reliability
@@ -69,6 +69,36 @@ def test_pictures_are_drawn(tmp_path):
     picture = matplotlib.image.imread(file)
     assert picture.shape[1] > picture.shape[0] > 300
     assert picture[..., :3].std() > 0.05
+
+
+def test_a_mean_is_centred_and_only_of_what_is_noisy(tmp_path, monkeypatch):
+    """A straight line is its own mean, where one that looks back would lag behind it."""
+    drawn = {}
+
+    def caught(axes, *, y, **_):
+        drawn[y] = [(line.get_xdata(), line.get_ydata()) for line in axes.get_lines()]
+
+    monkeypatch.setattr(plots, "finish", caught)
+    slope = [0.1 * i for i in range(100)]
+    metrics = {
+        f"train/{name}": slope for name in ("loss", "lr", "memory_mb", "tokens_per_second", "rewards/margin")
+    }
+    run = make_run(tmp_path / "run", metrics=metrics)
+    plot_run(Record(run), run / "plots")
+    assert {label: len(lines) for label, lines in drawn.items()} == {
+        "loss": 2,
+        "implicit reward margin, nats": 2,
+        "learning rate": 1,
+        "peak memory, MiB": 1,
+        "tokens a second": 1,
+    }
+    steps, means = drawn["loss"][1]
+    assert (steps[0], steps[-1]) == (2, 97)
+    assert means == pytest.approx([slope[step] for step in steps])
+
+
+def test_a_mean_leaves_out_what_is_not_finite():
+    assert plots.centred([1, 2, 3, 4, 5], [1.0, math.inf, 3.0, 5.0, 7.0], 3) == ([2, 3, 4], [2.0, 4.0, 5.0])
 
 
 def test_no_metrics_no_pictures(tmp_path):

@@ -19,10 +19,14 @@ def test_a_folder_that_never_was_a_run(tmp_path):
 
 
 def test_results_are_those_of_finished_runs(tmp_path):
-    final = {"val/loss": 0.5, "val/kl": math.nan}
+    final = {"val/loss": 0.5, "val/logratio": math.nan}
     finished = Record(make_run(tmp_path / "0", final=final))
     stopped = Record(make_run(tmp_path / "1", final=final, status="interrupted"))
-    assert [finished.result(name) for name in ("val/loss", "val/kl", "gold/reward")] == [0.5, None, None]
+    assert [finished.result(name) for name in ("val/loss", "val/logratio", "gold/reward")] == [
+        0.5,
+        None,
+        None,
+    ]
     assert stopped.result("val/loss") is None
 
 
@@ -53,3 +57,11 @@ def test_the_config_is_read_as_it_was_composed(tmp_path, overrides):
     config = composed(*overrides)
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
     assert Record(tmp_path).config == config
+
+
+def test_a_log_ratio_that_an_old_run_called_kl_is_read_by_its_name(tmp_path):
+    final = {"val/kl": -2.9, "val/kl_k3": 4.0, "gold/kl": 2.5}
+    run = Record(make_run(tmp_path / "0", final=final))
+    (run.path / "metrics.csv").write_text("step,train/kl,val/kl,val/logratio\n0,,0.5,\n3,1.5,,\n6,,,2.5\n")
+    assert run.final == {"val/logratio": -2.9, "val/logratio_k3": 4.0, "gold/kl": 2.5}
+    assert run.history == {"train/logratio": ([3], [1.5]), "val/logratio": ([0, 6], [0.5, 2.5])}

@@ -6,10 +6,24 @@ from omegaconf import OmegaConf
 from alignlab.errors import ConfigError, RunError
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.record import Record
-from alignlab.runs.resume import require_same, same_run
+from alignlab.runs.resume import require_same, same_run, unfinished
 from tests.config.compose import composed
 
 BEGUN = ("trainer.max_steps=10", "seed=1")
+
+
+def test_a_run_whose_report_is_due_is_not_done(tmp_path):
+    def left(name, **summary):
+        RunFolder(tmp_path / name).write_json("summary.json", {"status": "finished", **summary})
+        RunFolder(tmp_path / name).write_text("overrides.txt", "seed=1\n")
+        return Record(tmp_path / name).report_due
+
+    assert not left("1", status="interrupted", report="due")
+    assert left("2", report="due")
+    assert not left("3", report="written")
+    assert not left("4")
+    assert unfinished(tmp_path, ["seed=1", "resume=auto"]) == tmp_path / "2"
+    assert unfinished(tmp_path, ["seed=2"]) is None
 
 
 @pytest.fixture

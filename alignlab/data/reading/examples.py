@@ -4,6 +4,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from alignlab.data.reading.column_names import written
@@ -12,6 +13,7 @@ from alignlab.data.reading.raw import Raw
 from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, answered, located, validate
 from alignlab.data.steps import Step
 from alignlab.errors import DataError, printable
+from alignlab.own_code import name_of, named
 from alignlab.types import Example
 
 
@@ -83,11 +85,7 @@ def converted(
             if isinstance(row, RowError):
                 raise row
             noted = row if isinstance(row, NotedRow) else NotedRow(row)
-            result = convert(noted)
-            examples = [
-                answered(validate(example))
-                for example in ([result] if isinstance(result, Example) else result)
-            ]
+            examples = list(_converted(noted, convert, origin))
         except Drop as reason:
             report.drop("source", str(reason), row_id, origin)
         except RowError as error:
@@ -103,9 +101,19 @@ def converted(
                 yield replace(example, id=name if uses[name] == 1 else f"{name}#{uses[name]}")
 
 
-def generated(examples: Iterable[Example], report: Report) -> Iterator[Example]:
+def _converted(row: Any, convert: Convert, origin: Origin) -> Iterator[Example]:
+    """The checked examples that a source makes of one raw row."""
+    what = f"the source {name_of(convert)}, {origin.file}, row {origin.row}"
+    with named(what, convert, (Drop, RowError)):
+        result = convert(row)
+        examples = [result] if isinstance(result, Example) else list(_rows(result, what))
+    yield from (answered(validate(_example(example, what))) for example in examples)
+
+
+def generated(source: Callable[..., Iterable[Example]], report: Report, **settings: Any) -> Iterator[Example]:
     """The checked examples of a source that generates its rows; DataError for an unsound one."""
-    for example in examples:
+    what = f"the source {name_of(source)}"
+    for example in _told(what, source, lambda: source(**settings)):
         report.count("source", "in")
         report.count("source", "out")
         try:
@@ -119,7 +127,7 @@ def transformed(examples: Iterable[Example], name: str, step: Step, report: Repo
     for example in examples:
         report.count(name, "in")
         try:
-            for result in step(example):
+            for result in _told(f"pipeline step '{name}', row {example.id}", step, partial(step, example)):
                 yield _sound(result, name, report)
         except Drop as reason:
             report.drop(name, str(reason), example.id)
@@ -131,11 +139,41 @@ def transformed_together(
     """The examples after a pipeline step that takes all examples of a split."""
     report.count(name, "in", len(examples))
     report.count(name, "out", 0)
-    for result in step(examples):
+    what = f"pipeline step '{name}'"
+    for result in _told(what, step, partial(step, examples), (Example, Dropped)):
         if isinstance(result, Dropped):
             report.drop(name, result.reason, result.id)
         else:
             yield _sound(result, name, report)
+
+
+def _told(
+    what: str,
+    function: Callable[..., Any],
+    call: Callable[[], Any],
+    kinds: tuple[type, ...] = (Example,),
+) -> Iterator[Any]:
+    """What a function of the pipeline yields when it is called; an exception of a user's own names its line."""
+    with named(what, function, (Drop, RowError)):
+        for result in _rows(call(), what):
+            yield _example(result, what, kinds)
+
+
+def _rows(made: Any, what: str) -> Iterable[Any]:
+    """What a step or a source made, if one can go over it; DataError that says what to do instead."""
+    if isinstance(made, (Example, Mapping)) or not isinstance(made, Iterable):
+        raise DataError(
+            f"{what} returned {type(made).__name__}: it must yield its rows, as in `yield example`"
+        )
+    return made
+
+
+def _example(made: Any, what: str, kinds: tuple[type, ...] = (Example,)) -> Any:
+    if not isinstance(made, kinds):
+        raise DataError(
+            f"{what} yielded {type(made).__name__}: expected {' or '.join(k.__name__ for k in kinds)}"
+        )
+    return made
 
 
 def _sound(example: Example, name: str, report: Report) -> Example:

@@ -74,7 +74,7 @@ def _made(
     key = digest(VERSION, identity(source), split, size)
 
     def make(account: Report) -> Iterator[Example]:
-        return generated(source(split=split, size=size), account)
+        return generated(source, account, split=split, size=size)
 
     return stored(cache_dir, key, make, report, f"{spec.name}, {split}", size)
 

@@ -1,11 +1,11 @@
 """Adds a negative that ignores part of the prompt's context, made without a model, by removing sentences."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 from alignlab.data.encoding.chat_text import turns_of
 from alignlab.data.reading.rows import Drop
+from alignlab.data.steps import Lists
 from alignlab.data.tables.lists import per_response, take, with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import SENTENCE, content_words
@@ -15,7 +15,7 @@ from alignlab.types import Example, Message
 
 def context_dropout_negatives(
     example: Example, *, side: str = "response", rate: float = 0.5, keep_others: bool = False, seed: int = 0
-) -> Iterator[Example]:
+) -> Lists:
     """Keep the best response, and add a negative labelled 0 that lacks what a part of the context says.
 
     BDHS (arXiv:2407.02477) rewrites a good answer with image tokens hidden. Here each sentence of the user's

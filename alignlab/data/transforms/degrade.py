@@ -4,10 +4,10 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
 
 from alignlab.data.encoding.chat_text import turns_of
 from alignlab.data.reading.rows import Drop
+from alignlab.data.steps import Lists
 from alignlab.data.tables.lists import with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import STOP_WORDS, WORD, plain
@@ -17,7 +17,7 @@ from alignlab.types import Example, Message
 
 def degrade(
     example: Example, *, levels: int = 4, choose: str = "longest", keep_others: bool = False, seed: int = 0
-) -> Iterator[Example]:
+) -> Lists:
     """Keep the best response, and add up to `levels - 1` degraded copies of it, as in SPO (arXiv:2409.17791).
 
     Copy j lacks a share j / levels of the distinct key words, wherever they stand. Key words are all but

@@ -2,10 +2,10 @@
 
 import random
 import re
-from collections.abc import Iterator
 
 from alignlab.data.encoding.chat_text import turns_of
 from alignlab.data.reading.rows import Drop
+from alignlab.data.steps import Lists
 from alignlab.data.tables.lists import with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import SENTENCE, WORD
@@ -20,7 +20,7 @@ TRIES = 32
 
 def order_perturbed_negatives(
     example: Example, *, unit: str = "words", copies: int = 1, keep_others: bool = False, seed: int = 0
-) -> Iterator[Example]:
+) -> Lists:
     """Keep the best response, and add copies of it with the same words in another order, labelled 0.
 
     These are the hard negatives of NegCLIP (arXiv:2210.01936) for text: a bag of words cannot tell them from the
