@@ -57,6 +57,7 @@ WORDS = {
     str: "text",
     NoneType: "null",
     list[str]: "a list of texts",
+    list[int | float]: "a list of numbers",
 }
 
 

@@ -4,6 +4,7 @@ The first part, `check_settings`, reads names, types, ranges, choices, signature
 nor any other heavy package. The second, `assembly/check_built.py`, tries what only an import can tell.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,6 +73,8 @@ def _problems(config: Config) -> Iterator[str]:
 
 def _data(config: Config) -> Iterator[str]:
     node = config["data"]
+    if isinstance(node.get("scale"), list) and not _is_scale(node["scale"]):
+        yield f"data.scale={node['scale']}: expected [low,high], the ends of the scale that labels are on"
     if node.get("parts"):
         yield from _parts(config)
         return
@@ -79,6 +82,11 @@ def _data(config: Config) -> Iterator[str]:
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
+
+
+def _is_scale(ends: list[Any]) -> bool:
+    numbers = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
+    return numbers and len(ends) == 2 and ends[0] < ends[1]
 
 
 def _parts(config: Config) -> Iterator[str]:

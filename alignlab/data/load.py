@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from alignlab.data.label_scale import on_scale, tell_lone_ratings
 from alignlab.data.pipeline import piped, stored
 from alignlab.data.reading.examples import Report, informative
 from alignlab.data.reading.source_rows import source_rows
@@ -45,7 +46,7 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     text, tokens = text_and_token_steps(spec.steps)
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
-    for name, rows in divided(spec, cache_dir, report).items():
+    for name, rows in on_scale(spec, divided(spec, cache_dir, report), cache_dir, report).items():
         piping = {**text, "preference": informative}
         table = piped(rows, piping, name, cache_dir, report, spec.processes)
         if not len(table):
@@ -53,6 +54,7 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
                 f"data '{spec.name}' has no {name} rows left after its pipeline: " + "; ".join(report.lines())
             )
         tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
+    tell_lone_ratings(spec, tables["train"])
     return Examples(tables["train"], tables["validation"], report, tokens)
 
 
@@ -87,7 +89,10 @@ def divided(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
 
 def _joined(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
     """The rows of all parts of a mixture; ids and meta["part"] name the part that each row is from."""
-    sides = {name: divided(part, cache_dir, report) for name, part in spec.parts.items()}
+    sides = {
+        name: on_scale(part, divided(part, cache_dir, report), cache_dir, report)
+        for name, part in spec.parts.items()
+    }
     tables = {}
     for split_ in SPLITS:
         rows = {name: side[split_] for name, side in sides.items()}

@@ -7,6 +7,9 @@ from typing import Any, Literal
 PairChoice = Literal["best_worst", "best_rest", "adjacent", "all"]
 Reduction = Literal["mean", "sum"]
 Form = Literal["lists", "pairs", "single"]
+LabelScale = Literal["order", "unit", "desirable"]
+"""What an objective takes of labels: their order alone; their values, which belong into [0, 1]; or whether they are
+high, which for a lone response means above 0.5 on the scale from 0 to 1, and else above the middle of its list."""
 TermKind = Literal["additive", "offset"]
 """How a regularizer acts: `additive` adds its weighted value to the loss, `offset` shifts each response's log-ratio."""
 ABOUT = ("title", "paper", "ranges", "notes")
@@ -23,6 +26,7 @@ class ObjectiveSettings:
     reduction: Reduction = "mean"
     form: Form | Literal[""] = ""
     implicit_reward: str = "sum"
+    labels: LabelScale = "order"
     title: str = ""
     paper: str | None = None
     """The arXiv number of the paper."""

@@ -45,7 +45,15 @@ def collected(opened: Opened, folder: RunFolder) -> Opened:
 def read_back(data: DataSpec, folder: Path) -> DataSpec:
     """What was collected, as data=local would read it."""
     return replace(
-        data, source=local.convert, path=str(folder), hub=None, steps={}, parts={}, mix=None, form=None
+        data,
+        source=local.convert,
+        path=str(folder),
+        hub=None,
+        steps={},
+        parts={},
+        mix=None,
+        form=None,
+        scale=None,
     )
 
 

@@ -20,6 +20,7 @@ from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
+from alignlab.training.first_loss import FirstLoss
 from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, check_start, put_back, state_of
 from alignlab.training.strategies.engine import Engine
@@ -115,6 +116,7 @@ class PreferenceModule(L.LightningModule):
         """Forward and backward over all micro-batches, then one update."""
         began, step = time.perf_counter(), sealed.step
         meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
+        first = FirstLoss(self.objective) if self.global_step == 0 else None
         self.terms.train()
         if self._distance is not None:
             self._distance.forget()
@@ -134,6 +136,10 @@ class PreferenceModule(L.LightningModule):
                 self.manual_backward(share)
             if not batch.idle:
                 meter.add(self._watched(signals, outcome))
+                if first:
+                    first.add(signals, outcome.parts[self.objective.name])
+        if first and ranks.main():
+            first.tell()
         metrics = self._named(Meter.joined(ranks.gathered(meter)))
 
         def passes(norm: float) -> bool:

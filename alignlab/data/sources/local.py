@@ -1,13 +1,14 @@
 """Converts rows of one's own files: our canonical schema, or the preference schemas of TRL, told by columns.
 
-    canonical   prompt, responses, labels [, rewards, weight, id, meta]
+    canonical   prompt, responses, labels or rewards (or both) [, weight, id, meta]
     paired      [prompt,] chosen, rejected [, scores of both, or margin] [, reference]
     unpaired    prompt, completion, label
 
 Texts may be plain strings or lists of {role, content}. Without `prompt`, or where chosen and rejected
-are whole dialogues, the prompt is the part that they share. Scores become rewards; a margin alone stands
-as the rewards (margin, 0). `reference` is a reply above the chosen one (TRL's triples). In csv files,
-lists are written as JSON. Columns that other tools add are left alone, but for those that would change
+are whole dialogues, the prompt is the part that they share. Rewards without labels make them: 1 for the
+highest of a list, 0 for the lowest, linear between. Scores become rewards; a margin alone stands as the
+rewards (margin, 0). `reference` is a reply above the chosen one (TRL's triples). In csv files, lists are
+written as JSON. Columns that other tools add are left alone, but for those that would change
 what the model reads (images, tools): they are refused.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.rows import Drop, RowError, column, finite, messages, number, user
-from alignlab.data.sources.columns import id_of
+from alignlab.data.sources.columns import by_reward, id_of
 from alignlab.types import Example
 
 Text = str | list[Any]
@@ -28,7 +29,9 @@ SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"),
 NOT_TEXT = ("responses", "labels", "rewards", "label", "weight", "margin", "meta", *sum(SCORES, ()))
 REFUSED = ("image", "images", "tools", "chat_template_kwargs")
 BOOLEANS = {"True": "true", "False": "false"}
-SCHEMAS = "prompt + responses + labels, [prompt +] chosen + rejected, or prompt + completion + label"
+SCHEMAS = (
+    "prompt + responses + labels (or rewards), [prompt +] chosen + rejected, or prompt + completion + label"
+)
 
 
 def convert(row: Mapping[str, Any]) -> Example:
@@ -53,8 +56,9 @@ def convert(row: Mapping[str, Any]) -> Example:
 
 
 def _canonical(row: Mapping[str, Any]) -> Example:
-    responses, labels = column(row, "responses", list), column(row, "labels", list)
+    responses = column(row, "responses", list)
     rewards = column(row, "rewards", list) if row.get("rewards") is not None else None
+    labels = by_reward(rewards) if rewards and row.get("labels") is None else column(row, "labels", list)
     texts = [_turns(r, f"responses[{i}]") if isinstance(r, list) else r for i, r in enumerate(responses)]
     return _example(row, _text(row, "prompt"), texts, labels, rewards)
 
