@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from inspect import cleandoc
+from io import TextIOWrapper
 from pathlib import Path
 
 from alignlab.errors import AlignlabError, ConfigError, nearest
@@ -38,6 +39,7 @@ def command() -> None:
 
 def main(words: Sequence[str]) -> None:
     """Run a verb with the words behind it; an error of alignlab ends the process with one message."""
+    _legible()
     if not words or words[0] in HELP:
         print(overview())
         return
@@ -64,6 +66,13 @@ def overview() -> str:
         "A run folder is run=FOLDER, several are runs=[a,b], what is written goes to out=PLACE.\n"
         "alignlab <verb> --help tells more; `python train.py ...` is `alignlab train ...`."
     )
+
+
+def _legible() -> None:
+    """Let standard output and error write what their encoding lacks as escapes, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _verb(word: str) -> str:

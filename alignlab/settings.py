@@ -79,9 +79,22 @@ def misfits(config: Config, schema: type, path: str, *, closed: bool = True) -> 
         where = f"{path}.{key}" if path else key
         if key in hints:
             if message := misfit(value, hints[key]):
-                yield f"{where}={value}: {message}"
+                yield f"{where}={typed(value)}: {message}"
         elif closed:
             yield f"{where}: no such setting: {nearest(key, hints)}"
+
+
+def typed(value: Any) -> str:
+    """A plain value as yaml has it.
+
+    >>> typed(None), typed(True), typed(0.5)
+    ('null', 'true', '0.5')
+    """
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
 
 
 def misfit(value: Any, hint: Any) -> str:
@@ -96,7 +109,12 @@ def misfit(value: Any, hint: Any) -> str:
     options = options_of(hint)
     if all(get_origin(option) is Literal for option in options):
         return nearest(str(value), [str(choice) for option in options for choice in get_args(option)])
-    return "expected " + " or ".join(_named(option) for option in options)
+    text = (
+        f"; a text that reads otherwise is quoted twice: '\"{typed(value)}\"'"
+        if str in options and _plain(value)
+        else ""
+    )
+    return "expected " + " or ".join(_named(option) for option in options) + text
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -117,7 +135,7 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is Callable or hint is Callable:
         return value is None or isinstance(value, (str, Mapping))
     if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+        return isinstance(value, (int, hint)) and not isinstance(value, bool) and math.isfinite(value)
     if hint in (bool, str, NoneType):
         return isinstance(value, hint)
     return isinstance(value, Mapping) if kind is Mapping else True
@@ -131,6 +149,10 @@ def options_of(hint: Any) -> list[Any]:
     if origin in (Union, UnionType):
         return [option for argument in arguments for option in options_of(argument)]
     return [hint]
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, (int, float))
 
 
 def _marks(hint: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
 from alignlab.settings import Config
+from alignlab.signatures import Read
 
 TRACKERS = {"wandb", "tensorboard"}
 """The loggers that need a package of their own."""
@@ -78,15 +79,22 @@ def _data(config: Config) -> Iterator[str]:
     if node.get("parts"):
         yield from _parts(config)
         return
-    if node["path"] is not None and (failure := failure_of(data_files, node["path"])):
+    path = node["path"]
+    if path == "":
+        yield "data.path is empty: set data.path=/my/file-or-folder"
+    elif isinstance(path, str) and (failure := failure_of(data_files, path)):
         yield failure
+    elif isinstance(path, str) and _makes_rows(node.get("source")):
+        yield f"data.path={path}: data '{node['name']}' makes its own rows; files of your own are data=local"
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
 
 
 def _is_scale(ends: list[Any]) -> bool:
-    numbers = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
-    return numbers and len(ends) == 2 and ends[0] < ends[1]
+    """Whether these are the ends of a scale; what is no number has a message of its own."""
+    if not all(isinstance(end, (int, float)) for end in ends):
+        return True
+    return len(ends) == 2 and all(map(math.isfinite, ends)) and ends[0] < ends[1]
 
 
 def _parts(config: Config) -> Iterator[str]:
@@ -98,11 +106,22 @@ def _parts(config: Config) -> Iterator[str]:
 
 def _reads_rows(source: Any) -> bool:
     """Whether a source of our own converts rows: it has a positional parameter, and makes no rows itself."""
+    signature = _signature(source)
+    return signature is not None and bool(signature.positional)
+
+
+def _makes_rows(source: Any) -> bool:
+    """Whether a source of our own makes its rows itself."""
+    signature = _signature(source)
+    return signature is not None and not signature.positional
+
+
+def _signature(source: Any) -> Read | None:
+    """The signature of a source of our own; None where it is another's, or none."""
     target = source.get("_target_") if isinstance(source, Mapping) else None
     if not isinstance(target, str) or failure_of(from_source, target, ""):
-        return False
-    signature = from_source(target, "")
-    return signature is not None and bool(signature.positional)
+        return None
+    return from_source(target, "")
 
 
 def _model(config: Config) -> Iterator[str]:
@@ -113,11 +132,11 @@ def _model(config: Config) -> Iterator[str]:
             "model=local model.path=/my/model"
         )
     path, loader = model.get("path"), model.get("loader") or {}
-    if path and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
+    if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
         yield failure
     for key in ("path", "second"):
         path = config["reference"][key]
-        if path and (failure := failure_of(pretrained.resolve, path)):
+        if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path)):
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
@@ -153,6 +172,8 @@ def _loggers(config: Config) -> Iterator[str]:
 
 
 def _cache(config: Config) -> Iterator[str]:
+    if not isinstance(config["cache_dir"], str):
+        return
     try:
         Path(config["cache_dir"]).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -12,6 +12,12 @@ LabelScale = Literal["order", "unit", "desirable"]
 high, which for a lone response means above 0.5 on the scale from 0 to 1, and else above the middle of its list."""
 TermKind = Literal["additive", "offset"]
 """How a regularizer acts: `additive` adds its weighted value to the loss, `offset` shifts each response's log-ratio."""
+LABELS = {
+    "order": "their order alone",
+    "unit": "values in [0, 1]",
+    "desirable": "high or low, those of lone responses in [0, 1]",
+}
+"""What an objective takes of labels, in words."""
 ABOUT = ("title", "paper", "ranges", "notes")
 """The keys of a choice's yaml that describe it (`card.py`) and set nothing."""
 

@@ -18,14 +18,13 @@ frontier takes the checkpoints that callbacks.checkpoint.keep left. toy3d takes 
 (of the run, where run= is given).
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from alignlab.console import printer
 from alignlab.errors import ConfigError, nearest
 from alignlab.verbs.score import SPLITS, of_run
 from alignlab.verbs.words import Words, choice, number, path, read, text, whole
@@ -61,7 +60,7 @@ def run(words: Sequence[str]) -> None:
     analysis = _answered(question, typed, folder)
     pictures = typed.own.out or (folder.path / "analysis" if folder else Path("outputs/analysis"))
     written = analysis.draw(pictures / f"{question}.png")
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = printer()
     console.print(_table(analysis))
     console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 

@@ -14,13 +14,12 @@ Without run= the log-probabilities of a model, and with reference.path= its impl
 the overrides of train.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from alignlab.console import printer
 from alignlab.errors import ConfigError
 from alignlab.verbs.words import choice, path, read, text
 
@@ -42,7 +41,7 @@ def run(words: Sequence[str]) -> None:
     from alignlab.config.stage_of import stage_to_score
 
     rows = scored(examine(stage_to_score([*of_run(own.run), *typed.overrides]), own.split))
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console = printer(140)
     console.print(table(rows, own.split))
     if own.out is not None:
         rows.write(own.out)

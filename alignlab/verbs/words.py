@@ -1,5 +1,6 @@
 """The dialect of all verbs: bare names, `key=value`, and lists `key=[a,b]`."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -54,13 +55,52 @@ def choice(default: str, options: Sequence[str]) -> Key:
 
 
 def many(key: Key) -> Key:
-    """Return a key that takes a list of what `key` takes: `[a,b]`; a single value needs no brackets."""
+    """Return a key that takes a list of what `key` takes: `[a,b]`; a single value needs no brackets.
+
+    What stands in quotes is one value, commas included; so is the name of a file or folder that is there.
+    """
 
     def convert(words: str) -> list[Any]:
+        if key.wanted == path().wanted and _is_there(words):
+            return [key.convert(words)]
         inside = words[1:-1] if words.startswith("[") and words.endswith("]") else words
-        return [key.convert(word.strip().strip("'\"")) for word in inside.split(",") if word.strip()]
+        parts = [part.strip() for part in _split(inside)]
+        if key.wanted == path().wanted:
+            parts = _joined(parts)
+        return [key.convert(_unquoted(part)) for part in parts if part]
 
     return Key(key.default, convert, f"{key.wanted}, or a list [a,b] of such", many=True)
+
+
+def _split(words: str) -> list[str]:
+    """Return the parts between commas that stand outside of quotes; a quote inside of a word is none.
+
+    >>> _split("a,'b,c',d's")
+    ['a', "'b,c'", "d's"]
+    """
+    return re.findall(r"""\s*(?:'[^']*'|"[^"]*")\s*(?=,|$)|[^,]+""", words)
+
+
+def _joined(parts: Sequence[str]) -> list[str]:
+    """Return the parts, in which neighbours that name a file or folder only together are one."""
+    left, whole = list(parts), []
+    while left:
+        ends = range(len(left), 1, -1)
+        count = next((end for end in ends if _is_there(",".join(left[:end]))), 1)
+        whole.append(",".join(left[:count]))
+        left = left[count:]
+    return whole
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] in ("'", '"') else word
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return bool(word) and Path(word).expanduser().exists()
+    except (OSError, RuntimeError):  # a name too long, the home of nobody
+        return False
 
 
 @dataclass(frozen=True)

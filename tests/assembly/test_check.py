@@ -39,7 +39,7 @@ BATCHES = [
         "data.on_bad_row=ignore": "valid names: raise, skip",
         "reference.check_start=maybe": "reference.check_start=maybe: expected true or false",
         "cache_dir=/dev/null/x": "cache_dir=/dev/null/x: not a folder",
-        "run_name=null": "run_name=None: expected text",
+        "run_name=null": "run_name=null: expected text",
     },
     {
         "objective.pairs=best_wrst": "did you mean 'best_worst'?",
