@@ -53,6 +53,11 @@ def main(words: Sequence[str]) -> None:
     except AlignlabError as error:
         sys.stdout.flush()
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stdout.flush()
+        sys.exit(f"error: {error.filename}: {error.strerror}")
     if code:
         sys.exit(code)
 

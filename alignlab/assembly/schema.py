@@ -6,7 +6,7 @@ from typing import Any, Literal, get_type_hints
 
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
-from alignlab.settings import Config, Count, Positive, misfits
+from alignlab.settings import Config, Positive, Seed, misfits, typed
 from alignlab.training.settings import (
     CheckpointSpec,
     GoldSpec,
@@ -42,7 +42,7 @@ class Root:
     resume: Config
     evaluation: Config
     metrics: Config
-    seed: Count
+    seed: Seed
     run_name: str
     output_dir: str
     cache_dir: str
@@ -137,9 +137,11 @@ GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
 def unknown_or_wrong(config: Config) -> Iterator[str]:
     """Yield a message for every plain setting with an unknown name, of a wrong type, or out of its range."""
     for path, schema in SCHEMA.items():
-        node = at(config, path)
+        node, (above, _, name) = at(config, path), path.rpartition(".")
         if isinstance(node, Mapping):
             yield from misfits(node, schema, path, closed=path not in OPEN)
+        elif above and name in (at(config, above) or {}):
+            yield f"{path}={typed(node)}: expected a group of settings"
 
 
 def at(config: Config, path: str) -> Any:

@@ -5,10 +5,10 @@ import shlex
 import sys
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from alignlab.config.typed import MULTI_SELECT, as_typed, of_ones_own, options
+from alignlab.config.typed import MULTI_SELECT, as_typed, of_ones_own, options, unread
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.settings import ABOUT
 from alignlab.places import CONF
@@ -18,6 +18,8 @@ def explain(error: Exception) -> str:
     """Return one message for an error that arose while the config was composed."""
     if ours := _cause(error):
         return str(ours)
+    if isinstance(error, OverrideParseException):
+        return unread(error.override)
     text = str(error).strip()
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = error.full_key if isinstance(error, MissingMandatoryValue) else None

@@ -51,6 +51,9 @@ def unread(text: str) -> str:
         return f"'{text}': expected key=value"
     if way := of_ones_own(key, value):
         return f"{text} names no choice: {way}"
+    if value[:1] in ("[", "{"):
+        inside = shlex.quote(f'{key}=["a=b",c]')
+        return f"{text} cannot be read: close the bracket, and quote texts in it that hold other signs, as in {inside}"
     return f"{text} cannot be read: where the value is a text, quote it: {as_typed(key, value)}"
 
 

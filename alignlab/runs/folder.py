@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from alignlab.errors import RunError
 
 
@@ -75,12 +77,19 @@ class RunFolder:
         """The rows of a jsonl file of the folder; none where there is no file."""
         file = self.path / name
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        return [json.loads(line) for line in text.split("\n") if line]
+        with undamaged(file):
+            return [json.loads(line) for line in text.split("\n") if line]
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A json file of the folder; empty where there is none."""
+        """A json file of the folder; empty where there is none. RunError where it is damaged."""
         file = self.path / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        with undamaged(file):
+            values = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError(f"{type(values).__name__} in place of names with values")
+        return values
 
     def update_summary(self, **values: Any) -> None:
         """Set some values of summary.json."""
@@ -107,6 +116,15 @@ class RunFolder:
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
             yield
+
+
+@contextmanager
+def undamaged(file: Path) -> Iterator[None]:
+    """Tell a file that cannot be read as what it should be, by RunError, while the context lasts."""
+    try:
+        yield
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise RunError(f"{file} is damaged: {' '.join(str(error).split())}") from error
 
 
 def write_text(file: Path, text: str) -> None:

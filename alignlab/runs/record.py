@@ -13,7 +13,7 @@ import yaml
 from alignlab.errors import RunError
 from alignlab.runs import overrides as texts
 from alignlab.runs.config_keys import is_seed
-from alignlab.runs.folder import RunFolder
+from alignlab.runs.folder import RunFolder, undamaged
 
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader, in C where PyYAML was built with it: a sweep reads all its configs after each of its jobs."""
@@ -51,7 +51,9 @@ class Record:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """config.yaml, the resolved config; a run that died before it had one has none."""
-        return yaml.load(_text(self.path / "config.yaml"), Loader=SAFE_LOADER) or {}
+        file = self.path / "config.yaml"
+        with undamaged(file):
+            return yaml.load(_text(file), Loader=SAFE_LOADER) or {}
 
     @cached_property
     def overrides(self) -> tuple[str, ...]:
@@ -62,12 +64,13 @@ class Record:
     def history(self) -> History:
         """Each metric of metrics.csv as (steps, values), leaving out the steps where it was not reported."""
         history: dict[str, Series] = {}
-        for row in self._metric_rows:
-            for name, value in row.items():
-                if name not in (STEP, STAGE) and value:
-                    steps, values = history.setdefault(name, ([], []))
-                    steps.append(int(row[STEP]))
-                    values.append(float(value))
+        with undamaged(self.folder.metrics):
+            for row in self._metric_rows:
+                for name, value in row.items():
+                    if name not in (STEP, STAGE) and value:
+                        steps, values = history.setdefault(name, ([], []))
+                        steps.append(int(row[STEP]))
+                        values.append(float(value))
         return history
 
     @cached_property

@@ -27,7 +27,7 @@ from rich.table import Table
 from alignlab.console import printer
 from alignlab.errors import ConfigError, nearest
 from alignlab.verbs.score import SPLITS, of_run
-from alignlab.verbs.words import Words, choice, number, path, read, text, whole
+from alignlab.verbs.words import Words, choice, number, output, read, text, whole
 
 if TYPE_CHECKING:
     from alignlab.analysis.result import Analysis
@@ -39,10 +39,10 @@ QUESTIONS = (*OF_ROWS, "displacement", "frontier", "toy3d")
 KEYS = {
     "run": text(),
     "split": choice("validation", SPLITS),
-    "out": path(),
+    "out": output(),
     "samples": whole(64, least=0),
     "epochs": whole(500),
-    "lr": number(0.001),
+    "lr": number(0.001, positive=True),
 }
 
 

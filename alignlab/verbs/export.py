@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
-from alignlab.verbs.words import path, read, text
+from alignlab.verbs.words import output, path, read, text
 
-KEYS = {"run": path(), "checkpoint": text("last"), "out": path()}
+KEYS = {"run": path(), "checkpoint": text("last"), "out": output()}
 
 
 def run(words: Sequence[str]) -> None:

@@ -32,13 +32,13 @@ from alignlab.data.statistics import Statistics, statistics
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
 from alignlab.training.opened import Opened, open_rows
-from alignlab.verbs.words import choice, path, read, whole
+from alignlab.verbs.words import choice, output, read, whole
 
 KEYS = {
     "rows": whole(3, least=0),
     "row": whole(None, least=0),
     "split": choice("train", ("train", "validation")),
-    "out": path(),
+    "out": output(),
 }
 SHOWN = 60
 """The number of tokens of a shortened prompt or response."""

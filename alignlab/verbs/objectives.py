@@ -20,12 +20,14 @@ from rich.table import Table
 from rich.text import Text
 
 from alignlab.console import printer
+from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards, find_card
 from alignlab.objective.load import load_objective
 from alignlab.objective.objective import Objective
-from alignlab.verbs.words import path, read
+from alignlab.verbs.words import output, read
 
-KEYS = {"out": path()}
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+KEYS = {"out": output()}
 
 
 def run(words: Sequence[str]) -> None:
@@ -35,9 +37,9 @@ def run(words: Sequence[str]) -> None:
         _show_all(console)
         return
     card, typed = find_card(words[0]), read(words[1:], KEYS, overrides=True)
-    hyper = {
-        key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in typed.overrides)
-    }
+    hyper = dict(map(_setting, typed.overrides))
+    if typed.own.out is not None and typed.own.out.suffix not in PICTURES:
+        raise ConfigError(f"out={typed.own.out}: expected a picture, {', '.join(PICTURES)}")
     objective = _load(card, hyper)
     _show(console, card, hyper, objective if card.form else None)
     if objective is not None:
@@ -46,6 +48,14 @@ def run(words: Sequence[str]) -> None:
         picture = typed.own.out or Path("outputs/objectives") / f"{card.name}.png"
         draw(card, objective, hyper, picture)
         console.print(f"\n{picture}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{text}: the value cannot be read as yaml") from None
 
 
 def _load(card: Card, hyper: dict[str, Any]) -> Objective | None:

@@ -8,7 +8,6 @@ differs today from then is printed: versions, and the commit. A config that come
 since) is an error that lists the keys. Further overrides are for what is meant to differ: output_dir=elsewhere, seed=2.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from alignlab.errors import ConfigError
 from alignlab.places import train_command
+from alignlab.runs.folder import RunFolder
 from alignlab.verbs.words import path, read
 
 KEYS = {"run": path()}
@@ -51,7 +51,11 @@ def _manifest_of(run: Path) -> dict[str, Any]:
     file = run / "manifest.json"
     if not file.is_file():
         raise ConfigError(f"run={run}: there is no manifest.json")
-    manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    manifest = RunFolder(run).read_json("manifest.json")
+    if missing := sorted(
+        {"overrides", "working_directory", "searchpath", "config", "versions", "git"} - set(manifest)
+    ):
+        raise ConfigError(f"{file}: no manifest of a run (it has no {', '.join(missing)})")
     return manifest
 
 

@@ -21,13 +21,13 @@ from rich.table import Table
 
 from alignlab.console import printer
 from alignlab.errors import ConfigError
-from alignlab.verbs.words import choice, path, read, text
+from alignlab.verbs.words import choice, output, read, text
 
 if TYPE_CHECKING:
     from alignlab.analysis.scored import Scored
 
 SPLITS = ("validation", "train")
-KEYS = {"run": text(), "split": choice("validation", SPLITS), "out": path()}
+KEYS = {"run": text(), "split": choice("validation", SPLITS), "out": output()}
 
 
 def run(words: Sequence[str]) -> None:

@@ -1,6 +1,9 @@
 """The dialect of all verbs: bare names, `key=value`, and lists `key=[a,b]`."""
 
+import math
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -34,14 +37,22 @@ def path(default: Path | None = None) -> Key:
     return Key(default, lambda word: Path(word).expanduser(), "a path")
 
 
-def whole(default: int | None, least: int = 1) -> Key:
-    """Return a key that takes a whole number, not below `least`."""
-    return Key(default, lambda word: _at_least(int(word), least), f"a whole number from {least} on")
+def output(default: Path | None = None) -> Key:
+    """Return a key that takes a file or folder to be written, in a folder that is there or can be made."""
+    return Key(default, _output, "a path that can be written: a folder above it is none")
 
 
-def number(default: Any = None) -> Key:
-    """Return a key that takes any number."""
-    return Key(default, float, "a number")
+def whole(default: int | None, least: int = 1, most: int | None = None) -> Key:
+    """Return a key that takes a whole number, not below `least` and not above `most`."""
+    wanted = f"a whole number from {least} {'on' if most is None else f'to {most}'}"
+    return Key(default, lambda word: _within(int(word), least, math.inf if most is None else most), wanted)
+
+
+def number(default: Any = None, *, positive: bool = False) -> Key:
+    """Return a key that takes any finite number, or one above 0."""
+    least = math.ulp(0.0) if positive else -sys.float_info.max
+    wanted = "a number above 0" if positive else "a number"
+    return Key(default, lambda word: _within(float(word), least, sys.float_info.max), wanted)
 
 
 def flag(default: bool) -> Key:
@@ -64,10 +75,10 @@ def many(key: Key) -> Key:
         if key.wanted == path().wanted and _is_there(words):
             return [key.convert(words)]
         inside = words[1:-1] if words.startswith("[") and words.endswith("]") else words
-        parts = [part.strip() for part in _split(inside)]
+        parts = _split(inside)
         if key.wanted == path().wanted:
             parts = _joined(parts)
-        return [key.convert(_unquoted(part)) for part in parts if part]
+        return [key.convert(_unquoted(part.strip())) for part in parts if part.strip()]
 
     return Key(key.default, convert, f"{key.wanted}, or a list [a,b] of such", many=True)
 
@@ -86,7 +97,7 @@ def _joined(parts: Sequence[str]) -> list[str]:
     left, whole = list(parts), []
     while left:
         ends = range(len(left), 1, -1)
-        count = next((end for end in ends if _is_there(",".join(left[:end]))), 1)
+        count = next((end for end in ends if _is_there(",".join(left[:end]).strip())), 1)
         whole.append(",".join(left[:count]))
         left = left[count:]
     return whole
@@ -154,10 +165,18 @@ def _known(override: str, keys: Mapping[str, Key]) -> str:
     return override
 
 
-def _at_least(value: int, least: int) -> int:
-    if value < least:
+def _within(value: Any, least: float, most: float) -> Any:
+    if not least <= value <= most:
         raise ValueError
     return value
+
+
+def _output(word: str) -> Path:
+    where = Path(word).expanduser()
+    above = next(folder for folder in where.absolute().parents if folder.exists())
+    if not word or not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError
+    return where
 
 
 def _without_dashes(words: Sequence[str], keys: Mapping[str, Key]) -> list[str]:
