@@ -41,7 +41,7 @@ AT_LEAST_0 = Range("a number of at least 0", 0.0)
 Positive = Annotated[int, ABOVE_0]
 PositiveNumber = Annotated[float, ABOVE_0]
 Count = Annotated[int, AT_LEAST_0]
-Seed = Annotated[int, Range("a whole number from 0 to 4294967295", 0, 2**32 - 1)]
+Seed = Annotated[int, Range("a whole number from 0 to 4294967295", 0.0, 2.0**32 - 1)]
 NonNegative = Annotated[float, AT_LEAST_0]
 Share = Annotated[float, Range("a share between 0 and 1", 0.0, 1.0)]
 

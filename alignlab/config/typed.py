@@ -96,14 +96,8 @@ def require_choice(override: Override, text: str) -> None:
         several = choice if isinstance(choice, list) else [choice]
         if all(isinstance(name, str | QuotedString) and name for name in several):
             continue
-        empty = (
-            f"{group}=[]"
-            if group in ("regularizers", "modifiers", "pipeline", "logger")
-            else f"leave {group}= out"
-        )
-        raise ConfigError(
-            f"{text}: expected the name of a choice, of {', '.join(choices(group))}; for none, {empty}"
-        )
+        empty = f"; for none, {group}=[]" if group in MULTI_SELECT else ""
+        raise ConfigError(f"{text}: expected a choice, of {', '.join(options(group))}{empty}")
 
 
 def options(group: str) -> list[str]:

@@ -45,7 +45,11 @@ def output(default: Path | None = None) -> Key:
 def whole(default: int | None, least: int = 1, most: int | None = None) -> Key:
     """Return a key that takes a whole number, not below `least` and not above `most`."""
     wanted = f"a whole number from {least} {'on' if most is None else f'to {most}'}"
-    return Key(default, lambda word: _within(int(word), least, math.inf if most is None else most), wanted)
+    return Key(
+        default,
+        lambda word: _within(int(word), float(least), math.inf if most is None else float(most)),
+        wanted,
+    )
 
 
 def number(default: Any = None, *, positive: bool = False) -> Key:

@@ -47,7 +47,7 @@ BATCHES = [
         "trainer.devices=2": "data.lists_per_step=0: 2 ranks share the lists of a step; raise it to 2 at least",
         "trainer.max_steps=0": "trainer.max_steps=0: expected a number above 0",
         "trainer.gradient_clip_val=0": "trainer.gradient_clip_val=0: expected a number above 0",
-        "seed=-1": "seed=-1: expected a number of at least 0",
+        "seed=-1": "seed=-1: expected a whole number from 0 to 4294967295",
         "optimizer.lr=-1": "optimizer.lr=-1: expected a number of at least 0",
         "scheduler.warmup_ratio=2": "scheduler.warmup_ratio=2: expected a share between 0 and 1",
         "data.validation_fraction=2": "data.validation_fraction=2: expected a share between 0 and 1",
@@ -89,6 +89,21 @@ TOGETHER = {
     ("data=hh_rlhf", "model=local", "model.path=/nowhere"): "model.path=/nowhere: no such folder",
     ("data=hh_rlhf", "evaluation=gold"): "use evaluation=none",
     ("data=local",): "set data.path=",
+    ("data=local", "data.path="): "data.path is empty",
+    (
+        "data=local",
+        "data.path=2024",
+    ): "data.path=2024: expected text or null; a text that reads otherwise is quoted",
+    ("data=local", "data.path=[a]"): "expected text or null",
+    ("model=local", "model.path=3"): "model.path=3: expected text",
+    ("reference.path=3",): "reference.path=3: expected text",
+    ("cache_dir=null",): "cache_dir=null: expected text",
+    ("seed=99999999999",): "seed=99999999999: expected a whole number from 0 to 4294967295",
+    ("callbacks.checkpoint=null",): "callbacks.checkpoint=null: expected a group of settings",
+    ("objective.loss.beta=nan",): "objective.loss.beta=nan: expected a number",
+    ("data.scale=[10,1]",): "data.scale=[10, 1]: expected [low,high]",
+    ("data.scale=[1,2,3]",): "expected [low,high]",
+    ("data.scale=[a,1]",): "data.scale=['a', 1]: expected a list of numbers or minmax, keep or null",
     ("logger=[wandb]", "logger.wandb.mode=onlin"): "did you mean 'online'?",
     ("logger=[wandb]", "logger.wandb.tags=x"): "logger.wandb.tags=x: expected a list of texts",
     ("data=hh_rlhf", "model.loader.dtype=float31"): "did you mean 'float32'?",
@@ -116,6 +131,12 @@ def test_a_missing_group_is_named_with_its_choices():
     said = problem(config)
     assert "nothing is chosen for 'evaluation': evaluation=..., of gold, none" in said
     assert "nothing is chosen for 'trainer'" in said
+
+
+def test_a_path_for_data_that_make_their_own_rows(tmp_path):
+    (tmp_path / "rows.jsonl").touch()
+    said = problem(composed("data=lab", f"data.path={tmp_path}/rows.jsonl"))
+    assert "data 'lab' makes its own rows; files of your own are data=local" in said
 
 
 def test_an_empty_data_folder(tmp_path):
