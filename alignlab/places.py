@@ -1,7 +1,10 @@
-"""Where the configs of this very code lie: beside the package in a checkout, inside it where it was installed."""
+"""Where configs lie: those of this very code, and further folders that a project file names."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from alignlab.errors import ConfigError, nearest
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -31,3 +34,52 @@ def train_command(package: Path = PACKAGE) -> list[str]:
 def choices(group: str) -> list[str]:
     """The names in a config group: the stems of its yaml files; none where there is no such group."""
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+PROJECT = "alignlab.yaml"
+"""The project file: what it says holds for every command given beside it."""
+PROJECT_FORM = """expected (both keys may be left out)
+hydra:
+  searchpath: [a folder of configs, pkg://a.package]
+trust: [a package that configs of run folders may name]"""
+
+
+def project_searchpath(folder: Path) -> list[str]:
+    """The folders of configs that the project file of a folder lists, as Hydra takes them; none without such a file.
+
+    An entry `hydra.searchpath` of the file is a folder, relative to the file, or a package as `pkg://my_package.conf`.
+    Raises ConfigError for a file of another form, or that names a folder which does not exist.
+    """
+    entries = _project(folder)["searchpath"]
+    missing = [e for e in entries if "://" not in e and not (folder / e).expanduser().is_dir()]
+    if missing:
+        raise ConfigError(f"{folder / PROJECT}: hydra.searchpath: there is no folder '{missing[0]}'")
+    return [e if "://" in e else f"file://{(folder / e).expanduser().resolve()}" for e in entries]
+
+
+def project_trust(folder: Path) -> list[str]:
+    """The packages that the project file of a folder trusts configs of run folders to name; ConfigError as above."""
+    return _project(folder)["trust"]
+
+
+def _project(folder: Path) -> dict[str, list[str]]:
+    import yaml
+
+    file = folder / PROJECT
+    if not file.is_file():
+        return {"searchpath": [], "trust": []}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is no readable yaml: {error}") from error
+    hydra = content.get("hydra", {}) if isinstance(content, Mapping) else None
+    if not isinstance(hydra, Mapping):
+        raise ConfigError(f"{file}: {PROJECT_FORM}")
+    lists = {"hydra.searchpath": hydra.get("searchpath", []), "trust": content.get("trust", [])}
+    keys = [*(key for key in content if key != "hydra"), *(f"hydra.{key}" for key in hydra)]
+    if strange := [str(key) for key in keys if key not in lists]:
+        raise ConfigError(f"{file}: {strange[0]}: {nearest(strange[0], lists)}; {PROJECT_FORM}")
+    for entries in lists.values():
+        if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+            raise ConfigError(f"{file}: {PROJECT_FORM}")
+    return {"searchpath": lists["hydra.searchpath"], "trust": lists["trust"]}

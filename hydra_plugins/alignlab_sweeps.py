@@ -1,10 +1,11 @@
-"""Makes the folder `sweeps/` a config group, from whatever folder the command is given: `sweeps=NAME`."""
+"""Adds to where Hydra looks: the folder `sweeps/`, as a group of its own, and what a project file names."""
 
 import sys
 from pathlib import Path
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -40,16 +41,20 @@ class SweepsSource(FileConfigSource):
         return names if config_path == GROUP and results_filter != ObjectType.GROUP else []
 
 
-class KeptSweeps(SearchPathPlugin):
-    """A search path more, for programs of ours."""
+class MorePlaces(SearchPathPlugin):
+    """Two search paths more, for programs of ours."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the folder of this very code, if it has one; every program that uses Hydra comes here."""
-        if "alignlab" in sys.modules:
-            from alignlab.places import SWEEPS
+        """Add `sweeps/` of this very code, and the folders of `alignlab.yaml` where the command was given."""
+        if "alignlab" not in sys.modules:  # every program that uses Hydra comes here
+            return
+        from alignlab.places import PROJECT, SWEEPS, project_searchpath
 
-            if SWEEPS.is_dir():  # a snapshot of the code has none, for its jobs are single runs
-                search_path.append("alignlab", f"{GROUP}://{SWEEPS}")
+        if SWEEPS.is_dir():  # a snapshot of the code has none, for its jobs are single runs
+            search_path.append("alignlab", f"{GROUP}://{SWEEPS}")
+        given_in = HydraConfig.get().runtime.cwd if HydraConfig.initialized() else Path.cwd()
+        for entry in project_searchpath(Path(given_in)):
+            search_path.append(PROJECT, entry)
 
 
 def _inside(config_path: str) -> str:

@@ -34,6 +34,7 @@ class Analysis:
     def draw(self, file: Path) -> list[Path]:
         """Write the picture to `file`, and the rows, if any, as csv beside it; returns the files."""
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)  # a link is replaced, not followed
         self.figure.savefig(file, dpi=130)
         if not self.rows:
             return [file]

@@ -18,6 +18,7 @@ from alignlab.places import CONF
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
 from alignlab.runs.record import Record
+from alignlab.runs.trust import require_trusted
 from alignlab.training.spec import Stage
 
 Config = dict[str, Any]
@@ -48,21 +49,20 @@ def stage_of_model(run: RunFolder, model: Path) -> Stage:
     return build_stage(with_parts(_with_model(config, model)), run, UNNAMED, initial=_start(run, config))
 
 
-def stage_to_score(overrides: Sequence[str]) -> Stage:
+def stage_to_score(overrides: Sequence[str], run: RunFolder | None = None) -> Stage:
     """Return the stage whose rows are scored; its `reference.mode` is live, or none without a reference.
 
-    With `run=<folder>` among the overrides: the run's data, changed by the other overrides, its trained model, and the
-    reference that it was trained against (`reference=precomputed` gives one to a run that took none: its start).
+    With a run: the run's data, changed by the overrides, its trained model, and the reference that it was trained
+    against (`reference=precomputed` gives one to a run that took none: its start).
     Without: the data and the model of the overrides, and a reference only where `reference.path` names another model.
     """
-    run, others = run_of(overrides)
     if run is None:
-        config = train_config(others)
+        config = train_config(overrides)
         mode = config["reference"]["mode"]
         config["reference"] = {**config["reference"], "mode": "auto"}
         folder, start = RunFolder(Path(config["output_dir"])), None
     else:
-        saved = run_config(run, others)
+        saved = run_config(run, overrides)
         mode, folder, start = saved["reference"]["mode"], run, _start(run, saved)
         config = _with_model(saved, run.model)
         config["evaluation"] = {**config["evaluation"], "reward": None}
@@ -76,18 +76,14 @@ def stage_to_score(overrides: Sequence[str]) -> Stage:
     return replace(stage, reference=replace(stage.reference, mode="live" if wanted else "none"))
 
 
-def run_of(overrides: Sequence[str]) -> tuple[RunFolder | None, list[str]]:
-    """Return the run folder that `run=` names, and the other overrides; RunError where it holds no trained model."""
-    named = [text.partition("=")[2] for text in overrides if text.startswith("run=")]
-    others = [text for text in overrides if not text.startswith("run=")]
-    if not named:
-        return None, others
-    run = RunFolder(Path(named[-1]).expanduser())
+def trained_run(folder: Path, trusted: Sequence[str] = ()) -> RunFolder:
+    """Return the run in a folder, with the packages that its config may name; RunError where it has no model."""
+    run = RunFolder(folder.expanduser(), trusted=tuple(trusted))
     if not (run.path / "config.yaml").is_file():
-        raise RunError(f"run={named[-1]}: no run folder there (it has no config.yaml)")
+        raise RunError(f"run={folder}: no run folder there (it has no config.yaml)")
     if not run.model.is_dir():
-        raise RunError(f"run={named[-1]}: the run has no model/ yet; go on with it by resume=auto")
-    return run, others
+        raise RunError(f"run={folder}: the run has no model/ yet; go on with it by resume=auto")
+    return run
 
 
 def train_config(overrides: Sequence[str]) -> Config:
@@ -101,9 +97,9 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
     """Return the config of a run, or of one of its stages, changed by the overrides.
 
     Only the groups that they name are composed anew, so that `data=...` brings no model of its own.
-    Raises ConfigError where the folder has no config of a run.
+    Raises ConfigError where the folder has no config of a run, or its files name code that is not trusted.
     """
-    saved = _config_in(run.path)
+    saved = _config_in(run.path, run.trusted)
     if not overrides:
         return saved
     begun = list(Record(run.path).overrides)
@@ -111,6 +107,7 @@ def run_config(run: RunFolder, overrides: Sequence[str] = ()) -> Config:
         begun = combined(Record(run.path.parents[1]).overrides, begun)
     named = {*map(_group, overrides), "experiment"}
     remaining = [text for text in begun if _group(text) in named or _group(text) not in GROUPS]
+    require_trusted(train_config(remaining), run.path / "manifest.json", run.trusted)
     changed = train_config(combined(remaining, overrides))
     return {**saved, **{key: value for key, value in changed.items() if key in named or key not in saved}}
 
@@ -128,7 +125,7 @@ def _with_model(config: Config, model: Path) -> Config:
 def _start(run: RunFolder, config: Config) -> Config:
     """Return the settings of the model that is a run's reference where `reference.path` names none."""
     if _in_stages(run) and config["reference"]["of"] == "base":
-        start: Config = _config_in(run.path.parents[1])["model"]
+        start: Config = _config_in(run.path.parents[1], run.trusted)["model"]
         return start
     model: Config = config["model"]
     return model
@@ -148,11 +145,12 @@ def _group(override: str) -> str:
     return key_of(override).partition(".")[0].partition("@")[0]
 
 
-def _config_in(folder: Path) -> Config:
+def _config_in(folder: Path, trusted: Sequence[str]) -> Config:
     config = Record(folder).config
     if not config:
         raise ConfigError(f"run={folder}: no run folder (it has no config.yaml)")
     if not isinstance(config, dict) or "model" not in config:
         raise ConfigError(f"{folder / 'config.yaml'}: this is no config of a run")
+    require_trusted(config, folder / "config.yaml", trusted)
     before = {"policy": {"_target_": LANGUAGE_MODEL, "packing": config["model"].get("packing", "auto")}}
     return {**before, **config}

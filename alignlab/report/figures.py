@@ -51,6 +51,7 @@ def picture(file: Path, inches: tuple[float, float]) -> Iterator[Any]:
         figure, axes = plt.subplots(figsize=inches, layout="constrained")
         yield axes
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)  # a link is replaced, not followed
         figure.savefig(file, dpi=DPI)
         plt.close(figure)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from alignlab.console import before_and_after
+from alignlab.errors import RunError
 from alignlab.report.findings import findings
 from alignlab.report.plots import PLOTS, plot_run
 from alignlab.report.reliability import plot_reliability
@@ -32,6 +33,8 @@ FIRST = (
     "reliability",
 )
 """Pictures that are open on the page; the others are a click away."""
+PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of every png."""
 
 
 class Picture(NamedTuple):
@@ -42,7 +45,12 @@ class Picture(NamedTuple):
 
 
 def write_report(folder: RunFolder) -> list[Path]:
-    """Write plots/*.png and report.html from what the run folder holds; gives the pictures in the page."""
+    """Write plots/*.png and report.html from what the run folder holds; gives the pictures in the page.
+
+    Raises RunError where plots/ is a link: drawing would write to another folder.
+    """
+    if folder.plots.is_symlink():
+        raise RunError(f"{folder.plots} is a link, and drawing would write to another folder: remove it")
     record = read_run(folder.path)
     plot_run(record, folder.plots)
     plot_reliability(folder)
@@ -120,9 +128,17 @@ def inlined(file: Path) -> Picture:
 
 
 def sorted_plots(folder: Path) -> list[Path]:
-    """All pictures of a folder: the known ones first, in the order they are asked for."""
+    """All pictures of a folder, and no other files: the known ones first, in the order they are asked for."""
     order = {plot.name: place for place, plot in enumerate(PLOTS)}
-    return sorted(folder.glob("*.png"), key=lambda file: (order.get(file.stem, len(order)), file.name))
+    files = [file for file in folder.glob("*.png") if _is_picture(file)]
+    return sorted(files, key=lambda file: (order.get(file.stem, len(order)), file.name))
+
+
+def _is_picture(file: Path) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(PNG)) == PNG
 
 
 def _facts(record: Record) -> list[str]:

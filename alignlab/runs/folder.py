@@ -23,6 +23,8 @@ class RunFolder:
     path: Path
     writes: bool = True
     """Whether this process writes to the folder; one of several ranks does."""
+    trusted: tuple[str, ...] = ()
+    """The packages that the caller trusts to be run where the config in the folder names them (runs/trust.py)."""
 
     @property
     def checkpoints(self) -> Path:

@@ -9,6 +9,7 @@ alignlab analyze frontier run=<folder>              win rate of samples against 
 alignlab analyze toy3d objective=dpo                where probability goes, in a toy
 
     run=FOLDER          the run that is asked, changed by overrides as in `alignlab score`
+    trust=[PACKAGE]     packages of yours that the config of the run may name
     split=validation    or train
     out=FOLDER          of the picture; the run's analysis/ unless told otherwise
     samples=64          displacement: answers of start and policy that refusals are counted in; 0: none
@@ -26,8 +27,8 @@ from rich.table import Table
 
 from alignlab.console import printer
 from alignlab.errors import ConfigError, nearest
-from alignlab.verbs.score import SPLITS, of_run
-from alignlab.verbs.words import Words, choice, number, output, read, text, whole
+from alignlab.verbs.score import SPLITS
+from alignlab.verbs.words import Words, choice, number, output, path, read, trust, whole
 
 if TYPE_CHECKING:
     from alignlab.analysis.result import Analysis
@@ -37,7 +38,8 @@ OF_ROWS = ("ranking_accuracy", "ches", "calibration", "length")
 """The questions that the scores of the rows answer."""
 QUESTIONS = (*OF_ROWS, "displacement", "frontier", "toy3d")
 KEYS = {
-    "run": text(),
+    "run": path(),
+    "trust": trust(),
     "split": choice("validation", SPLITS),
     "out": output(),
     "samples": whole(64, least=0),
@@ -54,9 +56,9 @@ def run(words: Sequence[str]) -> None:
         asked = f"there is no question '{question}'" if question else "name a question"
         raise ConfigError(f"{asked}: {nearest(question, QUESTIONS)} (of: {', '.join(QUESTIONS)})")
 
-    from alignlab.config.stage_of import run_of
+    from alignlab.config.stage_of import trained_run
 
-    folder, _ = run_of(of_run(typed.own.run))
+    folder = None if typed.own.run is None else trained_run(typed.own.run, typed.own.trust)
     analysis = _answered(question, typed, folder)
     pictures = typed.own.out or (folder.path / "analysis" if folder else Path("outputs/analysis"))
     written = analysis.draw(pictures / f"{question}.png")
@@ -83,10 +85,10 @@ def _answered(question: str, typed: Words, folder: "RunFolder | None") -> "Analy
         if folder is None:
             raise ConfigError("frontier needs a run: pass run=<a run folder>")
         return frontier(points(stage_of_run(folder, overrides), folder, split=own.split))
-    return _of_rows(question, typed)
+    return _of_rows(question, typed, folder)
 
 
-def _of_rows(question: str, typed: Words) -> "Analysis":
+def _of_rows(question: str, typed: Words, folder: "RunFolder | None") -> "Analysis":
     from alignlab.analysis.calibration import calibration
     from alignlab.analysis.ches import ches
     from alignlab.analysis.displacement import displacement
@@ -96,7 +98,7 @@ def _of_rows(question: str, typed: Words) -> "Analysis":
     from alignlab.analysis.samples import evidence
     from alignlab.config.stage_of import stage_to_score
 
-    examined = examine(stage_to_score([*of_run(typed.own.run), *typed.overrides]), typed.own.split)
+    examined = examine(stage_to_score(typed.overrides, folder), typed.own.split)
     rows = scored(examined, products=question == "ches")
     if question == "displacement":
         return displacement(rows, evidence(examined, rows, samples=typed.own.samples))

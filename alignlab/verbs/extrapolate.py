@@ -8,6 +8,7 @@ alignlab extrapolate start=/my/sft trained=/my/dpo alphas=[0.3] out=/my/expo
     alphas=[0.1,0.3,0.5]     a model is made of each
     out=FOLDER               of the models made; <trained>-expo unless told otherwise
     evaluation=true          false: make the models and no more
+    trust=[PACKAGE]          packages of yours that the config of the run may name
 
 With `run`, every model made is scored as the run scored its own: validation metrics, and samples where it had an exact
 reward. A table shows what each alpha does.
@@ -23,7 +24,7 @@ from types import SimpleNamespace
 
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
-from alignlab.verbs.words import flag, many, number, output, path, read
+from alignlab.verbs.words import flag, many, number, output, path, read, trust
 
 KEYS = {
     "run": path(),
@@ -32,6 +33,7 @@ KEYS = {
     "alphas": many(number([0.1, 0.3, 0.5])),
     "out": output(),
     "evaluation": flag(True),
+    "trust": trust(),
 }
 
 
@@ -51,9 +53,9 @@ def _extrapolated(own: SimpleNamespace, scratch: Path) -> None:
     from alignlab.launch.finished_run import evaluated, start_of
     from alignlab.runs.extrapolation import extrapolate
 
-    folder = RunFolder(own.run) if own.run else None
+    folder = RunFolder(own.run, trusted=tuple(own.trust)) if own.run else None
     trained: Path = own.trained or RunFolder(own.run).model
-    start: Path = own.start or start_of(RunFolder(own.run), scratch)
+    start: Path = own.start or start_of(RunFolder(own.run, trusted=tuple(own.trust)), scratch)
     out = own.out or trained.with_name(f"{trained.name}-expo")
     models = {alpha: out / f"alpha-{alpha:g}" for alpha in sorted(set(own.alphas))}
     for alpha, model in models.items():

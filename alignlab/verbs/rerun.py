@@ -6,9 +6,12 @@ The manifest.json in it is enough: `alignlab train` gets its overrides once more
 makes a new run folder. With the same versions on the same kind of machine the losses are the same, bit for bit. What
 differs today from then is printed: versions, and the commit. A config that comes out different (a default was changed
 since) is an error that lists the keys. Further overrides are for what is meant to differ: output_dir=elsewhere, seed=2.
+
+    trust=[PACKAGE]     packages of yours that the overrides of the run may name
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +20,13 @@ from typing import Any
 from alignlab.errors import ConfigError
 from alignlab.places import train_command
 from alignlab.runs.folder import RunFolder
-from alignlab.verbs.words import path, read
+from alignlab.verbs.words import path, read, trust
 
-KEYS = {"run": path()}
+KEYS = {"run": path(), "trust": trust()}
+RUN_BY_HYDRA = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
+"""The settings of Hydra by which a config can have code run."""
+LISTS = ("overrides", "searchpath")
+"""The keys of a manifest that hold words of a command line."""
 
 
 def run(words: Sequence[str]) -> None:
@@ -36,7 +43,7 @@ def run(words: Sequence[str]) -> None:
     line = without_resume(manifest["overrides"])
     if Path(manifest["working_directory"]).is_dir():  # where its relative paths are meant from
         os.chdir(manifest["working_directory"])
-    _require_same_config(manifest, [*manifest["searchpath"], *line])
+    _require_same_config(manifest, [*manifest["searchpath"], *line], typed.own.run, typed.own.trust)
     for name, (then, now) in differences(
         {key: manifest[key] for key in ("versions", "git")},
         {key: value for key, value in environment().items() if key in ("versions", "git")},
@@ -47,30 +54,46 @@ def run(words: Sequence[str]) -> None:
 
 
 def _manifest_of(run: Path) -> dict[str, Any]:
-    """Return the manifest of a run; raises ConfigError where the folder holds none."""
+    """Return the manifest of a run; raises ConfigError where the folder holds none that can be run again."""
     file = run / "manifest.json"
     if not file.is_file():
         raise ConfigError(f"run={run}: there is no manifest.json")
     manifest = RunFolder(run).read_json("manifest.json")
-    if missing := sorted(
-        {"overrides", "working_directory", "searchpath", "config", "versions", "git"} - set(manifest)
-    ):
-        raise ConfigError(f"{file}: no manifest of a run (it has no {', '.join(missing)})")
+    wanted = {*LISTS, "config", "working_directory", "versions", "git"}
+    if not wanted <= manifest.keys():
+        raise ConfigError(f"{file} is no whole manifest of a run: it has no {', '.join(sorted(wanted))}")
+    for name in LISTS:
+        if not isinstance(manifest[name], list) or not all(isinstance(text, str) for text in manifest[name]):
+            raise ConfigError(f"{file}: {name}: expected a list of words")
+    for text in manifest["overrides"]:
+        if re.match(r"-|[~+]*hydra\b", text):
+            raise ConfigError(
+                f"{file}: {text}: the overrides of a run hold no flags and no settings of Hydra"
+            )
+    if strange := [text for text in manifest["searchpath"] if not text.startswith("hydra.searchpath=")]:
+        raise ConfigError(f"{file}: searchpath: expected hydra.searchpath=[...], found {strange[0]}")
     return manifest
 
 
-def _require_same_config(manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Raise ConfigError where these overrides no longer make the config of the run."""
+def _require_same_config(
+    manifest: Mapping[str, Any], overrides: Sequence[str], run: Path, trusted: Sequence[str]
+) -> None:
+    """Raise ConfigError where these overrides no longer make the config of the run, or name unknown code."""
     from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
 
     from alignlab.config import resolvers
     from alignlab.config.stage_configs import resolved
     from alignlab.places import CONF
     from alignlab.runs.config_keys import changes_no_result, differences
+    from alignlab.runs.trust import require_trusted
 
     resolvers.register()
     with initialize_config_dir(str(CONF), version_base=None):
         now = resolved(compose("train", overrides=list(overrides)))
+        hydra = compose("train", overrides=list(overrides), return_hydra_config=True).hydra
+    own = {key: OmegaConf.to_container(hydra[key]) for key in RUN_BY_HYDRA}
+    require_trusted({**now, "hydra": own}, run / "manifest.json", trusted)
     changed = {
         key: values for key, values in differences(manifest["config"], now) if not changes_no_result(key)
     }

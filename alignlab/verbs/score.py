@@ -9,6 +9,7 @@ alignlab score model=local model.path=/my/model data=hh_rlhf data.path=/my/copy
     split=validation    or train
     out=FILE.parquet    a row a response: id, response, source, label, score (of the source), length (tokens), logp,
                         ref_logp (nats), reward (the objective's own: nats, or nats a token)
+    trust=[PACKAGE]     packages of yours that the config of the run may name
 
 Without run= the log-probabilities of a model, and with reference.path= its implicit rewards against another one. Takes
 the overrides of train.
@@ -21,13 +22,13 @@ from rich.table import Table
 
 from alignlab.console import printer
 from alignlab.errors import ConfigError
-from alignlab.verbs.words import choice, output, read, text
+from alignlab.verbs.words import choice, output, path, read, trust
 
 if TYPE_CHECKING:
     from alignlab.analysis.scored import Scored
 
 SPLITS = ("validation", "train")
-KEYS = {"run": text(), "split": choice("validation", SPLITS), "out": output()}
+KEYS = {"run": path(), "split": choice("validation", SPLITS), "out": output(), "trust": trust()}
 
 
 def run(words: Sequence[str]) -> None:
@@ -38,19 +39,15 @@ def run(words: Sequence[str]) -> None:
         raise ConfigError(f"out={own.out}: expected a file that ends in .parquet")
 
     from alignlab.analysis.examined import examine, scored
-    from alignlab.config.stage_of import stage_to_score
+    from alignlab.config.stage_of import stage_to_score, trained_run
 
-    rows = scored(examine(stage_to_score([*of_run(own.run), *typed.overrides]), own.split))
+    trained = None if own.run is None else trained_run(own.run, own.trust)
+    rows = scored(examine(stage_to_score(typed.overrides, trained), own.split))
     console = printer(140)
     console.print(table(rows, own.split))
     if own.out is not None:
         rows.write(own.out)
         console.print(f"written: {own.out}", soft_wrap=True)
-
-
-def of_run(folder: str | None) -> list[str]:
-    """Return the override that names a run, in a list; an empty list without a run."""
-    return [] if folder is None else [f"run={folder}"]
 
 
 def table(rows: "Scored", split: str) -> Table:

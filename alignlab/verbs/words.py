@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.places import CONF
+from alignlab.places import CONF, project_trust
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,11 @@ def many(key: Key) -> Key:
     return Key(key.default, convert, f"{key.wanted}, or a list [a,b] of such", many=True)
 
 
+def trust() -> Key:
+    """Return a key that takes packages which the config of a run folder may name; `alignlab.yaml` may name more."""
+    return many(Key([], str, "a package"))
+
+
 def _split(words: str) -> list[str]:
     """Return the parts between commas that stand outside of quotes; a quote inside of a word is none.
 
@@ -145,6 +150,8 @@ def read(words: Sequence[str], keys: Mapping[str, Key], *, overrides: bool = Fal
             others.append(_known(word, keys))
         else:
             raise ConfigError(f"'{word}': expected key=value; {nearest(name, keys)}")
+    if "trust" in keys:
+        own["trust"] = [*own["trust"], *project_trust(Path.cwd())]
     return Words(bare, SimpleNamespace(**own), others)
 
 

@@ -34,7 +34,7 @@ def run(tmp_path):
         loader = {"_target_": "alignlab.policies.causal_lm.pretrained.load", "path": str(start)}
         config = {
             "model": {"name": "local", "path": str(start), "loader": loader},
-            "objective": {"name": "dpo", "loss": {"_target_": "dpo", "beta": 0.1}},
+            "objective": {"name": "dpo", "loss": {"_target_": "alignlab.losses.pairs.dpo.dpo", "beta": 0.1}},
             "data": {"name": "local"},
             **{group: {} for group in ("regularizers", "modifiers", "pipeline")},
             "peft": peft or {"method": "none"},

@@ -7,7 +7,7 @@ import yaml
 
 from alignlab.analysis import examined
 from alignlab.assembly.build import call
-from alignlab.config.stage_of import stage_of, stage_to_score
+from alignlab.config.stage_of import stage_of, stage_to_score, trained_run
 from alignlab.errors import ConfigError, RunError
 from alignlab.program import main
 from alignlab.training.opened import open_rows
@@ -15,8 +15,9 @@ from tests.data.shared import DATA, STORIES, needs_data
 from tests.verbs.small_run import MODEL, make_run
 
 
-def scored(overrides, split="validation"):
-    return examined.scored(examined.examine(stage_to_score(overrides), split))
+def scored(overrides, split="validation", run=None):
+    trained = None if run is None else trained_run(run)
+    return examined.scored(examined.examine(stage_to_score(overrides, trained), split))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def naive(model, prompt, response):
 
 @torch.no_grad()
 def test_scores_are_those_of_the_trained_model_and_of_its_start(run):
-    rows = scored([f"run={run}"])
+    rows = scored([], run=run)
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     start, _ = call(config["model"]["loader"], "model.loader")()
     trained = type(start).from_pretrained(run / "model")
@@ -84,11 +85,11 @@ def test_scores_are_those_of_the_trained_model_and_of_its_start(run):
 
 
 def test_overrides_change_the_data_and_not_the_model(run):
-    own = scored([f"run={run}"])
-    few = scored([f"run={run}", "data.limit_validation=5"])
+    own = scored([], run=run)
+    few = scored(["data.limit_validation=5"], run=run)
     assert few.ids == own.ids[:5]
     torch.testing.assert_close(few.logps, own.logps[:5], atol=1e-4, rtol=1e-5)
-    pairs = scored([f"run={run}", "data=lab", "pipeline=[pairs]", "data.limit_validation=5"], split="train")
+    pairs = scored(["data=lab", "pipeline=[pairs]", "data.limit_validation=5"], run=run, split="train")
     assert pairs.where.shape[1] == 2
     assert pairs.ref_logps is not None
 
@@ -107,8 +108,8 @@ def test_a_model_alone_has_log_probabilities_alone(run, tmp_path, capsys):
 
 def test_a_run_without_a_reference_has_none_unless_it_is_given_one(tmp_path):
     run = make_run(tmp_path / "run", "objective=simpo")
-    assert scored([f"run={run}"]).ref_logps is None
-    assert scored([f"run={run}", "reference=precomputed"]).ref_logps is not None
+    assert scored([], run=run).ref_logps is None
+    assert scored(["reference=precomputed"], run=run).ref_logps is not None
 
 
 def test_of_a_stage_the_reference_is_its_own_start_or_that_of_the_run(tmp_path):
@@ -123,8 +124,8 @@ def test_of_a_stage_the_reference_is_its_own_start_or_that_of_the_run(tmp_path):
         (stage / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         (stage / "overrides.txt").write_text("", encoding="utf-8")
         (stage / "model").symlink_to(run / "model")
-    whole = scored([f"run={run}"])
-    first, second = (scored([f"run={run}/stages/{name}"]) for name in ("01-a", "02-b"))
+    whole = scored([], run=run)
+    first, second = (scored([], run=run / f"stages/{name}") for name in ("01-a", "02-b"))
     torch.testing.assert_close(second.ref_logps, whole.ref_logps)
     assert not torch.allclose(first.ref_logps, whole.ref_logps)
     torch.testing.assert_close(first.logps, whole.logps)
@@ -158,9 +159,9 @@ def test_errors_are_messages(run, tmp_path):
     with pytest.raises(SystemExit, match=r"error: .*data\.nonsense"):
         main(["score", f"run={run}", "data.nonsense=1"])
     with pytest.raises(ConfigError, match="split=test: "):
-        scored([f"run={run}"], split="test")
+        scored([], run=run, split="test")
     (tmp_path / "config.yaml").write_text("model: {}", encoding="utf-8")
     with pytest.raises(RunError, match="has no model/ yet"):
-        scored([f"run={tmp_path}"])
+        scored([], run=tmp_path)
     with pytest.raises(ConfigError, match="model=tiny knows only the words of data=lab"):
-        scored([f"run={run}", "data=local", f"data.path={tmp_path}"])
+        scored(["data=local", f"data.path={tmp_path}"], run=run)

@@ -65,7 +65,7 @@ class ExampleTable(Sequence[Example]):
     @cached_property
     def sizes(self) -> NDArray[Any]:
         """The number of responses of each row, `[rows]`."""
-        counts = [np.diff(batch.column("labels").offsets.to_numpy()) for batch in self._batches]
+        counts = [np.diff(np.from_dlpack(batch.column("labels").offsets)) for batch in self._batches]
         return np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
 
     @property
