@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ class FirstLoss:
             reason,
         )
 
-    def _sum(self, signals: Mapping[str, Tensor]) -> float:
+    def _sum(self, signals: Mapping[str, Any]) -> float:
         return self.objective(**signals).parts[self.objective.name].sum.item()
 
 
