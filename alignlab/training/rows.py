@@ -25,6 +25,9 @@ from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)
 
+MANY_TIES = 0.25
+"""The share of lists from which on equal labels are worth a line in the log."""
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -78,7 +81,7 @@ def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> No
                 len(sizes),
                 objective.name,
             )
-        if tied := _tied(labels, sizes):
+        if (tied := _tied(labels, sizes)) >= MANY_TIES * len(sizes):
             log.info("%d of %d training lists have responses with equal labels", tied, len(sizes))
 
 

@@ -75,7 +75,7 @@ def test_the_desirable_are_counted(check):
 
 
 def test_lists_that_teach_nothing_and_ties_are_told(check):
-    text = check("dpo", (1, 0), (1,), (0.5,), (1, 1, 0), (0, 1, 0.5))
+    text = check("dpo", (1, 0), (1,), (0.5,), (1, 1, 0), (0, 1, 0))
     assert "2 of 5 training lists have one response" in text
-    assert "1 of 5 training lists have responses with equal labels" in text
-    assert "equal" not in check("dpo", (1, 0), (0, 1))[len(text) :]
+    assert "2 of 5 training lists have responses with equal labels" in text
+    assert "equal" not in check("dpo", *[(1, 0)] * 5, (0, 1, 0))[len(text) :]
