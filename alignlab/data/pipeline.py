@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -11,8 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from alignlab.cache import entry
 from alignlab.console import tracked
 from alignlab.data.reading.examples import Report, transformed, transformed_together
 from alignlab.data.steps import Step, for_split, kind_of
@@ -38,17 +36,14 @@ def stored(folder: Path, key: str, make: Make, report: Report, title: str, total
     The rows that `make` left out are added to `report` in both cases. Jobs that want the same table wait
     for the first. `title` and `total` (rows) are for the progress bar.
     """
-    place = folder / "examples" / key
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if not (place / REPORT).is_file():
-            partial_, own = place.with_name(key + ".partial"), Report()
-            for left in (partial_, place):
-                shutil.rmtree(left, ignore_errors=True)
-            with tracked(title, total) as advance:
-                write_table(partial_, make(own), advance)
-            (partial_ / REPORT).write_text(json.dumps(own.to_json(), ensure_ascii=False), encoding="utf-8")
-            os.replace(partial_, place)
+
+    def build(partial: Path) -> None:
+        own = Report()
+        with tracked(title, total) as advance:
+            write_table(partial, make(own), advance)
+        (partial / REPORT).write_text(json.dumps(own.to_json(), ensure_ascii=False), encoding="utf-8")
+
+    place = entry(folder / "examples" / key, build)
     report.add(json.loads((place / REPORT).read_text(encoding="utf-8")))
     return ExampleTable(place)
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from jaxtyping import Int
 from torch import Tensor
 from transformers import (
@@ -25,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from alignlab.cache import entry
 from alignlab.console import tracked
 from alignlab.errors import ConfigError
 from alignlab.lab import grammar, reading, vocabulary, writers
@@ -32,7 +31,6 @@ from alignlab.lab import grammar, reading, vocabulary, writers
 log = logging.getLogger(__name__)
 
 IGNORE = -100
-FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json")
 
 
 def load(
@@ -71,12 +69,8 @@ def load(
     if len(skill) != 2 or not 0 <= skill[0] <= skill[1] <= 1:
         raise ConfigError(f"model.loader.skill={list(skill)}: expected [low,high] between 0 and 1")
     folder = Path(cache_dir).expanduser() / "models" / f"tiny-{fingerprint(recipe)}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
-        with FileLock(f"{folder}.lock"):
-            if not all((folder / name).is_file() for name in FILES):
-                with one_thread():
-                    _build(folder, **recipe)
+        entry(folder, lambda partial: _build(partial, **recipe))
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
         return model, AutoTokenizer.from_pretrained(folder)
 
@@ -106,20 +100,17 @@ def fingerprint(recipe: dict[str, Any]) -> str:
 def _build(
     folder: Path, *, seed: int, hidden_size: int, layers: int, heads: int, words: str, **training: Any
 ) -> None:
-    """Pre-train into a folder beside the final one, which then appears in a single step."""
+    """Pre-train a model, and save it with its tokenizer to a folder."""
     torch.manual_seed(seed)
     tokenizer = vocabulary.build()
     model = _new_model(tokenizer, hidden_size=hidden_size, layers=layers, heads=heads)
-    pretrain(model, tokenizer, seed=seed, **training)
+    with one_thread():
+        pretrain(model, tokenizer, seed=seed, **training)
     if words:
         tokenizer = vocabulary.build(words)
         _grow(model, len(tokenizer))
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _new_model(

@@ -1,6 +1,5 @@
 """The inner products of summed hidden states of a list's responses, from which CHES scores are computed."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab import ranks
 from alignlab.data.batching.batches import collate, within_budget
 from alignlab.data.encoding.token_rows import Array, TokenRows
-from alignlab.passes.reference import cache_key, one_job
+from alignlab.passes.reference import cache_key, pass_entry
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.signals import Encoder
 from alignlab.types import Batch
@@ -35,16 +33,13 @@ def cached_products(
     """
     sizes = rows.members.lengths
     ends = np.cumsum(sizes**2)[:-1]
-    file = cache_dir / "reference" / f"{cache_key(policy, rows, ['products'])}.npy"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with one_job(file.with_suffix(".lock")):
-        if not ranks.broadcast(file.is_file()):
-            products = _products(policy, rows, budget, track)
-            if ranks.main():
-                partial = file.with_suffix(".partial.npy")
-                np.save(partial, np.concatenate([values.ravel() for values in products]))
-                os.replace(partial, file)
-        flat = ranks.broadcast(np.load(file) if ranks.main() else None)
+    place = cache_dir / "reference" / cache_key(policy, rows, ["products"])
+
+    def compute(_: Path) -> Array:
+        products = _products(policy, rows, budget, track)
+        return np.concatenate([values.ravel() for values in products])
+
+    flat = pass_entry(place, compute)
     return [part.reshape(size, size) for part, size in zip(np.split(flat, ends), sizes, strict=True)]
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from alignlab import ranks
+from alignlab.cache import aside, locked, problem, rebuilt
 from alignlab.data.batching.batches import collate, within_budget
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError, RunError, one_of
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 256
 """The number of rows that each rank scores between two writes to the disk."""
+RESULT = "result.npy"
+"""The file of an entry that holds what a pass gave."""
 VERSION = "2"
 """A part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
@@ -50,8 +53,9 @@ def cached_signals(
 
     The key covers the model, the token ids (so tokenizer, template, truncation and data) and the
     names. Jobs that want the same pass wait for the first of them; a pass that was cut short goes
-    on where it stopped. Ranks share the rows of a pass, and all must call this. Raises RunError on a hole,
-    ConfigError for a policy that does not give such signals.
+    on where it stopped; a damaged entry is computed again. Ranks share the rows of a pass, and all must call this.
+    Raises RunError where a row is left out or gets no finite score, ConfigError for a policy that does not give such
+    signals.
     """
     for name in names:
         one_of("reference.signals", name, [name for name, signal in BASE.items() if signal.own])
@@ -62,30 +66,49 @@ def cached_signals(
             )
     kind = np.dtype([(name, np.float64) for name in sorted(names)])
     key = cache_key(policy, rows, names)
-    file = cache_dir / "reference" / f"{key}.npy"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with one_job(file.with_suffix(".lock")):
-        if ranks.broadcast(file.is_file()):
-            log.info("%s: %d responses from the cache (%s)", ", ".join(names), len(rows.responses), key[:12])
-            read = ranks.broadcast(_read(file, kind, len(rows.responses)) if ranks.main() else None)
-            if read is None:
-                raise RunError(
-                    f"the reference cache {file} is damaged, has holes or belongs to other rows: "
-                    "delete that file and start again"
-                )
-        else:
-            read = _pass(policy, rows, kind, file.with_suffix(".parts"), budget, track)
+    made = False
+
+    def compute(parts: Path) -> Array:
+        nonlocal made
+        made = True
+        return _pass(policy, rows, kind, parts, budget, track)
+
+    scores = pass_entry(cache_dir / "reference" / key, compute)
+    if not made:
+        log.info("%s: %d responses from the cache (%s)", ", ".join(names), len(rows.responses), key[:12])
+    return {name: scores[name] for name in names}
+
+
+def pass_entry(place: Path, compute: Callable[[Path], Array]) -> Array:
+    """Return the result of a pass on all ranks: from its entry in the cache, or computed now by all ranks together.
+
+    `compute` gets a folder for what may outlive a pass that is cut short; the first rank returns the result from it.
+    """
+    if ranks.broadcast(problem(place) is None):
+        return _shared(place)
+    with one_job(place):
+        if ranks.broadcast(ranks.main() and rebuilt(place)):
+            parts = place.with_name(f"{place.name}.parts")
+            result = compute(parts)
             if ranks.main():
-                _publish(file, read)
-                shutil.rmtree(file.with_suffix(".parts"), ignore_errors=True)
-    return {name: read[name] for name in names}
+                with aside(place) as partial:
+                    partial.mkdir()
+                    np.save(partial / RESULT, result)
+                shutil.rmtree(parts, ignore_errors=True)
+        return _shared(place)
+
+
+def _shared(place: Path) -> Array:
+    """Return the result of a pass on all ranks; the first one reads it."""
+    result: Array = ranks.broadcast(np.load(place / RESULT) if ranks.main() else None)
+    return result
 
 
 @contextmanager
-def one_job(lock: Path) -> Iterator[None]:
-    """Let one job at a time, with all its ranks, run the body of the context; the others wait."""
+def one_job(place: Path) -> Iterator[None]:
+    """Let one job at a time, with all its ranks, build an entry of the cache; the others wait."""
     if ranks.main():
-        with FileLock(lock):
+        with locked(place):
             ranks.barrier()
             yield
     else:
@@ -114,7 +137,7 @@ def _pass(
     for start in range(0, len(rows), size):
         indices = range(start, min(start + size, len(rows)))
         members = np.concatenate([rows.members[index] for index in indices])
-        part = parts / f"{start}.npy"
+        part = parts / f"{start}.npz"
         values = ranks.broadcast(_read(part, kind, len(members)) if ranks.main() else None)
         if values is None:
             own = indices[ranks.rank() :: ranks.world()]
@@ -186,21 +209,20 @@ def score(
 
 
 def _read(file: Path, kind: np.dtype[Any], responses: int) -> Array | None:
-    """Return the scores in a file; None where there is no file, or it is damaged."""
+    """Return the scores of a chunk; None where there is no file, or it is damaged, which its checksum tells."""
     try:
-        scores = np.load(file)
-        whole = scores.dtype == kind and scores.shape == (responses,)
-        finite = whole and all(np.isfinite(scores[name]).all() for name in kind.names or ())
-    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # cut short, or no array of numbers
+        with file.open("rb") as stream, np.load(stream) as archive:
+            scores: Array = archive["scores"]
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile):
         return None
-    return scores if finite else None
+    return scores if scores.dtype == kind and scores.shape == (responses,) else None
 
 
 def _publish(file: Path, scores: Array) -> None:
     """Write the scores of a chunk to its file, whole or not at all."""
-    partial = file.with_suffix(".partial.npy")
+    partial = file.with_suffix(".partial.npz")
     try:
-        np.save(partial, scores)
+        np.savez(partial, scores=scores)
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from alignlab.errors import RunError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,22 +77,24 @@ class RunFolder:
             self.write_text(name, text)
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a jsonl file of the folder; none where there is no file."""
-        file = self.path / name
-        text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        with undamaged(file):
-            return [json.loads(line) for line in text.split("\n") if line]
+        """The rows of a jsonl file of the folder; none where there is no file. Damaged rows are left out, and told."""
+        rows = [_object(line) for line in self.read_text(name).split("\n") if line]
+        if None in rows:
+            log.warning("%s is damaged: %d of its rows are left out", self.path / name, rows.count(None))
+        return [row for row in rows if row is not None]
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A json file of the folder; empty where there is none. RunError where it is damaged."""
+        """A json file of the folder; empty where there is none, and, with a warning, where it is damaged."""
+        text = self.read_text(name)
+        content = _object(text) if text else None
+        if content is None and (self.path / name).is_file():
+            log.warning("%s is damaged, and is taken as missing", self.path / name)
+        return content or {}
+
+    def read_text(self, name: str) -> str:
+        """The text of a file of the folder; empty where there is none. Bytes that are no UTF-8 become marks."""
         file = self.path / name
-        if not file.is_file():
-            return {}
-        with undamaged(file):
-            values = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(values, dict):
-                raise ValueError(f"{type(values).__name__} in place of names with values")
-        return values
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
     def update_summary(self, **values: Any) -> None:
         """Set some values of summary.json."""
@@ -120,13 +123,13 @@ class RunFolder:
             yield
 
 
-@contextmanager
-def undamaged(file: Path) -> Iterator[None]:
-    """Tell a file that cannot be read as what it should be, by RunError, while the context lasts."""
+def _object(text: str) -> dict[str, Any] | None:
+    """The object that a text holds as json; None where it holds none."""
     try:
-        yield
-    except (ValueError, TypeError, yaml.YAMLError) as error:
-        raise RunError(f"{file} is damaged: {' '.join(str(error).split())}") from error
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def write_text(file: Path, text: str) -> None:

@@ -1,6 +1,8 @@
 """The one reader of run folders: a run, finished or not, as its folder tells it."""
 
 import csv
+import io
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ import yaml
 from alignlab.errors import RunError
 from alignlab.runs import overrides as texts
 from alignlab.runs.config_keys import is_seed
-from alignlab.runs.folder import RunFolder, undamaged
+from alignlab.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader, in C where PyYAML was built with it: a sweep reads all its configs after each of its jobs."""
@@ -27,9 +31,36 @@ STEP, STAGE = "step", "stage"
 """Columns of metrics.csv that are no metrics."""
 
 
+def _are_numbers(value: Any) -> bool:
+    numbers = (int, float, type(None))
+    return value is None or (isinstance(value, dict) and all(isinstance(v, numbers) for v in value.values()))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+SUMMARY = {
+    "steps": lambda value: isinstance(value, int),
+    **dict.fromkeys(("initial", "final", "best", "timings"), _are_numbers),
+}
+"""The form of values in summary.json that are worked with: a test for each."""
+MANIFEST = {"overrides": _is_texts, "searchpath": _is_texts, "config": lambda value: isinstance(value, dict)}
+"""The same of manifest.json."""
+CONFIG = {
+    "objective": lambda value: (
+        isinstance(value, dict) and isinstance(value.get("loss", {}), (dict, type(None)))
+    )
+}
+"""The same of config.yaml."""
+
+
 @dataclass(frozen=True)
 class Record:
-    """The contents of one run folder. A file is read once, when it is first asked for; what is not there is empty."""
+    """The contents of one run folder. A file is read once, when it is first asked for; what is not there is empty.
+
+    What is damaged, or of another form than a run writes, is told once and taken as missing.
+    """
 
     path: Path
 
@@ -41,36 +72,40 @@ class Record:
     @cached_property
     def summary(self) -> Mapping[str, Any]:
         """summary.json: the status, the metrics and the seconds of the run."""
-        return self.folder.read_json("summary.json")
+        return _of_form(self.folder.read_json("summary.json"), SUMMARY, self.path / "summary.json")
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """manifest.json: versions, commit, command, hardware and data."""
-        return self.folder.read_json("manifest.json")
+        return _of_form(self.folder.read_json("manifest.json"), MANIFEST, self.path / "manifest.json")
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """config.yaml, the resolved config; a run that died before it had one has none."""
-        file = self.path / "config.yaml"
-        with undamaged(file):
-            return yaml.load(_text(file), Loader=SAFE_LOADER) or {}
+        try:
+            config = yaml.load(self.folder.read_text("config.yaml"), Loader=SAFE_LOADER) or {}
+        except (yaml.YAMLError, ValueError, RecursionError):
+            config = None
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+            log.warning("%s is damaged, and is taken as missing", self.path / "config.yaml")
+            return {}
+        return _of_form(config, CONFIG, self.path / "config.yaml")
 
     @cached_property
     def overrides(self) -> tuple[str, ...]:
         """The overrides that the run (of several stages: the stage) was started with, without those of `resume`."""
-        return tuple(texts.without_resume(_text(self.path / "overrides.txt").splitlines()))
+        return tuple(texts.without_resume(self.folder.read_text("overrides.txt").splitlines()))
 
     @cached_property
     def history(self) -> History:
         """Each metric of metrics.csv as (steps, values), leaving out the steps where it was not reported."""
         history: dict[str, Series] = {}
-        with undamaged(self.folder.metrics):
-            for row in self._metric_rows:
-                for name, value in row.items():
-                    if name not in (STEP, STAGE) and value:
-                        steps, values = history.setdefault(name, ([], []))
-                        steps.append(int(row[STEP]))
-                        values.append(float(value))
+        for row in self._metric_rows:
+            for name, value in row.items():
+                if name not in (STEP, STAGE) and value:
+                    steps, values = history.setdefault(name, ([], []))
+                    steps.append(int(row[STEP]))
+                    values.append(float(value))
         return history
 
     @cached_property
@@ -158,10 +193,15 @@ class Record:
 
     @cached_property
     def _metric_rows(self) -> Sequence[Mapping[str, str]]:
-        if not self.folder.metrics.is_file():
-            return []
-        with self.folder.metrics.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+        text = self.folder.read_text(self.folder.metrics.name).replace("\0", "")
+        try:
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error:
+            rows = []
+        sound = [row for row in rows if _is_report(row)]
+        if len(sound) < len(rows) or (text and not rows):
+            log.warning("%s is damaged: %d of its rows can be read", self.folder.metrics, len(sound))
+        return sound
 
 
 def read_run(path: Path) -> Record:
@@ -195,5 +235,20 @@ def _by_number(path: Path) -> tuple[Path, int, str]:
     return path.parent, int(path.name) if path.name.isdigit() else -1, path.name
 
 
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+def _of_form(content: Mapping[str, Any], form: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+    """The content without the values that are not of the form a run writes, which are told."""
+    strange = [key for key, is_sound in form.items() if key in content and not is_sound(content[key])]
+    if strange:
+        log.warning("%s is damaged: %s is left out", file, ", ".join(strange))
+    return {key: value for key, value in content.items() if key not in strange}
+
+
+def _is_report(row: Mapping[Any, Any]) -> bool:
+    """Whether a row of metrics.csv has a step, and numbers in all its other cells but that of the stage."""
+    try:
+        int(row[STEP])
+        return None not in row and all(
+            float(v) or True for k, v in row.items() if k not in (STEP, STAGE) and v
+        )
+    except (KeyError, ValueError, TypeError):
+        return False

@@ -1,5 +1,6 @@
 """Going on with a run: which one it is, and that it still is the same run."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from alignlab.errors import ConfigError, RunError
 from alignlab.runs.config_keys import changes_no_result, differences, within
 from alignlab.runs.overrides import key_of
 from alignlab.runs.record import Record
+
+log = logging.getLogger(__name__)
 
 ELSEWHERE = ("resume", "hydra", "output_dir", "launcher", "sweeps")
 """Overrides by which two commands may differ that mean the same run."""
@@ -21,13 +24,18 @@ def same_run(overrides: Sequence[str], allow: Sequence[str] = ()) -> list[str]:
 
 
 def unfinished(base: Path, overrides: Sequence[str], allow: Sequence[str] = ()) -> Path | None:
-    """The newest run below `base` that was started with these overrides and did not finish, if there is one."""
+    """The newest run below `base` that was started with these overrides and did not finish, if there is one.
+
+    A folder whose summary cannot be read is passed over, with a warning.
+    """
     wanted = same_run(overrides, allow)
     for folder in sorted((path for path in base.glob("*") if path.is_dir()), reverse=True):
         if not ((folder / "summary.json").is_file() and (folder / "overrides.txt").is_file()):
             continue
         run = Record(folder)
-        if same_run(run.overrides, allow) == wanted and not run.finished:
+        if not run.summary:
+            log.warning("%s is passed over: whether it finished cannot be read", folder)
+        elif same_run(run.overrides, allow) == wanted and not run.finished:
             return folder
     return None
 
@@ -38,8 +46,13 @@ def require_same(config: Mapping[str, Any], run: Record) -> list[str]:
     Raises RunError where the folder holds a run that nobody asked to go on with, and ConfigError that lists what may
     not change: the result would be that of neither config.
     """
-    if not (run.folder.begun and run.config):
+    if not run.folder.begun:
         return []
+    if not run.config:
+        raise RunError(
+            f"{run.path} holds checkpoints, and no config.yaml that can be read, so that nothing tells of what: "
+            "restore that file, or choose another folder"
+        )
     if config["resume"]["path"] is None:
         raise RunError(
             f"{run.path} already holds a run: add resume=auto to go on with it, or choose another folder"

@@ -43,6 +43,7 @@ def run(command, folder, cache):
 def test_the_page_has_a_whole_package():
     assert set(FILES) == {
         "my_losses.py",
+        "alignlab.yaml",
         "conf/objective/mine.yaml",
         "conf/regularizers/drift.yaml",
         "loop.py",

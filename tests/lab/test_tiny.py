@@ -111,18 +111,21 @@ def test_more_words_leave_what_was_learned_as_it_is(tmp_path):
     ids = torch.tensor([before("The fox is red.")["input_ids"]])
     with torch.no_grad():
         logits = more(ids).logits
-        assert torch.equal(logits[..., :known], plain(ids).logits)
+        torch.testing.assert_close(
+            logits[..., :known], plain(ids).logits, rtol=0, atol=1e-6
+        )  # another kernel
         assert torch.equal(logits[..., known:], logits[..., [before.pad_token_id]].expand(-1, -1, 6))
 
 
-@pytest.mark.parametrize("name", tiny.FILES)
-def test_a_damaged_folder_is_built_again(tmp_path, name):
+def test_a_damaged_folder_is_built_again(tmp_path):
     first, _ = tiny.load(cache_dir=str(tmp_path), **SHORT)
-    (folder,) = (path for path in (tmp_path / "models").iterdir() if path.is_dir())
-    (folder / name).unlink()
+    (weights,) = (tmp_path / "models").rglob("model.safetensors")
+    flipped = bytearray(weights.read_bytes())
+    flipped[-1] ^= 1
+    weights.unlink()  # which the first model may still map
+    weights.write_bytes(flipped)
     second, _ = tiny.load(cache_dir=str(tmp_path), **SHORT)
     assert _same(first, second)
-    assert (folder / name).is_file()
 
 
 def test_a_killed_training_leaves_nothing_that_is_taken_for_a_model(tmp_path, monkeypatch):

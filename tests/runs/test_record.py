@@ -6,7 +6,6 @@ import math
 import pytest
 from omegaconf import OmegaConf
 
-from alignlab.errors import RunError
 from alignlab.runs.record import Record, runs_below
 from tests.config.compose import composed
 from tests.report.runs import make_run
@@ -17,24 +16,6 @@ def test_a_folder_that_never_was_a_run(tmp_path):
     assert (run.status, run.finished, run.error, run.steps, run.seed) == ("not begun", False, "", 0, "")
     assert (run.config, run.overrides, run.history, run.samples) == ({}, (), {}, ())
     assert run.result("val/loss") is None
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "ask"),
-    [
-        ("summary.json", "{", "status"),
-        ("summary.json", "[]", "status"),
-        ("manifest.json", "3", "manifest"),
-        ("config.yaml", "a: [", "config"),
-        ("metrics.csv", "step,train/loss\n1,0.5\n2,0.4,9\n", "history"),
-        ("metrics.csv", "step,train/loss\nx,0.5\n", "history"),
-        ("samples.jsonl", "{}\n{", "samples"),
-    ],
-)
-def test_a_damaged_file_is_named(tmp_path, name, text, ask):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(RunError, match=f"{name} is damaged: "):
-        getattr(Record(tmp_path), ask)
 
 
 def test_results_are_those_of_finished_runs(tmp_path):

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
+from alignlab.cache import entry
 from alignlab.data.encoding.token_index import Row, Writer, open_rows
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder, Limits, truncate
@@ -43,11 +41,9 @@ def tokenized(
     with the number of rows of each chunk.
     """
     key = fingerprint(examples, encoder, limits)
-    folder = cache_dir / "tokens" / key
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _build(folder, examples, encoder, limits, track)
+    folder = entry(
+        cache_dir / "tokens" / key, lambda partial: _build(partial, examples, encoder, limits, track)
+    )
     rows = open_rows(folder, examples)
     report.count("tokenize", "in", len(examples))
     report.count("tokenize", "out", len(rows))
@@ -84,9 +80,9 @@ def fingerprint(examples: Sequence[Example], encoder: Encoder, limits: Limits) -
     return digest.hexdigest()[:32]
 
 
-def _build(folder: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+def _build(
+    partial: Path, examples: Sequence[Example], encoder: Encoder, limits: Limits, track: Track
+) -> None:
     drops, place = [], 0
     with Writer(partial) as writer:
         for chunk, tokens in encoder.stream(chunks(examples, CHUNK)):
@@ -100,4 +96,3 @@ def _build(folder: Path, examples: Sequence[Example], encoder: Encoder, limits: 
             place += len(chunk)
             track(len(chunk))
     (partial / DROPS).write_text(json.dumps(drops), encoding="utf-8")
-    os.replace(partial, folder)
