@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+LOCK ?= -c requirements.lock
 ARGS ?=
+OPEN_TESTS := tests/policies/causal_lm tests/assembly/test_adapters.py tests/runs/test_export.py
 
-.PHONY: help install lock train test test-all test-fast check format sweep smollm2 chaos claims clean
+.PHONY: help install lock train test test-all test-fast open-install check format sweep smollm2 chaos claims clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## Make .venv and install alignlab with its development tools
 
@@ -16,13 +18,13 @@ install: $(VENV)/.installed ## Make .venv and install alignlab with its developm
 $(VENV)/.installed: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' >/dev/null 2>&1; then \
-	  if $(PIP) install --dry-run -q --report - -c requirements.lock torch | grep -q '"name": "nvidia'; then \
+	  if $(PIP) install --dry-run -q --report - $(LOCK) torch | grep -q '"name": "nvidia'; then \
 	    echo 'error: no NVIDIA device here, and pip would fetch the CUDA build of torch (several GB).'; \
 	    echo 'Point pip at the CPU wheels of PyTorch (PIP_INDEX_URL or PIP_FIND_LINKS), then: make install'; exit 1; \
 	  fi; \
-	  $(PIP) install -q -c requirements.lock torch; \
+	  $(PIP) install -q $(LOCK) torch; \
 	fi
-	$(PIP) install -q -c requirements.lock -e '.[dev]'
+	$(PIP) install -q $(LOCK) -e '.[dev]'
 	touch $@
 
 lock: install ## Write requirements.lock from .venv, with all that CI installs
@@ -42,6 +44,12 @@ test-all: install ## Run all tests, and every law on every configuration
 
 test-fast: install ## Run the fast tests
 	$(BIN)/python -m pytest -m 'not slow'
+
+open-install: ## Test adapters and models on the newest releases that pyproject.toml allows, in a fresh .venv-open
+	rm -rf .venv-open
+	$(MAKE) install VENV=.venv-open LOCK=
+	.venv-open/bin/python -m pytest -m 'not slow' $(OPEN_TESTS)
+	.venv-open/bin/python train.py evaluation=none report=false peft=lora trainer.max_steps=2
 
 chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliability.md)
 	$(BIN)/python scripts/chaos.py $(ARGS)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 from urllib.parse import urlparse
 
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -31,3 +32,13 @@ def connects(url: str, timeout: float = 3.0) -> bool:
 def reachable() -> bool:
     """Whether the hub is reachable; false where `HF_HUB_OFFLINE` is set."""
     return os.environ.get("HF_HUB_OFFLINE", "0") in ("0", "") and connects(endpoint())
+
+
+def is_id(path: str) -> bool:
+    """Whether a path names a model of the hub: it is no folder here, and does not look like one.
+
+    >>> is_id("gpt2"), is_id("someone/model"), is_id("./model"), is_id("/my/model"), is_id("runs/dpo/model")
+    (True, True, False, False, False)
+    """
+    folder = Path(path).expanduser()
+    return not path.startswith((".", "/", "~")) and path.count("/") < 2 and not folder.exists()

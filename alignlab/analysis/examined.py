@@ -42,7 +42,7 @@ def examine(stage: Stage, split: str = "validation") -> Examined:
     opened = open_rows(stage, one_device(stage))
     reference = None
     if stage.reference.mode != "none":
-        reference = frozen(stage, stage.reference.load, opened.place.device)
+        reference = frozen(stage, stage.reference.load, opened.place.device, opened.tokenizer)
     return Examined(opened, getattr(opened.splits, split), reference)
 
 

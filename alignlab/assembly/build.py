@@ -14,7 +14,10 @@ from alignlab.assembly.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, lo
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
+from alignlab.policies.causal_lm.decoder import merge
+from alignlab.policies.causal_lm.pretrained import is_adapter
 from alignlab.runs.folder import RunFolder
 from alignlab.settings import Config
 from alignlab.targets import locate
@@ -122,23 +125,52 @@ def source_data(node: Config, steps: Mapping[str, Any]) -> DataSpec:
     )
 
 
-def adopting(config: Config, loader: Config) -> LoadModel:
-    """Return a loader of models that gives them in the form that the policy of the config wraps."""
+def adopting(config: Config, loader: Config, *, keep_adapter: bool = False) -> LoadModel:
+    """Return a loader of models that gives them in the form that the policy of the config wraps.
+
+    The adapter of a folder that holds one is merged into its base model, unless it is kept.
+    """
     policy, load = locate(config["policy"]["_target_"], "policy._target_"), call(loader, "model.loader")
 
     def adopted() -> tuple[Any, Any]:
         model, tokenizer = load()
-        return policy.adopt(model, tokenizer), tokenizer
+        return policy.adopt(model if keep_adapter else merge(model), tokenizer), tokenizer
 
     return adopted
 
 
+def plain_start(config: Config) -> LoadModel:
+    """Return the loader of the model that training starts from, before new adapters are put in.
+
+    With peft, an adapter that the model brings stays one, and weights have the 4 bits of peft=qlora.
+    """
+    settings, loader = PeftSettings(**config["peft"]), config["model"]["loader"]
+    if settings.method == "qlora":
+        loader = {**loader, "four_bit": True}
+    goes_on = settings.method != "none" and is_adapter(config["model"].get("path"))
+    return adopting(config, loader, keep_adapter=goes_on)
+
+
 def start_loader(config: Config) -> LoadModel:
     """Return the loader of the model that trains, with its adapters."""
-    load, peft = adopting(config, config["model"]["loader"]), config["peft"]
-    settings = {key: value for key, value in peft.items() if key != "method"}
+    load, settings = plain_start(config), PeftSettings(**config["peft"])
     task = locate(config["policy"]["_target_"]).peft_task
-    return load if peft["method"] == "none" else partial(lora, load, task=task, **settings)
+    return load if settings.method == "none" else partial(lora, load, settings, task)
+
+
+def is_adapters_off(config: Config) -> bool:
+    """Whether the reference is the policy with its adapters switched off, so that no second copy is needed.
+
+    It is not where the policy starts from an adapter, which belongs to the reference too.
+    """
+    node, model = config["reference"], config["model"]
+    new = config["peft"]["method"] != "none" and not is_adapter(model.get("path"))
+    return new and node["path"] is None and node["of"] == "start"
+
+
+def _starts_with_dropout(config: Config) -> bool:
+    """Whether the first step differs from the start already, by dropout in an adapter that has learned something."""
+    return bool(config["peft"].get("dropout")) and is_adapter(config["model"].get("path"))
 
 
 def build_reference(config: Config, initial: Config | None = None) -> ReferenceSpec:
@@ -152,7 +184,7 @@ def build_reference(config: Config, initial: Config | None = None) -> ReferenceS
     def named(path: str) -> tuple[str, LoadModel]:
         return path, adopting(config, loader_of(model, path))
 
-    name, load = start, adopting(config, model["loader"])
+    name, load = start, plain_start(config)
     if node["path"] is not None:
         name, load = named(node["path"])
     elif node["of"] == "base" and initial is not None:
@@ -162,7 +194,8 @@ def build_reference(config: Config, initial: Config | None = None) -> ReferenceS
         name=name,
         load=load,
         is_start=name == start,
-        check_start=node["check_start"],
+        adapters_off=name == start and is_adapters_off(config),
+        check_start=node["check_start"] and not _starts_with_dropout(config),
         second=None if node["second"] is None else named(node["second"]),
         shard=None if node["shard"] == "auto" else node["shard"],
         moving=MovingSpec(node["update"], node["every_n_steps"], node["ema_decay"]),

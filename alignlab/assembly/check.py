@@ -15,12 +15,12 @@ from typing import Any
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, unknown_or_wrong
-from alignlab.data.reading.data_files import data_files
+from alignlab.data.reading.splits import asked, chosen_files
+from alignlab.data.spec import DataSpec
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
-from alignlab.settings import Config
-from alignlab.signatures import Read
+from alignlab.settings import Config, misfits
 
 TRACKERS = {"wandb", "tensorboard"}
 """The loggers that need a package of their own."""
@@ -84,6 +84,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from mistakes(config)
     yield from _data(config)
     yield from _model(config)
+    yield from _peft(config)
     yield from _ranks(config)
     yield from _loggers(config)
     yield from _cache(config)
@@ -96,13 +97,16 @@ def _data(config: Config) -> Iterator[str]:
     if node.get("parts"):
         yield from _parts(config)
         return
-    path = node["path"]
-    if path == "":
+    if node["path"] == "":
         yield "data.path is empty: set data.path=/my/file-or-folder"
-    elif isinstance(path, str) and (failure := failure_of(data_files, path)):
+        return
+    published = (node.get("hub") or {}).get("splits")
+    if node["path"] is None and (failure := failure_of(asked, node.get("split"))):
         yield failure
-    elif isinstance(path, str) and _makes_rows(node.get("source")):
-        yield f"data.path={path}: data '{node['name']}' makes its own rows; files of your own are data=local"
+    if node["path"] is not None and (
+        failure := failure_of(chosen_files, node["path"], node.get("split"), published)
+    ):
+        yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
 
@@ -116,7 +120,13 @@ def _is_scale(ends: list[Any]) -> bool:
 
 def _parts(config: Config) -> Iterator[str]:
     """Yield a message for each error in the sources of a mixture."""
+    for key in ("path", "split"):
+        if config["data"].get(key) is not None:
+            yield f"data.{key}: a mixture reads its parts alone; set data.parts.<name>.{key}"
     for name, node in part_nodes(config).items():
+        if wrong := list(misfits(node, DataSpec, f"data.parts.{name}")):
+            yield from wrong
+            continue
         alone = {**config, "data": node}
         yield from (text.replace("data.", f"data.parts.{name}.") for text in _data(alone))
 
@@ -125,12 +135,6 @@ def _reads_rows(source: Any) -> bool:
     """Whether a source of our own converts rows: it has a positional parameter, and makes no rows itself."""
     signature = _signature(source)
     return signature is not None and bool(signature.positional)
-
-
-def _makes_rows(source: Any) -> bool:
-    """Whether a source of our own makes its rows itself."""
-    signature = _signature(source)
-    return signature is not None and not signature.positional
 
 
 def _signature(source: Any) -> Read | None:
@@ -157,6 +161,30 @@ def _model(config: Config) -> Iterator[str]:
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
+
+
+def _peft(config: Config) -> Iterator[str]:
+    """Yield a message for adapters that cannot be trained, or not be kept, with the rest of the config."""
+    peft, target = config["peft"], config["policy"].get("_target_", "")
+    if peft.get("export") == "adapter" and str(target).endswith(".RewardModel"):
+        yield "peft.export=adapter keeps adapters alone, and policy=reward_model has a head too: use peft.export=merged"
+    if "four_bit" in config["model"]["loader"]:
+        yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
+    if peft["method"] != "qlora":
+        return
+    try:
+        version("bitsandbytes")
+    except PackageNotFoundError:
+        yield "peft=qlora needs the package bitsandbytes: pip install 'alignlab[qlora]', or use peft=lora"
+    if peft.get("export", "adapter") == "merged":
+        yield (
+            "peft.export=merged: the weights of peft=qlora have 4 bits, and a sum with the adapter would be rounded to "
+            "them; keep peft.export=adapter, and merge into the whole model by alignlab export"
+        )
+    if config["model"]["loader"].get("_target_") != f"{pretrained.__name__}.load":
+        yield f"peft=qlora loads a folder or a hub id in 4 bits, not model={config['model']['name']}: use model=local"
+    if (strategy := config["strategy"]["name"]) not in ("auto", "single", "ddp"):
+        yield f"strategy={strategy} spreads weights, and peft=qlora has 4 bits of each: use strategy=ddp, or peft=lora"
 
 
 def _ranks(config: Config) -> Iterator[str]:

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from alignlab.assembly.build import objective_of
+from alignlab.assembly.build import is_adapters_off, objective_of
 from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.provided import policy_problems
@@ -63,8 +63,7 @@ def _objective(config: Config) -> Iterator[str]:
         return
     objective = objective_of(config)
     node, peft = config["reference"], config["peft"].get("method")
-    adapter = peft != "none" and node["path"] is None and node["of"] == "start"
-    asked = {"adapter": adapter, "update": node["update"]}
+    asked = {"adapter": is_adapters_off(config), "update": node["update"]}
     if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
         yield failure
     if peft != "none" and node["update"] in ("ema", "hard"):
@@ -127,11 +126,16 @@ def _probe(step: Config, path: str) -> None:
 
 
 def _source(config: Config) -> Iterator[str]:
-    """Yield a message where a source of another package reads files, and no path is given."""
+    """Yield a message where a source that reads files has no path, or one that makes its own rows has one."""
     node = config["data"]
-    if node.get("parts") or node["path"] is not None or node.get("hub"):
+    if node.get("parts"):
         return
-    if takes_rows(locate(node["source"]["_target_"])):
+    files = [f"data.{key}" for key in ("path", "split") if node.get(key) is not None]
+    if not takes_rows(locate(node["source"]["_target_"])):
+        if files:
+            out = " and ".join(files)
+            yield f"data '{node['name']}' makes its own rows, and reads no files: take out {out}, or use data=local"
+    elif node["path"] is None and not node.get("hub"):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
 
 
@@ -139,6 +143,8 @@ def _machine(config: Config) -> Iterator[str]:
     """Yield a message for what this machine does not have, or cannot start."""
     trainer = config["trainer"]
     devices = trainer["devices"]
+    if config["peft"]["method"] == "qlora" and not on_gpu(trainer["accelerator"]):
+        yield "peft=qlora computes with 4-bit weights on an NVIDIA GPU, and none is used here: use peft=lora"
     if trainer["accelerator"] == "gpu" and not torch.cuda.is_available():
         yield "trainer.accelerator=gpu: this machine has no GPU that torch can use; set trainer.accelerator=auto"
     elif on_gpu(trainer["accelerator"]) and devices > max(1, torch.cuda.device_count()):

@@ -6,7 +6,8 @@ from typing import Any, Literal, get_type_hints
 
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
-from alignlab.settings import Config, Positive, Seed, misfits, typed
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
+from alignlab.settings import Config, Seed, fits, hints_of, misfits, typed
 from alignlab.training.settings import (
     CheckpointSpec,
     GoldSpec,
@@ -62,16 +63,6 @@ class Model:
 
 
 @dataclass
-class Peft:
-    """The schema of conf/peft."""
-
-    method: Literal["none", "lora"]
-    r: Positive
-    alpha: Positive
-    target_modules: str | list[str]
-
-
-@dataclass
 class Strategy:
     """The schema of conf/strategy."""
 
@@ -117,7 +108,7 @@ SCHEMA: dict[str, type] = {
     "data": DataSpec,
     "model": Model,
     "reference": ReferenceSettings,
-    "peft": Peft,
+    "peft": PeftSettings,
     "strategy": Strategy,
     "trainer": TrainerSpec,
     "evaluation": GoldSpec,
@@ -142,6 +133,28 @@ def unknown_or_wrong(config: Config) -> Iterator[str]:
             yield from misfits(node, schema, path, closed=path not in OPEN)
         elif above and name in (at(config, above) or {}):
             yield f"{path}={typed(node)}: expected a group of settings"
+
+
+def with_texts(config: Config) -> Config:
+    """Return the config with whole numbers as text where a setting can be text and no number: a folder called 2024."""
+    changed = dict(config)
+    for path, schema in SCHEMA.items():
+        node = at(config, path)
+        if "." in path or not isinstance(node, Mapping):
+            continue
+        texts = {
+            key: text
+            for key, hint in hints_of(schema).items()
+            if key in node and not fits(node[key], hint) and fits(text := _as_text(node[key]), hint)
+        }
+        changed = {**changed, **({path: {**node, **texts}} if path else texts)}
+    return changed
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(element) for element in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def at(config: Config, path: str) -> Any:

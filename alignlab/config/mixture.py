@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from alignlab.assembly.schema import with_texts
 from alignlab.errors import ConfigError, nearest
 from alignlab.places import CONF
 from alignlab.settings import Config
@@ -50,7 +51,7 @@ def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, A
         part: dict[str, Any] = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {str(error).partition(chr(10))[0]}") from error
-    return {**part, "name": name, "weight": float(weight)}
+    return {**with_texts({"data": part})["data"], "name": name, "weight": float(weight)}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alignlab.assembly.check import check, failure_of
 from alignlab.assembly.nodes import loader_of
-from alignlab.assembly.schema import GROUPS
+from alignlab.assembly.schema import GROUPS, with_texts
 from alignlab.config.explain import explain
 from alignlab.config.mixture import with_parts
 from alignlab.config.typed import parsed
@@ -75,7 +75,8 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """Return the config as plain dicts; raises ConfigError on missing values and interpolations that lead nowhere."""
     try:
-        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+        config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        return dict(with_texts(config))
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
 

@@ -29,6 +29,8 @@ class Examples:
     validation: ExampleTable
     report: Report
     token_steps: Mapping[str, Step] = field(default_factory=dict)
+    divided: Mapping[str, ExampleTable] = field(default_factory=dict)
+    """The rows of each split before the pipeline."""
 
     def largest(self) -> int:
         """The number of responses of the longest list of both splits."""
@@ -46,16 +48,18 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     text, tokens = text_and_token_steps(spec.steps)
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
-    for name, rows in on_scale(spec, divided(spec, cache_dir, report), cache_dir, report).items():
+    sides = on_scale(spec, divided(spec, cache_dir, report), cache_dir, report)
+    for name, rows in sides.items():
         piping = {**text, "preference": informative}
         table = piped(rows, piping, name, cache_dir, report, spec.processes)
         if not len(table):
             raise DataError(
-                f"data '{spec.name}' has no {name} rows left after its pipeline: " + "; ".join(report.lines())
+                f"data '{spec.name}' has no {name} rows left after its pipeline: "
+                + ("; ".join(report.lines()) or f"no row was read from {spec.path or spec.name}")
             )
         tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
     tell_lone_ratings(spec, tables["train"])
-    return Examples(tables["train"], tables["validation"], report, tokens)
+    return Examples(tables["train"], tables["validation"], report, tokens, sides)
 
 
 def limited(table: ExampleTable, most: int | None, report: Report) -> ExampleTable:

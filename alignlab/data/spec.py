@@ -18,7 +18,9 @@ class DataSpec:
     form: Literal["lists", "pairs", "single"] | None = None
     """What its rows are at the least: rated lists, pairs, or single responses; None where the rows tell."""
     steps: Annotated[Mapping[str, Callable[..., Any]], Elsewhere()] = field(default_factory=dict)
-    path: str | None = None
+    path: str | list[str] | None = None
+    split: str | list[str] | Mapping[str, Any] | None = None
+    """The splits that are read, where they are not those that names tell: see `data/reading/splits.py`."""
     hub: Mapping[str, Any] | None = None
     parts: Mapping[str, "DataSpec"] = field(default_factory=dict)
     """The sources of a mixture, by name; empty for data of one source."""

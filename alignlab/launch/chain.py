@@ -14,9 +14,11 @@ from alignlab.assembly.build import build_stage, call
 from alignlab.config.mixture import with_parts
 from alignlab.config.stage_configs import Planned, placed
 from alignlab.console import before_and_after, print_table
+from alignlab.launch.inputs import note_models, noting_rows
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
 from alignlab.runs.export import card, export
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.inputs import Inputs
 from alignlab.runs.joined_stages import joined_metrics, publish, summarized
 from alignlab.runs.record import Record
 from alignlab.settings import Config
@@ -38,11 +40,15 @@ class Run:
     manifest: Mapping[str, Any]
     name: str
     group: str
+    inputs: Inputs | None = None
+    """What it was begun with; None in a process that writes nothing."""
 
 
 def train(run: Run, plan: Sequence[Planned]) -> int | None:
     """Run every stage that is not finished, and sum them up; returns the signal that stopped the run, or None."""
     began = time.perf_counter()
+    if run.inputs:
+        note_models(run.inputs, plan)
     if not plan[0].spec.name:
         result = _trained(run, plan[0].config, run.folder, {"name": run.name, "group": run.group})
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}
@@ -119,19 +125,23 @@ def _trained(
     if collect is not None:
         stage = replace(stage, collect=call(collect, "recipe.collect"))
     folder.write_json("manifest.json", run.manifest)
-    result = run_stage(replace(stage, on_rows=on_rows), folder)
+    title = folder.path.name if folder.path != run.folder.path else ""
+    on_input = noting_rows(run.inputs, title, config["data"]) if run.inputs else None
+    result = run_stage(replace(stage, on_rows=on_rows, on_input=on_input), folder)
     folder.write_json("manifest.json", {**run.manifest, **result.facts})
     if result.status == "finished" and folder.writes:
         moments = {"initial": result.initial, "final": result.final}
+        as_adapter = config["peft"].get("export") == "adapter"
         model_card = card(
             config,
             run.config["model"],
             run.manifest,
             task=result.policy.task,
             steps=result.steps,
+            is_adapter=as_adapter,
             **moments,
         )
-        export(result.policy, result.tokenizer, folder.model, model_card)
+        export(result.policy, result.tokenizer, folder.model, model_card, as_adapter=as_adapter)
         folder.write_lines("samples.jsonl", result.samples)
     folder.update_summary(
         steps=result.steps,

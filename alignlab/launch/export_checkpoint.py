@@ -21,6 +21,10 @@ def export_checkpoint(run: RunFolder, which: str, out: Path) -> Path:
     checkpoint, RunError where it is damaged.
     """
     config = run_config(run)
+    if (
+        config["peft"]["method"] == "qlora"
+    ):  # adapters are merged into the weights as they were before the 4 bits
+        config["peft"] = {**config["peft"], "method": "lora"}
     checkpoint = checkpoint_of(run, which)
     model, tokenizer = start_loader(config)()
     if config["trainer"]["precision"] == "bf16-true":

@@ -6,6 +6,7 @@ from alignlab.assembly.build import call
 from alignlab.config.stage_of import run_config, stage_of_model
 from alignlab.errors import RunError
 from alignlab.policies.causal_lm import pretrained
+from alignlab.policies.causal_lm.decoder import merge
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.record import Record
 from alignlab.training.evaluate import evaluate
@@ -17,9 +18,10 @@ def start_of(run: RunFolder, place: Path) -> Path:
     model = run_config(run)["model"]
     if model.get("path"):
         folder = Path(pretrained.resolve(model["path"], model["loader"].get("local_copy")))
-        if folder.is_dir():
+        if folder.is_dir() and not pretrained.is_adapter(str(folder)):
             return folder
     start, tokenizer = call(model["loader"], "model.loader")()
+    start = merge(start)
     start.save_pretrained(place)
     tokenizer.save_pretrained(place)
     return place

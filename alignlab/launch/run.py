@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -21,6 +22,7 @@ from alignlab.launch.sweep import alone, require_one_process
 from alignlab.places import train_command
 from alignlab.runs.config_keys import ABSENT, differences
 from alignlab.runs.folder import RunFolder
+from alignlab.runs.inputs import Inputs, InputsChanged
 from alignlab.runs.overrides import quoted
 from alignlab.runs.ranking import target_of
 from alignlab.runs.record import Record
@@ -40,13 +42,14 @@ def run(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
+    stay_where_given(hydra)
     if folder.begun:
         for change in require_same(resolved(cfg), Record(folder.path)):
             log.info("going on with another setting: %s", change)
     if (done := finished_before(cfg, folder)) is not None:
         ranks.broadcast(None)
         return done
-    failed = True
+    failed, record = True, _record(folder) if folder.begun else {}
     try:
         earlier = {k: v for k, v in folder.read_json("summary.json").items() if k != "error"}
         folder.write_json("summary.json", {"steps": 0, **earlier, "status": "interrupted"})
@@ -60,6 +63,9 @@ def run(cfg: DictConfig) -> float:
         failed = stopped is not None
     except Exception as error:
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
+        if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
+            for name, text in record.items():
+                folder.write_text(name, text)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise RunError(
                 f"the disk is full: {error}. What was written whole is kept in {folder.path}"
@@ -107,6 +113,7 @@ def follow(cfg: DictConfig) -> None:
     """Train as a rank that is not the first, which writes nothing."""
     hydra = HydraConfig.get()
     log_to(None)
+    stay_where_given(hydra)
     path = ranks.broadcast(None)
     with suppress(OSError):  # the folder that Hydra made for this process, where that is another
         Path(hydra.runtime.output_dir).rmdir()
@@ -123,6 +130,17 @@ def follow(cfg: DictConfig) -> None:
     )
     if stopped is not None:
         raise Stopped(stopped)
+
+
+def stay_where_given(hydra: Any) -> None:
+    """Go back to the folder where the command was given, which `hydra.job.chdir` left: paths are meant from there."""
+    if hydra.job.chdir and Path.cwd() != Path(hydra.runtime.cwd):
+        os.chdir(hydra.runtime.cwd)
+        log.warning(
+            "hydra.job.chdir=true: paths are read from %s all the same, where the command was given; the run is in %s",
+            hydra.runtime.cwd,
+            hydra.runtime.output_dir,
+        )
 
 
 def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
@@ -176,7 +194,14 @@ def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
     folder.write_json("manifest.json", manifest)
     folder.update_summary(objective=config["objective"]["name"], data=config["data"]["name"])
     log.info("run folder: %s", folder.path)
-    return Run(config, folder, manifest, name="/".join(folder.path.parts[-2:]), group=sweep)
+    inputs = Inputs(folder, config["resume"]["allow"])
+    return Run(config, folder, manifest, name="/".join(folder.path.parts[-2:]), group=sweep, inputs=inputs)
+
+
+def _record(folder: RunFolder) -> dict[str, str]:
+    """Return the files that say what a run is and how far it came, by name."""
+    names = ("config.yaml", "overrides.txt", "manifest.json", "summary.json")
+    return {name: text for name in names if (text := folder.read_text(name))}
 
 
 def _record_failure(folder: RunFolder, error: Exception, *, alone: bool) -> None:

@@ -29,8 +29,9 @@ def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, upda
         )
     if mode == "adapter" and not adapter:
         raise ConfigError(
-            "reference=adapter is the model that training starts from, with its adapters off: choose peft=lora and no "
-            "reference.path, or use reference=live"
+            "reference=adapter is the model that training starts from, with its adapters off: choose peft=lora and "
+            "no reference.path, and a model that is no adapter itself (one belongs to the reference too), or use "
+            "reference=live"
         )
     if mode == "precomputed" and uncached:
         raise ConfigError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from alignlab.assembly.build import is_adapters_off
 from alignlab.assembly.check import mistakes
 from alignlab.config.stage_configs import combined
 from alignlab.config.stage_of import train_config
@@ -119,7 +120,7 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
         checkpointing=trainer["gradient_checkpointing"],
         packing=config["model"]["packing"],
     )
-    own = elements(replace(subject, adapters=()))
+    own = elements(replace(subject, adapters=None))
     return Forecast(
         model=subject.name,
         elements=replace(elements(subject), layer=own.layer, outside=own.outside),
@@ -132,7 +133,7 @@ def forecast(overrides: Sequence[str], lists: Lists, named: str | None = None) -
         shape=lists,
         budget=config["data"]["microbatch_tokens"],
         growth=growth_of(subject, lists, run),
-        pass_growth=growth_of(replace(subject, adapters=()), lists, _scoring(run, objective))
+        pass_growth=growth_of(replace(subject, adapters=None), lists, _scoring(run, objective))
         if mode == "precomputed"
         else None,
         widths=widths,
@@ -211,9 +212,8 @@ def optimizer_states(optimizer: Config, dtype: torch.dtype) -> float:
 
 
 def _mode(config: Config, objective: Objective) -> str:
-    node, peft = config["reference"], config["peft"]["method"]
-    adapter = peft != "none" and node["path"] is None and node["of"] == "start"
-    return resolve_mode(node["mode"], objective, adapter=adapter, update=node["update"])
+    node = config["reference"]
+    return resolve_mode(node["mode"], objective, adapter=is_adapters_off(config), update=node["update"])
 
 
 def _scoring(run: Pass, objective: Objective) -> Pass:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +12,11 @@ from alignlab.errors import ConfigError
 from alignlab.planner.growth import Growth, Lists, growth
 from alignlab.planner.memory import Elements
 from alignlab.planner.traced import Pass
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.decoder import layers_of
+from alignlab.policies.causal_lm.model_folder import ModelFolder
+from alignlab.policies.causal_lm.pretrained import is_adapter
 from alignlab.settings import Config
 
 
@@ -25,8 +29,8 @@ class Subject:
     """The text of its config.json."""
     dtype: torch.dtype
     attention: str
-    adapters: tuple[tuple[str, Any], ...]
-    """The settings of LoRA; empty without it."""
+    adapters: PeftSettings | None
+    """The settings of LoRA; None without it."""
     trust_remote_code: bool
     config: Any = field(compare=False, repr=False)
 
@@ -40,25 +44,31 @@ class Subject:
             attn_implementation=self.attention,
             trust_remote_code=self.trust_remote_code,
         )
-        return lora(lambda: (model, None), **dict(self.adapters))[0] if self.adapters else model
+        return lora(lambda: (model, None), self.adapters)[0] if self.adapters else model
 
 
 def subject_of(config: Config, source: Any, precision: str, *, own: bool, named: str | None) -> Subject:
     """The model that trains, in its dtype: with `own`, the engine keeps weights in its own precision."""
     loader, peft = config["model"]["loader"], config["peft"]
+    if peft["method"] == "qlora":
+        raise ConfigError(
+            "the memory of weights in 4 bits is not planned: plan for peft=lora, which takes more"
+        )
     low = precision == "bf16-true" or (precision == "bf16-mixed" and own)
-    settings = (
-        {key: value for key, value in peft.items() if key != "method"} if peft["method"] == "lora" else {}
-    )
     return Subject(
         name=named or config["model"].get("path") or config["model"]["name"],
         text=source.to_json_string(use_diff=False),
         dtype=torch.bfloat16 if low else stored(loader, precision),
         attention=loader.get("attn_implementation", "sdpa"),
-        adapters=tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in settings.items()),
+        adapters=None if peft["method"] == "none" else PeftSettings(**_hashable(peft)),
         trust_remote_code=loader.get("trust_remote_code", False),
         config=source,
     )
+
+
+def _hashable(node: Config) -> Config:
+    """The settings of a node with tuples in the place of lists."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in node.items()}
 
 
 def stored(loader: Config, precision: str) -> torch.dtype:
@@ -69,9 +79,11 @@ def stored(loader: Config, precision: str) -> torch.dtype:
 
 def place_of(model: Config) -> Mapping[str, Any]:
     """The arguments by which `config_at` finds the config.json of the chosen model."""
-    loader = model["loader"]
+    loader, path = model["loader"], model.get("path")
+    if path and is_adapter(path):
+        path = ModelFolder(Path(path).expanduser()).base
     options = {key: loader[key] for key in ("trust_remote_code", "revision") if key in loader}
-    return {"path": model.get("path"), "local_copy": loader.get("local_copy"), **options}
+    return {"path": path, "local_copy": loader.get("local_copy"), **options}
 
 
 @cache

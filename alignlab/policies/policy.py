@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from alignlab.policies.causal_lm.adapters import save_adapter
 from alignlab.policies.causal_lm.decoder import merge
 from alignlab.types import Batch
 
@@ -60,3 +61,7 @@ class Policy(nn.Module, ABC):
     def export(self, folder: Path) -> None:
         """Save the model as a plain Hugging Face folder, adapters merged into its weights."""
         merge(self.model).save_pretrained(folder, safe_serialization=True)
+
+    def export_adapter(self, folder: Path) -> None:
+        """Save the adapters alone, as peft does, with the name of the base model that they need."""
+        save_adapter(self.model, folder)

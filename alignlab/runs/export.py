@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from alignlab import hub
 from alignlab.places import CONF
 from alignlab.runs.overrides import command
 
@@ -35,6 +36,9 @@ class Trained:
     """The description and the licence of each data set, by its name."""
     pipeline: Sequence[str]
     base: str
+    of_hub: bool
+    """Whether the base is a model of the hub, which then links to it."""
+    is_adapter: bool
     steps: int
     command: str
     initial: Mapping[str, float]
@@ -49,6 +53,7 @@ def card(
     *,
     task: str,
     steps: int,
+    is_adapter: bool = False,
     initial: Mapping[str, float] = NONE,
     final: Mapping[str, float] = NONE,
 ) -> str:
@@ -68,6 +73,8 @@ def card(
         data={name: data_facts(name, node) for name, node in sources.items()},
         pipeline=list(config["pipeline"]),
         base=base.get("path") or base["name"],
+        of_hub=bool(base.get("path")) and hub.is_id(base["path"]),
+        is_adapter=is_adapter,
         steps=steps,
         command=command(manifest.get("overrides", ()), manifest.get("searchpath", ())),
         initial=initial,
@@ -77,24 +84,38 @@ def card(
     return model_card(trained)
 
 
-def export(policy: Any, tokenizer: Any, folder: Path, card: str) -> None:
-    """Write safetensors, tokenizer and model card beside the folder, then put them in its place."""
+def export(policy: Any, tokenizer: Any, folder: Path, card: str, *, as_adapter: bool = False) -> None:
+    """Write safetensors, tokenizer and model card beside the folder, then put them in its place.
+
+    `as_adapter`: the adapters alone, as peft does; else they are merged into the weights.
+    """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    policy.export(partial)
+    if as_adapter:
+        policy.export_adapter(partial)
+    else:
+        policy.export(partial)
     tokenizer.save_pretrained(partial)
     (partial / "README.md").write_text(card, encoding="utf-8")
+    like_others(partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
+
+
+def like_others(folder: Path) -> None:
+    """Give safetensors, which are written for their owner alone, the permissions of the folder's config.json."""
+    for config in (*folder.glob("config.json"), *folder.glob("adapter_config.json")):
+        for file in folder.glob("*.safetensors"):
+            file.chmod(config.stat().st_mode)
 
 
 def model_card(trained: Trained) -> str:
     """The README of a model's folder: what it was trained on, its metrics, and the licences that bind it."""
     front = {
-        "library_name": "transformers",
+        "library_name": "peft" if trained.is_adapter else "transformers",
         "pipeline_tag": trained.task,
         "tags": ["alignlab", "preference-alignment", trained.objective],
-        "base_model": trained.base,
+        **({"base_model": trained.base} if trained.of_hub else {}),
         "license": UNKNOWN,
     }
     hyper = ", ".join(f"{key}={value}" for key, value in trained.hyper.items()) or "no hyper-parameters"

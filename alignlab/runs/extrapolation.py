@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alignlab.errors import ConfigError
+from alignlab.runs.export import like_others
 
 Read = Callable[[str], Tensor]
 
@@ -51,13 +52,18 @@ def extrapolate(start: Path, trained: Path, out: Path, alpha: float) -> None:
         }
         save_file(tensors, partial_ / shard.name, metadata={"format": "pt"})
     origin = f"theta1 + {alpha:g} * (theta1 - theta0), arXiv:2404.16792\n\ntheta0: `{start}`\ntheta1: `{trained}`\n"
+    like_others(partial_)
     (partial_ / "README.md").write_text(f"# Extrapolated by {alpha:g}\n\n{origin}", encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial_, out)
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
-    """The file that holds each tensor of a model folder, by its name; ConfigError where there is none."""
+    """The file that holds each tensor of a model folder, by its name; ConfigError for no weights, or an adapter."""
+    if (folder / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"{folder} is an adapter, and whole models are extrapolated: write one by alignlab export run=... out=..."
+        )
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]

@@ -10,17 +10,20 @@ from torch import Tensor, nn
 
 from alignlab import ranks
 from alignlab.data.batching.batches import Step
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, RunError
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
 from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
+from alignlab.policies.causal_lm.adapters import drop_out
+from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
 from alignlab.training.first_loss import FirstLoss
+from alignlab.training.optim import warn_of_rounding
 from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, check_start, put_back, state_of
 from alignlab.training.strategies.engine import Engine
@@ -70,6 +73,7 @@ class PreferenceModule(L.LightningModule):
         self._distance = Distance(self.scorer) if "parameter_distance" in objective.signals else None
         self.gradient_clip_val, self.start_tolerance = gradient_clip_val, start_tolerance
         self.finite, self.reference_is_start = finite or Finite(), reference_is_start
+        self.strict_loading = not has_adapter(policy.model)  # the frozen weights are not in its checkpoints
         self.latest_step: dict[str, float] = {}
         self.reliability: dict[str, list[float]] = {}
         self._tokens, self._seconds = 0, 0.0
@@ -97,6 +101,10 @@ class PreferenceModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer and its schedule."""
         optimizer, scheduler = self.make_optimizer(self.trained)
+        if not self.engine.keeps_float32:
+            groups = optimizer.param_groups
+            weights = [weight for group in groups for weight in group["params"]]
+            warn_of_rounding(weights, max(group.get("initial_lr", group["lr"]) for group in groups))
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_fit_start(self) -> None:
@@ -118,6 +126,7 @@ class PreferenceModule(L.LightningModule):
         meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
         first = FirstLoss(self.objective) if self.global_step == 0 else None
         self.terms.train()
+        drop_out(self.scorer, on=True)
         if self._distance is not None:
             self._distance.forget()
         statistics = self._statistics(step, self.signals)
@@ -138,6 +147,7 @@ class PreferenceModule(L.LightningModule):
                 meter.add(self._watched(signals, outcome))
                 if first:
                     first.add(signals, outcome.parts[self.objective.name])
+        drop_out(self.scorer, on=False)
         if first and ranks.main():
             first.tell()
         metrics = self._named(Meter.joined(ranks.gathered(meter)))
@@ -258,12 +268,40 @@ class PreferenceModule(L.LightningModule):
         return {**metrics, **own}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the number of steps that were left out into the checkpoint."""
+        """Put the number of steps that were left out into the checkpoint. Of adapters, it holds what trains alone."""
         checkpoint["nonfinite"] = self.finite.count
+        if not self.strict_loading:
+            checkpoint["state_dict"] = without_frozen(self, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the count of steps that were left out."""
         self.finite.count = checkpoint["nonfinite"]
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Take weights and terms from a checkpoint, which of adapters holds what trains alone.
+
+        Raises RunError where it lacks some of that, or holds others.
+        """
+        keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
+        trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        if differing := sorted((trained & set(keys.missing_keys)) | set(keys.unexpected_keys)):
+            raise RunError(
+                f"the checkpoint is of a run with other adapters: {len(differing)} weights are in one alone (first: "
+                f"{differing[0]})"
+            )
+        return keys
+
+
+def without_frozen(module: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a state dict that are no frozen parameter, nor part of the quantization of one."""
+    frozen = {name for name, weight in module.named_parameters() if not weight.requires_grad}
+
+    def belongs(name: str) -> bool:
+        return name in frozen or ("." in name and belongs(name.rpartition(".")[0]))
+
+    return {name: value for name, value in state.items() if not belongs(name)}
 
 
 def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:

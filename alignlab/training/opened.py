@@ -152,7 +152,9 @@ def place(opened: Opened, on: Place) -> Opened:
     if not on.spreads:
         opened.policy.to(on.device)
     with opened.clock.timed("reference"), on.autocast():
-        splits, ordered = selected(opened.stage, opened.policy, opened.splits, opened.examples, on.device)
+        splits, ordered = selected(
+            opened.stage, opened.policy, opened.splits, opened.examples, on.device, opened.tokenizer
+        )
     return replace(opened, splits=splits, ordered=ordered, place=on)
 
 
@@ -168,7 +170,9 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
     splits = replace(splits, validation=affordable(splits.validation, loader))
     with opened.clock.timed("reference"), on.autocast():
-        mode, references, splits = attach_reference(stage, opened.policy, splits, loader, on.device)
+        mode, references, splits = attach_reference(
+            stage, opened.policy, splits, loader, on.device, opened.tokenizer
+        )
     for reference in references:
         if isinstance(reference, nn.Module):
             on.convert(reference)

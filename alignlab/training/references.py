@@ -14,9 +14,10 @@ from alignlab.data.batching.batches import StepLoader
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.passes.reference import cached_signals
 from alignlab.passes.reference_mode import resolve_mode
-from alignlab.policies.causal_lm.adapters import WithoutAdapter
 from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.causal_lm.model import language_model
+from alignlab.policies.causal_lm.vocabularies import require_same_tokens
+from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import REFERENCE, provided_by
 from alignlab.training.rows import Splits
@@ -26,24 +27,30 @@ from alignlab.training.strategies.frozen import shard_frozen
 log = logging.getLogger(__name__)
 
 
-def frozen(stage: Stage, load: LoadModel, device: torch.device) -> Policy:
-    """A policy that only scores, on the device; spread over the ranks as the config says, or as the trained one is."""
+def frozen(stage: Stage, load: LoadModel, device: torch.device, tokenizer: Any) -> Policy:
+    """A policy that only scores, on the device; spread over the ranks as the config says, or as the trained one is.
+
+    Raises ConfigError where it reads other token ids than those of this `tokenizer`, which wrote the rows.
+    """
     with ranks.main_first():
-        model = stage.make_policy(load()[0]).eval().requires_grad_(False)
+        loaded, own_tokenizer = load()
+        require_same_tokens(tokenizer, own_tokenizer, loaded.name_or_path)
+        model = stage.make_policy(loaded).eval().requires_grad_(False)
     shard = stage.engine.shards if stage.reference.shard is None else stage.reference.shard
     return shard_frozen(model, device) if shard and ranks.world() > 1 else model.to(device)
 
 
 def attach_reference(
-    stage: Stage, policy: Policy, splits: Splits, loader: StepLoader, device: torch.device
+    stage: Stage, policy: Policy, splits: Splits, loader: StepLoader, device: torch.device, tokenizer: Any
 ) -> tuple[str, References, Splits]:
     """(mode, live references if any, rows with cached scores if precomputed).
+
+    `tokenizer` is the one that wrote the rows, whose ids a reference must share.
 
     Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
     """
     spec, objective = stage.reference, stage.objective
-    adapter = spec.is_start and has_adapter(policy.model)
-    mode = resolve_mode(spec.mode, objective, adapter=adapter, update=spec.moving.update)
+    mode = resolve_mode(spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update)
     second = spec.second if objective.needs_second_reference else None
     log.info(
         "reference: %s%s%s",
@@ -59,17 +66,17 @@ def attach_reference(
         first = (
             WithoutAdapter(language_model(policy, "reference=adapter"))
             if mode == "adapter"
-            else frozen(stage, spec.load, device)
+            else frozen(stage, spec.load, device, tokenizer)
         )
-        other = first if second is None else frozen(stage, second[1], device)
+        other = first if second is None else frozen(stage, second[1], device, tokenizer)
         return mode, (first, other if objective.needs_second_reference else None), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference
     is_policy = spec.is_start and not adapted and not stage.engine.shards
-    scorer = policy if is_policy else frozen(stage, spec.load, device)
+    scorer = policy if is_policy else frozen(stage, spec.load, device, tokenizer)
     wanted = sorted({"ref_logps"} | provided_by(objective.signals, REFERENCE))
     splits = _scored(stage, scorer, splits, loader, wanted)
     if objective.needs_second_reference:
-        other = scorer if second is None else frozen(stage, second[1], device)
+        other = scorer if second is None else frozen(stage, second[1], device, tokenizer)
         splits = _scored(stage, other, splits, loader, ["ref_logps"], rename={"ref_logps": "ref2_logps"})
     return mode, (None, None), splits
 

@@ -174,6 +174,14 @@ def context_of(model: Any) -> int | None:
     return longest
 
 
+def content_of(rows: TokenRows) -> str:
+    """The SHA-256 of what training reads of the rows, in their order: tokens, labels, raw scores and weights."""
+    digest = hashlib.sha256(rows.tokens_hash.encode())
+    for values in (rows.labels.values, rows.weights, *([rows.rewards.values] if rows.rewards else [])):
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
 def first_ids(loader: StepLoader, count: int = 64) -> str:
     """SHA-256 over the ids of the first rows in training order: equal hashes, equal order."""
     ids: list[str] = []

@@ -41,7 +41,7 @@ class OptimizerSpec:
 class CheckpointSpec:
     """When a checkpoint is written and which ones stay: conf/callbacks, `checkpoint`."""
 
-    every_n_steps: Positive = 25
+    every_n_steps: Positive | Literal["auto"] = "auto"
     keep: Positive = 2
     best: str | None = None
     best_mode: Literal["min", "max"] = "min"

@@ -37,6 +37,8 @@ class ReferenceSpec:
     load: LoadModel
     is_start: bool
     check_start: bool = True
+    adapters_off: bool = False
+    """Whether it is also the policy with its adapters switched off."""
     second: tuple[str, LoadModel] | None = None
     shard: bool | None = None
     """Whether its layers are spread over the ranks; None: where the policy's are."""
@@ -65,6 +67,8 @@ class Stage:
     """Callbacks of Lightning besides those of every stage, by name."""
     on_rows: Callable[[Sequence[str]], None] | None = None
     """Told the ids of the rows (or of those that give the prompts) before anything is done with them; may raise."""
+    on_input: Callable[[str, Mapping[str, str]], None] | None = None
+    """Told the fingerprints of both splits, of "rows", of "data" before the pipeline, of "tokens"; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None
     """Makes the rows to train on from the model and the prompts of the data."""
     load_initial: LoadModel | None = None

@@ -10,6 +10,7 @@ from torch import nn
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
+from alignlab.data.spec import SPLITS
 from alignlab.evaluation.gold import GoldReport
 from alignlab.policies.causal_lm.decoder import recompute
 from alignlab.policies.policy import Policy
@@ -31,7 +32,7 @@ from alignlab.training.opened import Clock, Place, Prepared, first_prompts, load
 from alignlab.training.optim import trainable
 from alignlab.training.rails import Finite
 from alignlab.training.references import reference_margin
-from alignlab.training.rows import check_lists, first_ids
+from alignlab.training.rows import check_lists, content_of, first_ids
 from alignlab.training.spec import Result, Stage
 from alignlab.training.stop import Listener
 from alignlab.training.trainer import make_trainer, precision_of
@@ -62,9 +63,14 @@ def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Pr
     clock = Clock()
     examples = read(stage, clock)
     check_lists(stage.objective, examples, stage.data)
+    if stage.on_input:
+        stage.on_input("rows", {split: getattr(examples, split).content for split in SPLITS})
+        stage.on_input("data", {split: rows.content for split, rows in examples.divided.items()})
     opened = load(stage, examples, clock)
     trainer = make_trainer(stage, folder, checkpoints)
     opened = place(opened, Place.of(trainer, spreads=stage.engine.shards))
+    if stage.on_input:
+        stage.on_input("tokens", {split: content_of(getattr(opened.splits, split)) for split in SPLITS})
     if stage.on_rows:
         stage.on_rows(opened.splits.train.ids)
     if stage.collect:

@@ -25,7 +25,12 @@ from alignlab.training.spec import Stage
 
 
 def selected(
-    stage: Stage, policy: Policy, splits: Splits, examples: Examples, device: torch.device
+    stage: Stage,
+    policy: Policy,
+    splits: Splits,
+    examples: Examples,
+    device: torch.device,
+    tokenizer: Any,
 ) -> tuple[Splits, bool]:
     """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
 
@@ -38,7 +43,7 @@ def selected(
     def initial() -> Policy:
         if stage.load_initial is None and not stage.engine.shards:
             return policy
-        return frozen(stage, stage.load_initial or stage.load_model, device)
+        return frozen(stage, stage.load_initial or stage.load_model, device, tokenizer)
 
     left, ordered = {}, False
     for split in SPLITS:

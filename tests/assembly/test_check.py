@@ -90,13 +90,6 @@ TOGETHER = {
     ("data=hh_rlhf", "evaluation=gold"): "use evaluation=none",
     ("data=local",): "set data.path=",
     ("data=local", "data.path="): "data.path is empty",
-    (
-        "data=local",
-        "data.path=2024",
-    ): "data.path=2024: expected text or null; a text that reads otherwise is quoted",
-    ("data=local", "data.path=[a]"): "expected text or null",
-    ("model=local", "model.path=3"): "model.path=3: expected text",
-    ("reference.path=3",): "reference.path=3: expected text",
     ("cache_dir=null",): "cache_dir=null: expected text",
     ("seed=99999999999",): "seed=99999999999: expected a whole number from 0 to 4294967295",
     ("callbacks.checkpoint=null",): "callbacks.checkpoint=null: expected a group of settings",
@@ -104,6 +97,17 @@ TOGETHER = {
     ("data.scale=[10,1]",): "data.scale=[10, 1]: expected [low,high]",
     ("data.scale=[1,2,3]",): "expected [low,high]",
     ("data.scale=[a,1]",): "data.scale=['a', 1]: expected a list of numbers or minmax, keep or null",
+    ("data.path=.",): "data 'lab' makes its own rows, and reads no files: take out data.path",
+    ("data.split=train",): "take out data.split, or use data=local",
+    ("data=hh_rlhf", "data.split={trian: train}"): "data.split.trian: did you mean 'train'?",
+    ("data=local", "data.path=2024"): "data.path=2024: no such file or folder",
+    ("data=local", "data.path=[/nowhere]"): "data.path=/nowhere: no such file or folder",
+    (
+        "data=mixture",
+        "data.parts={shp:{path:1.5}}",
+    ): "data.parts.shp.path=1.5: expected text or a list of texts",
+    ("data=mixture", "data.parts={shp:{path:2024}}"): "data.parts.shp.path=2024: no such file or folder",
+    ("data=mixture", "data.parts={shp:{}}", "data.split=train"): "set data.parts.<name>.split",
     ("logger=[wandb]", "logger.wandb.mode=onlin"): "did you mean 'online'?",
     ("logger=[wandb]", "logger.wandb.tags=x"): "logger.wandb.tags=x: expected a list of texts",
     ("data=hh_rlhf", "model.loader.dtype=float31"): "did you mean 'float32'?",
@@ -131,12 +135,6 @@ def test_a_missing_group_is_named_with_its_choices():
     said = problem(config)
     assert "nothing is chosen for 'evaluation': evaluation=..., of gold, none" in said
     assert "nothing is chosen for 'trainer'" in said
-
-
-def test_a_path_for_data_that_make_their_own_rows(tmp_path):
-    (tmp_path / "rows.jsonl").touch()
-    said = problem(composed("data=lab", f"data.path={tmp_path}/rows.jsonl"))
-    assert "data 'lab' makes its own rows; files of your own are data=local" in said
 
 
 def test_an_empty_data_folder(tmp_path):

@@ -37,7 +37,7 @@ NEEDS = {
 """What a choice cannot be without."""
 PACKAGES = {
     f"strategy=deepspeed_{stage}": "deepspeed" for stage in ("zero1", "zero2", "zero3", "zero3_offload")
-}
+} | {"peft=qlora": "bitsandbytes"}
 """Packages that `make install` does not bring, and a choice needs."""
 
 
@@ -45,7 +45,8 @@ def overrides(name, choice, folder):
     """A command line with that choice that is in order."""
     chosen = f"{name}=[{choice}]" if name in MULTI_SELECT else f"{name}={choice}"
     line = [chosen, *NEEDS.get(chosen, []), f"cache_dir={folder}/cache"]
-    if chosen == "model=local":
+    if chosen in ("model=local", "peft=qlora"):
+        line += ["model=local"] if chosen == "peft=qlora" else []
         line += ["data=hh_rlhf", f"model.path={model_folder(folder)}"]
     if chosen in ("data=local", "data=sentiment", "data=token_ids"):
         (folder / "rows.jsonl").write_text("{}\n")
@@ -55,7 +56,7 @@ def overrides(name, choice, folder):
 
 def model_folder(folder):
     """What looks like a model folder to check()."""
-    for file in ("config.json", "tokenizer.json"):
+    for file in ("config.json", "tokenizer.json", "model.safetensors"):
         (folder / file).write_text("{}")
     return folder
 

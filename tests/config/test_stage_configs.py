@@ -23,7 +23,7 @@ def plan(*overrides):
 
 def model_folder(folder):
     """What looks like a model folder as long as nobody loads it."""
-    for name in ("config.json", "tokenizer.json"):
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (folder / name).write_text("{}")
 
 
@@ -31,6 +31,17 @@ def test_a_plain_run_is_its_own_config():
     (stage,) = plan("objective=ipo", "seed=3")
     assert (stage.config["objective"]["name"], stage.config["seed"]) == ("ipo", 3)
     assert placed(stage, None) == dict(stage.config)
+
+
+def test_a_number_is_text_where_a_setting_is(tmp_path, monkeypatch):
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "2024/7.jsonl").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    (stage,) = plan(
+        "data=local", "data.path=2024", "data.split=7", "run_name=5", "model=smollm2_135m", "seed=3"
+    )
+    assert (stage.config["data"]["path"], stage.config["data"]["split"]) == ("2024", "7")
+    assert (stage.config["run_name"], stage.config["seed"]) == ("5", 3)
 
 
 def test_stages_have_what_the_run_has_and_more():

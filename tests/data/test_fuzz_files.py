@@ -91,7 +91,11 @@ def damaged(content, cuts, end):
 def outcome(path, *, skip_bad):
     report = Report()
     try:
-        return list(converted(read(data_files(str(path))), convert, report, skip_bad=skip_bad)), report, ""
+        return (
+            list(converted(read(data_files(str(path)).sources), convert, report, skip_bad=skip_bad)),
+            report,
+            "",
+        )
     except DataError as error:
         return [], report, str(error)
 

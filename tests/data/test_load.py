@@ -89,6 +89,15 @@ def test_a_small_file_still_has_a_validation_split(tmp_path):
     assert not prompts(examples.train) & prompts(examples.validation)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", "prompt,chosen\n"), ("a.jsonl", "\n"), ("a.json", "[]")]
+)
+def test_a_file_without_rows(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=r"no train rows left after its pipeline: no row was read from .*a\."):
+        loaded(tmp_path / name)
+
+
 def test_one_prompt_alone_cannot_be_divided(tmp_path):
     with pytest.raises(DataError, match=r"data 'mine' has no .* rows left after its pipeline"):
         loaded(write(tmp_path, rows=[row(0), row(1)]))
@@ -169,9 +178,9 @@ def test_a_source_that_makes_its_rows_must_know_how_many(cache):
 def test_hub_splits(monkeypatch, cache):
     asked = []
 
-    def table(where, split):
-        asked.append(where["splits"][split])
-        shift = 100 if split == "validation" else 0
+    def table(where, name):
+        asked.append(name)
+        shift = {"t": 0, "v": 100, "w": 200}[name]
         return datasets.Dataset.from_list([row(i + shift) for i in range(9)])
 
     monkeypatch.setattr(hub_rows, "table", table)
@@ -182,6 +191,12 @@ def test_hub_splits(monkeypatch, cache):
     divided = spec | {"splits": {"train": "t", "validation": None}}
     examples = load_examples(DataSpec("mine", local.convert, hub=divided, validation_fraction=0.4), cache)
     assert len(examples.train) + len(examples.validation) == 9
+    asked.clear()
+    chosen = DataSpec("mine", local.convert, hub=spec, split={"train": ["t", "v"], "validation": "w"})
+    examples = load_examples(chosen, cache)
+    assert asked == ["t", "v", "w"]
+    assert len(examples.train) == 18
+    assert ids(examples.validation) == [f"r{i}" for i in range(200, 209)]
 
 
 def test_an_unreachable_hub_says_what_to_do(monkeypatch, cache):

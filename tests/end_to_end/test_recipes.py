@@ -257,6 +257,19 @@ def test_adapters_are_merged_before_the_next_stage(reference, done):
     assert weights(first) != weights(second)
 
 
+def test_kept_adapters_go_on_in_the_next_stage_and_are_its_reference(done):
+    pytest.importorskip("peft")
+    run = done("run", "recipe=stepwise", "peft=lora", "peft.export=adapter")
+    first, second = stages(run)
+    adapters = [
+        json.loads((stage / "model" / "adapter_config.json").read_text()) for stage in (first, second)
+    ]
+    assert adapters[0] == adapters[1]
+    assert tuple(facts(second)["reference"].values()) == ("precomputed", str(first / "model"))
+    assert summary(second)["initial"]["val/loss/dpo"] == pytest.approx(LN2, abs=1e-5)
+    assert summary(second)["final"]["val/loss/dpo"] < summary(second)["initial"]["val/loss/dpo"]
+
+
 def test_a_hard_update_makes_policy_and_reference_one(done):
     run = done("run", "reference.update=hard", "reference.every_n_steps=2", "trainer.max_steps=4")
     losses = [float(row["train/loss"]) for row in metrics(run) if row["train/loss"]]

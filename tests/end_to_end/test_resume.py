@@ -1,5 +1,6 @@
 """Killed runs go on where they stopped: the same weights bit for bit, the same metrics."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from alignlab.training import opened
 from tests.end_to_end.command import SMALL, forked, metrics, signalled, summary, untimed, weights
+from tests.training.small import load_small
 
 RUNS = {
     "dpo": ("objective=dpo",),
@@ -193,3 +195,35 @@ def test_a_changed_config_is_listed_and_refused_unless_allowed(command, tmp_path
     assert "going on with another setting: optimizer.lr: auto -> 0.001" in done.err
     assert summary(tmp_path / "run")["steps"] == 4
     assert (tmp_path / "run/report.html").is_file()
+
+
+def test_other_inputs_are_refused_and_leave_the_run_as_it_was(tmp_path, cache):
+    rows = [
+        {"prompt": f"say fox {i}", "chosen": f"the fox {i} runs", "rejected": "no fox"} for i in range(40)
+    ]
+    data, model, run = tmp_path / "pairs.jsonl", tmp_path / "model", tmp_path / "run"
+    small = [text for text in SMALL if not text.startswith("model.")]
+    line = ("data=local", f"data.path={data}", "model=local", f"model.path={model}", *small, "resume=auto")
+
+    def go(steps, written, seed, *overrides):
+        data.write_text("".join(f"{json.dumps(row)}\n" for row in written))
+        for part in load_small(seed=seed):
+            part.save_pretrained(model)
+        steps = f"trainer.max_steps={steps}"
+        return forked(*line, steps, *overrides, f"hydra.run.dir={run}", cwd=tmp_path, cache=cache)
+
+    done = go(2, rows, 0)
+    assert done.returncode == 0, done.stderr
+    before = summary(run)
+    swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    for written, seed, said in (
+        (swapped, 0, "the data 'local' (rows) changed since"),
+        (rows, 1, f"the model {model} changed since"),
+    ):
+        done = go(3, written, seed)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert summary(run) == before
+    done = go(3, swapped, 1, "resume.allow=[data.rows,model.files]")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("going on with what is there now") == 3  # rows, tokens, model

@@ -12,6 +12,7 @@ from alignlab.planner import memory as footprint
 from alignlab.planner.growth import Lists, growth
 from alignlab.planner.memory import SPREADS, Elements, Widths
 from alignlab.planner.traced import Faked, Pass, even_batch
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.model import CausalLM
 from tests.policies.packs import pack
@@ -107,7 +108,9 @@ def test_adapters_are_as_measured():
     config, batch, run = config_of("llama"), even_batch(5, 2, 48, 24), Pass(device="cpu")
 
     def build():
-        return lora(lambda: (AutoModelForCausalLM.from_config(config), None), r=4, alpha=8)[0]
+        return lora(
+            lambda: (AutoModelForCausalLM.from_config(config), None), PeftSettings("lora", r=4, alpha=8)
+        )[0]
 
     policy = CausalLM(build()).train()
     micro_batch(policy, batch, run)

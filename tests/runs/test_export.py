@@ -1,8 +1,13 @@
 """The model card: what it says, and that tools can read it."""
 
+import os
+
+import pytest
 import yaml
 
-from alignlab.runs.export import Trained, base_licence, card, data_facts, model_card
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.runs.export import Trained, base_licence, card, data_facts, export, model_card
+from tests.training.small import load_small
 
 
 def trained(**changes):
@@ -14,6 +19,8 @@ def trained(**changes):
         "data": {"ultrafeedback": ("UltraFeedback: rated completions", "MIT")},
         "pipeline": ["pairs"],
         "base": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "of_hub": True,
+        "is_adapter": False,
         "steps": 1234,
         "command": "python train.py objective=ipo",
         "initial": {"val/loss": 1.0},
@@ -98,3 +105,31 @@ def test_the_licence_of_a_base_model_stands_in_its_own_card(tmp_path):
     }.items():
         readme.write_text(text)
         assert base_licence(str(tmp_path)) == licence
+
+
+def test_a_base_model_is_linked_to_where_the_hub_has_it(tmp_path):
+    def head(path, **more):
+        config = {
+            "objective": {"name": "dpo", "loss": {"_target_": "x", "beta": 0.1}},
+            "data": {"name": "lab"},
+            **{group: {} for group in ("regularizers", "modifiers", "pipeline")},
+        }
+        text = card(config, {"name": "local", "path": path}, {}, task="text-generation", steps=3, **more)
+        return yaml.safe_load(text.split("---\n", 2)[1])
+
+    assert head("someone/model")["base_model"] == "someone/model"
+    assert head("someone/model", is_adapter=True)["library_name"] == "peft"
+    for path in (str(tmp_path), "/gone/model", "./model", "outputs/dpo/model", None):
+        assert "base_model" not in head(path)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_weights_are_readable_by_whom_the_other_files_are(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        export(CausalLM(load_small()[0]), load_small()[1], tmp_path / "model", "a card")
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "model").iterdir()}
+    assert modes["model.safetensors"] == 0o666 & ~umask
+    assert len(set(modes.values())) == 1

@@ -7,6 +7,7 @@ import logging
 import resource
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from alignlab.errors import RunError
 from alignlab.runs.folder import RunFolder
-from alignlab.training.callbacks.checkpoint import random_state, set_random_state
+from alignlab.training.callbacks.checkpoint import Pace, random_state, set_random_state
 from alignlab.training.checkpointing import tensor_file
 from alignlab.training.checkpointing.checkpoints import Checkpoints, damage
 from alignlab.training.settings import CheckpointSpec
@@ -250,3 +251,46 @@ def test_the_summary_tells_the_step_that_is_on_disk(tmp_path):
     folder = RunFolder(tmp_path)
     run_stage(small_stage(tmp_path, trainer={"max_steps": 3}), folder)
     assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 3
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def saves(step_seconds, save_seconds, steps, every="auto"):
+    """The steps after which checkpoints are written, and the share of the time that they take."""
+    clock = Clock()
+    pace, written = Pace(every, clock), []
+    pace.start()
+    for step in range(1, steps + 1):
+        clock.now += step_seconds
+        if pace.due(step):
+            with pace.saving():
+                clock.now += save_seconds
+            written.append(step)
+    return written, len(written) * save_seconds / clock.now
+
+
+def test_cheap_checkpoints_come_every_25_steps():
+    assert saves(1.0, 0.1, 100)[0] == [25, 50, 75, 100]
+
+
+@pytest.mark.parametrize(("step_seconds", "save_seconds"), [(0.02, 0.5), (0.1, 3.0), (2.0, 10.0)])
+def test_checkpoints_take_2_percent_of_the_time_at_most(step_seconds, save_seconds):
+    written, share = saves(step_seconds, save_seconds, 20_000)
+    assert len(written) > 3
+    assert share <= 0.021  # the first one comes before its cost is known
+
+
+def test_no_more_than_10_minutes_of_work_are_lost():
+    written, _ = saves(8.0, 60.0, 600)  # 60 s are 10 % of these 10 minutes
+    assert max(after - before for before, after in pairwise([0, *written])) * 8.0 <= 600 + 8.0
+
+
+def test_a_number_of_steps_is_kept_to():
+    assert saves(0.1, 30.0, 20, every=7)[0] == [7, 14]

@@ -84,6 +84,29 @@ def test_a_model_is_evaluated_as_the_run_begins(tmp_path):
         assert metrics[name] == pytest.approx(result.initial[name], abs=1e-5), name
 
 
+def test_the_fingerprints_of_the_rows_are_told_before_training(tmp_path):
+    def inputs_of(name, **changes):
+        fingerprints = {}
+
+        def refuse(what, parts):
+            fingerprints[what] = parts
+            if what == "tokens":
+                raise RunError("refused")
+
+        stage = replace(small_stage(tmp_path / name, **changes), on_input=refuse)
+        with pytest.raises(RunError, match="refused"):
+            run_stage(stage, RunFolder(tmp_path / name))
+        return fingerprints
+
+    first = inputs_of("a")
+    assert [*first] == ["rows", "data", "tokens"]
+    assert inputs_of("b") == first  # another cache, the same rows
+    other = inputs_of("c", data={"limit": 16})
+    assert {what: other[what]["train"] == first[what]["train"] for what in first} == dict.fromkeys(
+        first, False
+    )
+
+
 @pytest.mark.parametrize("mode", ["precomputed", "live"])
 def test_the_probe_for_memory_takes_the_largest_micro_batch_there_and_back(tmp_path, mode):
     ready = prepare(open_rows(small_stage(tmp_path, mode=mode)))

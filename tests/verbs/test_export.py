@@ -123,11 +123,12 @@ def test_low_precision_stays_low(run, tmp_path):
 
 def test_adapters_are_merged(run, tmp_path):
     pytest.importorskip("peft")
+    from alignlab.policies.causal_lm.adapter_settings import PeftSettings
     from alignlab.policies.causal_lm.adapters import lora
     from alignlab.policies.causal_lm.decoder import merge
 
     settings = {"r": 2, "alpha": 4, "target_modules": "all-linear"}
-    trained, _ = lora(lambda: (small(0), None), **settings)
+    trained, _ = lora(lambda: (small(0), None), PeftSettings("lora", **settings))
     with torch.no_grad():
         for name, weight in trained.named_parameters():
             if "lora_B" in name:

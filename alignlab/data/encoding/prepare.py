@@ -61,7 +61,7 @@ def require_vocabulary(rows: TokenRows, size: int) -> None:
     token, last = rows.highest[row], size - 1
     raise DataError(
         f"row {rows.ids[row]}: token id {token} is beyond the model, whose {size} tokens are 0 to {last}: "
-        "use the model that these ids were made for"
+        "use the model that these ids were made for, or the tokenizer that belongs to the model"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alignlab.data.reading.files import Raw
+from alignlab.data.reading.raw import Raw
 from alignlab.data.reading.rows import Convert, Drop, Dropped, Origin, RowError, located, validate
 from alignlab.data.steps import Step
 from alignlab.errors import DataError

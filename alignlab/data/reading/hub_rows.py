@@ -6,21 +6,21 @@ from typing import Any
 
 from alignlab import hub
 from alignlab.data.reading.data_files import is_data_file
-from alignlab.data.reading.files import Raw, read
+from alignlab.data.reading.files import read
+from alignlab.data.reading.raw import Raw
 from alignlab.data.reading.rows import Origin
 from alignlab.errors import DataError
 
 
-def table(where: Mapping[str, Any], split: str) -> Any:
-    """Load the dataset split `where.splits[split]`, or the path of a local copy where that names a data file.
+def table(where: Mapping[str, Any], name: str) -> Any:
+    """Load the split `name` of the dataset `where.path`, or the path of a local copy where that names a data file.
 
     Raises DataError, within seconds, where neither the hub nor its cache has it.
     """
     import datasets
     from huggingface_hub import hf_hub_download
 
-    name, revision = where["splits"][split], where["revision"]
-    online = hub.reachable()
+    revision, online = where["revision"], hub.reachable()
     was_offline, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, not online
     try:
         if is_data_file(name):

@@ -28,7 +28,7 @@ SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"),
 """The column names for the scores of a pair; the first two that a row has both of count."""
 NOT_TEXT = ("responses", "labels", "rewards", "label", "weight", "margin", "meta", *sum(SCORES, ()))
 REFUSED = ("image", "images", "tools", "chat_template_kwargs")
-BOOLEANS = {"True": "true", "False": "false"}
+BOOLEANS = {"True": "true", "False": "false", "TRUE": "true", "FALSE": "false"}
 SCHEMAS = (
     "prompt + responses + labels (or rewards), [prompt +] chosen + rejected, or prompt + completion + label"
 )

@@ -1,5 +1,6 @@
 """Tables of examples in a memory-mapped Arrow file, so that memory does not grow with their number."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -89,6 +90,15 @@ class ExampleTable(Sequence[Example]):
     def ids(self) -> list[str]:
         """The ids of all rows, in order."""
         return [name for batch in self._batches for name in batch.column("id").to_pylist()]
+
+    @property
+    def content(self) -> str:
+        """The SHA-256 of all that the rows hold, in order, wherever they were read from."""
+        digest = hashlib.sha256()
+        for batch in self._batches:
+            for column in batch.columns:
+                digest.update(repr(column.to_pylist()).encode())
+        return digest.hexdigest()
 
     def first(self, size: int | None) -> "ExampleTable":
         """The first `size` rows of the table; the table itself for None or where it has no more."""

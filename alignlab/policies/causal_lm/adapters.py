@@ -1,46 +1,147 @@
 """LoRA adapters inside a transformers model: put in, switched off, and merged away again (needs `peft`)."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import nn
 
 from alignlab.errors import ConfigError
-from alignlab.policies.causal_lm.head import Head
-from alignlab.policies.causal_lm.model import CausalLM
-from alignlab.policies.causal_lm.signals import Encoded
-from alignlab.types import Batch
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
+from alignlab.policies.causal_lm.decoder import ADAPTER_DROPOUT, has_adapter, unwrapped
+
+log = logging.getLogger(__name__)
 
 LoadModel = Callable[[], tuple[Any, Any]]
 
 
-def lora(
-    load: LoadModel,
-    *,
-    r: int = 16,
-    alpha: int = 32,
-    target_modules: str | Sequence[str] = "all-linear",
-    task: str = "CAUSAL_LM",
-) -> tuple[Any, Any]:
-    """Return (model, tokenizer) with LoRA layers of rank `r` (arXiv:2106.09685) put in by peft; only these train.
+def lora(load: LoadModel, settings: PeftSettings, task: str = "CAUSAL_LM") -> tuple[Any, Any]:
+    """Return (model, tokenizer) with LoRA layers (arXiv:2106.09685) that peft puts in, and that alone train.
 
-    They start at zero, so the model starts as it was. No dropout: a score is a fact. `task` is peft's word for what
-    the model is; a new scalar head (SEQ_CLS) trains whole.
+    They start at zero, so the model starts as it was; with `dora` (arXiv:2402.09353) up to rounding. A loaded model
+    that has adapters already keeps them, with their own rank, alpha and modules, and these go on training. `task` is
+    peft's word for what the model is; a new scalar head (SEQ_CLS) trains whole.
 
-    Raises ConfigError without the package `peft`, and for modules that the model does not have.
+    Raises ConfigError without the package `peft`, for modules that the model does not have, and for dropout in the
+    head over the vocabulary, which is computed again in the backward.
     """
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ConfigError("peft=lora needs the package peft: pip install 'alignlab[peft]'") from error
+        raise ConfigError(
+            f"peft={settings.method} needs the package peft: pip install 'alignlab[peft]'"
+        ) from error
     model, tokenizer = load()
-    wanted = target_modules if isinstance(target_modules, str) else list(target_modules)
-    config = LoraConfig(r=r, lora_alpha=alpha, target_modules=wanted, task_type=task)
+    if has_adapter(model):
+        return _going_on(model, settings), tokenizer
+    config = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
+        target_modules=_plain(settings.target_modules),
+        modules_to_save=_plain(settings.modules_to_save),
+        task_type=task,
+    )
+    for name in settings.modules_to_save or ():
+        if not any(path == name or path.endswith(f".{name}") for path, _ in model.named_modules()):
+            raise ConfigError(f"peft.modules_to_save: {type(model).__name__} has no module '{name}'")
     try:
-        return get_peft_model(model, config), tokenizer
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings.*")  # `merge` knows what to do
+            adapted = get_peft_model(model, config)
     except ValueError as error:
-        raise ConfigError(f"peft.target_modules={target_modules}: {str(error).partition('. ')[0]}") from error
+        raise ConfigError(
+            f"peft.target_modules={settings.target_modules}: {str(error).partition('. ')[0]}"
+        ) from error
+    _require_no_dropout_in_the_head(adapted)
+    drop_out(adapted, on=False)
+    return adapted, tokenizer
+
+
+def with_adapter(model: Any, folder: str) -> Any:
+    """Return peft's model of a base and the adapter in a folder, frozen.
+
+    Raises ConfigError without the package `peft`, and where the two do not fit.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ConfigError(
+            f"model.path={folder} is an adapter, and needs the package peft: pip install 'alignlab[peft]'"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*tie_word_embeddings.*")
+            adapted = PeftModel.from_pretrained(model, folder)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"model.path={folder}: the adapter does not fit its base model {model.name_or_path} ({reason}): merge it "
+            "into the right one with peft, and give the folder of the merged model"
+        ) from error
+    drop_out(adapted, on=False)
+    return adapted.requires_grad_(False)
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Save the adapters of peft's model alone, with the absolute path or hub id of the base model that they need."""
+    settings = model.peft_config[model.active_adapter]
+    base = Path(unwrapped(model).name_or_path).expanduser()
+    settings.base_model_name_or_path = str(base.resolve()) if base.is_dir() else str(base)
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+
+
+def _plain(names: Any) -> Any:
+    """Return names as peft writes them to json: a list, or what is no sequence of names as it is."""
+    return list(names) if isinstance(names, (list, tuple)) else names
+
+
+def _going_on(model: Any, settings: PeftSettings) -> Any:
+    """Return a model with adapters, which go on training, with the dropout of the settings."""
+    own = model.peft_config[model.active_adapter]
+    log.info(
+        "going on with the adapter of %s: its r=%d, alpha=%d and modules stand, and of peft only the dropout",
+        model.name_or_path,
+        own.r,
+        own.lora_alpha,
+    )
+    own.inference_mode = False
+    model.set_adapter(model.active_adapter)
+    for module in _dropouts(model):
+        module.p = settings.dropout
+    if settings.dropout and own.lora_dropout == 0:
+        raise ConfigError(
+            f"peft.dropout={settings.dropout}: the adapter that training goes on with has no place for dropout: set "
+            "peft.dropout=0"
+        )
+    _require_no_dropout_in_the_head(model)
+    return model
+
+
+def _require_no_dropout_in_the_head(model: Any) -> None:
+    if any(module.p for module in _dropouts(model.get_output_embeddings())):
+        raise ConfigError(
+            "peft.dropout: the head over the vocabulary is computed again in the backward, where dropout would differ: "
+            "leave it out of peft.target_modules, or set peft.dropout=0"
+        )
+
+
+def _dropouts(model: nn.Module) -> Iterator[nn.Dropout]:
+    """Yield the dropout modules of adapters."""
+    for name, module in model.named_modules():
+        if ADAPTER_DROPOUT in name and isinstance(module, nn.Dropout):
+            yield module
+
+
+def drop_out(model: nn.Module, *, on: bool) -> None:
+    """Switch the dropout of adapters on, for a training step, or off; no other dropout is left in a policy."""
+    for module in _dropouts(model):
+        module.train(on)
 
 
 @contextmanager
@@ -48,32 +149,3 @@ def switched_off(model: Any) -> Iterator[None]:
     """Give the model with its adapters switched off, as long as the context lasts."""
     with model.disable_adapter():
         yield
-
-
-class WithoutAdapter:
-    """A policy that scores with its adapters off, to be its own reference without a second copy of the weights."""
-
-    def __init__(self, policy: CausalLM) -> None:
-        self.policy = policy
-
-    @property
-    def head(self) -> Head:
-        """The map from hidden states to logits, with adapters off."""
-        return _HeadWithoutAdapter(self.policy.model)
-
-    def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
-        """Run the decoder with adapters off; the result is that of `CausalLM.encode`."""
-        with switched_off(self.policy.model):
-            return self.policy.encode(batch, prompts=prompts, features=features)
-
-
-class _HeadWithoutAdapter(Head):
-    """A head that switches adapters off at every call, because the backward computes chunks again."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.model = model
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        with switched_off(self.model):
-            return super().__call__(hidden)

@@ -1,5 +1,6 @@
 """The parts of a causal LM: the model under its adapters, its decoder, the decoder's layers and their blocks."""
 
+import warnings
 from typing import Any
 
 from torch import nn
@@ -8,6 +9,8 @@ from alignlab.errors import RunError
 
 BLOCKS = {"attention": ("attn", "attention"), "mlp": ("mlp", "feed_forward", "block_sparse_moe")}
 """The blocks of a layer: each with words that occur in the names of children which are such a block."""
+ADAPTER_DROPOUT = "lora_dropout."
+"""A part of the path of every dropout module of peft's adapters."""
 
 
 def unwrapped(model: Any) -> Any:
@@ -27,13 +30,32 @@ def has_adapter(model: Any) -> bool:
 
 
 def merge(model: Any) -> Any:
-    """Return the model as a plain one, with what the adapters learned added to its weights."""
-    return model.merge_and_unload() if has_adapter(model) else model
+    """Return the model as a plain one, with what the adapters learned added to its weights, which may all train.
+
+    An embedding and a head that were one weight become two where adapters changed one of them.
+    """
+    if not has_adapter(model):
+        return model
+    inner = unwrapped(model)
+    embedding, head = inner.get_input_embeddings(), inner.get_output_embeddings()
+    if head is not None and hasattr(head, "base_layer") and head.weight is embedding.weight:
+        head.base_layer.weight = nn.Parameter(head.weight.detach().clone())
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "(Model with `tie|Input and output embeddings)"
+        )  # they are two by now
+        return model.merge_and_unload().requires_grad_(True)
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """Set every dropout probability to 0; `train()` may then be called without changing a score."""
-    for module in model.modules():
+    """Set every dropout probability to 0 but that of adapters; `train()` may then be called without changing a score.
+
+    The dropout of adapters is off except where `adapters.drop_out` switches it on.
+    """
+    for path, module in model.named_modules():
+        if ADAPTER_DROPOUT in path:
+            module.eval()
+            continue
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         for name, value in vars(module).items():

@@ -1,9 +1,10 @@
 """The callback that writes checkpoints: where due, where the validation was best, and where the run is told to stop."""
 
 import random
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -15,6 +16,45 @@ from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.settings import CheckpointSpec
 from alignlab.training.stop import Listener, Stopped
+
+AUTO_STEPS = 25
+"""The number of steps after which `every_n_steps=auto` saves where that is cheap."""
+MOST_TIME = 0.02
+"""The largest share of the training time that checkpoints take with `auto`."""
+LONGEST = 600.0
+"""The seconds of work after which `auto` saves, however long it takes."""
+
+
+class Pace:
+    """The rule by which checkpoints are due: every so many steps, or by what the last one cost.
+
+    With `auto` they come every 25 steps, or later, where they would take more than 2 % of the time; at the latest after
+    10 minutes.
+    """
+
+    def __init__(self, every: int | Literal["auto"], clock: Callable[[], float] = time.monotonic) -> None:
+        self.every, self._clock = every, clock
+        self._cost, self._since = 0.0, clock()
+
+    def start(self) -> None:
+        """Begin to count the time of work."""
+        self._since = self._clock()
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is due after this step; all ranks must ask at the same time, and agree."""
+        if self.every != "auto":
+            return step % self.every == 0
+        worked = self._clock() - self._since
+        cheap = step % AUTO_STEPS == 0 and worked * MOST_TIME >= self._cost
+        return bool(ranks.broadcast(cheap or worked >= LONGEST))
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Measure how long the training waits for a checkpoint."""
+        began = self._clock()
+        yield
+        self._since = self._clock()
+        self._cost = self._since - began
 
 
 class Checkpoint(L.Callback):
@@ -35,12 +75,14 @@ class Checkpoint(L.Callback):
     ) -> None:
         self.files, self.spec, self.validation = files, spec, validation
         self.listener, self.on_save = listener, on_save
+        self.pace = Pace(spec.every_n_steps)
         self._random: dict[str, Any] | None = None
         self._ended = False
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Listen for signals, and restore the random state where the run continues from a checkpoint."""
         self.listener.start()
+        self.pace.start()
         if ranks.main() and self._is_best(
             trainer.global_step
         ):  # as validated just now, or in a run killed before it said so
@@ -54,9 +96,10 @@ class Checkpoint(L.Callback):
         step, best, stopped = trainer.global_step, self._is_best(trainer.global_step), self.listener.agreed()
         self._ended = trainer.should_stop
         last = self._ended or step == trainer.max_steps
-        if best or stopped or last or step % self.spec.every_n_steps == 0:
+        if best or stopped or last or self.pace.due(step):
             then = {"best": best, "then": lambda: self.on_save(step)}
-            trainer.save_checkpoint(self.files.path(step), storage_options=then)
+            with self.pace.saving():
+                trainer.save_checkpoint(self.files.path(step), storage_options=then)
         trainer.should_stop = trainer.should_stop or stopped is not None
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

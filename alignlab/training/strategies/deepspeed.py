@@ -29,6 +29,7 @@ class Zero(Engine):
     """
 
     probes = False  # DeepSpeed would add what it kept to the first step
+    keeps_float32 = True
 
     def __init__(
         self,

@@ -21,6 +21,9 @@ class Engine:
     probes = True
     """Whether a trial backward before the first step leaves nothing behind once the gradients are cleared."""
 
+    keeps_float32 = False
+    """Whether the optimizer moves float32 copies of weights of a lower precision."""
+
     def lightning(self, clip: float | None) -> Any:
         """Return the strategy for Lightning's trainer; `clip` is the largest norm of a step's gradient."""
         return "auto"

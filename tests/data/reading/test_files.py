@@ -7,9 +7,8 @@ import json
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from datasets import Dataset
 
-from alignlab.data.reading.data_files import data_files, split_files
+from alignlab.data.reading.data_files import data_files
 from alignlab.data.reading.examples import Report, converted
 from alignlab.data.reading.files import grouped, read
 from alignlab.data.reading.rows import Origin, RowError
@@ -55,7 +54,7 @@ WRITERS = {
 
 def examples(path, *, skip_bad=False):
     report = Report()
-    rows = read(data_files(str(path)))
+    rows = read(data_files(str(path)).sources)
     return list(converted(rows, convert, report, skip_bad=skip_bad, root=str(path))), report
 
 
@@ -77,56 +76,6 @@ def test_every_format_gives_the_same_rows(tmp_path, name, zipped):
     assert found[0].id.startswith(file.name)
 
 
-def test_a_folder_that_datasets_saved(tmp_path):
-    Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "saved"))
-    (tmp_path / "saved/.cache").mkdir()
-    (tmp_path / "saved/.cache/x.json").write_text("{")
-    assert [file.suffix for file in data_files(str(tmp_path))] == [".arrow"]
-    assert len(examples(tmp_path)[0]) == 3
-
-
-@pytest.mark.parametrize(
-    ("names", "train", "validation"),
-    [
-        (["train.jsonl", "test.jsonl"], ["train.jsonl"], ["test.jsonl"]),
-        (["train.csv", "validation.csv", "test.csv"], ["train.csv"], ["validation.csv"]),
-        (["a_train-0.json", "a_train-1.json", "a_dev.json"], ["a_train-0.json", "a_train-1.json"], ["a_dev.json"]),
-        (["train/0.parquet", "eval/0.parquet", "test/0.parquet"], ["train/0.parquet"], ["eval/0.parquet"]),
-        (["x/train.jsonl", "y/train.jsonl", "y/test.jsonl"], ["x/train.jsonl", "y/train.jsonl"], ["y/test.jsonl"]),
-        (["constraint.json", "latest.json"], [], []),
-        (["train.jsonl"], ["train.jsonl"], []),
-    ],
-)  # fmt: skip
-def test_splits_are_told_by_names(tmp_path, names, train, validation):
-    root = tmp_path / "test" / "train"  # folders above the data say nothing
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    files = data_files(str(root))
-    assert split_files(files, "train") == [root / name for name in train]
-    assert split_files(files, "validation") == [root / name for name in validation]
-
-
-def test_the_splits_own_name_comes_first(tmp_path):
-    for name in ("train_prefs-0.parquet", "train_sft-0.parquet"):
-        (tmp_path / name).touch()
-    files = data_files(str(tmp_path))
-    assert split_files(files, "train", "train_prefs") == [tmp_path / "train_prefs-0.parquet"]
-    assert len(split_files(files, "train", "train_gen")) == 2
-
-
-def test_paths_without_data(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"data.path=.*/none: no such file or folder"):
-        data_files(str(tmp_path / "none"))
-    (tmp_path / "notes.txt").touch()
-    for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(DataError, match="no data files there"):
-            data_files(str(path))
-    (tmp_path / "a.jsonl").touch()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert data_files("~/a.jsonl") == [tmp_path / "a.jsonl"]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
@@ -139,9 +88,14 @@ def test_paths_without_data(tmp_path, monkeypatch):
         ("a.arrow", b"nothing like it", "no readable .arrow file"),
         ("a.jsonl.gz", b"not zipped", "cannot be read"),
         ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 99, mtime=0)[:-12], "cannot be read"),
-        ("a.csv", b'prompt,chosen\n"x' + b"y" * 200_000 + b'",z\n', "no readable csv"),
         ("a.csv", b"prompt,chosen,chosen\nx,y,z\n", "two columns are named 'chosen'"),
-        ("a.csv", "prompt,chosen\nx,y\n".encode("utf-16"), "the names of its columns are not UTF-8"),
+        ("a.csv", "prompt,chosen\nx,y\n".encode("utf-16"), "UTF-16 text: save it as UTF-8"),
+        ("a.csv", "prompt,chosen\nx,y\n".encode("utf-16-le"), "the names of its columns are not UTF-8"),
+        ("a.jsonl", '{"prompt": "x"}\n'.encode("utf-16"), "UTF-16 text: save it as UTF-8"),
+        ("a.jsonl", gzip.compress(b'{"prompt": "x"}\n', mtime=0), "let its name end in .gz"),
+        ("a.json", b"PK\x03\x04 and more", "a zip archive"),
+        ("a.csv", b"PAR1 and more", "a parquet file"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
     ],
 )
 def test_files_that_cannot_be_read_at_all(tmp_path, name, content, problem):
@@ -152,10 +106,43 @@ def test_files_that_cannot_be_read_at_all(tmp_path, name, content, problem):
     assert problem in str(error.value)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_cells_of_a_csv_file(tmp_path, delimiter):
+    long, rows = "y, z; " * 100_000, tmp_path / "a.csv"
+    with rows.open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=delimiter).writerows([["prompt", "chosen", "note"], ["x", long, ""]])
+    assert [row for _, row in read([rows])] == [{"prompt": "x", "chosen": long, "note": None}]
+
+
+def test_truth_values_of_a_spreadsheet(tmp_path):
+    (tmp_path / "a.csv").write_text("prompt,completion,label\nx,y,TRUE\nx,z,FALSE\nx,w,true\n")
+    assert [example.labels for example in examples(tmp_path)[0]] == [[1.0], [0.0], [1.0]]
+
+
+def test_broken_rows_of_a_csv_file_stand_alone(tmp_path):
+    (tmp_path / "a.csv").write_text('prompt,chosen\n"a" b,c\nd,e\nf,"g\nh,i\n')
+    (_, first), (_, second), (place, last) = read([tmp_path / "a.csv"])
+    assert second == {"prompt": "d", "chosen": "e"}
+    assert "broken csv" in str(first)
+    assert "broken csv" in str(last)
+    assert place == Origin(str(tmp_path / "a.csv"), 3)
+
+
 def test_text_that_is_no_utf8_in_a_table(tmp_path):
     table = pa.table({"prompt": pa.array([b"r\xe9d"]).view(pa.string())})
     pa.parquet.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"a\.parquet: no readable \.parquet file: .*UTF"):
+        list(read([tmp_path / "a.parquet"]))
+
+
+def test_two_values_under_one_name(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"chosen": "x", "chosen": "y"}\n{"chosen": "z"}\n')
+    (_, error), (_, row) = read([tmp_path / "a.jsonl"])
+    assert "two values under 'chosen'" in str(error)
+    assert row == {"chosen": "z"}
+    table = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["chosen", "chosen"])
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="two columns are named 'chosen'"):
         list(read([tmp_path / "a.parquet"]))
 
 

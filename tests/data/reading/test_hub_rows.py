@@ -26,7 +26,7 @@ def test_a_file_of_the_repository(tmp_path, monkeypatch):
     (tmp_path / FILE["splits"]["train"]).write_text("\n".join(json.dumps({"n": i}) for i in range(2)))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(hub_rows.hub, "reachable", lambda: True)
-    table = hub_rows.table(FILE, "train")
+    table = hub_rows.table(FILE, FILE["splits"]["train"])
     options = {"repo_type": "dataset", "revision": "v2", "local_files_only": False}
     assert asked == [("some/data", "2023-04-12.trees.jsonl", options)]
     assert hub_rows.version(table) == str(tmp_path / "2023-04-12.trees.jsonl")
@@ -37,4 +37,4 @@ def test_a_file_of_the_repository(tmp_path, monkeypatch):
 def test_a_file_that_is_not_to_be_had(monkeypatch):
     monkeypatch.setattr(hub_rows.hub, "reachable", lambda: False)
     with pytest.raises(DataError, match=r"'some/data' \(split 2023.*cannot be reached.*data\.path="):
-        hub_rows.table(FILE, "train")
+        hub_rows.table(FILE, FILE["splits"]["train"])

@@ -1,5 +1,7 @@
 """Examples on disk are the examples that were written."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +47,21 @@ def test_any_row_is_found_at_its_place(tmp_path):
     for place in (0, CHUNK - 1, CHUNK, 2 * CHUNK, -1):
         assert table[place] == rows[place]
     assert table[CHUNK - 1 : CHUNK + 2] == rows[CHUNK - 1 : CHUNK + 2]
+
+
+def test_tables_of_equal_rows_have_equal_content(tmp_path):
+    rows = numbered(CHUNK + 9)
+    for name, written in {
+        "a": rows,
+        "b": rows[: CHUNK + 3],
+        "swapped": [rows[1], rows[0], *rows[2:]],
+        "labels": [replace(rows[0], labels=[0.0, 1.0]), *rows[1:]],
+    }.items():
+        write_table(tmp_path / name, written)
+    table = ExampleTable(tmp_path / "a")
+    contents = {name: ExampleTable(tmp_path / name).content for name in ("a", "b", "swapped", "labels")}
+    assert len(set(contents.values())) == 4
+    assert table.first(CHUNK + 3).content == contents["b"]
 
 
 def test_the_first_rows_are_another_table(tmp_path):

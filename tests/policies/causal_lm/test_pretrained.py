@@ -86,7 +86,7 @@ def test_an_unreachable_hub_is_told_with_the_way_out(monkeypatch):
 
 def test_a_folder_without_weights(folder):
     (folder / "model.safetensors").unlink()
-    assert f"model '{folder}' cannot be loaded" in refused(folder)
+    assert "it has no weights: none of model.safetensors" in refused(folder)
 
 
 def test_weights_cut_short(folder):
@@ -103,6 +103,121 @@ def test_missing_weights_never_start_at_random(folder):
     assert "lacks 1 of its weights (first: model.norm.weight)" in refused(folder)
 
 
+def test_layers_beyond_the_config_are_told_before_anything_is_loaded(folder):
+    edit(folder / "config.json", num_hidden_layers=1)
+    assert f"model.path={folder}: its weights have 2 layers, and config.json says 1" in refused(folder)
+    with pytest.raises(ConfigError, match="2 layers"):
+        resolve(str(folder))
+    edit(folder / "config.json", num_nextn_predict_layers=1)
+    assert resolve(str(folder)) == str(folder)
+
+
+def test_weights_in_layers_that_the_config_has_no_place_for(folder):
+    file = folder / "model.safetensors"
+    bias = "model.layers.1.self_attn.q_proj.bias"
+    save_file({**load_file(file), bias: torch.zeros(16)}, file, metadata={"format": "pt"})
+    assert f"has 1 weights in its layers that its config.json has no place for (first: {bias})" in refused(
+        folder
+    )
+
+
+def test_weights_of_another_head_are_told_and_left_out(folder, caplog):
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), "v_head.weight": torch.zeros(1, 16)}, file, metadata={"format": "pt"})
+    with caplog.at_level(logging.WARNING, logger="alignlab"):
+        load(path=str(folder))
+    assert "1 weights are not used" in caplog.text
+    assert "v_head.weight" in caplog.text
+
+
+def test_weights_as_torch_pickles_them(folder):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin")
+    model, _ = load(path=str(folder), dtype="float64")
+    assert torch.equal(model.lm_head.weight, tensors["lm_head.weight"])
+
+
+def shards(folder, *names):
+    """Cut the weights in two halves of the layers, and keep the files with these numbers."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    files = {1: {}, 2: {}}
+    for name, tensor in tensors.items():
+        files[1 if "layers.0" in name else 2][name] = tensor
+    index = {name: f"model-{n}.safetensors" for n, part in files.items() for name in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    for number in names:
+        save_file(files[number], folder / f"model-{number}.safetensors", metadata={"format": "pt"})
+
+
+def test_weights_in_shards(folder):
+    shards(folder, 1, 2)
+    assert load(path=str(folder))[0].config.num_hidden_layers == 2
+
+
+def test_a_missing_shard(folder):
+    shards(folder, 2)
+    assert "1 of its 2 files of weights are missing (first: model-1.safetensors)" in refused(folder)
+
+
+def test_weights_that_git_lfs_has_not_fetched(folder):
+    (folder / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
+    assert "model.safetensors is a pointer of Git LFS" in refused(folder)
+
+
+def test_weights_of_another_format(folder):
+    (folder / "model.safetensors").rename(folder / "model-Q4_K_M.gguf")
+    assert "it has no weights" in refused(folder)
+    assert "there are model-Q4_K_M.gguf, which are of another format" in refused(folder)
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes"])
+def test_quantized_weights_are_refused_by_name(folder, method):
+    edit(folder / "config.json", quantization_config={"quant_method": method, "bits": 4})
+    assert f"its weights are quantized ({method};" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"architectures": ["BertForMaskedLM"]},
+            "BertForMaskedLM in config.json is no causal language model",
+        ),
+        ({"architectures": ["LlamaModel"]}, "LlamaModel in config.json is no causal language model"),
+        ({"is_encoder_decoder": True, "architectures": ["T5Model"]}, "T5Model is an encoder-decoder"),
+    ],
+)
+def test_models_of_another_kind(folder, changes, said):
+    edit(folder / "config.json", **changes)
+    assert said in refused(folder)
+
+
+def test_models_of_embeddings(folder):
+    (folder / "modules.json").write_text("[]")
+    assert "a sentence-transformers folder" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "ends", "wrong"),
+    [("config.json", -1, -1), ("config.json", [2, 5000], 5000), ("generation_config.json", [5000, 2], 5000)],
+)
+def test_ends_of_turn_beyond_the_vocabulary(folder, file, ends, wrong):
+    edit(folder / file, eos_token_id=ends)
+    assert f"{file} has eos_token_id {wrong}, and the model's" in refused(folder)
+
+
+def test_a_tokenizer_whose_padding_was_added_without_an_embedding(folder):
+    _, tokenizer = load(path=str(folder))
+    size = len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<padding>"})
+    tokenizer.save_pretrained(folder)
+    assert f"the pad_token of its tokenizer, '<padding>', is number {size}" in refused(folder)
+
+
 def test_a_config_that_does_not_fit_the_weights(folder):
     edit(folder / "config.json", hidden_size=32)
     assert "cannot be loaded" in refused(folder)
@@ -116,7 +231,70 @@ def test_an_unknown_architecture(folder, kind):
 
 def test_broken_json(folder):
     (folder / "config.json").write_text("{")
-    assert "cannot be loaded" in refused(folder)
+    assert "config.json is no json" in refused(folder)
+
+
+@pytest.fixture
+def adapter(whole, tmp_path):
+    """The folder of an adapter of the model, with nothing in it that it learned nothing of."""
+    pytest.importorskip("peft")
+    from alignlab.policies.causal_lm.adapter_settings import PeftSettings
+    from alignlab.policies.causal_lm.adapters import lora, save_adapter
+
+    model, _ = lora(lambda: load(path=str(whole)), PeftSettings("lora", r=2))
+    for name, weight in model.named_parameters():
+        weight.data += 0.1 * ("lora_B" in name)
+    save_adapter(model, tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def logits(model):
+    return model(input_ids=torch.arange(3, 9)[None]).logits
+
+
+def test_an_adapter_is_loaded_into_its_base(adapter, whole):
+    model, tokenizer = load(path=str(adapter))
+    plain, own = load(path=str(whole))
+    assert tokenizer.get_vocab() == own.get_vocab()
+    assert not torch.allclose(logits(model), logits(plain))
+    with model.disable_adapter():
+        torch.testing.assert_close(logits(model), logits(plain))
+
+
+def test_an_adapter_whose_base_lies_beside_it(adapter, whole):
+    shutil.copytree(whole, adapter.parent / "base")
+    edit(adapter / "adapter_config.json", base_model_name_or_path="base")
+    assert load(path=str(adapter))[0].name_or_path == str(adapter.parent / "base")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"base_model_name_or_path": None}, "an adapter that names no base model; write its base model into"),
+        ({"base_model_name_or_path": "/nowhere/m"}, "an adapter whose base model /nowhere/m is not there"),
+        (
+            {"peft_type": "PREFIX_TUNING"},
+            "an adapter of another kind (adapter_config.json: peft_type PREFIX_TUNING",
+        ),
+        ({"task_type": "SEQ_CLS"}, "merge this one into its base with peft"),
+        ({"r": 3}, "the adapter does not fit its base model"),
+    ],
+)
+def test_adapters_that_cannot_be_loaded(adapter, changes, said):
+    edit(adapter / "adapter_config.json", **changes)
+    assert said in refused(adapter)
+
+
+def test_an_adapter_of_a_quantized_base(adapter, folder):
+    edit(folder / "config.json", quantization_config={"quant_method": "awq"})
+    edit(adapter / "adapter_config.json", base_model_name_or_path=str(folder))
+    assert "its weights are quantized (awq;" in refused(adapter)
+
+
+def test_a_whole_model_with_an_adapter_beside_it(adapter, folder):
+    for file in adapter.glob("adapter*"):
+        shutil.copy(file, folder)
+    assert "it holds a whole model and an adapter (adapter_config.json)" in refused(folder)
 
 
 def test_a_tokenizer_without_an_end_of_sequence(folder):

@@ -1,0 +1,57 @@
+"""Compares what a run reads with what it was begun with: the files of its models, and the rows of its stages."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from alignlab.config.stage_configs import WORDS, Planned
+from alignlab.data.tables.identity import digest
+from alignlab.policies.causal_lm import pretrained
+from alignlab.policies.causal_lm.model_files import model_files
+from alignlab.runs.inputs import MODEL_FILES, REFERENCE_FILES, ROWS, Inputs
+from alignlab.settings import Config
+
+ROWS_FROM = (ROWS, "data", "pipeline", "model", "policy", "objective", "recipe", "seed", "reference")
+"""The keys of which any in `resume.allow` lets the rows of a stage differ, since rows follow from them."""
+
+
+def note_models(inputs: Inputs, plan: Sequence[Planned]) -> None:
+    """Keep or compare the files of every model that the stages start from or refer to, before any is loaded.
+
+    Raises RunError where one of them changed.
+    """
+    for stage in plan:
+        loader, reference = stage.config["model"]["loader"], stage.config["reference"]
+        revision = loader.get("revision")
+        if path := loader.get("path"):
+            source = pretrained.resolve(path, loader.get("local_copy"))
+            _note(inputs, source, revision, (MODEL_FILES, REFERENCE_FILES))
+        others = (reference["path"], reference["second"], stage.spec.init, stage.spec.reference)
+        for path in others:
+            if path and path not in (*WORDS, "ema"):
+                _note(inputs, pretrained.resolve(path), revision, (REFERENCE_FILES, MODEL_FILES))
+
+
+def noting_rows(inputs: Inputs, stage: str, data: Config) -> Callable[[str, Mapping[str, str]], None]:
+    """Return a function that keeps or compares fingerprints of the rows of a stage (empty: the one of a plain run).
+
+    It is called with "rows" after the text steps of the pipeline, "data" before them, and "tokens" at last. The rows
+    of a stage that was begun are compared after its pipeline alone, so that rows beyond `data.limit` may be added;
+    before it, only with those that earlier stages read.
+    """
+    of = f" of stage {stage}" if stage else ""
+    begun = inputs.knows(f"rows{of}")
+
+    def note(name: str, parts: Mapping[str, str]) -> None:
+        if name == "data":
+            if not begun:
+                key = f"data {data['name']} {digest(data)}"
+                inputs.note(key, f"the data '{data['name']}'", parts, (ROWS, "data"))
+            return
+        what = "rows" if name == "rows" else "rows as tokens"
+        inputs.note(f"{name}{of}", f"the data '{data['name']}' ({what}{of})", parts, ROWS_FROM)
+
+    return note
+
+
+def _note(inputs: Inputs, source: str, revision: str | None, allowed_by: Sequence[str]) -> None:
+    if files := model_files(source, revision):
+        inputs.note(f"model {source}", f"the model {source}", files, allowed_by)

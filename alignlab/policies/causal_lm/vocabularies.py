@@ -1,0 +1,32 @@
+"""Whether two models read the same token ids: one scores what the other's tokenizer wrote."""
+
+import logging
+from typing import Any
+
+from alignlab.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def require_same_tokens(tokenizer: Any, other: Any, name: str) -> None:
+    """Raise ConfigError where an id is one token for the tokenizer and another for the `other` one, of model `name`.
+
+    Chat templates do not matter, since the other model is given ids. Tokens that the other tokenizer lacks (a padding
+    that was added, say) are told in a warning; ids beyond its model are refused elsewhere, where rows have them.
+    """
+    own = {number: token for token, number in tokenizer.get_vocab().items()}
+    others = {number: token for token, number in other.get_vocab().items()}
+    if differing := sorted(number for number in own.keys() & others.keys() if own[number] != others[number]):
+        first = differing[0]
+        raise ConfigError(
+            f"{name} has another vocabulary than the model that trains: {len(differing)} of {len(own)} token ids "
+            f"differ (id {first} is {others[first]!r} there, and {own[first]!r} here), so that it would score other "
+            "texts: take a reference with the same tokenizer"
+        )
+    if lacking := sorted(own.keys() - others.keys()):
+        log.warning(
+            "the tokenizer of %s lacks %d tokens of the model that trains (first: %r): it has learned nothing of them",
+            name,
+            len(lacking),
+            own[lacking[0]],
+        )
