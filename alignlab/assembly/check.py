@@ -133,16 +133,11 @@ def _parts(config: Config) -> Iterator[str]:
 
 def _reads_rows(source: Any) -> bool:
     """Whether a source of our own converts rows: it has a positional parameter, and makes no rows itself."""
-    signature = _signature(source)
-    return signature is not None and bool(signature.positional)
-
-
-def _signature(source: Any) -> Read | None:
-    """The signature of a source of our own; None where it is another's, or none."""
     target = source.get("_target_") if isinstance(source, Mapping) else None
     if not isinstance(target, str) or failure_of(from_source, target, ""):
-        return None
-    return from_source(target, "")
+        return False
+    signature = from_source(target, "")
+    return signature is not None and bool(signature.positional)
 
 
 def _model(config: Config) -> Iterator[str]:
