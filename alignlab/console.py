@@ -20,15 +20,23 @@ SILENT_SECONDS = 2.0
 """The duration in seconds below which work gets no line of its own in a log file."""
 
 
+def printer(width: int = 120) -> Console:
+    """Make what prints tables and texts, `width` characters wide where there is no terminal.
+
+    A text is printed as it stands: brackets are no markup, and names between colons no emoji.
+    """
+    return Console(width=None if sys.stdout.isatty() else width, markup=False, emoji=False, highlight=False)
+
+
 def bar() -> Progress:
     """Make a progress bar in the look of all of them."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-        console=Console(stderr=True),
+        TextColumn("{task.fields[figures]}", markup=False),
+        console=Console(stderr=True, markup=False, emoji=False),
     )
 
 
@@ -75,8 +83,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 120
-    Console(width=width).print(table)
+    printer().print(table)
 
 
 SHOWN = {

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from inspect import cleandoc
+from io import TextIOWrapper
 from pathlib import Path
 
 from alignlab.errors import AlignlabError, ConfigError, OwnCodeError, nearest
@@ -39,6 +40,7 @@ def command() -> None:
 
 def main(words: Sequence[str]) -> None:
     """Run a verb with the words behind it; an error of alignlab ends the process with one message."""
+    _legible()
     if not words or words[0] in HELP:
         print(overview())
         return
@@ -54,6 +56,11 @@ def main(words: Sequence[str]) -> None:
         if isinstance(error, OwnCodeError) and os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exception(error.__cause__)
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stdout.flush()
+        sys.exit(f"error: {error.filename}: {error.strerror}")
     if code:
         sys.exit(code)
 
@@ -67,6 +74,13 @@ def overview() -> str:
         "A run folder is run=FOLDER, several are runs=[a,b], what is written goes to out=PLACE.\n"
         "alignlab <verb> --help tells more; `python train.py ...` is `alignlab train ...`."
     )
+
+
+def _legible() -> None:
+    """Let standard output and error write what their encoding lacks as escapes, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _verb(word: str) -> str:

@@ -41,6 +41,7 @@ AT_LEAST_0 = Range("a number of at least 0", 0.0)
 Positive = Annotated[int, ABOVE_0]
 PositiveNumber = Annotated[float, ABOVE_0]
 Count = Annotated[int, AT_LEAST_0]
+Seed = Annotated[int, Range("a whole number from 0 to 4294967295", 0.0, 2.0**32 - 1)]
 NonNegative = Annotated[float, AT_LEAST_0]
 Share = Annotated[float, Range("a share between 0 and 1", 0.0, 1.0)]
 
@@ -57,6 +58,7 @@ WORDS = {
     str: "text",
     NoneType: "null",
     list[str]: "a list of texts",
+    list[int | float]: "a list of numbers",
 }
 
 
@@ -78,9 +80,22 @@ def misfits(config: Config, schema: type, path: str, *, closed: bool = True) -> 
         where = f"{path}.{key}" if path else key
         if key in hints:
             if message := misfit(value, hints[key]):
-                yield f"{where}={value}: {message}"
+                yield f"{where}={typed(value)}: {message}"
         elif closed:
             yield f"{where}: no such setting: {nearest(key, hints)}"
+
+
+def typed(value: Any) -> str:
+    """A plain value as yaml has it.
+
+    >>> typed(None), typed(True), typed(0.5)
+    ('null', 'true', '0.5')
+    """
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
 
 
 def misfit(value: Any, hint: Any) -> str:
@@ -95,7 +110,12 @@ def misfit(value: Any, hint: Any) -> str:
     options = options_of(hint)
     if all(get_origin(option) is Literal for option in options):
         return nearest(str(value), [str(choice) for option in options for choice in get_args(option)])
-    return "expected " + " or ".join(_named(option) for option in options)
+    text = (
+        f"; a text that reads otherwise is quoted twice: '\"{typed(value)}\"'"
+        if str in options and _plain(value)
+        else ""
+    )
+    return "expected " + " or ".join(_named(option) for option in options) + text
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -116,7 +136,7 @@ def fits(value: Any, hint: Any) -> bool:
     if kind is Callable or hint is Callable:
         return value is None or isinstance(value, (str, Mapping))
     if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+        return isinstance(value, (int, hint)) and not isinstance(value, bool) and math.isfinite(value)
     if hint in (bool, str, NoneType):
         return isinstance(value, hint)
     return isinstance(value, Mapping) if kind is Mapping else True
@@ -130,6 +150,10 @@ def options_of(hint: Any) -> list[Any]:
     if origin in (Union, UnionType):
         return [option for argument in arguments for option in options_of(argument)]
     return [hint]
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, (int, float))
 
 
 def _marks(hint: Any) -> list[Any]:

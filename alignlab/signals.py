@@ -384,7 +384,7 @@ class Signals:
         if name == "token_where":
             return _tokens(self["lengths"], self._longest())
         if name == "desirable":
-            return _desirable(self["labels"], self["where"])
+            return desirable(self["labels"], self["where"])
         if name == "degrees":
             return _degrees(self["labels"], self["where"])
         if name == "strength":
@@ -435,8 +435,8 @@ def _tokens(lengths: Tensor, longest: int) -> Bool[Tensor, "B K L"]:
     return torch.arange(longest, device=lengths.device) < lengths[..., None]
 
 
-def _desirable(labels: Tensor, where: Tensor) -> Tensor:
-    """Above the middle of the list's labels; where these do not differ, above 0.5."""
+def desirable(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    """1 where a label is above the middle of its list's labels, or above 0.5 where these do not differ; else 0."""
     best = labels.masked_fill(~where, -torch.inf).amax(dim=1, keepdim=True)
     worst = labels.masked_fill(~where, torch.inf).amin(dim=1, keepdim=True)
     middle = torch.where(best > worst, (best + worst) / 2, torch.full_like(best, 0.5))

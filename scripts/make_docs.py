@@ -75,7 +75,7 @@ def section(card: Card) -> str:
     tests = ", ".join(f"[{path.name}](../{path.relative_to(ROOT)})" for path in tests_of(card))
     facts = [f"signals: {signals}", f"code: {code}", f"test: {tests}"]
     if card.form:
-        facts[:0] = [f"data: {card.form}", f"reference: {reference(card)}"]
+        facts[:0] = [f"data: {card.form}", f"labels: {card.labels}", f"reference: {reference(card)}"]
     lines = [f"### {heading(card)}\n", f"{title(card)}\n"]
     if card.formula:
         lines += ["```text", fill(card.formula.replace("`", ""), 100, break_on_hyphens=False), "```\n"]

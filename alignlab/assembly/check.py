@@ -5,6 +5,7 @@ nor any other heavy package. The second, `assembly/check_built.py`, tries what o
 """
 
 import gc
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -104,8 +105,13 @@ def _metric(config: Config) -> Iterator[str]:
 
 def _data(config: Config) -> Iterator[str]:
     node = config["data"]
+    if isinstance(node.get("scale"), list) and not _is_scale(node["scale"]):
+        yield f"data.scale={node['scale']}: expected [low,high], the ends of the scale that labels are on"
     if node.get("parts"):
         yield from _parts(config)
+        return
+    if node["path"] == "":
+        yield "data.path is empty: set data.path=/my/file-or-folder"
         return
     published = (node.get("hub") or {}).get("splits")
     if node["path"] is None and (failure := failure_of(asked, node.get("split"))):
@@ -116,6 +122,13 @@ def _data(config: Config) -> Iterator[str]:
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
+
+
+def _is_scale(ends: list[Any]) -> bool:
+    """Whether these are the ends of a scale; what is no number has a message of its own."""
+    if not all(isinstance(end, (int, float)) for end in ends):
+        return True
+    return len(ends) == 2 and all(map(math.isfinite, ends)) and ends[0] < ends[1]
 
 
 def _parts(config: Config) -> Iterator[str]:
@@ -148,13 +161,13 @@ def _model(config: Config) -> Iterator[str]:
             "model=local model.path=/my/model"
         )
     path, loader = model.get("path"), model.get("loader") or {}
-    if path and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
+    if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
         yield failure
     if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure
     for key in ("path", "second"):
         path = config["reference"][key]
-        if path and (failure := failure_of(pretrained.resolve, path)):
+        if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path)):
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
@@ -214,6 +227,8 @@ def _loggers(config: Config) -> Iterator[str]:
 
 
 def _cache(config: Config) -> Iterator[str]:
+    if not isinstance(config["cache_dir"], str):
+        return
     try:
         Path(config["cache_dir"]).mkdir(parents=True, exist_ok=True)
     except OSError as error:

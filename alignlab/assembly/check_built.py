@@ -169,7 +169,7 @@ def _trackers(config: Config) -> Iterator[str]:
     """Yield a message for callbacks and loggers that are not of Lightning's classes."""
     for group, kind in (("callbacks", Callback), ("logger", Logger)):
         for name, node in config[group].items():
-            target = locate(node["_target_"]) if "_target_" in node else None
+            target = locate(node["_target_"]) if node and "_target_" in node else None
             if inspect.isclass(target) and not issubclass(target, kind):
                 yield f"{group}.{name}._target_={node['_target_']} is no {kind.__name__} of Lightning"
 

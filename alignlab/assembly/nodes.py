@@ -11,7 +11,7 @@ from alignlab.objective.schedule import read_weight
 from alignlab.objective.settings import ABOUT, TermKind
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
-from alignlab.settings import Config
+from alignlab.settings import Config, typed
 from alignlab.signatures import (
     POSITIONAL,
     Read,
@@ -148,7 +148,7 @@ def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
             continue
         if key in settings:
             if message := misfit_of(value, signature.parameters[key]):
-                yield f"{path}.{key}={value}: {message}"
+                yield f"{path}.{key}={typed(value)}: {message}"
         elif not signature.open_ended and not (key == "warmup_ratio" and WARMUP_NAME in settings):
             yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, settings)}"
     yield from _missing(path, node, signature)
@@ -199,7 +199,7 @@ def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
             yield f"{path}.kind={value}: {nearest(str(value), get_args(TermKind))}"
         elif key in known:
             if message := misfit_of(value, known[key]):
-                yield f"{path}.{key}={value}: {message}"
+                yield f"{path}.{key}={typed(value)}: {message}"
         elif key not in ("_target_", "kind", *ABOUT):
             yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
     yield from _missing(path, node, signature)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_type_hints
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
-from alignlab.settings import Config, Count, fits, hints_of, misfits
+from alignlab.settings import Config, Seed, fits, hints_of, misfits, typed
 from alignlab.training.settings import (
     CheckpointSpec,
     GoldSpec,
@@ -43,7 +43,7 @@ class Root:
     resume: Config
     evaluation: Config
     metrics: Config
-    seed: Count
+    seed: Seed
     run_name: str
     output_dir: str
     cache_dir: str
@@ -129,9 +129,11 @@ GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
 def unknown_or_wrong(config: Config) -> Iterator[str]:
     """Yield a message for every plain setting with an unknown name, of a wrong type, or out of its range."""
     for path, schema in SCHEMA.items():
-        node = at(config, path)
+        node, (above, _, name) = at(config, path), path.rpartition(".")
         if isinstance(node, Mapping):
             yield from misfits(node, schema, path, closed=path not in OPEN)
+        elif above and name in (at(config, above) or {}):
+            yield f"{path}={typed(node)}: expected a group of settings"
 
 
 def with_texts(config: Config) -> Config:

@@ -1,53 +1,44 @@
 """Hydra's error messages in our words: shorter, and with the nearest valid name."""
 
 import re
+import shlex
 import sys
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from alignlab.config.typed import MULTI_SELECT, as_typed, of_ones_own, options, unread
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.settings import ABOUT
-from alignlab.places import CONF, SWEEPS, choices
-
-MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
-SHARED = {"data": {"knobs"}}
-"""The files of a group that others include, and that are no choice of their own."""
+from alignlab.places import CONF
 
 
 def explain(error: Exception) -> str:
     """Return one message for an error that arose while the config was composed."""
     if ours := _cause(error):
         return str(ours)
+    if isinstance(error, OverrideParseException):
+        return unread(error.override)
     text = str(error).strip()
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = error.full_key if isinstance(error, MissingMandatoryValue) else None
         return _missing(key or match.group(1))
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match.group(1))
+    if match := re.search(r"Ambiguous value for argument '(.+)'\n", text):
+        return _several(match.group(1))
     if match := re.search(r"Could not (?:find|load) '([^']+)'", text):
         group, _, name = match.group(1).rpartition("/")
+        if not group.startswith("hydra/"):
+            group, _, name = match.group(1).partition("/")
         if group == "hydra/launcher":
             return f"launcher={name} needs a package: pip install 'alignlab[{name}]'"
-        if match.group(1).startswith("resume/"):
-            return (
-                f"resume={match.group(1).removeprefix('resume/')}: expected auto; a folder is resume.path=..."
-            )
-        return f"there is no {group}={name}: {_hint(name, options(group))}"
+        if group == "resume":
+            return f"resume={name}: expected auto; a folder is resume.path=..."
+        ways = [_hint(name, options(group)), of_ones_own(group, name)]
+        return f"there is no {group}={name}: {'; '.join(way for way in ways if way)}"
     return text.split("\n\nConfig search path")[0].split("\nSee https://hydra.cc")[0]
-
-
-def options(group: str) -> list[str]:
-    """Return the choices of a config group."""
-    if group == "sweeps":
-        return kept_sweeps()
-    return [name for name in choices(group) if name not in SHARED.get(group, ())]
-
-
-def kept_sweeps() -> list[str]:
-    """Return the sweeps that have a file, for `sweeps=NAME`."""
-    return sorted(file.stem for file in SWEEPS.glob("*.yaml"))
 
 
 def _cause(error: BaseException | None) -> AlignlabError | None:
@@ -62,6 +53,15 @@ def _missing(key: str) -> str:
     if name == "name":
         return f"what was chosen as {group} holds settings that others share; choose one of {', '.join(options(group))}"
     return f"this choice leaves a value open: set {key}=..."
+
+
+def _several(override: str) -> str:
+    """The message for a value with commas outside of a sweep."""
+    key, _, values = override.partition("=")
+    listed, text = shlex.quote(f"{key}=[{values}]"), as_typed(key, values)
+    return (
+        f"{override}: several values are a sweep, with -m; a list is {listed}, and a text with commas {text}"
+    )
 
 
 def _unknown_key(key: str) -> str:

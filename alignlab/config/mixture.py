@@ -28,6 +28,10 @@ def with_parts(config: Config) -> dict[str, Any]:
     parts = data.get("parts") if isinstance(data, Mapping) else None
     if not parts:
         return dict(config)
+    if not isinstance(parts, Mapping) or not all(isinstance(p, Mapping | None) for p in parts.values()):
+        raise ConfigError(
+            f"data.parts={parts}: expected sources with their settings, {{hh_rlhf:{{weight:2}},shp:{{}}}}"
+        )
     whole = {name: _part(config, name, settings or {}) for name, settings in parts.items()}
     return {**config, "data": {**config["data"], "parts": whole}}
 

@@ -1,13 +1,12 @@
 """The configs of a run's stages, composed from override strings and checked before anything is loaded."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra import compose
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,6 +16,7 @@ from alignlab.assembly.nodes import loader_of
 from alignlab.assembly.schema import GROUPS, with_texts
 from alignlab.config.explain import explain
 from alignlab.config.mixture import with_parts
+from alignlab.config.typed import parsed
 from alignlab.errors import ConfigError, nearest
 from alignlab.policies.causal_lm import pretrained
 from alignlab.recipes.stage_spec import StageSpec
@@ -97,14 +97,17 @@ def combined(run: Sequence[str], stage: Sequence[str]) -> list[str]:
             return True
         return bool(rest) and isinstance(chosen[group], list) and rest.partition(".")[0] in chosen[group]
 
-    parsed = zip(run, OverridesParser.create().parse_overrides(list(run)), strict=True)
-    return [*(text for text, override in parsed if holds(override.key_or_group)), *stage]
+    read = zip(run, parsed(run), strict=True)
+    return [*(text for text, override in read if holds(override.key_or_group)), *stage]
 
 
 def _chosen(overrides: Sequence[str]) -> dict[str, Any]:
     """Return what these overrides choose of each group; a list where several may be chosen."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return {override.key_or_group: override.value() for override in parsed if override.key_or_group in GROUPS}
+    return {
+        override.key_or_group: override.value()
+        for override in parsed(overrides)
+        if override.key_or_group in GROUPS
+    }
 
 
 def _stage_config(
@@ -180,7 +183,10 @@ def _specs(config: Config) -> list[StageSpec]:
     names |= {spec.name: number for number, spec in enumerate(specs) if spec.name}
     if len(names) < 2 * len(specs) - (not specs[0].name):
         raise ConfigError(f"recipe: two stages of one name: {', '.join(spec.name for spec in specs)}")
-    for key, more in (node.get("overrides") or {}).items():
+    own = node.get("overrides") or {}
+    if not isinstance(own, Mapping):
+        raise ConfigError(f"recipe.overrides={own}: expected stages, each with a list of overrides")
+    for key, more in own.items():
         if str(key) not in names:
             raise ConfigError(f"recipe.overrides.{key}: no such stage: {nearest(str(key), names)}")
         if not isinstance(more, list) or not all(isinstance(text, str) for text in more):
@@ -196,6 +202,7 @@ def composed(name: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+    parsed(overrides)
     try:
         return compose(name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from alignlab.console import warn_once
+from alignlab.data.label_scale import on_scale, tell_lone_ratings
 from alignlab.data.pipeline import piped, stored
 from alignlab.data.reading.examples import Report, informative
 from alignlab.data.reading.source_rows import source_rows
@@ -48,7 +49,7 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     text, tokens = text_and_token_steps(spec.steps)
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
-    sides = divided(spec, cache_dir, report)
+    sides = on_scale(spec, divided(spec, cache_dir, report), cache_dir, report)
     if unused := report.ignored_columns():
         warn_once(unused)
     for name, rows in sides.items():
@@ -60,6 +61,7 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
                 + ("; ".join(report.lines()) or f"no row was read from {spec.path or spec.name}")
             )
         tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
+    tell_lone_ratings(spec, tables["train"])
     return Examples(tables["train"], tables["validation"], report, tokens, sides)
 
 
@@ -109,7 +111,10 @@ def _require_both(sides: Tables, rows: int, spec: DataSpec) -> None:
 
 def _joined(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:
     """The rows of all parts of a mixture; ids and meta["part"] name the part that each row is from."""
-    sides = {name: divided(part, cache_dir, report) for name, part in spec.parts.items()}
+    sides = {
+        name: on_scale(part, divided(part, cache_dir, report), cache_dir, report)
+        for name, part in spec.parts.items()
+    }
     tables = {}
     for split_ in SPLITS:
         rows = {name: side[split_] for name, side in sides.items()}

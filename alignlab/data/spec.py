@@ -32,6 +32,9 @@ class DataSpec:
     """The columns of the file that stand for those that the source knows, by the names of the source."""
     ignored: list[str] = field(default_factory=list)
     """The columns that are left out, without a word in the log."""
+    scale: list[int | float] | Literal["minmax", "keep"] | None = None
+    """The scale that labels are on, which is mapped to [0, 1]: its ends, or `minmax` for their range in the training
+    rows. `keep` leaves labels as they are, whatever the objective takes; None refuses those that it does not take."""
     on_bad_row: Literal["raise", "skip"] = "raise"
     validation_fraction: Share | None = 0.05
     limit: Positive | None = None
@@ -52,6 +55,11 @@ class DataSpec:
     """Its SPDX identifier, or in words; None where none is stated."""
     paper: str | None = None
     """The arXiv number of the paper that describes them."""
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether `scale` says anything of the labels, here or in a part of a mixture."""
+        return self.scale is not None or any(part.rescaled for part in self.parts.values())
 
     def limit_of(self, split: str) -> int | None:
         """The largest number of examples of a split; None for no limit."""

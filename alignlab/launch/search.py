@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 
+from alignlab.config.typed import parsed
 from alignlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def parse_search(overrides: Sequence[str], seed: int) -> Search:
 
     `seed` is that of the run, where the overrides name none. Raises ConfigError where there is nothing to search.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    by_key = {override.get_key_element(): override for override in parsed}
+    by_key = {override.get_key_element(): override for override in parsed(overrides)}
     seeds = [str(seed)]
     if (repeats := by_key.pop("seed", None)) is not None:
         seeds = _values(repeats) if repeats.is_discrete_sweep() else [repeats.get_value_element_as_str()]

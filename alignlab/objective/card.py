@@ -14,7 +14,7 @@ from alignlab.errors import ConfigError, nearest
 from alignlab.objective.load import build_term, load_objective, read_choice
 from alignlab.objective.objective import Objective
 from alignlab.objective.reductions import REDUCTIONS, Reduction
-from alignlab.objective.settings import ABOUT
+from alignlab.objective.settings import ABOUT, LABELS
 from alignlab.objective.term import Term
 from alignlab.places import choices
 from alignlab.targets import locate
@@ -77,6 +77,8 @@ class Card:
     """The family of an objective, which is a key of FAMILIES."""
     form: str
     """The least that an objective needs of the data (lists, pairs or single); empty for other groups."""
+    labels: str
+    """What an objective takes of labels, in words; empty for other groups."""
     references: int
     """The number of reference models that an objective takes at its defaults."""
 
@@ -126,6 +128,7 @@ def read_card(group: str, name: str) -> Card:
         hyper=tuple(_hyper(node, reversed(nodes))),
         family=group if objective is None else _family(objective),
         form=objective.data_form if objective else "",
+        labels=LABELS[objective.labels] if objective else "",
         references=objective.needs_reference + objective.needs_second_reference if objective else 0,
     )
 

@@ -82,7 +82,8 @@ def build_objective(
     chosen = {f"modifiers.{name}": term for name, term in (modifiers or {}).items()}
     changes = [_modifier(path, term) for path, term in (own | chosen).items()]
     watched = [build_term(name, term, f"metrics.{name}") for name, term in (metrics or {}).items()]
-    settings = {key: node[key] for key in ("pairs", "reduction", "form", "implicit_reward") if key in node}
+    keys = ("pairs", "reduction", "form", "implicit_reward", "labels")
+    settings = {key: node[key] for key in keys if key in node}
     objective = Objective(node["name"], loss, terms, changes, metrics=watched, **settings)
     _probe(objective)
     return objective

@@ -14,12 +14,12 @@ from alignlab.objective.implicit_reward import ImplicitReward, reward_of
 from alignlab.objective.inputs import Sizes, blank, check_given, sizes_of
 from alignlab.objective.modified import modified
 from alignlab.objective.pair_selection import select
-from alignlab.objective.settings import Form, Reduction
+from alignlab.objective.settings import Form, LabelScale, Reduction
 from alignlab.objective.term import Term
 from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names, is_known_before, provided_by
 from alignlab.types import Outcome, Part
 
-REDUCTIONS, FORMS = get_args(Reduction), get_args(Form)
+REDUCTIONS, FORMS, SCALES = get_args(Reduction), get_args(Form), get_args(LabelScale)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Objective:
     reduction: str = "mean"
     form: str = ""
     implicit_reward: str = "sum"
+    labels: str = "order"
+    """What the loss takes of the labels: order, unit or desirable (`settings.LabelScale`)."""
     metrics: Sequence[Term] = ()
     """Functions of signals that are measured beside the loss and not trained on (`measure`)."""
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Objective:
         for key, value, choices in (
             ("reduction", self.reduction, REDUCTIONS),
             ("form", self.form, ("", *FORMS)),
+            ("labels", self.labels, SCALES),
         ):
             if value not in choices:
                 raise ConfigError(f"objective.{key}={value}: {nearest(value, choices)}")

@@ -111,10 +111,10 @@ def make_table(
     known = list(metrics_of(settings))
     for name in metrics:
         if name not in known:
-            raise ConfigError(f"--metrics {name}: no final metric of these runs: {nearest(name, known)}")
+            raise ConfigError(f"metrics={name}: no final metric of these runs: {nearest(name, known)}")
     names = {setting.name: setting for setting in settings}
     if baseline is not None and baseline not in names:
-        raise ConfigError(f"--baseline '{baseline}': no such row: {nearest(baseline, names)}")
+        raise ConfigError(f"baseline={baseline}: no such row: {nearest(baseline, names)}")
     base = names[baseline] if baseline is not None else settings[0]
     shown = list(metrics) or [name for name in SHOWN if name in known and tells(settings, name)]
     columns = [_column(settings, base, metric, test) for metric in shown]

@@ -16,13 +16,18 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def quoted(text: str) -> str:
-    """A value that Hydra takes for this very text, whatever is in it. Backslashes mean something before a quote only.
+def quoted(text: str, mark: str = "'") -> str:
+    """A value that Hydra takes for this very text, whatever is in it, between these quotation marks.
+
+    Backslashes mean something before a mark only, and before `${`, which names another value.
 
     >>> quoted("/a b/it's")
     "'/a b/it\\\\'s'"
     """
-    return "'" + re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", "\\'"), text) + "'"
+    inside = re.sub(
+        rf"(\\*)({mark}|$)", lambda match: match[1] * 2 + match[2].replace(mark, f"\\{mark}"), text
+    )
+    return mark + re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", inside) + mark
 
 
 def without_resume(overrides: Sequence[str]) -> list[str]:

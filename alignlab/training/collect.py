@@ -49,6 +49,7 @@ def read_back(data: DataSpec, folder: Path) -> DataSpec:
         source=local.convert,
         path=str(folder),
         hub=None,
+        split=None,
         columns=None,
         ignored=[],
         group_by=None,
@@ -56,6 +57,7 @@ def read_back(data: DataSpec, folder: Path) -> DataSpec:
         parts={},
         mix=None,
         form=None,
+        scale=None,
     )
 
 

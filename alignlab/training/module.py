@@ -22,6 +22,7 @@ from alignlab.policies.policy import Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
+from alignlab.training.first_loss import FirstLoss
 from alignlab.training.optim import warn_of_rounding
 from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, check_start, put_back, state_of
@@ -123,6 +124,7 @@ class PreferenceModule(L.LightningModule):
         """Forward and backward over all micro-batches, then one update."""
         began, step = time.perf_counter(), sealed.step
         meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
+        first = FirstLoss(self.objective) if self.global_step == 0 else None
         self.terms.train()
         drop_out(self.scorer, on=True)
         if self._distance is not None:
@@ -143,7 +145,11 @@ class PreferenceModule(L.LightningModule):
                 self.manual_backward(share)
             if not batch.idle:
                 meter.add(self._watched(signals, outcome))
+                if first:
+                    first.add(signals, outcome.parts[self.objective.name])
         drop_out(self.scorer, on=False)
+        if first and ranks.main():
+            first.tell()
         metrics = self._named(Meter.joined(ranks.gathered(meter)))
 
         def passes(norm: float) -> bool:

@@ -52,7 +52,10 @@ class Finite:
             save_batches(file, {"step": step, "loss": loss, "gradient_norm": gradient_norm}, batches, score)
             event += f". Its batch is in {file}, with tokens and signals beside it"
         if self.count > self.skips:
-            ways = ["look at these rows", "lower optimizer.lr"]
+            ways = [
+                "look at these rows",
+                "lower optimizer.lr" if step > 1 else "at the scale of their labels",
+            ]
             ways += [
                 f"raise trainer.max_nonfinite={self.skips}" if self.skips else "set trainer.on_nonfinite=skip"
             ]

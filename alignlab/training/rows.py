@@ -6,21 +6,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from alignlab.console import tracked
 from alignlab.data.batching.batches import Extras, StepLoader, require_rows
 from alignlab.data.encoding.prepare import require_vocabulary, tokenized
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder, Limits
+from alignlab.data.label_scale import WAYS
 from alignlab.data.load import Examples
 from alignlab.data.spec import DataSpec
 from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE
+from alignlab.signals import BASE, desirable
 from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)
+
+MANY_TIES = 0.25
+"""The share of lists from which on equal labels are worth a line in the log."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,57 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec) -> Non
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"
         )
+    check_labels(objective, examples, spec)
+
+
+def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:
+    """DataError where the objective takes labels between 0 and 1, and those of the rows are beyond; see `data.scale`.
+
+    What a run should know of its labels goes to the log: lists that teach a comparing objective nothing, ties, and
+    how many responses are desirable.
+    """
+    for rows in (examples.train, examples.validation):
+        labels, sizes = rows.labels, rows.sizes
+        if objective.labels == "desirable":
+            labels = labels[np.repeat(sizes == 1, sizes)]
+        beyond = len(labels) > 0 and (labels.min() < 0 or labels.max() > 1)
+        if objective.labels != "order" and beyond and not spec.rescaled:
+            of = " of lone responses" if objective.labels == "desirable" else ""
+            raise DataError(
+                f"objective '{objective.name}' takes labels{of} between 0 and 1, and those of data '{spec.name}' run "
+                f"from {labels.min():g} to {labels.max():g}: {WAYS}"
+            )
+    labels, sizes = examples.train.labels, examples.train.sizes
+    if objective.labels == "desirable":
+        _tell_desirable(labels, sizes)
+    elif objective.data_form != "single":
+        if lone := int((sizes == 1).sum()):
+            log.warning(
+                "%d of %d training lists have one response, and teach '%s', which compares, nothing",
+                lone,
+                len(sizes),
+                objective.name,
+            )
+        if (tied := _tied(labels, sizes)) >= MANY_TIES * len(sizes):
+            log.info("%d of %d training lists have responses with equal labels", tied, len(sizes))
+
+
+def _tied(labels: NDArray[Any], sizes: NDArray[Any]) -> int:
+    """The number of lists in which two or more labels are equal."""
+    lists = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((labels, lists))
+    same = (np.diff(lists[order]) == 0) & (np.diff(labels[order]) == 0)
+    return len(np.unique(lists[order][1:][same]))
+
+
+def _tell_desirable(labels: NDArray[Any], sizes: NDArray[Any]) -> None:
+    """Log how many of the responses are desirable; a warning where they are all alike."""
+    where_BK = torch.arange(int(sizes.max())) < torch.from_numpy(sizes)[:, None]
+    labels_BK = torch.zeros(where_BK.shape, dtype=torch.float64)
+    labels_BK[where_BK] = torch.from_numpy(labels.copy())
+    good = int(desirable(labels_BK, where_BK).sum())
+    level = logging.INFO if 0 < good < len(labels) else logging.WARNING
+    log.log(level, "%d training responses are desirable, %d are not", good, len(labels) - good)
 
 
 def with_rationales(data: DataSpec, objective: Objective) -> DataSpec:

@@ -19,17 +19,16 @@ frontier takes the checkpoints that callbacks.checkpoint.keep left. toy3d takes 
 (of the run, where run= is given).
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from alignlab.console import printer
 from alignlab.errors import ConfigError, nearest
 from alignlab.verbs.score import SPLITS
-from alignlab.verbs.words import Words, choice, number, path, read, trust, whole
+from alignlab.verbs.words import Words, choice, number, output, path, read, trust, whole
 
 if TYPE_CHECKING:
     from alignlab.analysis.result import Analysis
@@ -42,10 +41,10 @@ KEYS = {
     "run": path(),
     "trust": trust(),
     "split": choice("validation", SPLITS),
-    "out": path(),
+    "out": output(),
     "samples": whole(64, least=0),
     "epochs": whole(500),
-    "lr": number(0.001),
+    "lr": number(0.001, positive=True),
 }
 
 
@@ -63,7 +62,7 @@ def run(words: Sequence[str]) -> None:
     analysis = _answered(question, typed, folder)
     pictures = typed.own.out or (folder.path / "analysis" if folder else Path("outputs/analysis"))
     written = analysis.draw(pictures / f"{question}.png")
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = printer()
     console.print(_table(analysis))
     console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 

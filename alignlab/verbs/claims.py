@@ -15,6 +15,7 @@ Every run is a real one, as `alignlab train ...`, in a process of its own. One t
 and one that fails leaves its log in DIR/runs.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ KEYS = {
     "small": flag(False),
     "cache": path(Path("outputs/claims")),
     "processes": whole(2),
-    "minutes": number(float("inf")),
+    "minutes": number(math.inf),
 }
 
 

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
-from alignlab.verbs.words import path, read, text, trust
+from alignlab.verbs.words import output, path, read, text, trust
 
-KEYS = {"run": path(), "checkpoint": text("last"), "out": path(), "trust": trust()}
+KEYS = {"run": path(), "checkpoint": text("last"), "out": output(), "trust": trust()}
 
 
 def run(words: Sequence[str]) -> None:

@@ -24,14 +24,14 @@ from types import SimpleNamespace
 
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
-from alignlab.verbs.words import flag, many, number, path, read, trust
+from alignlab.verbs.words import flag, many, number, output, path, read, trust
 
 KEYS = {
     "run": path(),
     "start": path(),
     "trained": path(),
     "alphas": many(number([0.1, 0.3, 0.5])),
-    "out": path(),
+    "out": output(),
     "evaluation": flag(True),
     "trust": trust(),
 }
@@ -42,6 +42,8 @@ def run(words: Sequence[str]) -> None:
     own = read(words, KEYS).own
     if own.run is None and (own.start is None or own.trained is None):
         raise ConfigError("say what to extrapolate: run=<a run folder>, or start=<folder> trained=<folder>")
+    if not own.alphas:
+        raise ConfigError("alphas=[]: expected a number at the least, a model is made of each")
     with tempfile.TemporaryDirectory() as scratch:
         _extrapolated(own, Path(scratch))
 

@@ -15,7 +15,6 @@ The colours: prompt blue, responses green (tokens of a response in turn bright a
 begins), special tokens red. Without a terminal, special tokens stand in ⟨⟩.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,19 +26,19 @@ from rich.table import Table
 from rich.text import Text
 
 from alignlab.config.stage_of import stage_of
-from alignlab.console import quiet
+from alignlab.console import printer, quiet
 from alignlab.data.encoding.token_rows import Array, TokenRows
 from alignlab.data.statistics import Statistics, statistics
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
 from alignlab.training.opened import Opened, open_rows
-from alignlab.verbs.words import choice, path, read, whole
+from alignlab.verbs.words import choice, output, read, whole
 
 KEYS = {
     "rows": whole(3, least=0),
     "row": whole(None, least=0),
     "split": choice("train", ("train", "validation")),
-    "out": path(),
+    "out": output(),
 }
 SHOWN = 60
 """The number of tokens of a shortened prompt or response."""
@@ -54,7 +53,7 @@ def run(words: Sequence[str]) -> None:
     """Show the data set that the overrides choose."""
     typed = read(words, KEYS, overrides=True)
     own = typed.own
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+    console = printer()
     with quiet():
         opened = open_rows(stage_of(typed.overrides))
     rows = getattr(opened.splits, own.split)

@@ -9,43 +9,53 @@ alignlab objectives lipo_lambda beta=0.5 out=lambda.png
 Regularizers and modifiers have cards too (`kl`, `modifiers.wpo`); a modifier is drawn on `dpo`.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from alignlab.console import printer
+from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards, find_card
 from alignlab.objective.load import load_objective
 from alignlab.objective.objective import Objective
-from alignlab.verbs.words import path, read
+from alignlab.verbs.words import output, read
 
-KEYS = {"out": path()}
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+KEYS = {"out": output()}
 
 
 def run(words: Sequence[str]) -> None:
     """Show the card that the first word names, or all cards in a table."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = printer()
     if not words:
         _show_all(console)
         return
     card, typed = find_card(words[0]), read(words[1:], KEYS, overrides=True)
-    hyper = {
-        key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in typed.overrides)
-    }
+    hyper = dict(map(_setting, typed.overrides))
+    if typed.own.out is not None and typed.own.out.suffix not in PICTURES:
+        raise ConfigError(f"out={typed.own.out}: expected a picture, {', '.join(PICTURES)}")
     objective = _load(card, hyper)
-    _show(console, card, hyper)
+    _show(console, card, hyper, objective if card.form else None)
     if objective is not None:
         from alignlab.analysis.loss_plots import draw
 
         picture = typed.own.out or Path("outputs/objectives") / f"{card.name}.png"
         draw(card, objective, hyper, picture)
         console.print(f"\n{picture}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{text}: the value cannot be read as yaml") from None
 
 
 def _load(card: Card, hyper: dict[str, Any]) -> Objective | None:
@@ -65,32 +75,51 @@ def _show_all(console: Console) -> None:
         for card in everything:
             if card.family == family:
                 hyper = ", ".join(f"{h.name}={as_yaml(h.default)}" for h in card.hyper)
-                table.add_row(card.name, escape(card.title), escape(hyper))
+                table.add_row(card.name, card.title, hyper)
         console.print(table)
         console.print()
     console.print("alignlab objectives NAME shows one of them.")
 
 
-def _show(console: Console, card: Card, hyper: dict[str, Any]) -> None:
+def _show(console: Console, card: Card, hyper: dict[str, Any], objective: Objective | None) -> None:
     paper = f", arXiv:{card.paper}" if card.paper else ""
-    console.print(f"[bold]{card.name}[/]  {escape(card.title)}{paper}\n", soft_wrap=True)
-    console.print(Padding(escape(card.formula), (0, 4)))
+    console.print(Text.assemble((card.name, "bold"), f"  {card.title}{paper}\n"), soft_wrap=True)
+    console.print(Padding(card.formula, (0, 4)))
     for note in card.notes:
-        console.print(Padding(escape(note), (1, 0, 0, 0)))
+        console.print(Padding(note, (1, 0, 0, 0)))
     console.print()
     facts = {"reduces to": "; ".join(card.reduces)} if card.reduces else {}
     facts |= {"function": card.target, "signals": ", ".join(card.signals) or "of the loss alone"}
-    if card.form:
-        facts |= {"data": card.form, "reference": ("none", "one", "two")[card.references]}
+    if objective is not None:
+        facts |= {
+            "data": card.form,
+            "labels": card.labels,
+            "reference": ("none", "one", "two")[card.references],
+        }
+        if objective.needs_reference:
+            facts["first loss"] = _first_loss(objective)
     for name, text in facts.items():
-        console.print(f"[dim]{name:<12}[/]{escape(text)}", soft_wrap=True)
+        console.print(Text.assemble((f"{name:<13}", "dim"), text), soft_wrap=True)
     if not card.hyper:
         return
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="dim")
     for heading in ("hyper-parameter", "value" if hyper else "default", "range", ""):
         table.add_column(heading, overflow="fold")
     for h in card.hyper:
-        value = f"[bold]{as_yaml(hyper[h.name])}[/]" if h.name in hyper else as_yaml(h.default)
-        table.add_row(h.name, value, escape(h.values), escape(h.note))
+        value = Text(as_yaml(hyper[h.name]), "bold") if h.name in hyper else as_yaml(h.default)
+        table.add_row(h.name, value, h.values, h.note)
     console.print()
     console.print(table)
+
+
+def _first_loss(objective: Objective) -> str:
+    """Return the loss where policy and reference are one model, in words."""
+    import torch
+
+    from alignlab.analysis.loss_curves import along
+
+    labels = torch.linspace(1, 0, 2 if objective.data_form != "lists" else 4).tolist()
+    loss = along(objective, torch.zeros(1, len(labels)), labels)[0].item()
+    if objective.data_form == "single":
+        loss /= len(labels)
+    return f"{loss:.4g}, of {'four responses' if len(labels) == 4 else 'a pair'} with labels from 1 to 0"

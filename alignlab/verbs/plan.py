@@ -22,11 +22,13 @@ from alignlab.planner.growth import Lists
 from alignlab.planner.memory import CARDS, GIB, Footprint
 from alignlab.verbs.words import flag, read, text, whole
 
+MOST_TOKENS = 1_000_000
+"""The longest prompt or response that is planned for."""
 KEYS = {
     "shape": text(),
-    "responses": whole(2),
-    "prompt": whole(512),
-    "response": whole(256),
+    "responses": whole(2, most=1000),
+    "prompt": whole(512, most=MOST_TOKENS),
+    "response": whole(256, most=MOST_TOKENS),
     "advice": flag(True),
 }
 SHOWN = 0.005

@@ -20,11 +20,17 @@ from collections.abc import Sequence
 from alignlab.console import print_table
 from alignlab.errors import ConfigError
 from alignlab.runs.folder import RunFolder
-from alignlab.verbs.words import many, path, read, text
+from alignlab.verbs.words import choice, many, output, path, read, text
 
 SHOWN_METRICS = 5
 """The number of metrics that fit a terminal; the files have all."""
-KEYS = {"runs": many(path()), "out": path(), "baseline": text(), "metrics": many(text()), "test": text("t")}
+KEYS = {
+    "runs": many(path()),
+    "out": output(),
+    "baseline": text(),
+    "metrics": many(text()),
+    "test": choice("t", ("t", "wilcoxon")),
+}
 
 
 def run(words: Sequence[str]) -> None:
@@ -42,6 +48,11 @@ def run(words: Sequence[str]) -> None:
 
     runs = find_runs(own.runs)
     if len(own.runs) == len(runs) == 1 and runs[0].path == own.runs[0].resolve():
+        if own.out or own.baseline or own.metrics:
+            raise ConfigError(
+                f"runs={own.runs[0]} is one run, whose page stands in its folder: out=, baseline= and metrics= are for "
+                "reports of several"
+            )
         write_report(RunFolder(own.runs[0]))
         if runs[0].report_due:
             RunFolder(own.runs[0]).update_summary(report="written")

@@ -10,7 +10,6 @@ since) is an error that lists the keys. Further overrides are for what is meant 
     trust=[PACKAGE]     packages of yours that the overrides of the run may name
 """
 
-import json
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 from alignlab.errors import ConfigError
 from alignlab.places import train_command
+from alignlab.runs.folder import RunFolder
 from alignlab.verbs.words import path, read, trust
 
 KEYS = {"run": path(), "trust": trust()}
@@ -58,12 +58,9 @@ def _manifest_of(run: Path) -> dict[str, Any]:
     file = run / "manifest.json"
     if not file.is_file():
         raise ConfigError(f"run={run}: there is no manifest.json")
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{file} is no readable JSON: {error}") from error
+    manifest = RunFolder(run).read_json("manifest.json")
     wanted = {*LISTS, "config", "working_directory", "versions", "git"}
-    if not isinstance(manifest, dict) or not wanted <= manifest.keys():
+    if not wanted <= manifest.keys():
         raise ConfigError(f"{file} is no whole manifest of a run: it has no {', '.join(sorted(wanted))}")
     for name in LISTS:
         if not isinstance(manifest[name], list) or not all(isinstance(text, str) for text in manifest[name]):

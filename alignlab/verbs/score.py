@@ -15,21 +15,20 @@ Without run= the log-probabilities of a model, and with reference.path= its impl
 the overrides of train.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from alignlab.console import printer
 from alignlab.errors import ConfigError
-from alignlab.verbs.words import choice, path, read, trust
+from alignlab.verbs.words import choice, output, path, read, trust
 
 if TYPE_CHECKING:
     from alignlab.analysis.scored import Scored
 
 SPLITS = ("validation", "train")
-KEYS = {"run": path(), "split": choice("validation", SPLITS), "out": path(), "trust": trust()}
+KEYS = {"run": path(), "split": choice("validation", SPLITS), "out": output(), "trust": trust()}
 
 
 def run(words: Sequence[str]) -> None:
@@ -44,7 +43,7 @@ def run(words: Sequence[str]) -> None:
 
     trained = None if own.run is None else trained_run(own.run, own.trust)
     rows = scored(examine(stage_to_score(typed.overrides, trained), own.split))
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console = printer(140)
     console.print(table(rows, own.split))
     if own.out is not None:
         rows.write(own.out)

@@ -11,7 +11,7 @@ was stopped with hydra.sweep.dir=<its folder> resume=auto.
 
 from collections.abc import Sequence
 
-from alignlab.config.explain import kept_sweeps
+from alignlab.config.typed import kept_sweeps
 from alignlab.errors import one_of
 
 

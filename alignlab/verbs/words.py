@@ -1,5 +1,9 @@
 """The dialect of all verbs: bare names, `key=value`, and lists `key=[a,b]`."""
 
+import math
+import os
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,14 +37,26 @@ def path(default: Path | None = None) -> Key:
     return Key(default, lambda word: Path(word).expanduser(), "a path")
 
 
-def whole(default: int | None, least: int = 1) -> Key:
-    """Return a key that takes a whole number, not below `least`."""
-    return Key(default, lambda word: _at_least(int(word), least), f"a whole number from {least} on")
+def output(default: Path | None = None) -> Key:
+    """Return a key that takes a file or folder to be written, in a folder that is there or can be made."""
+    return Key(default, _output, "a path that can be written: a folder above it is none")
 
 
-def number(default: Any = None) -> Key:
-    """Return a key that takes any number."""
-    return Key(default, float, "a number")
+def whole(default: int | None, least: int = 1, most: int | None = None) -> Key:
+    """Return a key that takes a whole number, not below `least` and not above `most`."""
+    wanted = f"a whole number from {least} {'on' if most is None else f'to {most}'}"
+    return Key(
+        default,
+        lambda word: _within(int(word), float(least), math.inf if most is None else float(most)),
+        wanted,
+    )
+
+
+def number(default: Any = None, *, positive: bool = False) -> Key:
+    """Return a key that takes any finite number, or one above 0."""
+    least = math.ulp(0.0) if positive else -sys.float_info.max
+    wanted = "a number above 0" if positive else "a number"
+    return Key(default, lambda word: _within(float(word), least, sys.float_info.max), wanted)
 
 
 def flag(default: bool) -> Key:
@@ -54,11 +70,19 @@ def choice(default: str, options: Sequence[str]) -> Key:
 
 
 def many(key: Key) -> Key:
-    """Return a key that takes a list of what `key` takes: `[a,b]`; a single value needs no brackets."""
+    """Return a key that takes a list of what `key` takes: `[a,b]`; a single value needs no brackets.
+
+    What stands in quotes is one value, commas included; so is the name of a file or folder that is there.
+    """
 
     def convert(words: str) -> list[Any]:
+        if key.wanted == path().wanted and _is_there(words):
+            return [key.convert(words)]
         inside = words[1:-1] if words.startswith("[") and words.endswith("]") else words
-        return [key.convert(word.strip().strip("'\"")) for word in inside.split(",") if word.strip()]
+        parts = _split(inside)
+        if key.wanted == path().wanted:
+            parts = _joined(parts)
+        return [key.convert(_unquoted(part.strip())) for part in parts if part.strip()]
 
     return Key(key.default, convert, f"{key.wanted}, or a list [a,b] of such", many=True)
 
@@ -66,6 +90,37 @@ def many(key: Key) -> Key:
 def trust() -> Key:
     """Return a key that takes packages which the config of a run folder may name; `alignlab.yaml` may name more."""
     return many(Key([], str, "a package"))
+
+
+def _split(words: str) -> list[str]:
+    """Return the parts between commas that stand outside of quotes; a quote inside of a word is none.
+
+    >>> _split("a,'b,c',d's")
+    ['a', "'b,c'", "d's"]
+    """
+    return re.findall(r"""\s*(?:'[^']*'|"[^"]*")\s*(?=,|$)|[^,]+""", words)
+
+
+def _joined(parts: Sequence[str]) -> list[str]:
+    """Return the parts, in which neighbours that name a file or folder only together are one."""
+    left, whole = list(parts), []
+    while left:
+        ends = range(len(left), 1, -1)
+        count = next((end for end in ends if _is_there(",".join(left[:end]).strip())), 1)
+        whole.append(",".join(left[:count]))
+        left = left[count:]
+    return whole
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] in ("'", '"') else word
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return bool(word) and Path(word).expanduser().exists()
+    except (OSError, RuntimeError):  # a name too long, the home of nobody
+        return False
 
 
 @dataclass(frozen=True)
@@ -121,10 +176,18 @@ def _known(override: str, keys: Mapping[str, Key]) -> str:
     return override
 
 
-def _at_least(value: int, least: int) -> int:
-    if value < least:
+def _within(value: Any, least: float, most: float) -> Any:
+    if not least <= value <= most:
         raise ValueError
     return value
+
+
+def _output(word: str) -> Path:
+    where = Path(word).expanduser()
+    above = next(folder for folder in where.absolute().parents if folder.exists())
+    if not word or not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError
+    return where
 
 
 def _without_dashes(words: Sequence[str], keys: Mapping[str, Key]) -> list[str]:

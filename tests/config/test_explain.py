@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,6 +26,13 @@ MISSPELT = {
     ("regularizers=[kl]", "regularizers.kl.wait=1"): "did you mean 'regularizers.kl.weight'?",
     ("foo=1",): "valid names: cache_dir, ",
     ("data.xyz=1",): "valid names: data.columns, ",
+    ("model=gpt2",): "model=local model.path=gpt2",
+    ("model=org/name",): "there is no model=org/name: ",
+    ("model=/my/model",): "model=local model.path=/my/model",
+    ("data=/my/x.jsonl",): "there is no data=/my/x.jsonl: ",
+    ("data=prefs.jsonl",): "data=local data.path=prefs.jsonl",
+    ("data=org/name",): "data=local data.path=org/name",
+    ("data=ultrafedback",): "did you mean 'ultrafeedback'?",
 }
 
 
@@ -41,6 +48,16 @@ def test_misspelt_names(overrides, monkeypatch):
     said = complaint(monkeypatch, *overrides)
     assert MISSPELT[overrides] in said
     assert "\n" not in said
+
+
+def test_several_values_outside_of_a_sweep():
+    error = ConfigCompositionException("Ambiguous value for argument 'data.path=a,b'\n1. To use it as a list")
+    said = explain(error)
+    assert all(way in said for way in ("-m", "'data.path=[a,b]'", "'data.path=\"a,b\"'"))
+
+
+def test_a_word_that_is_no_override():
+    assert explain(OverrideParseException("nosuch", "missing EQUAL")) == "'nosuch': expected key=value"
 
 
 def test_shared_settings_are_no_suggestion(monkeypatch):

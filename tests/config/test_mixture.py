@@ -49,6 +49,9 @@ def test_parts_are_read_each_in_its_way(tmp_path):
     [
         ("{hh_rlff:{weight:1}}", r"data.parts.hh_rlff: no data source 'hh_rlff': did you mean 'hh_rlhf'"),
         ("{hh_rlhf:{weight:0}}", r"data.parts.hh_rlhf.weight=0: expected a number above 0"),
+        ("{hh_rlhf:3}", r"data.parts=.*: expected sources with their settings"),
+        ("[hh_rlhf]", r"data.parts=.*: expected sources with their settings"),
+        ("{hh_rlhf:{scale:[2,1]}}", r"data.parts.hh_rlhf.scale=\[2, 1\]: expected \[low,high\]"),
         ("{hh_rlhf:{wait:1}}", r"data.parts.hh_rlhf: .*wait"),
         ("{hh_rlhf:{path:/nowhere}}", r"data.parts.hh_rlhf.path=/nowhere: no such file or folder"),
     ],

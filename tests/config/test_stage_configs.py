@@ -168,7 +168,7 @@ def test_adapters_are_no_reference_where_that_is_the_first_model():
             ["stage 1, step1: seed=-1", "stage 2, step2: optimizer.lr=x"],
         ),
         (["recipe.by=sauce"], ["pipeline.stepwise.by=sauce: did you mean 'source'?"]),
-        (["seed=-1"], ["seed=-1: expected a number of at least 0"]),
+        (["seed=-1"], ["seed=-1: expected a whole number from 0 to 4294967295"]),
     ],
 )
 def test_everything_that_is_wrong_is_told_with_its_stage(overrides, messages):

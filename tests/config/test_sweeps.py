@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from alignlab.assembly.check import check
 from alignlab.config import resolvers
-from alignlab.config.explain import kept_sweeps
 from alignlab.config.stage_configs import planned, resolved
+from alignlab.config.typed import kept_sweeps
 from alignlab.errors import ConfigError
 from alignlab.launch.sweep import alone, require_one_process, require_plain
 from alignlab.objective.card import cards

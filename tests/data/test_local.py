@@ -37,6 +37,13 @@ def test_optional_columns():
     assert (bare.rewards, bare.weight, bare.id, bare.meta) == (None, 1.0, "", {})
 
 
+def test_rewards_alone_make_labels():
+    example = convert({"prompt": "Which?", "responses": ["a", "b", "c"], "rewards": [2.5, -0.5, 1]})
+    assert (example.labels, example.rewards) == ([1.0, 0.0, 0.5], [2.5, -0.5, 1.0])
+    with pytest.raises(RowError, match="column 'labels': missing"):
+        convert({"prompt": "Which?", "responses": ["a"], "rewards": [2.5]})
+
+
 @pytest.mark.parametrize(
     "names",
     [

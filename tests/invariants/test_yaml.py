@@ -5,7 +5,7 @@ import pytest
 from alignlab import load_objective
 from alignlab.objective.card import GROUPS, cards
 from alignlab.objective.load import build_objective, read_choice
-from alignlab.objective.objective import FORMS, REDUCTIONS
+from alignlab.objective.objective import FORMS, REDUCTIONS, SCALES
 from alignlab.objective.pair_selection import CHOICES
 from alignlab.objective.settings import ABOUT
 from alignlab.objective.term import KINDS
@@ -31,13 +31,14 @@ def defaults(node):
 def test_settings_of_the_objective(name):
     node, objective = read_choice("objective", name), load_objective(name)
     assert node["name"] == objective.name == name
-    assert set(node) - {"pairs", "form", "implicit_reward", "modifiers", *ABOUT} == {
+    assert set(node) - {"pairs", "form", "implicit_reward", "labels", "modifiers", *ABOUT} == {
         "name",
         "loss",
         "reduction",
     }
     assert node["reduction"] in REDUCTIONS
     assert node.get("form", "pairs") in FORMS
+    assert node.get("labels", "order") in SCALES
     assert node.get("pairs", "none") in (CHOICES if objective.is_pairwise else {"none"})
 
 

@@ -1,6 +1,7 @@
 """`alignlab objectives`: what it prints, what it draws, and the numbers behind the picture."""
 
 import math
+import re
 
 import matplotlib.image
 import pytest
@@ -42,6 +43,21 @@ def test_lists_all_of_them(show, tmp_path):
         for name in choices(group):
             assert f"\n{name} " in text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "loss"),
+    [
+        (["dpo"], "0.6931, of a pair"),
+        (["ipo", "tau=0.5"], "1, of a pair"),
+        (["kto"], "0.5, of a pair"),
+        (["lipo_softmax"], "1.386, of four"),
+        (["simpo"], ""),
+    ],
+)
+def test_the_first_loss_against_a_reference(show, words, loss):
+    shown = re.search(r"^first loss +(.*)$", show(*words), re.MULTILINE)
+    assert (shown[1].startswith(loss) and bool(loss)) if shown else not loss
 
 
 @pytest.mark.parametrize("name", OF_A_FAMILY)

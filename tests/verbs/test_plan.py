@@ -62,5 +62,5 @@ def test_errors_are_messages(arguments, message):
 
 
 def test_counts_are_counts():
-    with pytest.raises(SystemExit, match="responses=0: expected a whole number from 1 on"):
+    with pytest.raises(SystemExit, match="responses=0: expected a whole number from 1 to 1000"):
         main(["plan", *SMALL, "responses=0"])

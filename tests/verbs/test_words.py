@@ -10,7 +10,7 @@ import pytest
 from alignlab import program
 from alignlab.errors import ConfigError
 from alignlab.program import VERBS, main
-from alignlab.verbs.words import choice, flag, many, number, path, read, text, whole
+from alignlab.verbs.words import choice, flag, many, number, output, path, read, text, whole
 from tests.repository import ROOT
 
 KEYS = {
@@ -38,6 +38,7 @@ def own(*words):
         (("alphas=0.3",), "alphas", [0.3]),
         (("runs=a,b",), "runs", [Path("a"), Path("b")]),
         (("runs=['a b',c]",), "runs", [Path("a b"), Path("c")]),
+        (("runs=['a,b',\"c\",it's]",), "runs", [Path("a,b"), Path("c"), Path("it's")]),
         (("advice=false",), "advice", False),
         (("baseline=objective=dpo seed=1",), "baseline", "objective=dpo seed=1"),
         (("--split", "train"), "split", "train"),
@@ -49,6 +50,21 @@ def own(*words):
 )
 def test_a_key_and_its_value(words, key, value):
     assert getattr(own(*words), key) == value
+
+
+@pytest.mark.parametrize("name", ["lr=1,b=2", "a b", "[x]", "[x], 'y'", 'it\'s,"so"'])
+def test_a_folder_that_is_there_is_given_as_its_name_is_printed(tmp_path, name):
+    (folder := tmp_path / name).mkdir()
+    assert own(f"runs={folder}").runs == [folder]
+    assert own(f"runs=[b,{folder},c]").runs == [Path("b"), folder, Path("c")]
+
+
+def test_what_is_written_goes_to_a_folder_that_can_be(tmp_path):
+    keys = {"out": output()}
+    (tmp_path / "file").touch()
+    assert read([f"out={tmp_path}/new/er"], keys).own.out == tmp_path / "new" / "er"
+    with pytest.raises(ConfigError, match="expected a path that can be written"):
+        read([f"out={tmp_path}/file/x"], keys)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +152,41 @@ def test_a_bug_has_its_traceback_unless_it_is_not_wanted(value, traceback, tmp_p
     assert done.returncode == 1
     assert "a bug" in done.stderr
     assert ("Traceback" in done.stderr) is traceback
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["objectives", "dpo", "beta={"], "beta={: the value cannot be read as yaml"),
+        (["objectives", "dpo", "out=x.nosuch"], "expected a picture, .png"),
+        (["report", "runs=[]"], "give the folders as runs=DIR"),
+        (["report", "runs=x", "test=u"], "test=u: valid names: t, wilcoxon"),
+        (["extrapolate", "start=a", "trained=b", "alphas=[]"], "alphas=[]: expected a number"),
+        (["extrapolate", "start=a", "trained=b", "alphas=[nan]"], "alphas=[nan]: expected a number"),
+        (["analyze", "toy3d", "lr=-1"], "lr=-1: expected a number above 0"),
+        (["plan", "prompt=99999999"], "prompt=99999999: expected a whole number from 1 to 1000000"),
+        (["train", "objective=3"], "expected a choice"),
+    ],
+)
+def test_odd_values_are_told(words, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(SystemExit, match=r"x\.png: Is a directory"):
+        main(["objectives", "dpo", f"out={tmp_path / 'x.png'}"])
+
+
+def test_an_encoding_without_the_letters(tmp_path):
+    made = subprocess.run(
+        [sys.executable, "-m", "alignlab", "report", "runs=/données"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert made.stderr == b"error: runs=/donn\\xe9es: no such folder\n"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignlab.data.reading.rows import Drop, column
+from alignlab.data.reading.rows import Drop, RowError, column, finite
 from alignlab.types import Example, Message
 
 
@@ -24,6 +24,19 @@ def by_rank(ranks: Sequence[float]) -> list[float]:
     """
     best, span = min(ranks), max(ranks) - min(ranks)
     return [1 - (rank - best) / span if span else 1.0 for rank in ranks]
+
+
+def by_reward(rewards: Sequence[Any]) -> list[float]:
+    """Labels from the rewards of a list: 1 for the highest, 0 for the lowest, linear between.
+
+    Raises RowError for the reward of one response alone, and for what is no number.
+
+    >>> by_reward([2.5, -0.5, 1.0])
+    [1.0, 0.0, 0.5]
+    """
+    if len(rewards) < 2:
+        raise RowError("labels", "missing, and the reward of one response says not whether it is good")
+    return by_rank([-finite(reward, f"rewards[{i}]") for i, reward in enumerate(rewards)])
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:

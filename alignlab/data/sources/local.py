@@ -1,14 +1,15 @@
 """Converts rows of one's own files: our canonical schema, or the preference schemas of TRL, told by columns.
 
-    canonical   prompt, responses, labels [, rewards, weight, id, meta]
+    canonical   prompt, responses, labels or rewards (or both) [, weight, id, meta]
     paired      [prompt,] chosen, rejected [, scores of both, or margin]
     unpaired    prompt, completion, label
 
 Texts may be plain strings or turns, {role, content} or {from, value}. Where there is no `prompt`, a `question`,
 `instruction` (with `input`) or `query` is it, or the turns of `conversations` or `messages`; `system` and `history`
 stand before it. Without any, or where chosen and rejected are whole dialogues, the prompt is the part that they share.
-Scores become rewards; a margin alone stands as the rewards (margin, 0). In csv files, lists are written as JSON.
-Columns that would change what the model reads and cannot be used (images, documents) are refused.
+Rewards without labels make them: 1 for the highest of a list, 0 for the lowest, linear between. Scores become rewards;
+a margin alone stands as the rewards (margin, 0). In csv files, lists are written as JSON. Columns that would change
+what the model reads and cannot be used (images, documents) are refused.
 """
 
 import json
@@ -30,7 +31,7 @@ from alignlab.data.reading.rows import (
 )
 from alignlab.data.reading.turns import Text, text_of_column, text_of_value, without_marks
 from alignlab.data.sources.asked import prompt_of, refuse_unreadable, tools_of, with_context
-from alignlab.data.sources.columns import id_of
+from alignlab.data.sources.columns import by_reward, id_of
 from alignlab.data.sources.other_schemas import refuse_hh_rlhf, unknown
 from alignlab.types import Example, Message
 
@@ -56,8 +57,9 @@ def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
 
 
 def _canonical(row: Mapping[str, Any]) -> Example:
-    responses, labels = _cell(row, "responses", list), _cell(row, "labels", list)
+    responses = _cell(row, "responses", list)
     rewards = _cell(row, "rewards", list) if has(row, "rewards") else None
+    labels = by_reward(rewards) if rewards and not has(row, "labels") else _cell(row, "labels", list)
     names = [f"responses[{i}]" for i in range(len(responses))]
     texts = {name: text_of_value(row, each, name) for name, each in zip(names, responses, strict=True)}
     return _example(row, _prompt(row), texts, labels, rewards)

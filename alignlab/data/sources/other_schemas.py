@@ -8,7 +8,9 @@ from alignlab.data.reading.column_names import mapping, offered
 from alignlab.data.reading.rows import RowError, listed
 from alignlab.data.sources.asked import NAMES
 
-SCHEMAS = "prompt + responses + labels, [prompt +] chosen + rejected, or prompt + completion + label"
+SCHEMAS = (
+    "prompt + responses + labels (or rewards), [prompt +] chosen + rejected, or prompt + completion + label"
+)
 DIALOGUES = ("messages", "conversations")
 EITHER = re.compile(r"(response|answer|output|completion|reply)_?(a|b|0|1|2)", re.IGNORECASE)
 """The columns of two responses, the better of which another column tells."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import compress
@@ -67,6 +68,18 @@ class ExampleTable(Sequence[Example]):
         """The number of responses of each row, `[rows]`."""
         counts = [np.diff(np.from_dlpack(batch.column("labels").offsets)) for batch in self._batches]
         return np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The label of each response, `[responses]`, row after row."""
+        parts = [batch.column("labels").flatten().to_numpy() for batch in self._batches]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @property
+    def label_range(self) -> tuple[float, float]:
+        """The least and the largest label of all responses; of a table without rows, NaN."""
+        labels = self.labels
+        return (float(labels.min()), float(labels.max())) if len(labels) else (math.nan, math.nan)
 
     @property
     def rated(self) -> bool:

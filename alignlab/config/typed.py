@@ -1,0 +1,120 @@
+"""Overrides as they are typed, read before Hydra composes: what it cannot read is told with the quoting that works."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.errors import HydraException
+
+from alignlab.errors import ConfigError
+from alignlab.places import CONF, SWEEPS, choices
+from alignlab.runs.overrides import key_of, quoted
+
+MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
+SHARED = {"data": {"knobs"}}
+"""The files of a group that others include, and that are no choice of their own."""
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Read overrides by Hydra's grammar; raises ConfigError for the first that it does not take, with a way to type it.
+
+    Whether it names what there is shows when it is composed.
+    """
+    parser = OverridesParser.create()
+    read = []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            raise ConfigError(unread(text)) from None
+        require_choice(override, text)
+        read.append(override)
+    return read
+
+
+def require_typed(words: Sequence[str]) -> None:
+    """Raise ConfigError where a word of a command line is an override that Hydra would not take."""
+    parsed([word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))])
+
+
+def unread(text: str) -> str:
+    """The message for an override that Hydra's grammar does not take.
+
+    >>> print(unread("data.path=a=1.jsonl"))
+    data.path=a=1.jsonl cannot be read: where the value is a text, quote it: 'data.path="a=1.jsonl"'
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"'{text}': expected key=value"
+    if way := of_ones_own(key, value):
+        return f"{text} names no choice: {way}"
+    if value[:1] in ("[", "{"):
+        inside = shlex.quote(f'{key}=["a=b",c]')
+        return f"{text} cannot be read: close the bracket, and quote texts in it that hold other signs, as in {inside}"
+    return f"{text} cannot be read: where the value is a text, quote it: {as_typed(key, value)}"
+
+
+def of_ones_own(group: str, name: str) -> str:
+    """The way to files or a model of one's own, where a name was typed for them in place of a choice; else empty.
+
+    >>> of_ones_own("data", "/my/pairs.jsonl")
+    'files of your own are data=local data.path=/my/pairs.jsonl'
+    """
+    if group == "model":
+        return f"a model folder or a name on the hub is model=local {as_typed('model.path', name)}"
+    if group == "data" and (set(name) & {"/", ".", "~", "\\"} or Path(name).exists()):
+        return f"files of your own are data=local {as_typed('data.path', name)}"
+    return ""
+
+
+def as_typed(key: str, value: str) -> str:
+    """An override that sets a key to this very text, as it is typed in a shell.
+
+    >>> print(as_typed("data.path", "/my/pairs.jsonl"), as_typed("data.path", "a,b"))
+    data.path=/my/pairs.jsonl 'data.path="a,b"'
+    """
+    plain = f"{key}={value}"
+    try:
+        if "${" not in value and OverridesParser.create().parse_override(plain).value() == value:
+            return shlex.quote(plain)
+    except HydraException:
+        pass
+    return shlex.quote(f"{key}={quoted(value, mark=chr(34))}")
+
+
+def require_choice(override: Override, text: str) -> None:
+    """Raise ConfigError where a config group is set to what names no choice: a number, a node, or null."""
+    group, chosen = key_of(text).partition("@")[0], _chosen(override)
+    if not group:
+        raise ConfigError(f"'{text}': the key before = is missing")
+    if override.is_delete() or not ((CONF / group).is_dir() or group == "sweeps"):
+        return
+    for choice in chosen:
+        several = choice if isinstance(choice, list) else [choice]
+        if all(isinstance(name, str | QuotedString) and name for name in several):
+            continue
+        empty = f"; for none, {group}=[]" if group in MULTI_SELECT else ""
+        raise ConfigError(f"{text}: expected a choice, of {', '.join(options(group))}{empty}")
+
+
+def options(group: str) -> list[str]:
+    """Return the choices of a config group."""
+    if group == "sweeps":
+        return kept_sweeps()
+    return [name for name in choices(group) if name not in SHARED.get(group, ())]
+
+
+def kept_sweeps() -> list[str]:
+    """Return the sweeps that have a file, for `sweeps=NAME`."""
+    return sorted(file.stem for file in SWEEPS.glob("*.yaml"))
+
+
+def _chosen(override: Override) -> list[Any]:
+    """The values of an override: one, or those that a sweep lists."""
+    if not override.is_sweep_override():
+        return [override.value()]
+    sweep = override.value()
+    return list(sweep.list) if isinstance(sweep, ChoiceSweep) else []
