@@ -47,6 +47,8 @@ REDUCTIONS = [
     Reduction("minor_dpo", {}, "dpo", where="the rejected response is above its reference"),
     Reduction("ln_dpo", {}, "dpo", where="a response is one token"),
     Reduction("ipo", {"aggregate": "mean"}, "ipo", {"aggregate": "sum"}, where="a response is one token"),
+    Reduction("alpha_po", {"alpha": 0.0, "gamma": 1.0}, "simpo", {"gamma": 1.0}),
+    Reduction("hybrid_dpo", {}, "dpo", where="the reference prefers the chosen response"),
     # divergences
     Reduction("f_dpo", {"divergence": "reverse_kl"}, "dpo"),
     Reduction("f_dpo", {"divergence": "alpha", "alpha": 1e-9}, "dpo"),
@@ -72,7 +74,7 @@ REDUCTIONS = [
     Reduction("sparse_po", {"l1_u": 0.0, "l1_d": 0.0}, "tdpo1"),
     Reduction("sparse_po", {"l1_u": 0.0, "l1_d": 0.0, "mask": "independent"}, "tdpo1"),
     # other text, weights
-    Reduction("dove", {}, "dpo"),
+    Reduction("dove", {"prompt": "none"}, "dpo"),
     Reduction("dove", {"prompt": "sum"}, "dpo", where="the prompt is shared"),
     Reduction("rationale_dpo", {"gamma": 0.0}, "dpo"),
     Reduction("mm_dpo", {"w": 0.0}, "dpo"),
@@ -97,7 +99,9 @@ REDUCTIONS = [
     Reduction("info_nca", {"alpha": 0.01}, "dpo"),
     Reduction("nca_list", {"alpha": 0.01}, "nca"),
     Reduction("exo_list", {"beta_r": 1 / math.log(9)}, "exo", {"epsilon": 0.1}),
-    Reduction("tpo_tree", {"step_agg": "sum"}, "lipo_lambda", where="a response is one step"),
+    Reduction(
+        "tpo_tree", {"step_agg": "sum", "form": "normalized"}, "lipo_lambda", where="a response is one step"
+    ),
     Reduction(
         "tpo_tree",
         {"step_agg": "sum", "form": "paper", "emphasis": "none"},

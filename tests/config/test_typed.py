@@ -53,7 +53,7 @@ def test_a_value_that_cannot_be_read_is_shown_quoted(text):
 @pytest.mark.parametrize(
     ("word", "way"),
     [
-        ("objective=3", "objective=3: expected a choice, of aot, "),
+        ("objective=3", "objective=3: expected a choice, of alpha_po, "),
         ("objective=null", "expected a choice"),
         ("objective=", "expected a choice"),
         ("objective={a:1}", "expected a choice"),

@@ -39,6 +39,9 @@ CONDITIONS = {
     "the rejected response is above its reference": lambda s: {
         "ref_logps": torch.where(s["labels"] == 0, s["logps"] - 1, s["ref_logps"])
     },
+    "the reference prefers the chosen response": lambda s: {
+        "ref_logps": s["ref_logps"].clamp(-9, -5) + 10 * (s["labels"] - 1)
+    },
     "the rewards are equal": lambda s: {"rewards": torch.ones_like(s["rewards"])},
     "the rewards are the labels less 1/2": lambda s: {"rewards": s["labels"] - 0.5},
 }

@@ -57,6 +57,7 @@ CONSTANTS = {
 }
 # Why the first loss of others is none, though they have a reference. Without one it never is.
 VARIES = {
+    "hybrid_dpo": "pairs that the reference ranks wrongly start from its own margin",
     "gpo": "squares of its targets, the rewards",
     "r_dpo": "its margin holds the difference of lengths",
     "rainbow_po": "its margin holds a share of the log-probabilities themselves",

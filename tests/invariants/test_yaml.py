@@ -76,7 +76,7 @@ def test_modifier_lists_every_hyper_parameter(name):
     assert settings(node).keys() == defaults(node).keys()
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "simper"])  # which has none
 def test_hyper_parameter_override_leaves_the_rest(name):
     loss = read_choice("objective", name)["loss"]
     key = next(k for k, v in loss.items() if isinstance(v, float))

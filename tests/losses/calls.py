@@ -58,6 +58,7 @@ def random_pairs(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str,
         token_logps, token_gaps = -uniform(0.5, 2, P, L) * tokens, uniform(-1, 1, P, L) * tokens
         of_side = {
             "lengths": lengths,
+            "token_where": tokens,
             "token_logps": token_logps,
             "token_ref_logps": token_logps + token_gaps,
             "logps": token_logps.sum(1),
@@ -74,7 +75,9 @@ def random_pairs(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str,
         signals |= {f"{side}_{name}": value for name, value in of_side.items()}
     signals["rationale_logps"] = uniform(-40, -20)
     signals["strength"] = uniform(-1, 1)
-    signals = {name: value.to(dtype) for name, value in signals.items()}
+    signals = {
+        name: value if value.dtype == torch.bool else value.to(dtype) for name, value in signals.items()
+    }
     for side in ("chosen", "rejected"):
         for name in ("logps", "token_logps", "kl_forward", "prompt_logps"):
             signals[f"{side}_{name}"].requires_grad_()

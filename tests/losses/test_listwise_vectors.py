@@ -99,7 +99,8 @@ def test_vector_of_tpo(step_agg):
     cosines = torch.full((1, 3, 3, 3), math.nan, dtype=torch.float64)
     cosines[0, 0] = tensor(given["step_cos"])
     labels, where = tensor([given["labels"]]), torch.ones(1, 3, dtype=torch.bool)
-    values = tpo_tree(steps[None], lengths[None], cosines, labels, where, beta=0.5, step_agg=step_agg)
+    options = {"form": "normalized", "step_agg": step_agg}
+    values = tpo_tree(steps[None], lengths[None], cosines, labels, where, beta=0.5, **options)
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
 
 
@@ -140,11 +141,22 @@ def test_tpo_on_steps_the_best_response_lacks():
         torch.ones(1, 2, dtype=torch.bool),
         torch.zeros(1, 2, 2, 2).double(),
     )
-    short = tpo_tree(steps[:, :, :1], lengths[:, :, :1], cosines[..., :1], labels, where)
-    assert_close(tpo_tree(steps, lengths, cosines, labels, where), short)
-    printed = tpo_tree(steps, lengths, cosines, labels, where, form="paper")
+    normalized = {"form": "normalized", "step_agg": "mean"}
+    short = tpo_tree(steps[:, :, :1], lengths[:, :, :1], cosines[..., :1], labels, where, **normalized)
+    assert_close(tpo_tree(steps, lengths, cosines, labels, where, **normalized), short)
+    printed = tpo_tree(steps, lengths, cosines, labels, where, form="paper", step_agg="mean")
     drop = 1 / math.log(2) - 1 / math.log(3)
     assert printed.item() == pytest.approx(drop * math.log(1 + math.exp(-0.5 * 0.125)))
+
+
+def test_a_step_that_all_responses_share_cancels_by_default():
+    steps, lengths = torch.randn(1, 3, 4, dtype=torch.float64), torch.full((1, 3, 4), 5.0).double()
+    labels, where = tensor([[1.0, 0.4, 0.0]]), torch.ones(1, 3, dtype=torch.bool)
+    cosines = torch.rand(1, 3, 3, 4, dtype=torch.float64)
+    shifted = steps + tensor([0.0, 2.5, 0.0, 0.0])  # what a shared step gained, it gained for all
+    assert_close(
+        tpo_tree(steps, lengths, cosines, labels, where), tpo_tree(shifted, lengths, cosines, labels, where)
+    )
 
 
 def test_no_gradient_through_the_cosines():

@@ -2,7 +2,7 @@
 
 PAIRS = {
     "dpo": ("dpo", {"beta": 0.1}),
-    "dove": ("dove", {"beta": 0.1}),
+    "dove": ("dove", {"beta": 0.1, "prompt": "none"}),
     "sapo_dpo": ("dpo", {"beta": 0.1}),
     "ipo_sum": ("ipo", {"tau": 0.1, "aggregate": "sum"}),
     "ipo_tokenmean": ("ipo", {"tau": 0.1, "aggregate": "mean"}),
@@ -74,7 +74,9 @@ LISTS = {
     "pro_reward_temp": ("pro", {"sft_weight": 0.0}),
     "pro_reward_temp_sft": ("pro", {"sft_weight": 0.05}),
 }
+NEWER = {"hybrid_dpo", "alpha_po", "simper", "conf_po"}
+"""Objectives whose vectors are whole steps of lists."""
 OTHERS = {"aot", "aot_unpaired", "bco", "d2o", "dove", "kto", "mm_dpo", "rationale_dpo", "tpo_tree"}
 """Objectives whose vectors have tests of their own."""
-HELD = OTHERS | {name for table in (PAIRS, TOKENS, LISTS) for name, _ in table.values()}
+HELD = OTHERS | NEWER | {name for table in (PAIRS, TOKENS, LISTS) for name, _ in table.values()}
 """Every objective whose values and gradients the vectors hold."""

@@ -20,6 +20,11 @@ def more() -> dict:
     return load("vectors_b.json")
 
 
+def newer() -> dict:
+    """Vectors of losses on whole steps of lists, with gradients: pairwise, policy-gradient and of values."""
+    return load("vectors_c.json")
+
+
 def case(name: str) -> dict:
     """Hyper-parameters, `per_example`, `loss` and gradients of one case."""
     return load()["cases"][name]

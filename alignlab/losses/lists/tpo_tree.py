@@ -18,8 +18,8 @@ def tpo_tree(
     where: Bool[Tensor, "B K"],
     *,
     beta: float = 0.5,
-    form: str = "normalized",
-    step_agg: str = "mean",
+    form: str = "paper",
+    step_agg: str = "sum",
     emphasis: str = "same",
     gain: str = "exp2",
     discount: str = "ln",
@@ -31,12 +31,14 @@ def tpo_tree(
 
     sum over label_i > label_j of D_ij * softplus(-m_ij), D as in `lipo_lambda`, ranks those of r.
 
+    `form="paper"` (eq. 10): m_ij = beta * sum_k w_ijk (d_ik - d_jk) over the steps that both have, and
+    r_i = beta * sum_k d_ik for the ranks: a step that all responses share cancels.
+
     `form="normalized"`: r_i = beta * sum_k w_ik d_ik / sum_k w_ik and m_ij = r_i - r_j, where w_ik
     compares step k with that of the best response (its own steps weigh the same; a step that it lacks
-    counts nothing). `form="paper"` (eq. 10): m_ij = beta * sum_k w_ijk (d_ik - d_jk) over the steps that
-    both have, and r_i = beta * sum_k d_ik for the ranks.
+    counts nothing).
 
-    `step_agg`: d is the mean log-ratio over the tokens of a step, or their sum (as eq. 10 has it).
+    `step_agg`: d is the sum of the log-ratios over the tokens of a step (as eq. 10 has it), or their mean.
     `emphasis`: w is 1 + cos of the mean hidden states (same), 1 - cos (different), or 1 (none). No
     gradient flows through w or D. With one step and emphasis none the loss is `lipo_lambda`. Labels are
     expected in [0, 1]; the other options are those of `lipo_lambda`.

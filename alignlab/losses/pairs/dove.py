@@ -11,14 +11,14 @@ from alignlab.losses.pairs.dpo import dpo
 from alignlab.objective.numeric import PerPair
 
 
-def dove(*, beta: float = 0.1, prompt: str = "none") -> Callable[..., Float[Tensor, "P"]]:
+def dove(*, beta: float = 0.1, prompt: str = "sum") -> Callable[..., Float[Tensor, "P"]]:
     """Joint preference optimization, DOVE, arXiv:2404.00530: preferences between different prompts.
 
     `dpo` on log-ratios of (prompt, response) pairs.
 
-    `prompt="none"` scores the responses, each given its own prompt; `"sum"` adds the log-ratios of the
-    prompts. Responses of one prompt make both forms `dpo`. The sum favours long prompts; a mean would
-    want their lengths, which are no signal.
+    `prompt="sum"` scores the joint probability of prompt and response, as the authors train: the log-ratios of the
+    prompts are added. `"none"` scores the responses alone, each given its own prompt. Responses of one prompt make
+    both forms `dpo`. The sum favours long prompts; a mean would want their lengths, which are no signal.
 
     >>> import torch
     >>> dove(prompt="none")(torch.tensor([0.5]), torch.tensor([-0.5]))
