@@ -1,6 +1,7 @@
 """Loading a model folder, and every way in which that can fail."""
 
 import json
+import logging
 import shutil
 
 import pytest
