@@ -14,7 +14,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from alignlab.config.typed import MULTI_SELECT, as_typed, of_ones_own, options, unread
+from alignlab.config.typed import MULTI_SELECT, TOGETHER, as_typed, of_ones_own, options, unread
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.settings import ABOUT
 from alignlab.places import CONF
@@ -83,6 +83,8 @@ def _several(override: str) -> str:
     """The message for a value with commas outside of a sweep."""
     key, _, values = override.partition("=")
     listed, text = shlex.quote(f"{key}=[{values}]"), as_typed(key, values)
+    if (CONF / key).is_dir() and key not in TOGETHER:
+        return f"{override}: several choices are a sweep, with -m"
     return (
         f"{override}: several values are a sweep, with -m; a list is {listed}, and a text with commas {text}"
     )
