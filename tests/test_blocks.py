@@ -1,5 +1,6 @@
 """Every code block of the written pages: files are used, Python runs, commands compose and are in order."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -82,8 +83,12 @@ def desk(tmp_path, monkeypatch):
         (tmp_path / name).write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
     for name in ("model", "sft", "dpo"):
         (tmp_path / name).mkdir()
-        for file in ("config.json", "tokenizer.json"):
+        for file in ("config.json", "tokenizer.json", "model.safetensors"):
             (tmp_path / name / file).write_text("{}")
+    (tmp_path / "adapter").mkdir()
+    adapter = {"base_model_name_or_path": "../model", "peft_type": "LORA", "task_type": "CAUSAL_LM"}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(adapter))
+    (tmp_path / "adapter" / "adapter_model.safetensors").touch()
     (tmp_path / "conf").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -59,7 +59,7 @@ def mapped(example: Example, *, low: float, high: float, beyond: str = "map") ->
     A row with a label beyond that is mapped all the same, raises DataError, or is dropped, as `beyond` says (map, raise
     or drop).
 
-    >>> next(mapped(Example([], ["a", "b"], [10.0, 5.5]), low=1, high=10)).labels
+    >>> next(mapped(Example([], ["a", "b"], [10.0, 5.5]), low=1.0, high=10.0)).labels
     [1.0, 0.5]
     """
     outside = [label for label in example.labels if not low <= label <= high]

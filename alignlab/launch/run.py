@@ -72,12 +72,13 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
-        error = _of_own_code(error, config)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        error = error if full else _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
             for name, text in record.items():
                 folder.write_text(name, text)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if full:
             raise RunError(
                 f"the disk is full: {error}. What was written whole is kept in {folder.path}"
             ) from error

@@ -75,8 +75,8 @@ SENTENCES = {
 OTHER_SCHEMAS = {
     "oasst_ranked/train.jsonl": ("labels", 131),
     "oasst_ranked/test.jsonl": ("labels", 43),
-    "unpaired_kto/train.jsonl": ("responses", 219),
-    "unpaired_kto/test.jsonl": ("responses", 44),
+    "unpaired_kto/train.jsonl": ("completion", 219),
+    "unpaired_kto/test.jsonl": ("completion", 44),
     "sentiment/amazon_snippets.test.jsonl": ("responses", 453),
     "eval_pairs/pandalm_3annotators.test.jsonl": ("responses", 166),
 }

@@ -30,10 +30,13 @@ def run(tmp_path):
     folder = RunFolder(tmp_path / "run")
     model(tmp_path / "base")
     model(tmp_path / "other")
-    model(
-        tmp_path / "start",
-        **{"adapter_config.json": json.dumps({"base_model_name_or_path": str(tmp_path / "base")})},
+    base = json.dumps(
+        {"base_model_name_or_path": str(tmp_path / "base"), "peft_type": "LORA", "task_type": "CAUSAL_LM"}
     )
+    adapter = {"adapter_config.json": base, "adapter_model.safetensors": "0"}
+    model(tmp_path / "start", **adapter)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "start" / name).unlink()
 
     def begun(*allow):
         return Inputs(folder, allow)
@@ -60,7 +63,8 @@ def test_models_that_did_not_change(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["start/model.safetensors", "start/tokenizer.json", "other/config.json", "base/config.json"]
+    "name",
+    ["start/adapter_model.safetensors", "start/tokenizer.json", "other/config.json", "base/config.json"],
 )
 def test_a_model_that_changed_is_refused(run, tmp_path, name):
     (tmp_path / name).write_text("[]")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from alignlab.cache import aside
 from alignlab.errors import RunError
 from alignlab.objective.load import load_objective
 from alignlab.runs.folder import RunFolder
@@ -78,14 +79,13 @@ def test_a_run_against_another_reference_stops_at_step_0(mode, tmp_path):
     other = stage.reference.__class__("live", "other", lambda: load_small(seed=1), is_start=True)
     if mode == "precomputed":
         run_stage(small_stage(tmp_path), RunFolder(tmp_path / "first"))
-        for file in (tmp_path / "cache/reference").glob("*.npy"):
+        for file in (tmp_path / "cache/reference").rglob("result.npy"):
             stale = np.load(file)
             stale["ref_logps"] += np.random.default_rng(0).normal(size=stale.shape)
-            np.save(file, stale)
-        stage, other = (
-            small_stage(tmp_path),
-            stage.reference.__class__("precomputed", "small", load_small, True),
-        )
+            with aside(file.parent) as place:  # scores of another model, written as they should be
+                place.mkdir()
+                np.save(place / file.name, stale)
+        other = stage.reference.__class__("precomputed", "small", load_small, True)
     stage = small_stage(tmp_path, reference=other)
     with pytest.raises(RunError, match=r"at zero log-ratios.*row .*response \d"):
         run_stage(stage, RunFolder(tmp_path))

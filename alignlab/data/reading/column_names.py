@@ -38,8 +38,8 @@ def offered(name: str, columns: Iterable[str]) -> str:
 def mapping(names: Iterable[str], columns: Iterable[str]) -> str:
     """The setting to type so that columns of a file stand for `names`; `...` where none is near.
 
-    >>> mapping(["chosen", "rejected"], ["accept", "my reject"])
-    "'data.columns={chosen: accept, rejected: \\"my reject\\"}'"
+    >>> print(mapping(["chosen", "rejected"], ["accept", "my reject"]))
+    'data.columns={chosen: accept, rejected: "my reject"}'
     """
     there = [*columns]
     pairs = [f"{name}: {_written(offered(name, there)) or '...'}" for name in names]

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from alignlab import hub
 from alignlab.errors import ConfigError
-from alignlab.policies.causal_lm.chat_format import use_template
 from alignlab.policies.causal_lm.model_folder import TOKENIZER_FILES, ModelFolder, kind_problems
 
 log = logging.getLogger(__name__)
@@ -50,6 +49,8 @@ def load(
         tokenizer = _tokenizer(source if folder.has_tokenizer else base, shared)
         model = with_adapter(weights(base, tokenizer), source)
     if chat_template is not None:
+        from alignlab.policies.causal_lm.chat_format import use_template  # imports torch
+
         use_template(model, tokenizer, chat_template)
     return model, tokenizer
 
