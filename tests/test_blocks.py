@@ -86,7 +86,11 @@ def desk(tmp_path, monkeypatch):
         for file in ("config.json", "tokenizer.json", "model.safetensors"):
             (tmp_path / name / file).write_text("{}")
     (tmp_path / "adapter").mkdir()
-    adapter = {"base_model_name_or_path": "../model", "peft_type": "LORA", "task_type": "CAUSAL_LM"}
+    adapter = {
+        "base_model_name_or_path": str(tmp_path / "model"),
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+    }
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(adapter))
     (tmp_path / "adapter" / "adapter_model.safetensors").touch()
     (tmp_path / "conf").mkdir()

@@ -67,7 +67,7 @@ def test_models_that_did_not_change(run, tmp_path):
     ["start/adapter_model.safetensors", "start/tokenizer.json", "other/config.json", "base/config.json"],
 )
 def test_a_model_that_changed_is_refused(run, tmp_path, name):
-    (tmp_path / name).write_text("[]")
+    (tmp_path / name).write_text('{"changed": 1}')
     with pytest.raises(RunError, match=rf"the model .* changed since .*{Path(name).name} differ"):
         note_models(run(), plan(tmp_path))
     note_models(run("model.files", "reference.files"), plan(tmp_path))

@@ -23,8 +23,8 @@ THOUGHTS = (
     "with all such rows"
 )
 KEPT = (
-    "row %s: the chat template leaves out the reasoning of the response, which is what it learns from: it is kept as "
-    "written, here and in all such rows"
+    "row %s: the chat template leaves out text of the response (with most such templates its reasoning), which is "
+    "what is learned: it is kept as written, here and in all such rows"
 )
 UNOPENED = (
     "row %s: the chat template asks for responses that begin with %r, and this one does not: it is trained on as it "

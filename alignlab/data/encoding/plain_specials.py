@@ -20,10 +20,10 @@ class PlainSpecials:
         self._tokens = {
             t.content: t for t in tokenizer.added_tokens_decoder.values() if t.special and t.content
         }
-        self._names = sorted(self._tokens, key=len, reverse=True)
+        self.names = sorted(self._tokens, key=len, reverse=True)
         self._unknown = tokenizer.unk_token_id
-        self._firsts = {name[0] for name in self._names}
-        self._pattern = re.compile("|".join(map(re.escape, self._names)) or "(?!)")
+        self._firsts = {name[0] for name in self.names}
+        self._pattern = re.compile("|".join(map(re.escape, self.names)) or "(?!)")
         self._spelled: dict[str, bool] = {}
 
     def first_in(self, text: str) -> str:
@@ -46,18 +46,18 @@ class PlainSpecials:
         """The text with a placeholder for each special token in it."""
         if self._backend is None:
             return text
-        return self._pattern.sub(lambda match: f"{HIDE}{self._names.index(match[0])}{HIDE}", text)
+        return self._pattern.sub(lambda match: f"{HIDE}{self.names.index(match[0])}{HIDE}", text)
 
     def at_end(self, text: str) -> str:
         """The special token that a text ends with; an empty text where it ends with none."""
-        return next((name for name in self._names if text.endswith(name)), "")
+        return next((name for name in self.names if text.endswith(name)), "")
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode texts; hidden special tokens become the tokens of their letters, all others special tokens."""
         reader, real = self._reader
         marked = (self._pattern.sub(lambda match: f"{OPEN}{match[0]}{CLOSE}", text) for text in texts)
         shown = [
-            re.sub(f"{HIDE}([0-9]+){HIDE}", lambda match: self._names[int(match[1])], text) for text in marked
+            re.sub(f"{HIDE}([0-9]+){HIDE}", lambda match: self.names[int(match[1])], text) for text in marked
         ]
         encoded = [encoding.ids for encoding in reader.encode_batch_fast(shown, add_special_tokens=False)]
         return [[real.get(i, i) for i in ids] for ids in encoded]

@@ -42,7 +42,7 @@ class RenderedBefore:
         replies = [_reply(response) for response in example.responses]
         if None in replies:
             return None
-        wholes = [prompt + str(reply) for reply in replies] or [prompt]
+        wholes = [prompt + str(reply) for reply in _without_mark(marks, prompt, replies)] or [prompt]
         parted = _parted(marks, prompt, wholes)
         if parted is None:
             return None
@@ -94,6 +94,15 @@ def _parted(marks: Marks, prompt: str, wholes: Sequence[str]) -> str | None:
     full = marks.assistant.lstrip()
     end = place + len(full if all(w.startswith(full, place) for w in wholes) else mark)
     return wholes[0][:end]
+
+
+def _without_mark(marks: Marks, prompt: str, replies: Sequence[str | None]) -> list[str]:
+    """The replies without the mark of the assistant that all begin with, where the prompt ends with it already."""
+    mark = marks.assistant.strip()
+    texts = [str(reply) for reply in replies]
+    if prompt.rstrip().endswith(mark) and all(text.lstrip().startswith(mark) for text in texts):
+        return [text.lstrip()[len(mark) :].lstrip("\n") for text in texts]
+    return texts
 
 
 def _reply(response: Any) -> str | None:

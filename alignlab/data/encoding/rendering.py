@@ -31,9 +31,9 @@ class Rendering:
         """Render conversations that have the same tools.
 
         `options` are those of `apply_chat_template`. Raises Refusal where the template does, and ConfigError where
-        the tokenizer has none.
+        the tokenizer has none, or none that can be read.
         """
-        from jinja2 import TemplateError
+        from jinja2 import TemplateError, TemplateSyntaxError
 
         if not conversations:
             return []
@@ -46,6 +46,11 @@ class Rendering:
             return self.tokenizer.apply_chat_template(
                 list(conversations), tools=list(tools) if tools else None, tokenize=False, **options
             )
+        except TemplateSyntaxError as error:
+            raise ConfigError(
+                f"the chat template cannot be read: {error} (its line {error.lineno}): mend it, or name another with "
+                "model.chat_template=chatml"
+            ) from error
         except (TemplateError, TypeError, ValueError) as error:
             raise Refusal(f"the chat template refuses it: {error}") from error
 

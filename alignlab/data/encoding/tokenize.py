@@ -10,6 +10,7 @@ from typing import Any, Literal
 from alignlab.data.encoding.chat_text import ChatText, Texts, prompts_of, turns_of
 from alignlab.data.encoding.id_turns import ids_in
 from alignlab.data.encoding.notes import Notes
+from alignlab.data.encoding.odd_texts import tell_odd_texts
 from alignlab.data.encoding.plain_specials import HIDE, PlainSpecials
 from alignlab.data.encoding.rendered_before import RenderedBefore
 from alignlab.data.encoding.rendering import Refusal
@@ -143,6 +144,8 @@ class Encoder:
         """The texts of rows: as they stand where they were rendered before, else by the chat template."""
         before = [self._before(example) for example in examples]
         rest = [e for e, texts in zip(examples, before, strict=True) if texts is None]
+        for example in rest:
+            tell_odd_texts(example, self.notes, self._specials.names)
         rendered = iter(self._chat([*map(self._guarded, rest)]))
         return [
             next(rendered) if texts is None else self._as_it_stands(example, texts)

@@ -16,7 +16,7 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {
         *("loser", "lose", "negative", "neg", "bad", "y_l", "response_k", "answer_rejected"),
     ),
     "responses": ("answers", "outputs", "candidates", "generations", "completions", "options"),
-    "labels": ("scores", "ratings", "ranks"),
+    "labels": ("scores", "ratings"),
     "messages": ("conversations", "conversation", "dialogue", "turns"),
     "completion": ("response", "output", "answer", "generation", "reply"),
     "label": ("kto_tag", "desirable", "is_desirable", "thumbs_up", "preference", "rating", "score"),
@@ -42,13 +42,14 @@ def mapping(names: Iterable[str], columns: Iterable[str]) -> str:
     'data.columns={chosen: accept, rejected: "my reject"}'
     """
     there = [*columns]
-    pairs = [f"{name}: {_written(offered(name, there)) or '...'}" for name in names]
+    near = {name: offered(name, there) for name in names}
+    pairs = [f"{name}: {_written(other) if other else '...'}" for name, other in near.items()]
     return "'data.columns={" + ", ".join(pairs) + "}'"
 
 
 def _written(name: str) -> str:
-    """A column's name as Hydra reads it."""
-    return name if re.fullmatch(r"[\w\-/.]*", name, re.ASCII) else f'"{name}"'
+    """A column's name as Hydra reads it, which a column of a csv file may lack."""
+    return name if re.fullmatch(r"[\w\-/.]+", name, re.ASCII) else f'"{name}"'
 
 
 def written(columns: Iterable[Any]) -> str:

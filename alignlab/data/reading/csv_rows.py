@@ -50,7 +50,8 @@ def _header(file: Path, text: io.TextIOWrapper) -> tuple[str, list[str]]:
     if _is_escaped("".join(names)) or "\0" in "".join(names):
         raise DataError(f"{file}: the names of its columns are not UTF-8; save the file as UTF-8")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{file}: two columns are named '{twice[0]}'")
+        called = f"are named '{twice[0]}'" if twice[0] else "have no name"
+        raise DataError(f"{file}: two columns {called}: give each a name of its own in the first line")
     return delimiter, names
 
 

@@ -77,7 +77,7 @@ def is_saved_dataset(folder: Path) -> bool:
 
 def _found(root: Path, shown: str) -> Found:
     if not root.exists():
-        raise DataError(f"data.path={shown}: no such file or folder")
+        raise DataError(f"data.path={shown}: no such file or folder{_of_another_kind(shown)}")
     if root.is_file() and not is_data_file(root.name):
         raise DataError(f"data.path={shown}: {_why_not(root)}")
     if root.is_file() or is_saved_dataset(root):
@@ -89,6 +89,18 @@ def _found(root: Path, shown: str) -> Found:
         raise DataError(f"data.path={shown}: no data files there{_instead(root, others)}")
     unreadable = [file for file in others if format_of(file) in (*PACKED, *SHEETS)]
     return Found(sorted(sources), root, sorted(unreadable), explicit=False)
+
+
+def _of_another_kind(path: str) -> str:
+    """What a path that leads nowhere may be meant as, with the way to say that; an empty text for others."""
+    if re.search(r"[*?]", path):
+        return "; a pattern is not expanded: give a folder, or a list of files as in 'data.path=[a.jsonl,b.jsonl]'"
+    if re.fullmatch(r"[\w.-]+/[\w-][\w.-]*", path) and not is_data_file(path):
+        return (
+            "; a data set of the hub is read by its own data=NAME, or from a folder of its files (as "
+            f"'hf download {path} --repo-type dataset --local-dir my_data' makes one)"
+        )
+    return ""
 
 
 def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:

@@ -55,7 +55,9 @@ class Report:
         """A sentence that names the columns which were not used, and the setting that says so; empty for none."""
         if not self.ignored:
             return ""
-        named = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(self.ignored.items()))
+        named = ", ".join(
+            f"{name or 'one without a name'} ({n} rows)" for name, n in sorted(self.ignored.items())
+        )
         return f"ignored columns: {named}; if that is meant, say data.ignored={written(sorted(self.ignored))}"
 
     def lines(self) -> Iterator[str]:

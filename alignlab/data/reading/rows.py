@@ -61,7 +61,7 @@ def column(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> 
     if name not in row:
         raise missing(row, name)
     if row[name] is None:
-        raise RowError(name, f"missing; the row has {listed(row)}")
+        raise RowError(name, "missing (null, or an empty cell)")
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(row[name], kinds) or (isinstance(row[name], bool) and bool not in kinds):
         expected = " or ".join(k.__name__ for k in kinds)
@@ -133,8 +133,8 @@ def validate(example: Example) -> Example:
         raise RowError("responses", "text and token ids in one row")
     unicode(example.id, "id")
     unicode(json.dumps(example.meta, ensure_ascii=False, default=str), "meta")
-    labels = _numbers(example.labels, "labels", len(responses))
     rewards = None if example.rewards is None else _numbers(example.rewards, "rewards", len(responses))
+    labels = _numbers(example.labels, "labels", len(responses))
     if finite(example.weight, "weight") < 0:
         raise RowError("weight", f"expected a number of at least 0, found {example.weight}")
     return replace(example, prompt=prompt, responses=[*responses], labels=labels, rewards=rewards)

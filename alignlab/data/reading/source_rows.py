@@ -24,6 +24,11 @@ from alignlab.types import Example
 
 log = logging.getLogger(__name__)
 
+CONTRARY = (
+    "data '%s': in %d of %d %s rows the rewards (scores, margins) rank the worst response above all others; objectives "
+    "that compare follow the labels, and those that take scores follow the rewards"
+)
+
 
 @dataclass(frozen=True)
 class _Split:
@@ -54,6 +59,8 @@ def source_rows(spec: DataSpec, cache_dir: Path, report: Report) -> dict[str, Ex
             VERSION, part.version, part.root, spec.on_bad_row, spec.group_by, naming, identity(spec.source)
         )
         tables[split] = stored(cache_dir, key, make, report, f"{spec.name}, {split}")
+        if count := tables[split].contrary:
+            log.warning(CONTRARY, spec.name, count, len(tables[split]), split)
     return tables
 
 

@@ -35,7 +35,12 @@ UNREADABLE = (
 )
 """The keys of a turn that would change what the model reads, and cannot be used."""
 TEXT_BLOCKS = (None, "text", "input_text", "output_text")
-CELL = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|content|from|value)["']\s*:""")
+CELL = re.compile(
+    r"""\s*((\[\s*)?\{\s*["'](role|content|from|value)["']\s*:"""
+    r"""|(array\()?\[\s*\{(?=.*["'](role|from)["']\s*:)(?=.*["'](content|value)["']\s*:))""",
+    re.DOTALL,
+)
+"""The beginning of a cell that holds turns: one, or a list of them, whose keys may stand in any order."""
 
 
 def text_of_column(row: Mapping[str, Any], name: str) -> Text:

@@ -5,28 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.column_names import mapping, written
-from alignlab.data.reading.noted_row import has, note
-from alignlab.data.reading.rows import RowError, column, messages, storable, unicode
+from alignlab.data.reading.noted_row import NotedRow, has, note
+from alignlab.data.reading.rows import RowError, column, messages, missing, storable, unicode
 from alignlab.data.reading.turns import Text, text_of_column, text_of_value, without_marks
 from alignlab.types import Message
 
 NAMES = ("question", "instruction", "query", "input", "conversations", "messages")
 """The columns that hold the prompt where there is none of that name; `input` follows an `instruction`."""
 SYSTEM = ("system", "system_prompt", "system_message")
+READABLE = ("document", "documents", "context", "contexts")
 REFUSED = (
-    *(
-        "image",
-        "images",
-        "video",
-        "videos",
-        "audio",
-        "audios",
-        "document",
-        "documents",
-        "context",
-        "contexts",
-    ),
-    *("functions", "chat_template_kwargs"),
+    *("image", "images", "video", "videos", "audio", "audios"),
+    *(*READABLE, "functions", "chat_template_kwargs"),
 )
 """The columns that would change what the model reads, and that nothing here can use."""
 
@@ -35,11 +25,16 @@ def refuse_unreadable(row: Mapping[str, Any]) -> None:
     """Raise RowError for a column with something in it that would change what the model reads, and cannot be used."""
     for name in REFUSED:
         if has(row, name) and _unempty(row[name]):
+            text = name in READABLE and isinstance(_parsed(row[name]), str)
             raise RowError(
                 name,
                 "would change what the model reads, and is not supported",
-                f"Train without it by data.ignored={written([name])}, or map a text to what is read, as by "
-                f"'data.columns={{system: {name}}}'",
+                f"Train without it by data.ignored={written([name])}"
+                + (
+                    f", or have it read as the system text by 'data.columns={{system: {name}}}'"
+                    if text
+                    else ""
+                ),
             )
 
 
@@ -47,6 +42,8 @@ def prompt_of(row: Mapping[str, Any]) -> Text | None:
     """The text or the turns that a row asks; None where it has no column for them. RowError where several may be it."""
     if has(row, "prompt"):
         return text_of_column(row, "prompt")
+    if isinstance(row, NotedRow) and "prompt" in row.names and "prompt" not in row:
+        raise missing(row, "prompt")
     names = [name for name in NAMES if has(row, name) and _unempty(row[name])]
     if set(names) == {"instruction", "input"}:
         return "\n".join(column(row, name, str) for name in ("instruction", "input"))

@@ -10,7 +10,7 @@ prompt, completion   str, or lists of {role, content}
 from collections.abc import Mapping
 from typing import Any
 
-from alignlab.data.reading.rows import Drop, column
+from alignlab.data.reading.rows import Drop, RowError, column
 from alignlab.data.reading.turns import dialogue_of_column
 from alignlab.data.sources.columns import id_of, text_of
 from alignlab.types import Example, Message
@@ -22,6 +22,10 @@ def convert(row: Mapping[str, Any]) -> Example:
     if row.get("messages") is not None:
         dialogue = dialogue_of_column(row, "messages")
         prompt, response = dialogue[:-1], dialogue[-1:]
+        if response[0]["role"] != "assistant":
+            raise RowError(
+                "messages", f"the label is for the last turn, which is of the {response[0]['role']}"
+            )
     else:
         prompt, response = (
             _turns(row, name, role) for name, role in (("prompt", "user"), ("completion", "assistant"))

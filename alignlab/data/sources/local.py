@@ -98,7 +98,11 @@ def _parts(row: Mapping[str, Any]) -> tuple[Text, Text, Text]:
         return named, chosen[len(named) :], rejected[len(named) :]
     if named is not None and not whole:
         return named, chosen, rejected
-    prompt, chosen, rejected = _shared(chosen, rejected)
+    if whole and not _opens(rejected):
+        raise RowError("rejected", "is a reply alone, where 'chosen' is a whole dialogue")
+    if whole and chosen[0] != rejected[0]:
+        raise RowError("rejected", "begins otherwise than 'chosen', and the prompt is what both begin with")
+    prompt, chosen, rejected = _shared(row, chosen, rejected)
     if named is not None and not _says(prompt, named):
         raise RowError("prompt", "is not what 'chosen' and 'rejected' begin with")
     return prompt, chosen, rejected
@@ -166,7 +170,7 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     return storable({**columns, **rest, **({"tools": tools} if tools else {})}, "meta")
 
 
-def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
+def _shared(row: Mapping[str, Any], chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
     """Split two dialogues into (prompt, chosen, rejected), where the prompt is their common start."""
     places = range(min(len(chosen), len(rejected)))
     cut = bisect_left(places, True, key=lambda last: chosen[: last + 1] != rejected[: last + 1])
@@ -177,7 +181,8 @@ def _shared(chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
         cut -= 1  # a turn that the replies begin with
     prompt = chosen[:cut]
     if not prompt:
-        raise RowError("prompt", "missing, and chosen and rejected share no beginning")
+        way_out = missing(row, "prompt").way_out
+        raise RowError("prompt", "missing, and chosen and rejected share no beginning", way_out)
     return prompt, chosen[cut:], rejected[cut:]
 
 

@@ -25,6 +25,12 @@ def unknown(row: Mapping[str, Any]) -> RowError:
         return RowError("responses", problem, "Rows of UltraFeedback are read by data=ultrafeedback")
     if "completions" in row:
         return RowError("completions", f"steps of one answer, which is no preference; expected {SCHEMAS}")
+    if inside := [name for name in row if _is_rows(row[name])]:
+        return RowError(
+            "(the whole row)",
+            f"holds rows under {', '.join(map(repr, inside))}",
+            "Write those rows as a file of their own: a list in a .json file, or one row a line in a .jsonl file",
+        )
     if error := _of_other_names(row, problem, ("chosen", "rejected")):
         return error
     if any(name in row for name in DIALOGUES) and ("label" in row or offered("label", row)):
@@ -47,6 +53,12 @@ def unknown(row: Mapping[str, Any]) -> RowError:
     return RowError(
         "responses", problem, f"Say which columns of yours these are: {mapping(['chosen', 'rejected'], [])}"
     )
+
+
+def _is_rows(value: Any) -> bool:
+    """Whether a value is a list of rows of a schema read here, and no dialogue."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, Mapping) and not {"chosen", "responses", "completion"}.isdisjoint(first)
 
 
 def _of_other_names(row: Mapping[str, Any], problem: str, names: tuple[str, ...]) -> RowError | None:

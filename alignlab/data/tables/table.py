@@ -76,6 +76,18 @@ class ExampleTable(Sequence[Example]):
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @property
+    def contrary(self) -> int:
+        """The number of rows whose rewards rank the responses of the lowest label above all others."""
+        lists = (
+            pair
+            for batch in self._batches
+            for pair in zip(
+                batch.column("labels").to_pylist(), batch.column("rewards").to_pylist(), strict=True
+            )
+        )
+        return sum(_is_contrary(labels, rewards) for labels, rewards in lists if rewards)
+
+    @property
     def label_range(self) -> tuple[float, float]:
         """The least and the largest label of all responses; of a table without rows, NaN."""
         labels = self.labels
@@ -142,6 +154,12 @@ class Subset(Sequence[Example]):
             mask[places] = True
             return compress(self.rows, mask)
         return (self.rows[int(place)] for place in places)
+
+
+def _is_contrary(labels: Sequence[float], rewards: Sequence[float]) -> bool:
+    worst = [reward for label, reward in zip(labels, rewards, strict=True) if label == min(labels)]
+    others = [reward for label, reward in zip(labels, rewards, strict=True) if label > min(labels)]
+    return bool(others) and min(worst) > max(others)
 
 
 def write_table(

@@ -435,3 +435,38 @@ def test_no_text_of_any_row_is_lost_in_silence(template, caplog):
         for text in texts_of(row.prompt):
             assert squeezed(text) in prompt or "leaves out the reasoning of earlier turns" in told
     assert served
+
+
+@pytest.mark.parametrize(
+    ("prompt", "responses", "part"),
+    [
+        (
+            "<s>[INST] Sky? [/INST]",
+            ("blue", "green"),
+            "begins with '<s>[INST]', which looks like a mark of another",
+        ),
+        ("Which sky?", ("Which sky? Blue.", "Which sky? Green."), "begins with the text of its prompt"),
+        ("Which sky?", ("Which sky? Blue.", "Green."), None),
+        ("Sky?", ("Sky? Blue.", "Sky? Green."), None),
+        ("What does [INST] mean?", ("blue", "green"), None),
+    ],
+)
+def test_marks_of_other_templates_and_repeated_prompts_are_told(prompt, responses, part, told):
+    row = Example([{"role": "user", "content": prompt}], [*responses], [1.0, 0.0], id="row7")
+    encoder(kinds.CHATML)([row, row])
+    assert [(part in line and "row7" in line) for line in told()] == [True] * (part is not None)
+
+
+def test_the_mark_of_the_assistant_stands_once_where_prompt_and_responses_have_it(told):
+    rendered = {"role": "user", "content": f"{OPEN}Sky?{CLOSE}{ASSISTANT}"}
+    row = Example([rendered], [f"{ASSISTANT}blue", f"{ASSISTANT}green"], [1.0, 0.0])
+    code = encoder(kinds.CHATML)
+    (tokens,) = code([row])
+    assert tokens.prompt == code.prompt_ids([{"role": "user", "content": "Sky?"}])
+    assert code.tokenizer.decode(tokens.responses[0]) == "blue<|im_end|>"
+
+
+def test_a_template_that_is_no_template_ends_the_run_also_where_bad_rows_are_skipped(tmp_path):
+    rows = [Example([ASK], ["red", "blue"], [1.0, 0.0], id="row7")]
+    with pytest.raises(ConfigError, match="the chat template cannot be read"):
+        tokenized(rows, encoder("{{ x }"), Limits(64), tmp_path, Report(), skip_bad=True)

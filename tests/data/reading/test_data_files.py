@@ -18,6 +18,12 @@ def rows_of(path):
 def test_paths_without_data(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"data.path=.*/none: no such file or folder"):
         data_files(str(tmp_path / "none"))
+    for path, way_out in (
+        ("a-*.jsonl", "a pattern is not expanded"),
+        ("owner/prefs", "hf download owner/prefs"),
+    ):
+        with pytest.raises(DataError, match=f"no such file or folder; .*{way_out}"):
+            data_files(path)
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(DataError, match="no data files there"):

@@ -115,6 +115,18 @@ def test_a_column_that_is_left_out_is_not_read(load):
         ({"prompt": "Which?", "my choice": "red", "rejected": "blue"}, {}, ["'data.columns={chosen: ...}'"]),
         ({"prompt": "Which?", "completion": "red", "kto_tag": True}, {}, ["'data.columns={label: kto_tag}'"]),
         (
+            {"prompt": "Which?", "responses": ["a", "b"], "ranks": [1, 2]},
+            {},
+            ["'data.columns={labels: ...}'"],
+        ),
+        ({"chosen": "red", "rejected": "blue", "my text": "Which?"}, {}, ["'data.columns={prompt: ...}'"]),
+        ({"chosen": "red", "rejected": "blue", "post": "Which?"}, {}, ["'data.columns={prompt: post}'"]),
+        (
+            {"chosen": "the red", "rejected": "the blue", "q": "Which?"},
+            {"columns": {"prompt": "ask"}},
+            ["column 'prompt': missing (data.columns has it as 'ask')"],
+        ),
+        (
             {"prompt": "Which?", "response_a": "red", "response_b": "blue", "winner": "a"},
             {},
             ["source of your own"],
@@ -127,3 +139,20 @@ def test_a_missing_column_offers_the_nearest(load, row, settings, parts):
     for part in parts:
         assert part in str(error.value)
     assert "on_bad_row" not in str(error.value)
+
+
+def test_an_index_column_without_a_name_is_told_with_the_setting_that_leaves_it_out(load):
+    row = {"prompt": "Which?", "chosen": "red", "rejected": "blue", "": "7"}
+    assert load(row)[1] == [
+        'ignored columns: one without a name (20 rows); if that is meant, say data.ignored=[""]',
+    ]
+    assert load(row, ignored=["n", ""])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "warned"),
+    [({"score_chosen": 1, "score_rejected": 9}, True), ({"margin": -2}, True), ({"margin": 2}, False)],
+)
+def test_scores_against_the_labels_are_told(load, scores, warned):
+    _, warnings, _ = load({"prompt": "Which?", "chosen": "red", "rejected": "blue", **scores})
+    assert [("in 20 of 20 train rows the rewards" in line) for line in warnings] == [True] * warned

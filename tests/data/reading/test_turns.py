@@ -27,6 +27,8 @@ def read(value):
         (RED, [RED]),
         ({"from": "gpt", "value": "red"}, [RED]),
         (json.dumps([{"from": "human", "value": "Which?"}, {"from": "gpt", "value": "red"}]), [ASK, RED]),
+        (json.dumps([{"name": "me", **RED}]), [{**RED, "name": "me"}]),
+        ('[{"name": "red", "content": 5}]', '[{"name": "red", "content": 5}]'),
         ([{"role": "Human", "content": "Which?"}, {"role": "GPT", "content": "red"}], [ASK, RED]),
         (
             [{"role": "developer", "content": "Be kind."}, ASK],
@@ -100,3 +102,9 @@ def test_marks_of_what_is_learned_must_be_what_is_done(turn, learned, fits):
     else:
         with pytest.raises(RowError, match=r"turn 0: .* trained on"):
             without_marks([turn], "chosen", learned=learned)
+
+
+@pytest.mark.parametrize("cell", [str([{"name": None, **RED}]), f"array([{RED}])"])
+def test_a_cell_of_turns_that_is_no_json_is_refused(cell):
+    with pytest.raises(RowError, match="looks like a list of messages, and is no JSON"):
+        read(cell)

@@ -30,7 +30,11 @@ def test_kto(row, prompt):
         ({"label": 1}, RowError, "column 'label': expected bool, found int 1"),
         ({"messages": []}, RowError, "column 'messages': expected a list of messages"),
         ({"messages": [RED]}, RowError, "column 'prompt': expected a list of messages"),
-        ({"messages": OPENING}, RowError, "column 'prompt': ends with an assistant turn"),
+        (
+            {"messages": OPENING},
+            RowError,
+            "column 'messages': the label is for the last turn, which is of the user",
+        ),
         ({"messages": None}, RowError, "column 'prompt': missing"),
         ({"messages": [ASK, RED | {"content": " "}]}, Drop, "an empty reply"),
     ],

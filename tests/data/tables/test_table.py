@@ -76,6 +76,19 @@ def test_the_first_rows_are_another_table(tmp_path):
     assert table.first(None) is table.first(10**9) is table
 
 
+def test_rows_whose_rewards_turn_the_labels_round(tmp_path):
+    rated = [
+        ([1.0, 0.0], [1.0, 9.0]),
+        ([1.0, 0.0], [5.0, 5.0]),
+        ([1.0, 0.0], None),
+        ([1.0, 0.5, 0.0], [2.0, 3.0, 9.0]),
+    ]
+    rated += [([1.0, 0.5, 0.0], [2.0, 3.0, 1.0]), ([1.0, 1.0], [1.0, 2.0]), ([1.0], [3.0])]
+    rows = [Example([], ["x"] * len(labels), labels, rewards, id="") for labels, rewards in rated]
+    write_table(tmp_path / "t", rows)
+    assert ExampleTable(tmp_path / "t").contrary == 2
+
+
 def test_an_empty_table(tmp_path):
     write_table(tmp_path / "t", [])
     table = ExampleTable(tmp_path / "t")
