@@ -36,8 +36,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     "did you mean 'chosen_logps'?"
     """
     options = sorted(valid)
-    close = get_close_matches(name, options, n=1, cutoff=0.6)
-    if close:
+    if len(begun := [option for option in options if option.startswith(f"{name}-")]) > 1:
+        return f"did you mean {' or '.join(map(repr, begun))}?"
+    in_other_case = [option for option in options if option.lower() == name.lower()]
+    if close := get_close_matches(name, options, n=1, cutoff=0.6) or in_other_case:
         return f"did you mean '{close[0]}'?"
     return f"valid names: {', '.join(options)}" if options else "there is none to choose from"
 

@@ -44,6 +44,7 @@ Count = Annotated[int, AT_LEAST_0]
 Seed = Annotated[int, Range("a whole number from 0 to 4294967295", 0.0, 2.0**32 - 1)]
 NonNegative = Annotated[float, AT_LEAST_0]
 Share = Annotated[float, Range("a share between 0 and 1", 0.0, 1.0)]
+ShareBelowOne = Annotated[float, Range("a share of at least 0 and below 1", 0.0, math.nextafter(1.0, 0.0))]
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def desk(tmp_path, monkeypatch):
     for name in ("model", "sft", "dpo"):
         (tmp_path / name).mkdir()
         for file in ("config.json", "tokenizer.json", "model.safetensors"):
-            (tmp_path / name / file).write_text("{}")
+            length = "\x02" + 7 * "\0" if file.endswith(".safetensors") else ""  # of the header behind it
+            (tmp_path / name / file).write_text(length + "{}")
     (tmp_path / "adapter").mkdir()
     adapter = {
         "base_model_name_or_path": str(tmp_path / "model"),

@@ -144,7 +144,8 @@ def _source(config: Config) -> Iterator[str]:
     node = config["data"]
     if node.get("parts"):
         return
-    files = [f"data.{key}" for key in ("path", "split") if node.get(key) is not None]
+    of_files = ("path", "split", "columns", "ignored")
+    files = [f"data.{key}" for key in of_files if node.get(key) not in (None, [], {})]
     if not takes_rows(locate(node["source"]["_target_"])):
         if files:
             out = " and ".join(files)

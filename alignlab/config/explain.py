@@ -6,12 +6,32 @@ import sys
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import OmegaConf
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
-from alignlab.config.typed import MULTI_SELECT, as_typed, of_ones_own, options, unread
+from alignlab.config.typed import MULTI_SELECT, TOGETHER, as_typed, of_ones_own, options, unread
 from alignlab.errors import AlignlabError, nearest
 from alignlab.objective.settings import ABOUT
 from alignlab.places import CONF
+
+OF_OTHER_TRAINERS = {
+    "learning_rate": "optimizer.lr",
+    "beta": "objective.loss.beta",
+    "loss_type": "objective",
+    "num_train_epochs": "trainer.max_epochs",
+    "max_steps": "trainer.max_steps",
+    "per_device_train_batch_size": "data.lists_per_step",
+    "max_length": "data.max_length",
+    "max_prompt_length": "data.max_prompt_length",
+    "lora_r": "peft.r",
+    "lora_alpha": "peft.alpha",
+}
+"""What people type who come from other trainers, and the key or group that means it here."""
 
 
 def explain(error: Exception) -> str:
@@ -24,6 +44,9 @@ def explain(error: Exception) -> str:
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = error.full_key if isinstance(error, MissingMandatoryValue) else None
         return _missing(key or match.group(1))
+    if isinstance(error, InterpolationResolutionError | InterpolationKeyError) and error.full_key:
+        way = r"a variable of the shell is ${oc.env:NAME}, and \${ a text"
+        return f"{error.full_key}: {text.splitlines()[0]} ({way})"
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match.group(1))
     if match := re.search(r"Ambiguous value for argument '(.+)'\n", text):
@@ -36,7 +59,8 @@ def explain(error: Exception) -> str:
             return f"launcher={name} needs a package: pip install 'alignlab[{name}]'"
         if group == "resume":
             return f"resume={name}: expected auto; a folder is resume.path=..."
-        ways = [_hint(name, options(group)), of_ones_own(group, name)]
+        none = f"for none, {group}=[]" if group in MULTI_SELECT and name in ("none", "null") else ""
+        ways = [none, _hint(name, options(group)), of_ones_own(group, name)]
         return f"there is no {group}={name}: {'; '.join(way for way in ways if way)}"
     return text.split("\n\nConfig search path")[0].split("\nSee https://hydra.cc")[0]
 
@@ -59,6 +83,8 @@ def _several(override: str) -> str:
     """The message for a value with commas outside of a sweep."""
     key, _, values = override.partition("=")
     listed, text = shlex.quote(f"{key}=[{values}]"), as_typed(key, values)
+    if (CONF / key).is_dir() and key not in TOGETHER:
+        return f"{override}: several choices are a sweep, with -m"
     return (
         f"{override}: several values are a sweep, with -m; a list is {listed}, and a text with commas {text}"
     )
@@ -69,7 +95,20 @@ def _unknown_key(key: str) -> str:
     name = rest.partition(".")[0]
     if group in MULTI_SELECT and name in options(group) and name not in _chosen(group):
         return f"there is no config key '{key}' yet: choose it first: {group}=[{name}]"
-    return f"there is no config key '{key}': {nearest(key, _candidates(key, known_keys()))}"
+    if key in OF_OTHER_TRAINERS:
+        return f"there is no config key '{key}': it is {OF_OTHER_TRAINERS[key]} here"
+    known = known_keys()
+    if (holders := _with_key(group, rest)) and not _of_same_end(key, known):
+        return f"there is no config key '{key}': it belongs to {', '.join(f'{group}={name}' for name in holders)}"
+    return f"there is no config key '{key}': {nearest(key, _candidates(key, known))}"
+
+
+def _with_key(group: str, rest: str) -> list[str]:
+    """Return the choices of a config group whose files have a setting themselves."""
+    if not rest or group in MULTI_SELECT:
+        return []
+    files = {choice: OmegaConf.load(CONF / group / f"{choice}.yaml") for choice in options(group)}
+    return [choice for choice, node in files.items() if rest in _keys(node, "")]
 
 
 def _hint(name: str, valid: list[str]) -> str:
@@ -79,12 +118,17 @@ def _hint(name: str, valid: list[str]) -> str:
 
 def _candidates(key: str, known: list[str]) -> list[str]:
     """Return the keys of the wrong key's group that end as it does, else those near it, else all, else the topmost."""
-    group, (above, _, name) = key.partition(".")[0], key.rpartition(".")
-    if elsewhere := [k for k in known if k.startswith(f"{group}.") and k.endswith(f".{name}")]:
+    if elsewhere := _of_same_end(key, known):
         return elsewhere
+    above = key.rpartition(".")[0]
     if beside := [k for k in known if above and k.rpartition(".")[0] == above]:
         return beside
     return known if "did you mean" in nearest(key, known) else [k for k in known if "." not in k]
+
+
+def _of_same_end(key: str, known: list[str]) -> list[str]:
+    group, name = key.partition(".")[0], key.rpartition(".")[2]
+    return [k for k in known if k.startswith(f"{group}.") and k.endswith(f".{name}")]
 
 
 def _chosen(group: str) -> set[str]:

@@ -1,5 +1,6 @@
 """Overrides as they are typed, read before Hydra composes: what it cannot read is told with the quoting that works."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from alignlab.places import CONF, SWEEPS, choices
 from alignlab.runs.overrides import key_of, quoted
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
+TOGETHER = (*MULTI_SELECT, "experiment", "debug")
+"""The groups of which several files may be chosen at once."""
+DASHED = re.compile(r"--?(?P<key>[A-Za-z_][\w.]*)(?P<value>=.*)?", re.DOTALL)
+"""A word with dashes that may be meant as a setting; what else has dashes is an option of Hydra."""
 SHARED = {"data": {"knobs"}}
 """The files of a group that others include, and that are no choice of their own."""
 
@@ -37,6 +42,10 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
 
 def require_typed(words: Sequence[str]) -> None:
     """Raise ConfigError where a word of a command line is an override that Hydra would not take."""
+    for word in words:
+        if (dashed := DASHED.fullmatch(word)) and _is_setting(dashed["key"]):
+            value = dashed["value"] or "=..."
+            raise ConfigError(f"'{word}': settings are typed without dashes: {dashed['key']}{value}")
     parsed([word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))])
 
 
@@ -49,6 +58,9 @@ def unread(text: str) -> str:
     key, equals, value = text.partition("=")
     if not equals:
         return f"'{text}': expected key=value"
+    if key != key.strip():
+        plain = shlex.quote(f"{key.strip()}={value.strip()}")
+        return f"'{text}': write it without spaces around the =, as in {plain}"
     if way := of_ones_own(key, value):
         return f"{text} names no choice: {way}"
     if value[:1] in ("[", "{"):
@@ -93,7 +105,7 @@ def require_choice(override: Override, text: str) -> None:
     if override.is_delete() or not ((CONF / group).is_dir() or group == "sweeps"):
         return
     for choice in chosen:
-        several = choice if isinstance(choice, list) else [choice]
+        several = choice if isinstance(choice, list) and group in TOGETHER else [choice]
         if all(isinstance(name, str | QuotedString) and name for name in several):
             continue
         empty = f"; for none, {group}=[]" if group in MULTI_SELECT else ""
@@ -110,6 +122,10 @@ def options(group: str) -> list[str]:
 def kept_sweeps() -> list[str]:
     """Return the sweeps that have a file, for `sweeps=NAME`."""
     return sorted(file.stem for file in SWEEPS.glob("*.yaml"))
+
+
+def _is_setting(key: str) -> bool:
+    return (CONF / key).is_dir() or "." in key or "_" in key
 
 
 def _chosen(override: Override) -> list[Any]:

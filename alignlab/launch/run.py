@@ -52,6 +52,7 @@ def run(cfg: DictConfig) -> float:
     folder = RunFolder(Path(hydra.runtime.output_dir))
     log_to(folder.path / "train.log")
     stay_where_given(hydra)
+    require_one_folder(cfg, folder)
     if folder.begun:
         for change in require_same(resolved(cfg), Record(folder.path)):
             log.info("going on with another setting: %s", change)
@@ -90,6 +91,15 @@ def run(cfg: DictConfig) -> float:
     if stopped is not None:
         raise Stopped(stopped)
     return optimized(target_of(config), Record(folder.path).final)
+
+
+def require_one_folder(cfg: DictConfig, folder: RunFolder) -> None:
+    """Raise ConfigError where another folder than that of the run is named by resume.path."""
+    asked = cfg.resume.path
+    if asked not in (None, "auto") and Path(asked).resolve() != folder.path.resolve():
+        raise ConfigError(
+            f"resume.path={asked} and the folder of the run, {folder.path}, are two: leave hydra.run.dir out"
+        )
 
 
 def _trained(config: Config, folder: RunFolder, hydra: Any, plan: Sequence[Planned]) -> int | None:
@@ -162,6 +172,11 @@ def finished_before(cfg: DictConfig, folder: RunFolder) -> float | None:
     if not before.finished or _wants_more(cfg.trainer, before):
         return None
     log.info("%s is finished already", folder.path)
+    if _raised_in_vain(cfg.trainer, before):
+        log.warning(
+            "the higher trainer.max_steps or max_epochs is not used: a finished run of several stages is not trained "
+            "further; start a new run"
+        )
     if before.report_due and cfg.report:
         from alignlab.launch.chain import report
 
@@ -178,6 +193,13 @@ def _wants_more(trainer: DictConfig, run: Record) -> bool:
         return bool(trainer.max_steps > run.steps)
     before = run.config["trainer"]
     return before["max_steps"] is not None or bool(trainer.max_epochs > before["max_epochs"])
+
+
+def _raised_in_vain(trainer: DictConfig, run: Record) -> bool:
+    lengths = ("max_steps", "max_epochs")
+    return (run.path / "stages").is_dir() and any(
+        trainer[key] != run.config["trainer"][key] for key in lengths
+    )
 
 
 def optimized(metric: str, final: Mapping[str, float]) -> float:

@@ -26,7 +26,8 @@ class Inputs:
 
     def __init__(self, folder: RunFolder, allow: Sequence[str] = ()) -> None:
         self.folder, self.allow = folder, allow
-        self.before: dict[str, dict[str, str]] = folder.read_json(FILE) if folder.begun else {}
+        kept = folder.read_json(FILE) if folder.begun else {}
+        self.before: dict[str, dict[str, str]] = {key: v for key, v in kept.items() if isinstance(v, dict)}
         if folder.begun and not self.before:
             log.warning(
                 "%s holds no fingerprints of what it was begun with: that data and models are the same is not checked",

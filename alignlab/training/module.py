@@ -282,8 +282,16 @@ class PreferenceModule(L.LightningModule):
     ) -> Any:
         """Take weights and terms from a checkpoint, which of adapters holds what trains alone.
 
-        Raises RunError where it lacks some of that, or holds others.
+        Raises RunError where it lacks some of that, holds others, or holds some of another shape.
         """
+        own = self.state_dict()
+        if misshapen := [
+            name for name in own if name in state_dict and own[name].shape != state_dict[name].shape
+        ]:
+            raise RunError(
+                f"the checkpoint is of another model: {len(misshapen)} weights have other shapes (first: "
+                f"{misshapen[0]}); put back the model that the run was begun with, or start a new run"
+            )
         keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
         if differing := sorted((trained & set(keys.missing_keys)) | set(keys.unexpected_keys)):

@@ -114,6 +114,12 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
     log.info("training: %d lists, %d steps", len(ready.opened.splits.train), ready.loader.steps)
     if resume:
         log.info("resuming from %s", resume)
+    elif (steps := folder.read_json("summary.json").get("steps", 0)) and ranks.main():
+        log.warning(
+            "%s did %s steps and holds no checkpoint of them that can be read: the training begins anew",
+            folder.path,
+            steps,
+        )
     with ready.opened.clock.timed("train"), memory_told(stage.data.microbatch_tokens):
         trainer.fit(module, PreferenceData(ready.loader), ckpt_path=resume, weights_only=True)
     return _Fitted(module, validation, listener.asked)

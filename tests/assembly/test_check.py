@@ -102,6 +102,8 @@ TOGETHER = {
     ("data.scale=[1,2,3]",): "expected [low,high]",
     ("data.scale=[a,1]",): "data.scale=['a', 1]: expected a list of numbers or minmax, keep or null",
     ("data.path=.",): "data 'lab' makes its own rows, and reads no files: take out data.path",
+    ("data.columns={prompt: question}",): "take out data.columns, or use data=local",
+    ("peft=lora", "peft.dropout=1.0"): "peft.dropout=1.0: expected a share of at least 0 and below 1",
     ("data.split=train",): "take out data.split, or use data=local",
     ("data=hh_rlhf", "data.split={trian: train}"): "data.split.trian: did you mean 'train'?",
     ("data=local", "data.path=2024"): "data.path=2024: no such file or folder",

@@ -60,6 +60,7 @@ def test_a_bug_in_one_job_stops_nothing_either(command, tmp_path, monkeypatch):
         return build(config, *rest, **more)
 
     monkeypatch.setattr(chain, "build_stage", broken)
+    monkeypatch.setattr("alignlab.launch.run.own_frame", lambda error: None)  # it stands for a bug of ours
     with pytest.raises(ZeroDivisionError):
         command("-m", "seed=1,2", *QUICK)
     assert statuses(tmp_path / "sweep") == ["failed", "finished"]

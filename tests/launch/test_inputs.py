@@ -15,9 +15,17 @@ from tests.config.compose import composed
 
 ROWS = {"train": "a", "validation": "b"}
 
+NO_TENSORS = "\x02\0\0\0\0\0\0\0{}"
+"""A whole safetensors file that holds nothing: the length of its header, and the header."""
+
 
 def model(folder, **more):
-    files = {"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": "0", "notes.txt": ""} | more
+    files = {
+        "config.json": "{}",
+        "tokenizer.json": "{}",
+        "model.safetensors": NO_TENSORS,
+        "notes.txt": "",
+    } | more
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text)

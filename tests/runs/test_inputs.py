@@ -54,3 +54,12 @@ def test_a_run_that_kept_no_fingerprints_says_so(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         Inputs(RunFolder(tmp_path)).note("data", "the data", {"train": "a"}, ("data.rows",))
     assert "is not checked" in caplog.text
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"data": 3}'])
+def test_fingerprints_that_are_none_are_as_if_not_kept(kept, tmp_path, caplog):
+    RunFolder(tmp_path).write_text("checkpoints/last.ckpt", "")
+    RunFolder(tmp_path).write_text("inputs.json", kept)
+    with caplog.at_level(logging.WARNING):
+        Inputs(RunFolder(tmp_path)).note("data", "the data", {"train": "a"}, ("data.rows",))
+    assert "is not checked" in caplog.text

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from alignlab.settings import Positive, Share
+from alignlab.settings import Positive, ShareBelowOne
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class PeftSettings:
     method: Literal["none", "lora", "qlora"] = "none"
     r: Positive = 16
     alpha: Positive = 32
-    dropout: Share = 0.0
+    dropout: ShareBelowOne = 0.0
     rslora: bool = False
     dora: bool = False
     target_modules: str | list[str] = "all-linear"

@@ -1,8 +1,9 @@
 """LoRA adapters inside a transformers model: put in, switched off, and merged away again (needs `peft`)."""
 
 import logging
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def lora(load: LoadModel, settings: PeftSettings, task: str = "CAUSAL_LM") -> tu
     for name in settings.modules_to_save or ():
         if not any(path == name or path.endswith(f".{name}") for path, _ in model.named_modules()):
             raise ConfigError(f"peft.modules_to_save: {type(model).__name__} has no module '{name}'")
+    _require_targets(model, settings.target_modules)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tie_word_embeddings.*")  # `merge` knows what to do
@@ -61,6 +63,39 @@ def lora(load: LoadModel, settings: PeftSettings, task: str = "CAUSAL_LM") -> tu
     _require_no_dropout_in_the_head(adapted)
     drop_out(adapted, on=False)
     return adapted, tokenizer
+
+
+def _require_targets(model: nn.Module, targets: str | Sequence[str]) -> None:
+    """Raise ConfigError for names of modules that the model does not have; peft would pass over some of a list.
+
+    A text is a regular expression of whole paths, as for peft.
+    """
+    if targets == "all-linear":
+        return
+    paths = [path for path, _ in model.named_modules() if path]
+    linear = sorted(
+        {path.rpartition(".")[2] for path, module in model.named_modules() if isinstance(module, nn.Linear)}
+    )
+    way = f"its linear layers are named {', '.join(linear)}"
+    if isinstance(targets, str):
+        try:
+            if any(re.fullmatch(targets, path) for path in paths):
+                return
+        except re.error as error:
+            raise ConfigError(
+                f"peft.target_modules={targets}: no regular expression ({error}); {way}"
+            ) from error
+        raise ConfigError(
+            f"peft.target_modules={targets}: a text is a regular expression of whole paths, and no module of "
+            f"{type(model).__name__} fits it; names are a list, 'peft.target_modules=[{targets}]', and {way}"
+        )
+    if not targets:
+        raise ConfigError(
+            f"peft.target_modules=[]: no module would be trained; {way}, and all-linear takes them all"
+        )
+    for name in targets:
+        if not any(path == name or path.endswith(f".{name}") for path in paths):
+            raise ConfigError(f"peft.target_modules: {type(model).__name__} has no module '{name}'; {way}")
 
 
 def with_adapter(model: Any, folder: str) -> Any:

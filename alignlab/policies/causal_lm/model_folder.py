@@ -116,7 +116,9 @@ class ModelFolder:
         for name, contents in (("config.json", self.config), ("generation_config.json", self.generation)):
             ends = contents.get("eos_token_id")
             for token in ends if isinstance(ends, list) else [ends]:
-                if isinstance(token, int) and not 0 <= token < size:
+                if token is not None and type(token) is not int:
+                    yield f"{name} has eos_token_id {token!r}, which is no token's number: write the number there"
+                elif token is not None and not 0 <= token < size:
                     yield (
                         f"{name} has eos_token_id {token}, and the model's {size} tokens are 0 to {size - 1}: write "
                         "the number of the tokenizer's end-of-turn token there"
@@ -150,6 +152,10 @@ class ModelFolder:
         if pointers := [file.name for file in files if _starts(file, POINTER)]:
             yield f"{pointers[0]} is a pointer of Git LFS and no weights: fetch the file with git lfs pull"
             return
+        for file in files:
+            if file.suffix == ".safetensors" and (damage := _damage(file)):
+                yield f"{file.name} is damaged, or not whole ({damage}): copy or fetch the file again"
+                return
         yield from self._layers(files)
 
     def _layers(self, files: list[Path]) -> Iterator[str]:
@@ -212,16 +218,24 @@ def kind_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _names(file: Path) -> list[str]:
-    """The names of the tensors in a safetensors file, from its header; none of a file that is another, or damaged."""
+    """The names of the tensors in a safetensors file, from its header; none of another file."""
     if file.suffix != ".safetensors":
         return []
+    from safetensors import safe_open
+
+    with safe_open(file, framework="np") as tensors:
+        return list(tensors.keys())
+
+
+def _damage(file: Path) -> str:
+    """Return what keeps a safetensors file from being opened, which reads its header and size; empty if nothing."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, framework="np") as tensors:
-            return list(tensors.keys())
-    except (SafetensorError, OSError):
-        return []  # told by the loading, in its words
+        with safe_open(file, framework="np"):
+            return ""
+    except SafetensorError as error:
+        return str(error)
 
 
 def _starts(file: Path, word: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The loader of causal LMs and their tokenizers, from a local folder or the hub."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +91,7 @@ def _model(source: str, tokenizer: Any, shared: Mapping[str, Any], options: Mapp
             dtype=getattr(torch, options["dtype"]),
             attn_implementation=options["attn_implementation"],
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             **(in_four_bits() if options["four_bit"] else {}),
             **shared,
         )
@@ -115,11 +116,22 @@ def _require_tokens(source: str, tokenizer: Any, config: Any) -> None:
             )
 
 
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def _require_weights(source: str, model: Any, report: Mapping[str, Any]) -> None:
-    """Raise ConfigError for missing weights, and for weights in layers that the model has no place for.
+    """Raise ConfigError for missing weights, for those of another shape, and for those in layers without their place.
 
     Other weights without a place, as those of a second head, are told in a warning.
     """
+    if misshapen := sorted(report["mismatched_keys"]):
+        name, stored, expected = misshapen[0]
+        raise ConfigError(
+            f"model '{source}' has {len(misshapen)} weights of another shape than its config.json says (first: {name}, "
+            f"{_by(stored)} in the file and {_by(expected)} by the config): correct the sizes there, as vocab_size or "
+            "hidden_size, or give the weights that belong to it"
+        )
     if missing := sorted(report["missing_keys"]):
         raise ConfigError(
             f"model '{source}' lacks {len(missing)} of its weights (first: {missing[0]}); they would start at random: "

@@ -166,8 +166,14 @@ def test_an_adapter_goes_on_training_with_its_own_rank_and_modules(tmp_path):
 
 
 def test_modules_that_are_not_there_are_an_error():
-    with pytest.raises(ConfigError, match=r"peft.target_modules=\['nope'\]"):
-        lora(load_small, PeftSettings(target_modules=["nope"]))
+    with pytest.raises(
+        ConfigError, match=r"has no module 'query_key_value'; its linear layers are named down_proj,"
+    ):
+        lora(load_small, PeftSettings(target_modules=["q_proj", "query_key_value"]))
+    with pytest.raises(ConfigError, match=r"peft.target_modules=\[\]: no module"):
+        lora(load_small, PeftSettings(target_modules=[]))
+    with pytest.raises(ConfigError, match=r"names are a list, 'peft.target_modules=\[q_proj,v_proj\]'"):
+        lora(load_small, PeftSettings(target_modules="q_proj,v_proj"))
     with pytest.raises(ConfigError, match=r"peft.modules_to_save: LlamaForCausalLM has no module 'head'"):
         lora(load_small, PeftSettings(modules_to_save=["head"]))
 

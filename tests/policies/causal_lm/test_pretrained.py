@@ -98,7 +98,7 @@ def test_a_folder_without_weights(folder):
 def test_weights_cut_short(folder):
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    assert f"model '{folder}' cannot be loaded" in refused(folder)
+    assert "model.safetensors is damaged, or not whole" in refused(folder)
 
 
 def test_missing_weights_never_start_at_random(folder):
@@ -216,6 +216,13 @@ def test_ends_of_turn_beyond_the_vocabulary(folder, file, ends, wrong):
     assert f"{file} has eos_token_id {wrong}, and the model's" in refused(folder)
 
 
+@pytest.mark.parametrize("ends", ["2", [2, "</s>"], 2.0, True])
+def test_an_end_of_turn_that_is_no_number_of_a_token(folder, ends):
+    edit(folder / "generation_config.json", eos_token_id=ends)
+    assert "generation_config.json has eos_token_id" in (said := refused(folder))
+    assert "is no token's number" in said
+
+
 def test_a_tokenizer_whose_padding_was_added_without_an_embedding(folder):
     _, tokenizer = load(path=str(folder))
     size = len(tokenizer)
@@ -225,8 +232,11 @@ def test_a_tokenizer_whose_padding_was_added_without_an_embedding(folder):
 
 
 def test_a_config_that_does_not_fit_the_weights(folder):
-    edit(folder / "config.json", hidden_size=32)
-    assert "cannot be loaded" in refused(folder)
+    stored = load_file(folder / "model.safetensors")["lm_head.weight"].shape
+    edit(folder / "config.json", vocab_size=stored[0] + 7)
+    said = refused(folder)
+    assert "2 weights of another shape than its config.json says (first: lm_head.weight" in said
+    assert f"{stored[0]} x {stored[1]} in the file and {stored[0] + 7} x {stored[1]} by the config" in said
 
 
 @pytest.mark.parametrize("kind", ["no_such_architecture", None])
