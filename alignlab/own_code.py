@@ -22,9 +22,9 @@ def named(
 ) -> Iterator[None]:
     """Turn an exception that a function raises meanwhile into OwnCodeError, which names the function as `what`.
 
-    Errors of alignlab, and those `passing`, are left as they are.
+    Errors of alignlab, a lack of memory, and those `passing`, are left as they are.
     """
-    left: tuple[type[Exception], ...] = (AlignlabError, *passing)
+    left: tuple[type[Exception], ...] = (AlignlabError, MemoryError, *passing)
     try:
         yield
     except left:

@@ -1,9 +1,10 @@
 """Loss and gradient of an objective along simple paths, as `alignlab objectives` draws them.
 
-Responses have 20 tokens of -1 nat each under policy and reference; a move adds nats to the policy's
-log-probability, evenly over the tokens. All else is neutral: divergences and other text 0, rewards the labels less
-1/2, responses as likely as samples of the policy, a reference whose entropy makes RainbowPO's phi 1. Each list is
-an optimizer step of its own, but single responses see the batch statistics of responses that have not moved.
+Responses have 20 tokens of -1 nat on average under policy and reference, by turns a tenth more and less; a move adds
+nats to the policy's log-probability, evenly over the tokens. All else is neutral: divergences and other text 0, rewards
+the labels less 1/2, responses as likely as samples of the policy, a reference whose entropy makes RainbowPO's phi 1.
+Each list is an optimizer step of its own, but single responses see the batch statistics of responses that have not
+moved.
 """
 
 import math
@@ -111,6 +112,8 @@ def _neutral(signal: Signal, moves_BK: Tensor) -> Tensor:
     sizes = SIZES | dict(zip("BK", moves_BK.shape, strict=True))
     value = signal.neutral * TOKENS / pieces if signal.additive else signal.neutral
     values = moves_BK.detach().new_full([sizes.get(x) or int(x) for x in letters], value)
+    if letters == ["B", "K", "L"] and signal.additive:
+        values = values * (1 + 0.1 * (-1) ** torch.arange(TOKENS))
     if not signal.moves:
         return values
     return values + moves_BK.reshape(*moves_BK.shape, *[1] * (values.dim() - 2)) / pieces

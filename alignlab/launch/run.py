@@ -258,7 +258,11 @@ def _of_own_code(error: Exception, config: Config | None) -> Exception:
 
     That is code which libraries call, such as a callback or an optimizer; the config tells where it is named.
     """
-    if config is None or isinstance(error, AlignlabError) or (frame := own_frame(error)) is None:
+    if (
+        config is None
+        or isinstance(error, (AlignlabError, MemoryError))
+        or (frame := own_frame(error)) is None
+    ):
         return error
     what = named_in(config, frame.filename) or "code of your own"
     told = OwnCodeError(described(what, error, frame))

@@ -124,7 +124,8 @@ class PreferenceModule(L.LightningModule):
         """Forward and backward over all micro-batches, then one update."""
         began, step = time.perf_counter(), sealed.step
         meter, totals, held = Meter(), self._totals(step), state_of(self.terms) if self.finite.skips else {}
-        first = FirstLoss(self.objective) if self.global_step == 0 else None
+        alike = self.global_step == 0 and not self.objective.modules  # whose state one more call might change
+        first = FirstLoss(self.objective) if alike else None
         self.terms.train()
         drop_out(self.scorer, on=True)
         if self._distance is not None:

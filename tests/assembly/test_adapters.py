@@ -72,7 +72,7 @@ def test_new_adapters_switched_off_are_the_reference(folders):
     ("overrides", "said"),
     [
         (["reference=adapter"], "a model that is no adapter itself"),
-        (["peft.dropout=2"], "peft.dropout=2: expected a share between 0 and 1"),
+        (["peft.dropout=2"], "peft.dropout=2: expected a share of at least 0"),
         (["peft.export=both"], "peft.export=both"),
         (
             ["policy=reward_model", "objective=bradley_terry", "peft.export=adapter"],

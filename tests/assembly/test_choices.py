@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from alignlab.assembly.build import build_data, build_stage, make_optimizer
 from alignlab.assembly.schema import SCHEMA, at
@@ -56,8 +57,9 @@ def overrides(name, choice, folder):
 
 def model_folder(folder):
     """What looks like a model folder to check()."""
-    for file in ("config.json", "tokenizer.json", "model.safetensors"):
+    for file in ("config.json", "tokenizer.json"):
         (folder / file).write_text("{}")
+    save_file({}, folder / "model.safetensors")
     return folder
 
 

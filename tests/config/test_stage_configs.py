@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from safetensors.torch import save_file
 
 from alignlab.assembly.build import build_reference
 from alignlab.config import resolvers
@@ -23,8 +24,9 @@ def plan(*overrides):
 
 def model_folder(folder):
     """What looks like a model folder as long as nobody loads it."""
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    for name in ("config.json", "tokenizer.json"):
         (folder / name).write_text("{}")
+    save_file({}, folder / "model.safetensors")
 
 
 def test_a_plain_run_is_its_own_config():

@@ -354,7 +354,7 @@ def test_the_end_of_turn_of_a_named_template_is_the_eos_where_the_vocabulary_has
     assert tokenizer.eos_token == "<|im_end|>"
     assert stop_ids(model)[0] == end
     assert Encoder(tokenizer, stop_ids(model))([Example(ASKED, ["red"], [1.0])])[0].responses[0][-1] == end
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     load(path=str(folder), chat_template="gemma")
     assert "the tokenizer has no <end_of_turn>, <start_of_turn>" in caplog.text
 
