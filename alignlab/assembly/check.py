@@ -4,8 +4,10 @@ The first part, `check_settings`, reads names, types, ranges, choices, signature
 nor any other heavy package. The second, `assembly/check_built.py`, tries what only an import can tell.
 """
 
+import atexit
 import gc
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -40,15 +42,18 @@ def check(config: Config) -> None:
 @contextmanager
 def importing() -> Iterator[None]:
     """Collect no garbage while large libraries are imported: their modules stay, and a fifth of the time goes into
-    searching them.
+    searching them. Later collections pass over them too, but for the last one.
     """
-    collects = gc.isenabled()
+    if "torch" in sys.modules or not gc.isenabled():  # they are there already, or nothing is collected
+        yield
+        return
     gc.disable()
     try:
         yield
     finally:
-        if collects:
-            gc.enable()
+        gc.freeze()
+        atexit.register(gc.unfreeze)
+        gc.enable()
 
 
 def check_settings(config: Config) -> None:

@@ -72,7 +72,7 @@ class ExampleTable(Sequence[Example]):
     @property
     def labels(self) -> NDArray[Any]:
         """The label of each response, `[responses]`, row after row."""
-        parts = [batch.column("labels").flatten().to_numpy() for batch in self._batches]
+        parts = [np.from_dlpack(batch.column("labels").flatten()) for batch in self._batches]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     @property
