@@ -89,9 +89,8 @@ def _lists(config: Config, objective: Objective) -> Iterator[str]:
     for step in config["pipeline"].values():
         function = locate(step["_target_"])
         made = form_of(function)
-        form = (
-            made if made or not is_ours(function) else form
-        )  # a step of one's own may make anything of a row
+        if made or not is_ours(function):  # a step of one's own may make anything of a row
+            form = made
     if form == "pairs" and objective.data_form == "lists":
         yield lists_wanted(objective.name, name)
     if form == "single" and objective.data_form != "single":
