@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,6 +26,8 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import Examples, load_examples
 from alignlab.data.reading.examples import Report
+from alignlab.data.spec import DataSpec
+from alignlab.data.transforms.limit import kept
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
 from alignlab.training.references import attach_reference
@@ -169,7 +172,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
-    splits = replace(splits, validation=affordable(splits.validation, loader))
+    splits = replace(splits, validation=affordable(splits.validation, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():
         mode, references, splits = attach_reference(
             stage, opened.policy, splits, loader, on.device, opened.tokenizer
@@ -198,15 +201,15 @@ def one_epoch(opened: Opened) -> StepLoader:
     )
 
 
-def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
-    """Validation rows of a run: no more lists than it trains on."""
+def affordable(validation: TokenRows, loader: StepLoader, data: DataSpec) -> TokenRows:
+    """Validation rows of a run: no more lists than it trains on, chosen as a limit does."""
     most = loader.steps * loader.lists_per_step
-    return validation if len(validation) <= most else validation.take(range(most))
+    return validation.take(kept(validation.ids, most, **data.limit_options))
 
 
 def first_prompts(rows: TokenRows, count: int) -> list[list[Message]]:
-    """The prompts of the first `count` rows, or of all where there are fewer."""
-    return [rows.messages(i) for i in range(min(count, len(rows)))]
+    """The prompts of the first `count` rows as they stand before an order that the pipeline gives them."""
+    return [rows.messages(int(i)) for i in np.argsort(rows.places, kind="stable")[:count]]
 
 
 def stop_ids(model: Any) -> list[int]:

@@ -10,11 +10,13 @@ import torch
 from alignlab.console import tracked
 from alignlab.data.batching.batches import require_rows
 from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.data.load import Examples
+from alignlab.data.load import LIMIT, Examples
+from alignlab.data.makers import tell_kept
 from alignlab.data.reading.examples import Report
-from alignlab.data.spec import SPLITS
+from alignlab.data.spec import SPLITS, DataSpec
 from alignlab.data.steps import Selection, Step, Tokenized, for_split
 from alignlab.data.tables.table import Subset
+from alignlab.data.transforms.limit import kept
 from alignlab.errors import DataError
 from alignlab.own_code import named
 from alignlab.passes.hidden_products import cached_products
@@ -47,15 +49,14 @@ def selected(
             return policy
         return frozen(stage, stage.load_initial or stage.load_model, device, tokenizer)
 
-    left, ordered = {}, False
+    left: dict[str, TokenRows] = {}
+    ordered = False
     for split in SPLITS:
         rows = getattr(splits, split)
         for name, step in examples.token_steps.items():
             chosen = _selection(name, for_split(step, split), _tokenized(stage, initial, rows))
             rows, ordered = _taken(rows, chosen, name, examples.report), ordered or chosen.ordered
-        most = stage.data.limit_of(split)
-        if most is not None and most < len(rows):
-            rows = _taken(rows, Selection(range(most)), "limit", examples.report)
+        rows = _limited(stage.data, split, rows, examples)
         require_rows(rows, split)
         left[split] = rows
     return replace(splits, **left), ordered
@@ -86,6 +87,16 @@ def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> 
 
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
     return Tokenized(Subset(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
+
+
+def _limited(data: DataSpec, split: str, rows: TokenRows, examples: Examples) -> TokenRows:
+    """The rows of a split that its limit keeps, in their order."""
+    places = kept(rows.ids, data.limit_of(split), **data.limit_options)
+    if len(places) == len(rows):
+        return rows
+    less = _taken(rows, Selection(places), LIMIT, examples.report)
+    tell_kept(LIMIT, examples.trails[split], rows.ids, less.ids, examples.report)
+    return less
 
 
 def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> TokenRows:
