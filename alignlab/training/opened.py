@@ -109,6 +109,12 @@ class Prepared:
     """Where the scores of the reference come from: precomputed | live | adapter | none."""
     references: References
     """Live references, the first and the second."""
+    whole: TokenRows
+    """The validation rows, also those beyond what the run affords (`affordable`)."""
+
+    def prompts(self, count: int) -> list[list[Message]]:
+        """The prompts that samples are drawn for: as many as asked for, and no more than the run validates on."""
+        return first_prompts(self.whole, min(count, len(self.opened.splits.validation)))
 
     @property
     def validation(self) -> StepLoader:
@@ -172,7 +178,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
-    splits = replace(splits, validation=affordable(splits.validation, loader, stage.data))
+    whole = splits.validation
+    splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():
         mode, references, splits = attach_reference(
             stage, opened.policy, splits, loader, on.device, opened.tokenizer
@@ -180,7 +187,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     for reference in references:
         if isinstance(reference, nn.Module):
             on.convert(reference)
-    return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references)
+    return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references, whole)
 
 
 def one_epoch(opened: Opened) -> StepLoader:
