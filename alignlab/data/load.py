@@ -90,18 +90,18 @@ def _trail(
 
 def limited(spec: DataSpec, split: str, trail: Trail, cache_dir: Path, report: Report) -> ExampleTable:
     """The rows of a split at the end of its trail that its limit keeps; the report counts the cut."""
-    table = last(trail)
-    places = kept(table.ids, spec.limit_of(split), **spec.limit_options)
-    if len(places) == len(table):
+    table, most = last(trail), spec.limit_of(split)
+    if most is None or most >= len(table):
         return table
+    places = kept(table.ids, most, **spec.limit_options)
 
     def make(account: Report) -> Subset:
         account.count(LIMIT, "in", len(table))
-        account.count(LIMIT, "out", len(places))
+        account.count(LIMIT, "out", most)
         return Subset(table, places)
 
-    key = digest(VERSION, table.fingerprint, identity(partial(kept, most=len(places), **spec.limit_options)))
-    rows = stored(cache_dir, key, make, report, LIMIT, len(places))
+    key = digest(VERSION, table.fingerprint, identity(partial(kept, most=most, **spec.limit_options)))
+    rows = stored(cache_dir, key, make, report, LIMIT, most)
     tell_kept(LIMIT, trail, table.ids, rows.ids, report)
     return rows
 

@@ -139,14 +139,14 @@ def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> Tok
     report.count(name, "out", len(chosen.keep))
     for number, reason in chosen.dropped.items():
         report.drop(name, reason, rows.ids[number])
-    return rows.with_cached({key: _flat(rows, values) for key, values in chosen.signals.items()}).take(
-        chosen.keep
-    )
+    if chosen.signals:
+        rows = rows.with_cached({key: _flat(rows, values) for key, values in chosen.signals.items()})
+    return rows.take(chosen.keep)
 
 
 def _flat(rows: TokenRows, values: Sequence[Array]) -> Array:
     """The values of each row's responses, in the order of all responses."""
     flat = np.empty(len(rows.responses))
-    for members, own in zip(map(rows.members.__getitem__, range(len(rows))), values, strict=True):
-        flat[members] = own
+    for index, own in enumerate(values):
+        flat[rows.members[index]] = own
     return flat
