@@ -107,8 +107,12 @@ def part_nodes(config: Config) -> dict[str, Any]:
 def term_nodes(config: Config) -> dict[str, Any]:
     """Return every node whose target is a function of signals, by path."""
     nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
-    own = at(config, "objective.modifiers") or {}
-    nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
+    own = at(config, "objective.modifiers")
+    nodes |= (
+        {f"objective.modifiers.{name}": node for name, node in own.items()}
+        if isinstance(own, Mapping)
+        else {}
+    )
     return {"objective.loss": at(config, "objective.loss"), **nodes}
 
 
@@ -150,7 +154,7 @@ def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
             if message := misfit_of(value, signature.parameters[key]):
                 yield f"{path}.{key}={typed(value)}: {message}"
         elif not signature.open_ended and not (key == "warmup_ratio" and WARMUP_NAME in settings):
-            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, settings)}"
+            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(str(key), settings)}"
     yield from _missing(path, node, signature)
 
 
@@ -201,5 +205,5 @@ def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
             if message := misfit_of(value, known[key]):
                 yield f"{path}.{key}={typed(value)}: {message}"
         elif key not in ("_target_", "kind", *ABOUT):
-            yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
+            yield f"{path} has no hyper-parameter '{key}': {nearest(str(key), known)}"
     yield from _missing(path, node, signature)

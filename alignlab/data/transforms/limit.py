@@ -5,16 +5,17 @@ from collections.abc import Iterator, Sequence
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.errors import ConfigError
+from alignlab.settings import Positive, Seed
 from alignlab.types import Example
 
 
 def limit(
     examples: Sequence[Example],
     *,
-    rows: int = 1000,
-    validation_rows: int | None = None,
+    rows: Positive = 1000,
+    validation_rows: Positive | None = None,
     choose: str = "first",
-    seed: int = 0,
+    seed: Seed = 0,
     split: str = "train",
 ) -> Iterator[Example | Dropped]:
     """Keep at most `rows` training rows, in their order; `choose` first | random. None keeps all.
@@ -22,8 +23,6 @@ def limit(
     Unlike data.limit, this step may stand anywhere in the pipeline, as before a step that costs much.
     """
     most = rows if split == "train" else validation_rows
-    if most is not None and most < 1:
-        raise ConfigError(f"pipeline.limit: {most} rows: expected at least 1")
     if choose not in ("first", "random"):
         raise ConfigError(f"pipeline.limit.choose={choose}: expected first or random")
     count = len(examples)

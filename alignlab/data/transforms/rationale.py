@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from alignlab.data.reading.rows import Drop, user
+from alignlab.settings import Seed
 from alignlab.types import Example, Message
 
 QUESTION = "Which of these two responses is better, and why?"
 
 
 def rationale(
-    example: Example, *, template: bool = False, question: str = QUESTION, seed: int = 0
+    example: Example, *, template: bool = False, question: str = QUESTION, seed: Seed = 0
 ) -> Iterator[Example]:
     """Add meta["rationale_prompt"] (messages) and meta["rationale"] (text) to the row, for rationale objectives.
 
