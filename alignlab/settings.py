@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -24,7 +25,7 @@ from alignlab.errors import nearest, printable
 Config = Mapping[str, Any]
 """A composed and resolved config, or a node of one, as plain dicts and lists."""
 LARGEST = 10**12
-"""The largest of any whole number: of steps, rows, bytes and tokens alike. What makes work or memory has a lower one."""
+"""The largest of all whole numbers, of steps, rows and tokens; what takes work or memory at once has a lower one."""
 LONGEST = 100
 """The characters of a value that an error message shows."""
 
@@ -71,7 +72,29 @@ class Ends:
         return bool(value[0] <= value[1] if self.equal else value[0] < value[1])
 
 
-Mark = Range | Form | Ends
+@dataclass(frozen=True)
+class Path:
+    """The texts that can be a path of a file system, or the name of one folder, and how an error message names them."""
+
+    words: str
+    one: bool = False
+    """Whether it is a single name, which leads nowhere else."""
+
+    def holds(self, value: Any) -> bool:
+        """Whether a text has no zero byte, is not blank and not too long; and names one folder, if it has to."""
+        names = value.split("/")
+        sizes = [len(name.encode()) for name in names]
+        leads_away = self.one and (len(names) > 1 or value in (".", ".."))
+        return (
+            bool(value.strip())
+            and "\0" not in value
+            and max(sizes) <= 255
+            and sum(sizes) < 4000
+            and not leads_away
+        )
+
+
+Mark = Range | Form | Ends | Path
 
 
 def whole(low: int, high: int = LARGEST) -> Range:
@@ -113,14 +136,8 @@ Scale = Annotated[Sequence[float], Ends("[low,high], the ends of a scale")]
 ShareRange = Annotated[Sequence[float], Ends("[low,high] between 0 and 1", 0.0, 1.0, equal=True)]
 NOT_EMPTY = Form("a text that is not empty", r".+")
 Text = Annotated[str, Form("a text that is not empty", r".*\S.*")]
-Place = Annotated[str, Form("a path", r"[^\0]*[^\0\s][^\0]*")]
-FolderName = Annotated[
-    str,
-    Form(
-        "the name of one folder: no / in it, no . or .. alone, 200 characters at most",
-        r"(?!\.{1,2}$)(?=.*\S)[^/\0]{1,200}",
-    ),
-]
+Place = Annotated[str, Path("a path")]
+FolderName = Annotated[str, Path("the name of one folder, with no / in it", one=True)]
 
 
 @dataclass(frozen=True)
@@ -134,12 +151,12 @@ WORDS = {
     bool: "true or false",
     str: "text",
     NoneType: "null",
-    list[str]: "a list of texts",
-    list[float]: "a list of numbers",
-    list[int | float]: "a list of numbers",
 }
+LISTS = {str: "a list of texts", float: "a list of numbers", int: "a list of whole numbers"}
+"""Types in words, and lists of them."""
 
 
+@cache
 def hints_of(schema: type) -> dict[str, Any]:
     """The type of every field of a dataclass that yaml can set, ranges included."""
     hints = get_type_hints(schema, include_extras=True)
@@ -203,7 +220,16 @@ def misfit(value: Any, hint: Any) -> str:
         if str in options_of(hint) and isinstance(value, (int, float))
         else ""
     )
-    return f"expected {' or '.join(dict.fromkeys(map(_named, options)))}{text}"
+    return f"expected {in_words(hint)}{text}"
+
+
+def in_words(hint: Any) -> str:
+    """A type, with its range, in the words of an error message.
+
+    >>> in_words(Positive | Literal["auto"]), in_words(list[Share] | None)
+    ('a whole number from 1 to 10**12 or auto', 'a list, each a share between 0 and 1 or null')
+    """
+    return " or ".join(dict.fromkeys(map(_named, _options(hint))))
 
 
 def fits(value: Any, hint: Any, *, ranges: bool = False) -> bool:
@@ -237,9 +263,8 @@ def fits(value: Any, hint: Any, *, ranges: bool = False) -> bool:
         return isinstance(value, hint)
     if kind is Mapping:
         return isinstance(value, Mapping) and all(
-            fits(part, option, ranges=ranges)
-            for pair in value.items()
-            for part, option in zip(pair, options, strict=True)
+            fits(key, options[0], ranges=ranges) and fits(part, options[1], ranges=ranges)
+            for key, part in value.items()
         )
     return True
 
@@ -281,5 +306,5 @@ def _named(option: Any) -> str:
     if origin in (list, Sequence) and get_origin(arguments[0]) is Annotated:
         return f"a list, each {_named(arguments[0])}"
     if origin in (list, Sequence):
-        return WORDS.get(list[arguments[0]], "a list")
+        return LISTS.get(arguments[0], "a list")
     return WORDS.get(option, "a group of settings")

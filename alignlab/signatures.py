@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter
@@ -24,7 +24,7 @@ PLAIN: dict[str, Any] = {
     "PerPair": settings.PositiveNumber,
 }
 """Names that an annotation is read by: those of plain types, and all of `alignlab.settings`."""
-TYPES = (int, float, bool, str, NoneType)
+TYPES = (int, float, bool, str, NoneType, Any)
 
 
 class Unread:
@@ -110,16 +110,12 @@ def hint_of(parameter: Parameter) -> Any:
 
 
 def plain(annotation: Any) -> Any:
-    """A type whose values yaml can hold, from an annotation or its text; Any for others, which are looked at where used.
+    """A type whose values yaml can hold, from an annotation or its text; Any for all others.
 
     >>> plain("Share | None") == plain(settings.Share | None), plain("Callable[..., Any]")
     (True, typing.Any)
     """
-    if isinstance(annotation, str):
-        try:
-            annotation = eval(annotation, {"__builtins__": {}}, PLAIN)
-        except (NameError, TypeError, SyntaxError, AttributeError):
-            return Any
+    annotation = _evaluated(annotation) if isinstance(annotation, str) else annotation
     options = [NoneType if option is None else option for option in options_of(annotation)]
     known = [option for option in options if _is_plain(option)]
     if (
@@ -129,9 +125,18 @@ def plain(annotation: Any) -> Any:
     return annotation if known == options and options != [NoneType] else Any
 
 
+@cache
+def _evaluated(annotation: str) -> Any:
+    """The type that a text names; Any where it is none of those that settings have."""
+    try:
+        return eval(annotation, {"__builtins__": {}}, PLAIN)
+    except (NameError, TypeError, SyntaxError, AttributeError):
+        return Any
+
+
 def _is_plain(option: Any) -> bool:
     origin, inside = get_origin(option), get_args(option)
-    if origin in (list, Sequence):
+    if origin in (list, Sequence, Mapping):
         return all(_is_plain(kind) for element in inside for kind in options_of(element))
     return option in TYPES or origin is Literal
 

@@ -18,7 +18,7 @@ from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
 from alignlab.assembly.schema import GROUPS, misshapen, unknown_or_wrong
 from alignlab.data.encoding.named_templates import named_template
 from alignlab.data.reading.splits import asked, chosen_files
-from alignlab.data.spec import DataSpec
+from alignlab.data.spec import DataSpec, Hub
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
@@ -110,7 +110,11 @@ def _data(config: Config) -> Iterator[str]:
     if node.get("parts"):
         yield from _parts(config)
         return
-    published = (node.get("hub") or {}).get("splits")
+    hub = node.get("hub") or {}
+    if hub and (wrong := list(misfits(hub, Hub, "data.hub"))):
+        yield from wrong
+        return
+    published = hub.get("splits")
     if node["path"] is None and (failure := failure_of(asked, node.get("split"))):
         yield failure
     if node["path"] is not None and (

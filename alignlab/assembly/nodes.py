@@ -27,9 +27,12 @@ STEP_NAMES = ("steps", "num_training_steps", "total_steps", "T_max")
 """The parameters by which a schedule is given the number of steps of the run."""
 WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
-WHOLE = ("callbacks", "logger")
-"""The groups whose targets get no positional arguments."""
-OPEN = (*WHOLE, "metrics")
+BY_PLACE = {
+    **dict.fromkeys(("callbacks", "logger", "model", "strategy"), 0),
+    **dict.fromkeys(("data", "policy", "pipeline", "recipe", "optimizer", "scheduler"), 1),
+}
+"""How many arguments targets get by place, by group; those of terms are as many signals as they ask for."""
+OPEN = ("callbacks", "logger", "metrics")
 """The groups that take nodes of one's own."""
 OFFERED = {
     "policy": {"model"},
@@ -161,11 +164,10 @@ def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
 def _missing(path: str, node: Config, signature: Read) -> Iterator[str]:
     """Yield a message for settings without a default that the node does not give."""
     group = path.partition(".")[0]
-    kinds = (Parameter.KEYWORD_ONLY, *(POSITIONAL if group in WHOLE else ()))
-    required = [
-        n for n, p in signature.parameters.items() if p.kind in kinds and p.default is Parameter.empty
-    ]
-    for name in required:
+    required = [n for n, p in signature.parameters.items() if p.default is Parameter.empty]
+    places = [name for name in required if signature.parameters[name].kind in POSITIONAL]
+    by_keyword = [name for name in required if signature.parameters[name].kind is Parameter.KEYWORD_ONLY]
+    for name in [*places[BY_PLACE.get(group, len(places)) :], *by_keyword]:
         if name not in node and name not in OFFERED.get(group, ()):
             yield f"{path} needs a value for {name}: set {path}.{name}=..."
 

@@ -157,10 +157,11 @@ GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
 
 def unknown_or_wrong(config: Config) -> Iterator[str]:
     """Yield a message for every plain setting with an unknown name, of a wrong type, or out of its range."""
-    for path, schema in SCHEMA.items():
-        node, (above, _, name) = at(config, path), path.rpartition(".")
+    for path in NEEDED:
         for key in absent(config, path):
             yield f"{path}.{key}".removeprefix(".") + " is missing: it can be changed, and not be taken out"
+    for path, schema in SCHEMA.items():
+        node, (above, _, name) = at(config, path), path.rpartition(".")
         if isinstance(node, Mapping):
             yield from misfits(node, schema, path, closed=path not in OPEN)
         elif above and name in (at(config, above) or {}):
@@ -175,13 +176,13 @@ def absent(config: Config, path: str) -> list[str]:
 
 def misshapen(config: Config) -> set[str]:
     """Return the groups, and the settings above them, in which something is missing or has a wrong type."""
-    wrong = set()
+    wrong = {path.partition(".")[0] or key for path in NEEDED for key in absent(config, path)}
     for path, schema in SCHEMA.items():
         node, hints = at(config, path), hints_of(schema)
         if isinstance(node, Mapping):
             unlike = {key for key, hint in hints.items() if key in node and not fits(node[key], hint)}
-            wrong |= {path.partition(".")[0] or key for key in (*unlike, *absent(config, path))}
-        else:
+            wrong |= {path.partition(".")[0] or key for key in unlike}
+        elif node is not None:
             wrong.add(path.partition(".")[0])
     return wrong
 

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, printable
 from alignlab.places import CONF, SWEEPS, choices
 from alignlab.runs.overrides import key_of, quoted
 
@@ -31,9 +31,11 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     read = []
     for text in overrides:
+        if text != printable(text):
+            raise ConfigError(f"'{printable(text)}': expected text in UTF-8")
         try:
             override = parser.parse_override(text)
-        except HydraException:
+        except (HydraException, ValueError):  # a number of more digits than Python reads
             raise ConfigError(unread(text)) from None
         require_choice(override, text)
         read.append(override)
@@ -125,7 +127,7 @@ def kept_sweeps() -> list[str]:
 
 
 def _is_setting(key: str) -> bool:
-    return (CONF / key).is_dir() or "." in key or "_" in key
+    return "." in key or "_" in key or (len(key) < 256 and (CONF / key).is_dir())
 
 
 def _chosen(override: Override) -> list[Any]:

@@ -10,6 +10,16 @@ SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
+class Hub:
+    """The schema of `data.hub`: a data set on the hub."""
+
+    path: Text
+    revision: Text
+    splits: Mapping[str, Text | None]
+    """The split, or the file, that is read for each split of the run; None where the source has none."""
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """The settings that decide which examples a run sees; conf/data/knobs.yaml explains each."""
 
