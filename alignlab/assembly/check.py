@@ -154,8 +154,10 @@ def _model(config: Config) -> Iterator[str]:
             f"model=tiny knows only the words of data=lab, not data={data}: use model=smollm2_135m, or "
             "model=local model.path=/my/model"
         )
-    path, loader = model.get("path"), model.get("loader") or {}
-    if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
+    path, copy = model.get("path"), model["loader"].get("local_copy")
+    if isinstance(path, str) and (
+        failure := failure_of(pretrained.resolve, path, copy if isinstance(copy, str) else None)
+    ):
         yield failure
     if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure

@@ -180,11 +180,16 @@ def misshapen(config: Config) -> set[str]:
     for path, schema in SCHEMA.items():
         node, hints = at(config, path), hints_of(schema)
         if isinstance(node, Mapping):
-            unlike = {key for key, hint in hints.items() if key in node and not fits(node[key], hint)}
+            unlike = {key for key, hint in hints.items() if key in node and not _is_sound(node[key], hint)}
             wrong |= {path.partition(".")[0] or key for key in unlike}
         elif node is not None:
             wrong.add(path.partition(".")[0])
     return wrong
+
+
+def _is_sound(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, and a text or a list of the form that is expected."""
+    return fits(value, hint, ranges=isinstance(value, (str, list)))
 
 
 def with_texts(config: Config) -> Config:

@@ -247,6 +247,8 @@ def typed_line(rng: Random) -> list[str]:
 
 
 def _word(rng: Random) -> str:
+    if rng.random() < 0.5:
+        return f"{rng.choice(('', '', '', '+', '++', '~'))}{rng.choice(WORDS)}={rng.choice(VALUES)}"
     sign = rng.choice(("", "", "", "+", "++", "~", "+++", "-", "--", "~~", "@", "="))
     word = f"{sign}{rng.choice(WORDS)}{rng.choice(('=', '=', '=', '', '==', ' = ', ':', '+='))}{rng.choice(VALUES)}"
     if rng.random() < 0.3:
