@@ -251,7 +251,8 @@ def fits(value: Any, hint: Any, *, ranges: bool = False) -> bool:
     if kind is Literal:
         return any(value == option and type(value) is type(option) for option in options)
     if kind in (list, Sequence):
-        return isinstance(value, list) and all(fits(element, options[0], ranges=ranges) for element in value)
+        kinds = (list, tuple) if kind is Sequence else list
+        return isinstance(value, kinds) and all(fits(part, options[0], ranges=ranges) for part in value)
     if kind is Callable or hint is Callable:
         return value is None or isinstance(value, (str, Mapping))
     if hint in (int, float):

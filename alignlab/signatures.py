@@ -57,6 +57,7 @@ def is_own(target: str) -> bool:
     return target.startswith(OWN)
 
 
+@cache
 def read_signature(target: str, path: str = "_target_") -> Read | None:
     """The signature of one of our own functions or classes, from its source.
 

@@ -148,7 +148,11 @@ def _source(config: Config) -> Iterator[str]:
         return
     of_files = ("path", "split", "columns", "ignored")
     files = [f"data.{key}" for key in of_files if node.get(key) not in (None, [], {})]
-    if not takes_rows(locate(node["source"]["_target_"])):
+    source = locate(node["source"]["_target_"])
+    if not takes_rows(source):
+        settings = {key: value for key, value in node["source"].items() if key != "_target_"}
+        if is_ours(source) and (failure := failure_of(source, split="train", size=1, **settings)):
+            yield failure
         if files:
             out = " and ".join(files)
             yield f"data '{node['name']}' makes its own rows, and reads no files: take out {out}, or use data=local"

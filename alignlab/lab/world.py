@@ -78,7 +78,14 @@ def examples(
         cyclic=cyclic,
     )
     kinds = {name: common.with_(name, changes) for name, changes in (sources or {"lab": {}}).items()}
-    model = policy_of(policy, cache_dir) if any(knobs.draws for knobs in kinds.values()) else None
+    return _generated(split, size, seed, kinds, (policy, cache_dir))
+
+
+def _generated(
+    split: str, size: int, seed: int, kinds: Mapping[str, Knobs], drawing: tuple[str | None, str | None]
+) -> Iterator[Example]:
+    """Generate the lists of sources in turn; `drawing` is the folder of the model that draws, and the cache."""
+    model = policy_of(*drawing) if any(knobs.draws for knobs in kinds.values()) else None
     for start in range(0, size, AT_ONCE):
         rows = [_row(split, seed, i, kinds) for i in range(start, start + AT_ONCE)]
         texts = _drawn(model, rows) if model else {}

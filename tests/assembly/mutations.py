@@ -17,24 +17,27 @@ from alignlab.places import CONF, choices
 Config = dict[str, Any]
 FILES = ("kto", "local", "sentiment", "token_ids")
 """The sources that are read from files alone."""
-TOGETHER = [
+ON_TOKENS = ("curry", "filter_ches", "filter_difficulty", "filter_reference_outliers", "order_by", "stepwise")
+ON_TEXTS = sorted({*choices("pipeline")} - {*ON_TOKENS, "unpaired"})
+STAGES = "[{name:first,overrides:['objective=ipo']},{name:last,init:previous}]"
+LINES = [
+    [],
+    ["data=shp", "model=smollm2_135m"],
+    ["data=kto", "model=smollm2_135m", "objective=kto", "data.path=rows.jsonl"],
     ["regularizers=[anchor_chosen,entropy,kl,length,sft,simctg]"],
     ["regularizers=[l2_to_reference,preference_degree]"],
-    *([f"modifiers=[{name}]"] for name in choices("modifiers")),
-    *([f"pipeline=[{name}]"] for name in choices("pipeline") if name != "unpaired"),
+    [f"pipeline=[{','.join(ON_TEXTS)}]"],
+    [f"pipeline=[{','.join(ON_TOKENS)}]"],
     ["objective=kto", "pipeline=[unpaired]"],
-    *([f"recipe={name}"] for name in choices("recipe") if name != "stages"),
-    ["recipe=stages", "recipe.stages=[{name:first,overrides:['objective=ipo']},{name:last,init:previous}]"],
-    *([f"strategy={name}"] for name in choices("strategy")),
-    *([f"reference={name}"] for name in ("live", "precomputed")),
-    ["reference=none", "objective=simpo"],
+    ["recipe=stages", f"recipe.stages={STAGES}"],
+    ["reference=live", "optimizer=rmsprop", "scheduler=cosine", "callbacks=step_log"],
     ["reference=adapter", "peft=lora"],
-    ["optimizer=rmsprop", "scheduler=cosine", "callbacks=step_log"],
     ["launcher=slurm", "logger=[wandb]"],
     ["policy=reward_model", "objective=bradley_terry"],
     ["policy=reward_model", "objective=plackett_luce"],
     ["data=mixture", "model=smollm2_135m", "data.parts={shp:{weight:2},hh_rlhf:{limit:3}}"],
 ]
+"""Command lines that choose what a yaml alone does not give; the other choices take the place of a node of these."""
 STRANGE: list[Any] = [
     *(0, -1, 1, 2, 3, 7, 2**31, 2**32, 2**63, 10**13, 10**22, 10**400, -(10**400)),
     *(-0.0, 0.5, 1.5, -0.5, math.nan, math.inf, -math.inf, 1e308, -1e308, 1e-320),
@@ -42,7 +45,7 @@ STRANGE: list[Any] = [
         "",
         " ",
         "../../x",
-        "/",
+        "/x/y",
         "\0",
         "é",
         "\ud800",
@@ -78,23 +81,24 @@ GONE = object()
 """Stands for a key that was taken out."""
 
 
-def configs(file: str) -> dict[str, Config]:
-    """A sound config for every choice of every group that has settings, by what was chosen; `file` holds rows."""
+def configs() -> dict[str, Config]:
+    """A sound config for every choice of every group that has settings, by what was chosen; rows.jsonl holds rows."""
     resolvers.register()
-    lines = [*TOGETHER, *(_data(name, file) for name in options("data") if name != "mixture")]
     with initialize_config_dir(str(CONF), version_base=None):
-        made = {" ".join(line): composed("train", line) for line in [[], *lines]}
-    for name in choices("objective"):
-        node = read_choice("objective", name)
-        if node.get("implicit_reward") != "values":
-            made[f"objective={name}"] = {**copy.deepcopy(made[""]), "objective": {"modifiers": {}, **node}}
-    return made
-
-
-def _data(name: str, file: str) -> list[str]:
-    path = [f"data.path={file}"] if name in FILES else []
-    objective = ["objective=kto"] if name in ("kto", "sentiment") else []
-    return [f"data={name}", *([] if name == "lab" else ["model=smollm2_135m"]), *path, *objective]
+        made = {" ".join(line): composed("train", line) for line in LINES}
+    plain, hub, single = (made[" ".join(line)] for line in LINES[:3])
+    for group in ("objective", "modifiers", "recipe", "strategy"):
+        for name in choices(group):
+            node = {"modifiers": {}} if group == "objective" else {}
+            node |= read_choice(group, name)
+            if node.get("implicit_reward") != "values" and (group, name) != ("recipe", "stages"):
+                made[f"{group}={name}"] = {**plain, group: node}
+    knobs = read_choice("data", "knobs")
+    for name in options("data"):
+        node = {**knobs, **read_choice("data", name), **({"path": "rows.jsonl"} if name in FILES else {})}
+        if node.pop("defaults") and name not in ("lab", "mixture", "kto"):
+            made[f"data={name}"] = {**(single if node["form"] == "single" else hub), "data": node}
+    return {name: copy.deepcopy(config) for name, config in made.items()}
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -206,7 +210,7 @@ VALUES = [
         "1e999",
         "-1",
         "é",
-        "𝔘",
+        "漢",
         "\u202e",
         "\ud800",
     ),
@@ -217,7 +221,7 @@ VALUES = [
         "x ",
         "~",
         "../../x",
-        "/",
+        "/x/y",
         "x" * 5000,
         "[" * 60 + "]" * 60,
         "{a:" * 60 + "1" + "}" * 60,
