@@ -220,13 +220,13 @@ def misfit(value: Any, hint: Any) -> str:
         if str in options_of(hint) and isinstance(value, (int, float))
         else ""
     )
-    return f"expected {in_words(hint)}{text}"
+    return f"expected {words_of(hint)}{text}"
 
 
-def in_words(hint: Any) -> str:
+def words_of(hint: Any) -> str:
     """A type, with its range, in the words of an error message.
 
-    >>> in_words(Positive | Literal["auto"]), in_words(list[Share] | None)
+    >>> words_of(Positive | Literal["auto"]), words_of(list[Share] | None)
     ('a whole number from 1 to 10**12 or auto', 'a list, each a share between 0 and 1 or null')
     """
     return " or ".join(dict.fromkeys(map(_named, _options(hint))))

@@ -68,6 +68,6 @@ def test_auto_finds_the_run_whose_settings_may_differ(tmp_path):
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "..", "", " ", "a\0b", "x" * 300, None, True])
 def test_a_run_stays_below_its_output_dir(tmp_path, name):
-    with pytest.raises(ConfigError, match="run_name=.*: expected the name of one folder"):
+    with pytest.raises(ConfigError, match=r"run_name=.*: expected the name of one folder"):
         run_folder(str(tmp_path), name, "now", NEW, LINE)
     assert run_folder(str(tmp_path), 2026, "now", NEW, LINE) == str(tmp_path / "2026/now")
