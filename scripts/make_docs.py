@@ -37,7 +37,8 @@ Logs are natural; log-probabilities and log-ratios are sums over a response's to
 divides. `chosen_*` and `rejected_*` are the two sides of a pair, `i` and `j` responses of a list; what every signal
 is stands in `alignlab/signals.py`. *Data* is the least that is needed: rated **lists**, **pairs** of responses to a
 prompt, or **single** responses that are good or bad; pairs can be cut from lists, and lists of two are pairs.
-*Range* is what a sweep should cover, *allowed* what a run takes at all. What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
+*Range* is what a sweep should cover, *allowed* what a run takes at all.
+What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
 sides (0.3 where another number goes with it), stands in
 [reductions.py](../alignlab/objective/reductions.py) and is held by
 [test_reductions.py](../tests/invariants/test_reductions.py). Where papers and libraries differ, see

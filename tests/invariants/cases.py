@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ from alignlab.objective.objective import Objective
 from alignlab.objective.pair_selection import CHOICES
 from alignlab.objective.settings import ABOUT
 from alignlab.places import choices
-from alignlab.settings import fits
+from alignlab.settings import fits, options_of
 from alignlab.signals import VOCABULARY, list_name
 from alignlab.signatures import hint_of
 from alignlab.targets import locate
@@ -77,7 +77,8 @@ def changes(node: Mapping[str, Any], make: Make) -> Iterator[dict[str, Any]]:
         if isinstance(value, bool):
             yield {key: not value}
         elif isinstance(value, str) and key not in ("_target_", "kind"):
-            yield from ({key: word} for word in words(key, make) if word != value)
+            said = [word for option in options_of(hint_of(parameters[key])) for word in get_args(option)]
+            yield from ({key: word} for word in said or words(key, make) if word != value)
         if key in optional and value is not None:
             yield {key: None}
 
