@@ -100,7 +100,9 @@ TOGETHER = {
     ("objective.loss.beta=nan",): "objective.loss.beta=nan: expected a number",
     ("data.scale=[10,1]",): "data.scale=[10, 1]: expected [low,high]",
     ("data.scale=[1,2,3]",): "expected [low,high]",
-    ("data.scale=[a,1]",): "data.scale=['a', 1]: expected [low,high], the ends of a scale or minmax, keep or null",
+    (
+        "data.scale=[a,1]",
+    ): "data.scale=['a', 1]: expected [low,high], the ends of a scale or minmax, keep or null",
     ("data.path=.",): "data 'lab' makes its own rows, and reads no files: take out data.path",
     ("data.columns={prompt: question}",): "take out data.columns, or use data=local",
     ("peft=lora", "peft.dropout=1.0"): "peft.dropout=1.0: expected a share of at least 0 and below 1",
