@@ -110,7 +110,7 @@ def require_choice(override: Override, text: str) -> None:
     if not (is_place(str(CONF / group)) or group == "sweeps" or group.startswith("hydra/")):
         return
     if override.is_delete():
-        if not all(isinstance(choice, str) for choice in chosen):
+        if not all(isinstance(choice, str | None) for choice in chosen):
             raise ConfigError(f"{text}: expected ~{group}, or ~{group}=CHOICE")
         return
     for choice in chosen:

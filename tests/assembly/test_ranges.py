@@ -116,7 +116,7 @@ def test_a_value_beyond_its_range_is_refused_by_its_key(every):
         (["objective.loss.beta=-1"], "objective.loss.beta=-1: expected a number above 0"),
         (
             ["objective=wpo", "objective.modifiers.wpo.clamp_max=-1"],
-            "clamp_max=-1: expected a number above 0 or null",
+            "clamp_max=-1: expected a number of at least 0 or null",
         ),
         (["model.loader.skill=2"], "model.loader.skill=2: expected [low,high] between 0 and 1"),
         (["data.source.skill=2"], "data.source.skill=2: expected a share between 0 and 1"),
