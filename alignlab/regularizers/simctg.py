@@ -17,7 +17,7 @@ def simctg(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    margin: Annotated[float, between(-1, 1)] = 0.5,
+    margin: Annotated[float, between(-1, 2)] = 0.5,
 ) -> Float[Tensor, "B"]:
     """SimCTG, arXiv:2202.06417: final hidden states of two tokens should not point the same way.
 
