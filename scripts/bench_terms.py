@@ -16,9 +16,10 @@ from statistics import median
 # The code of this checkout, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from alignlab.console import print_table
 from bench.cases import MODELS, SHORT
 from bench.contenders import Bench, Run, Settings
+
+from alignlab.console import print_table
 
 TERMS = {
     "dpo": ["objective=dpo"],

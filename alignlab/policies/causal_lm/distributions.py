@@ -136,8 +136,9 @@ def quantities(wanted: Collection[str], *, compares: bool) -> list[str]:
     ]
 
 
-def blocks(tokens: int, vocabulary: int, device: str) -> Iterator[slice]:
-    """Yield the tokens of each block in turn."""
+def blocks(logits: Float[Tensor, "C V"], device: str) -> Iterator[slice]:
+    """Yield the tokens of each block in turn, for a type of device."""
+    tokens, vocabulary = logits.shape
     size = max(1, BLOCK_ELEMENTS.get(device, BLOCK_ELEMENTS["cuda"]) // vocabulary)
     for start in range(0, max(1, tokens), size):
-        yield slice(start, start + size)
+        yield slice(start, min(start + size, tokens))

@@ -91,7 +91,7 @@ class _OfLogits(torch.autograd.Function):
         ctx.asked, ctx.device = asked, device
 
         def parts() -> Iterator[tuple[Distribution, Distribution | None, Tensor]]:
-            for at in blocks(*logits.shape, device):
+            for at in blocks(logits, device):
                 q = None if ref_logits is None else Distribution(ref_logits[at])
                 yield Distribution(logits[at]), q, targets[at]
 
@@ -103,7 +103,7 @@ class _OfLogits(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         (logits, ref_logits, targets), (norm, ref_norm), values = _restored(ctx, 3)
         asked, d_logits = ctx.asked, torch.empty_like(logits)
-        for at in blocks(*logits.shape, ctx.device):
+        for at in blocks(logits, ctx.device):
             q = Distribution(ref_logits[at], ref_norm[at]) if asked.compared(grads) else None
             p = Distribution(logits[at], norm[at])
             d_logits[at] = asked.slope(p, q, targets[at], *_within(at, values, grads))
@@ -127,13 +127,13 @@ class _OfStates(torch.autograd.Function):
         device: str,
     ) -> tuple[Tensor, ...]:
         ctx.asked, ctx.size, ctx.device = asked, size, device
-        ctx.head, ctx.reference = head._replace(weight=None, bias=None), reference
+        ctx.head, ctx.reference = head[2:], reference
 
         def parts() -> Iterator[tuple[Distribution, Distribution | None, Tensor]]:
             for start in range(0, max(1, len(targets)), size):
                 chunk = slice(start, start + size)
                 product, ref_product = head.product(states[chunk]), _product(reference, chunk)
-                for at in blocks(*product.shape, device):
+                for at in blocks(product, device):
                     q = None
                     if reference is not None and ref_product is not None:
                         q = Distribution(reference.head.logits(ref_product[at]))
@@ -146,7 +146,7 @@ class _OfStates(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         (states, weight, bias, targets), (norm, ref_norm), values = _restored(ctx, 4)
-        head: LinearHead = ctx.head._replace(weight=weight, bias=bias)
+        head = LinearHead(weight, bias, *ctx.head)
         asked: Asked = ctx.asked
         reference: Reference | None = ctx.reference if asked.compared(grads) else None
         to_states, to_weight, to_bias, *_ = ctx.needs_input_grad
@@ -156,8 +156,8 @@ class _OfStates(torch.autograd.Function):
         for start in range(0, len(targets), ctx.size):
             chunk = slice(start, start + ctx.size)
             product, ref_product = head.product(states[chunk]), _product(reference, chunk)
-            for at in blocks(*product.shape, ctx.device):
-                rows = slice(start + at.start, start + at.start + len(product[at]))
+            for at in blocks(product, ctx.device):
+                rows = slice(start + at.start, start + at.stop)
                 q = None
                 if reference is not None and ref_product is not None:
                     q = Distribution(reference.head.logits(ref_product[at]), ref_norm[rows])

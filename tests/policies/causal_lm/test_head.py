@@ -104,7 +104,7 @@ QUANTITIES = {
 
 
 def compared(names, project, meaning, settings):
-    """The named quantities and the reference's own, by the head and from whole distributions, and what they depend on."""
+    """The quantities, and the reference's own: by the head and from whole distributions; and what they come from."""
     (head, layer), (other, other_layer) = make(project, **settings), make(project, seed=1, **settings)
     hidden, targets, weights = inputs()
     theirs = torch.randn(TOKENS, WIDTH, dtype=torch.float64)
