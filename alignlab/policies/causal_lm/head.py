@@ -79,7 +79,8 @@ def token_scores(
     if reference is None and (asked.compares or ref_names):
         raise ValueError(f"{', '.join(asked.names)}: no reference to compare with")
     ref_hidden, ref_head = (reference if asked.compares or ref_names else None) or (None, None)
-    size = max(1, CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // head.vocabulary)
+    models = 1 if ref_head is None else 2
+    size = max(1, CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // (models * head.vocabulary))
     keep = len(targets) * head.vocabulary <= KEPT_ELEMENTS
     if head.is_linear and (ref_head is None or ref_head.is_linear) and not keep:
         against = None if ref_hidden is None or ref_head is None else Reference(ref_hidden, ref_head.linear())
