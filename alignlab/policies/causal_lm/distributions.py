@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -17,7 +18,13 @@ class Distribution:
 
     def __init__(self, logits: Float[Tensor, "C V"], norm: Float[Tensor, "C"] | None = None) -> None:
         self.logits = logits if logits.dtype == torch.float64 else logits.float()
-        self.norm = self.logits.logsumexp(-1) if norm is None else norm
+        if norm is not None:
+            self.norm = norm
+
+    @cached_property
+    def norm(self) -> Float[Tensor, "C"]:
+        """The logarithm of the sum of the exponentials of a token's logits."""
+        return self.logits.logsumexp(-1)
 
     @cached_property
     def logps(self) -> Float[Tensor, "C V"]:
@@ -37,6 +44,19 @@ class Distribution:
         """Return the derivative of each target's log-probability over the logits."""
         ones = torch.ones_like(self.norm)[:, None]
         return self.probs.neg().scatter_add_(1, targets[:, None], ones)
+
+
+class Kept(Distribution):
+    """The distributions of so few tokens that all is kept, for a backward by autograd."""
+
+    @cached_property
+    def logps(self) -> Float[Tensor, "C V"]:
+        """The log-probabilities of the whole vocabulary, in nats."""
+        return self.logits.log_softmax(-1)
+
+    def at(self, targets: Int[Tensor, "C"]) -> Float[Tensor, "C"]:
+        """Return the log-probability of each target, in nats."""
+        return -F.cross_entropy(self.logits, targets, reduction="none")
 
 
 class Quantity(NamedTuple):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from alignlab.policies.causal_lm.distributions import Asked
+from alignlab.policies.causal_lm.distributions import Asked, Kept
 from alignlab.policies.causal_lm.fused_head import LinearHead, Reference, of_logits, of_states
 
 CHUNK_ELEMENTS = {"cpu": 2**25, "cuda": 2**26}
@@ -73,7 +73,7 @@ def token_scores(
     `reference` holds the reference's hidden states at the same positions and its head, for quantities that take it;
     its own quantities of `ref_names` come from the same logits, as `ref_logps` and so on, without gradient.
     Each chunk is computed again in the backward, so memory holds one chunk of logits, as large as suits
-    the `device` (a type; that of the tensors). Float32 or better throughout, whatever the dtype of the model.
+    the `device` (a type; that of the tensors); few logits are kept. Float32 or better throughout, whatever the dtype of the model.
     """
     asked, device = Asked(names, ref_names), device or hidden.device.type
     if reference is None and (asked.compares or ref_names):
@@ -81,8 +81,13 @@ def token_scores(
     ref_hidden, ref_head = (reference if asked.compares or ref_names else None) or (None, None)
     models = 1 if ref_head is None else 2
     size = max(1, CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // (models * head.vocabulary))
-    keep = len(targets) * head.vocabulary <= KEPT_ELEMENTS
-    if head.is_linear and (ref_head is None or ref_head.is_linear) and not keep:
+    if len(targets) * head.vocabulary <= KEPT_ELEMENTS:
+        p, q = Kept(head(hidden)), None
+        if ref_hidden is not None and ref_head is not None:
+            with torch.no_grad():
+                q = Kept(ref_head(ref_hidden))
+        return dict(zip(asked.names, asked.values(p, q, targets), strict=True))
+    if head.is_linear and (ref_head is None or ref_head.is_linear):
         against = None if ref_hidden is None or ref_head is None else Reference(ref_hidden, ref_head.linear())
         values = of_states(hidden, head.linear(), against, targets, asked, size=size, device=device)
         return dict(zip(asked.names, values, strict=True))
@@ -96,7 +101,7 @@ def token_scores(
     for start in range(0, max(1, len(targets)), size):
         window = slice(start, start + size)
         inputs = (hidden[window], targets[window], None if ref_hidden is None else ref_hidden[window])
-        if torch.is_grad_enabled() and not keep:
+        if torch.is_grad_enabled():
             columns.append(checkpoint(chunk, *inputs, use_reentrant=False, preserve_rng_state=False))
         else:
             columns.append(chunk(*inputs))
