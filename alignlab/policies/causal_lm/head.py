@@ -73,7 +73,8 @@ def token_scores(
     `reference` holds the reference's hidden states at the same positions and its head, for quantities that take it;
     its own quantities of `ref_names` come from the same logits, as `ref_logps` and so on, without gradient.
     Each chunk is computed again in the backward, so memory holds one chunk of logits, as large as suits
-    the `device` (a type; that of the tensors); few logits are kept. Float32 or better throughout, whatever the dtype of the model.
+    the `device` (a type; that of the tensors); few logits are kept. Float32 or better throughout, whatever the dtype
+    of the model.
     """
     asked, device = Asked(names, ref_names), device or hidden.device.type
     if reference is None and (asked.compares or ref_names):
