@@ -4,12 +4,12 @@ Nothing here imports torch, so that settings are checked before anything heavy i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from alignlab.settings import Count, Elsewhere, NonNegative, Positive, PositiveNumber, Share
 
-Update = Literal["none", "ema", "hard"]
+Update = Literal["none", "ema", "hard", "best"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ReferenceSettings(MovingSpec):
     mode: Literal["auto", "precomputed", "live", "adapter", "none"] = "auto"
     path: str | None = None
     of: Literal["start", "base"] = "start"
-    second: str | None = None
+    others: list[str] = field(default_factory=list)
     check_start: bool = True
     shard: bool | Literal["auto"] = "auto"
 

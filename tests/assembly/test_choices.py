@@ -66,7 +66,7 @@ def model_folder(folder):
 @pytest.mark.parametrize(("name", "choice"), CHOICES)
 def test_composes_checks_and_builds(name, choice, tmp_path):
     if (package := PACKAGES.get(f"{name}={choice}")) and not find_spec(package):
-        pytest.skip(f"{package} is not installed: pip install 'alignlab[{package}]'")
+        pytest.skip(f"{package} is not installed: pip install -e '.[{package}]'")
     config = composed(*overrides(name, choice, tmp_path))
     assert problem(config) == ""
     stage = build_stage(config, RunFolder(tmp_path), {"name": "n", "group": ""})

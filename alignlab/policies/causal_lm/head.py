@@ -133,6 +133,7 @@ QUANTITIES = {
     "entropy": Quantity(lambda p, _: -(p.logps.exp() * p.logps).sum(-1)),
     "log_collisions": Quantity(lambda p, _: (2 * p.logps).logsumexp(-1)),
     "uniform_logps": Quantity(lambda p, _: p.logps.mean(-1)),
+    "mean_logits": Quantity(lambda p, _: p.logits.mean(-1)),
     "kl_reverse": Quantity(lambda p, q: (p.logps.exp() * (p.logps - q.logps)).sum(-1), compares=True),
     "kl_forward": Quantity(lambda p, q: (q.logps.exp() * (q.logps - p.logps)).sum(-1), compares=True),
 }

@@ -5,8 +5,10 @@ import torch
 from torch.testing import assert_close
 
 from alignlab.errors import ConfigError
-from alignlab.losses.pairs.sparse_po import MaskNetwork, masks_from, sparse_loss, sparse_po
+from alignlab.losses.pairs.activation_masks import masks_from
+from alignlab.losses.pairs.sparse_po import MaskNetwork, sparse_loss, sparse_po
 from alignlab.objective.term import make_term
+from tests.losses.calls import values_of
 from tests.vectors import case, load, tensor
 
 SIZES = {"ref_layers": (3, 5)}
@@ -56,7 +58,8 @@ def random_signals(pairs=3, tokens=4, seed=0, dtype=torch.float64):
 
 
 def call(loss, signals):
-    return loss(**{name: signals[name] for name in make_term("loss", lambda: loss, {}).contract.signals})
+    wanted = make_term("loss", lambda: loss, {}).contract.signals
+    return values_of(loss(**{name: signals[name] for name in wanted}))
 
 
 def learned(mask, **hyper):
