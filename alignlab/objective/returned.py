@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from alignlab.errors import ConfigError
-from alignlab.types import Part, Reported
+from alignlab.types import Part, Reported, Reports
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def take_apart(returned: object, term: str, path: str) -> Returned:
 
     Raises ConfigError, naming the config key `path`, where it is neither.
     """
-    body, reports = returned, {}
+    body: object = returned
+    reports: Reports = {}
     if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping):
         body, reports = returned
     values, counts = body if isinstance(body, tuple) and len(body) == 2 else (body, None)

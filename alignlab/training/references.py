@@ -69,10 +69,8 @@ def attach_reference(
             if mode == "adapter"
             else frozen(stage, spec.load, device, tokenizer)
         )
-        further = [frozen(stage, other, device, tokenizer) for _, other in others]
-        if objective.needs_other_references and not further:
-            further = [first]
-        return mode, (first, tuple(further)), splits
+        further: list[Any] = [frozen(stage, load, device, tokenizer) for _, load in others]
+        return mode, (first, tuple(further or [first] * objective.needs_other_references)), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference
     is_policy = spec.is_start and not adapted and not stage.engine.shards
     scorer = policy if is_policy else frozen(stage, spec.load, device, tokenizer)

@@ -49,7 +49,7 @@ def kto(
 class KTO(nn.Module):
     """The KTO loss whose reference point z0 is estimated over the whole optimizer step."""
 
-    def __init__(self, loss: Values) -> None:
+    def __init__(self, loss: Callable[..., Float[Tensor, "B K"]]) -> None:
         super().__init__()
         self.loss = loss
 
