@@ -90,7 +90,7 @@ def test_vector_of_d2o(references):
     helpful = tensor([[0.0] * 3 + [n] for n in inputs["refpos_logp_neg"]])
     labels, where = tensor([[1, 1, 1, 0]] * 2), torch.ones(2, 4, dtype=torch.bool)
     loss = d2o(**expected["hparams"], references=references)
-    signals = (own - harmful - helpful,) if references == 1 else (own, harmful, helpful)
+    signals = (own - harmful - helpful,) if references == 1 else (own, harmful, helpful[..., None])
     values = values_of(loss(*signals, labels, where))
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
 

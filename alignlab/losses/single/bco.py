@@ -44,8 +44,8 @@ def bco(
     responses are weighted by the odds p / (1 - p) that the prompt is one of the desirable data, clamped
     to [`udm_min`, `udm_max`].
 
-    Reports `delta`, where there is one, in nats of log-ratio (delta / beta), and with `udm` also `odds`, the mean
-    weight of undesirable responses.
+    Reports `delta`, where there is one, in nats of log-ratio (delta / beta), and `odds`, the mean weight of undesirable
+    responses, where they are weighted.
 
     >>> d = torch.zeros(1, 2)
     >>> bco(delta="none")(d, torch.tensor([[1.0, 0.0]]), d == 0)
