@@ -340,7 +340,17 @@ def test_prompts_of_one_token_have_log_probability_zero():
 
 
 def test_shapes_are_those_of_the_vocabulary():
-    sizes = {"B": 3, "K": 3, "L": max(len(r) for pairs in LISTS for _, r in pairs), "D": 16, "N": 2, "R": 1, "3": 3, "14": 14, "2": 2}
+    sizes = {
+        "B": 3,
+        "K": 3,
+        "L": max(len(r) for pairs in LISTS for _, r in pairs),
+        "D": 16,
+        "N": 2,
+        "R": 1,
+        "3": 3,
+        "14": 14,
+        "2": 2,
+    }
     for name, value in found()[1].items():
         sizes["S"] = value.shape[-1]
         assert value.shape == tuple(sizes[letter] for letter in BASE[name].shape.split()), name
