@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 
 import torch
 from torch import Tensor
@@ -27,10 +28,18 @@ class Returned:
         return Part((row_weights * self.values).sum(), count.sum().detach(), weight)
 
     def reported(self) -> dict[str, "Returned"]:
-        """The reports by name, each as values without gradient; a number counts as often as there are values."""
+        """The reports by name, each as values without gradient; a number counts as often as there are values.
+
+        Raises ConfigError for a report that is neither a tensor nor a number.
+        """
         taken: dict[str, Returned] = {}
         for name, report in self.reports.items():
-            values, counts = report if isinstance(report, tuple) else (report, None)
+            values, counts = report if isinstance(report, tuple) and len(report) == 2 else (report, None)
+            if not isinstance(values, (Tensor, int, float)) or not isinstance(counts, (Tensor, NoneType)):
+                kind = type(report).__name__
+                raise ConfigError(
+                    f"{name} is reported as {kind}: expected a tensor, (values, counts), or a number"
+                )
             like = self.values.detach()
             values = torch.as_tensor(values, device=like.device).detach().to(like.dtype)
             taken[name] = Returned(

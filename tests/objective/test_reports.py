@@ -166,6 +166,12 @@ def test_a_loss_and_a_regularizer_of_ones_own():
     assert outcome.parts["nll"].mean.item() == pytest.approx(6 / 12)
 
 
+def test_a_report_that_is_no_number_is_named():
+    mine = Objective("mine", make_term("mine", lambda chosen_logps: (chosen_logps, {"why": "because"}), {}))
+    with pytest.raises(ConfigError, match="mine/why is reported as str: expected a tensor"):
+        mine(logps=pair(-1.0, -2.0), labels=PAIR["labels"])
+
+
 def test_a_report_of_another_shape_is_named():
     def loss(chosen_logps, rejected_logps):
         return rejected_logps - chosen_logps, {"both": torch.stack([chosen_logps, rejected_logps])}
