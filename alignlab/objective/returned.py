@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import NoneType
 
 import torch
 from torch import Tensor
@@ -28,18 +27,10 @@ class Returned:
         return Part((row_weights * self.values).sum(), count.sum().detach(), weight)
 
     def reported(self) -> dict[str, "Returned"]:
-        """The reports by name, each as values without gradient; a number counts as often as there are values.
-
-        Raises ConfigError for a report that is neither a tensor nor a number.
-        """
+        """The reports by name, each as values without gradient; a number counts as often as there are values."""
         taken: dict[str, Returned] = {}
         for name, report in self.reports.items():
-            values, counts = report if isinstance(report, tuple) and len(report) == 2 else (report, None)
-            if not isinstance(values, (Tensor, int, float)) or not isinstance(counts, (Tensor, NoneType)):
-                kind = type(report).__name__
-                raise ConfigError(
-                    f"{name} is reported as {kind}: expected a tensor, (values, counts), or a number"
-                )
+            values, counts = report if isinstance(report, tuple) else (report, None)
             like = self.values.detach()
             values = torch.as_tensor(values, device=like.device).detach().to(like.dtype)
             taken[name] = Returned(
@@ -52,7 +43,7 @@ class Returned:
 def take_apart(returned: object, term: str, path: str) -> Returned:
     """Read what a term returned: values or (values, counts), alone or with a dict of reports, (those, reports).
 
-    Raises ConfigError, naming the config key `path`, where it is neither.
+    Raises ConfigError, naming the config key `path`, where it is neither, or a report is no tensor and no number.
     """
     body: object = returned
     reports: Reports = {}
@@ -64,4 +55,11 @@ def take_apart(returned: object, term: str, path: str) -> Returned:
         raise ConfigError(
             f"{path} returned {kind}: expected a tensor, or (values, counts), alone or as (that, reports)"
         )
+    for name, report in reports.items():
+        parts = report if isinstance(report, tuple) and len(report) == 2 else (report,)
+        if not all(isinstance(part, (Tensor, int, float)) for part in parts):
+            kind = type(report).__name__
+            raise ConfigError(
+                f"{path} reports '{name}' as {kind}: expected a tensor, (values, counts), or a number"
+            )
     return Returned(values, counts, {f"{term}/{name}": report for name, report in reports.items()})

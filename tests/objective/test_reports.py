@@ -168,7 +168,7 @@ def test_a_loss_and_a_regularizer_of_ones_own():
 
 def test_a_report_that_is_no_number_is_named():
     mine = Objective("mine", make_term("mine", lambda chosen_logps: (chosen_logps, {"why": "because"}), {}))
-    with pytest.raises(ConfigError, match="mine/why is reported as str: expected a tensor"):
+    with pytest.raises(ConfigError, match="mine reports 'why' as str: expected a tensor"):
         mine(logps=pair(-1.0, -2.0), labels=PAIR["labels"])
 
 
