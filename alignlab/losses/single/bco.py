@@ -41,8 +41,9 @@ def bco(
     than DPO, whatever delta is.
 
     `udm=True` corrects for desirable and undesirable data that differ in their prompts: undesirable
-    responses are weighted by the odds p / (1 - p) that the prompt is one of the desirable data, clamped
-    to [`udm_min`, `udm_max`].
+    responses are weighted by the odds p / (1 - p) that the prompt is one of the desirable data, which are the
+    ratio of the two densities of prompts, clamped to [`udm_min`, `udm_max`]. The pipeline step
+    `desirable_probs` computes p.
 
     Reports `delta`, where there is one, in nats of log-ratio (delta / beta), and `odds`, the mean weight of undesirable
     responses, where they are weighted.
