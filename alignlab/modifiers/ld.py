@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.modified import Loss
-from alignlab.objective.numeric import expect
+from alignlab.settings import Share
 from alignlab.types import Reports
 
 Desensitized = tuple[Float[Tensor, "P"], Reports]
 
 
-def ld(*, alpha: float = 0.5, on_reference: bool = True) -> Callable[..., Desensitized]:
+def ld(*, alpha: Share = 0.5, on_reference: bool = True) -> Callable[..., Desensitized]:
     """Length desensitization, LD-DPO, arXiv:2409.06411, for any pairwise loss that sums over tokens.
 
     loss at log-probabilities in which tokens beyond the length that both responses share count alpha,
@@ -26,10 +26,7 @@ def ld(*, alpha: float = 0.5, on_reference: bool = True) -> Callable[..., Desens
     modifier. Lengths stay: a loss that divides by them divides by all tokens.
 
     Reports `shared`, the share of tokens within the length that both responses have.
-
-    Raises ConfigError on an alpha outside [0, 1].
     """
-    expect(0 <= alpha <= 1, "alpha", alpha, "a share in [0, 1]")
     return partial(both if on_reference else policy_only, alpha=alpha)
 
 

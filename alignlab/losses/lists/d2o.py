@@ -2,20 +2,23 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.errors import one_of
-from alignlab.objective.numeric import expect
+from alignlab.errors import ConfigError, one_of
+from alignlab.settings import PositiveNumber, whole
 from alignlab.types import Reports
 
 Values = Callable[..., tuple[Float[Tensor, "B"], Reports]]
 
 
-def d2o(*, beta: float = 0.1, alpha: float = 0.1, references: int = 1) -> Values:
+def d2o(
+    *, beta: PositiveNumber = 0.1, alpha: PositiveNumber = 0.1, references: Annotated[int, whole(1, 2)] = 1
+) -> Values:
     """Distributional dispreference optimization, D2O, arXiv:2403.03419.
 
     -log sigmoid(beta * mean over k of [logp_k - r_k] - alpha * [logp_l - r_l]): l is the response with
@@ -45,8 +48,8 @@ def against_one(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    alpha: float = 0.1,
+    beta: PositiveNumber = 0.1,
+    alpha: PositiveNumber = 0.1,
 ) -> tuple[Float[Tensor, "B"], Reports]:
     """The D2O loss with one reference for the samples and the negative."""
     is_negative_BK = _is_negative(labels, where)
@@ -69,13 +72,14 @@ def against_two(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    alpha: float = 0.1,
+    beta: PositiveNumber = 0.1,
+    alpha: PositiveNumber = 0.1,
 ) -> tuple[Float[Tensor, "B"], Reports]:
     """The D2O loss with another reference for the negative."""
-    expect(
-        other_ref_logps.shape[2] == 1, "references", 1 + other_ref_logps.shape[2], "two references for D2O"
-    )
+    if other_ref_logps.shape[2] != 1:
+        raise ConfigError(
+            f"d2o takes one reference beside the first, and reference.others has {other_ref_logps.shape[2]}"
+        )
     references_BK = torch.where(_is_negative(labels, where), other_ref_logps[:, :, 0], ref_logps)
     return against_one(logps - references_BK, labels, where, beta=beta, alpha=alpha)
 

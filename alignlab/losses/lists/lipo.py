@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alignlab.losses.lists.lambda_weights import lambda_weights
 from alignlab.losses.lists.masked_lists import gaps, log_softmax, over_pairs, sum_list, sum_pairs
+from alignlab.settings import Positive, PositiveNumber
 from alignlab.types import Reports
 
 
@@ -19,7 +20,7 @@ def lipo_point_mse(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Pointwise regression, LiPO, arXiv:2402.01878.
 
@@ -38,7 +39,7 @@ def lipo_point_sigmoid(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Pointwise classification, LiPO, arXiv:2402.01878.
 
@@ -60,7 +61,7 @@ def lipo_pair_logistic(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:
     """Pairwise logistic loss over every ordered pair, LiPO, arXiv:2402.01878.
@@ -82,7 +83,7 @@ def lipo_pair_hinge(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:
     """Pairwise hinge loss over every ordered pair, LiPO, arXiv:2402.01878.
@@ -105,7 +106,7 @@ def lipo_softmax(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Softmax cross-entropy, LiPO, arXiv:2402.01878.
 
@@ -129,10 +130,10 @@ def lipo_lambda(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
     gain: str = "exp2",
     discount: str = "ln",
-    topn: int | None = None,
+    topn: Positive | None = None,
     normalize: bool = False,
     pair_mean: bool = False,
 ) -> tuple[Float[Tensor, "B"], Reports]:

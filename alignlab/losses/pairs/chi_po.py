@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
+from alignlab.settings import PositiveNumber
 from alignlab.types import Reports
 
 
@@ -13,7 +14,7 @@ def chi_po(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    clip: float | None = 2.0,
+    clip: PositiveNumber | None = 2.0,
 ) -> tuple[Float[Tensor, "P"], Reports]:
     """Chi-squared preference optimization, arXiv:2407.13399.
 

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 from alignlab.types import Reports
 
 
@@ -15,7 +16,7 @@ def conf_po(
     rejected_token_where: Bool[Tensor, "P L"],
     *,
     beta: PerPair = 2.5,
-    gamma: float = 1.0,
+    gamma: NonNegative = 1.0,
 ) -> tuple[Float[Tensor, "P"], Reports]:
     """ConfPO, arXiv:2506.08712.
 

@@ -1,12 +1,15 @@
 """Multi-reference preference optimization: DPO against the mean of several references."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.errors import one_of
+from alignlab.errors import ConfigError
 from alignlab.losses.pairs.dpo import dpo
-from alignlab.objective.numeric import PerPair, expect
+from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative, Share
 from alignlab.types import Reports
 
 TINY = 1e-6
@@ -25,8 +28,8 @@ def mrpo(
     rejected_other_ref_logps: Float[Tensor, "P R"],
     *,
     beta: PerPair = 0.1,
-    alpha: float | str = "adaptive",
-    epsilon: float | None = 0.1,
+    alpha: Share | Literal["adaptive"] = "adaptive",
+    epsilon: NonNegative | None = 0.1,
     crossed: bool = False,
 ) -> tuple[Float[Tensor, "P"], Reports]:
     """Multi-reference preference optimization, arXiv:2405.16388.
@@ -43,8 +46,7 @@ def mrpo(
     Reports `clipped`, the share of the others' log-probabilities that epsilon moved, and `others`, the mean weight
     of all references but the first.
 
-    Raises ConfigError on an alpha that is neither in [0, 1] nor `adaptive`, and on `crossed` with more than two
-    references.
+    Raises ConfigError on `crossed` with more than two references.
 
     >>> logps = [torch.tensor([x]) for x in (-12.0, -14.0, -13.0, -13.0)]
     >>> others = [torch.tensor([[-13.0, -13.0]])] * 2
@@ -72,19 +74,13 @@ def mrpo(
 def _weights(gaps: Logps, alpha: float | str, crossed: bool) -> Logps:
     """The weights of all references, none of them 0, and equal where none prefers a response."""
     count = gaps.shape[1]
-    expect(
-        not crossed or count == 2,
-        "crossed",
-        crossed,
-        f"false, since there are {count} references and not two",
-    )
+    if crossed and count != 2:
+        raise ConfigError(f"crossed=True: expected false, since there are {count} references and not two")
     if isinstance(alpha, str):
-        one_of("alpha", alpha, ("adaptive",))
         weights = gaps / (gaps.sum(dim=1, keepdim=True) + TINY)
         if crossed:
             weights = torch.stack([1 - weights[:, 1], weights[:, 1]], dim=1)
     else:
-        expect(0 <= alpha <= 1, "alpha", alpha, "adaptive, or a weight in [0, 1]")
         weights = torch.full_like(gaps, alpha / (count - 1))
         weights[:, 0] = 1 - alpha
     weights = weights.clamp(min=LEAST)

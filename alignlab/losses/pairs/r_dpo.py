@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import AnyNumber
 from alignlab.types import Reports
 
 
@@ -15,7 +16,7 @@ def r_dpo(
     rejected_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    alpha: float = 0.02,
+    alpha: AnyNumber = 0.02,
 ) -> tuple[Float[Tensor, "P"], Reports]:
     """Length-regularized DPO, arXiv:2403.19159 eq. 9.
 

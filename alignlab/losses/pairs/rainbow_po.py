@@ -8,11 +8,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair, per_token
+from alignlab.settings import NonNegative, PositiveNumber, Share
 from alignlab.types import Reports
 
 
 def rainbow_po(
-    *, beta: float = 10.0, alpha: float = 0.25, gamma: float = 0.1, c: float = 0.29, dispersion: bool = True
+    *,
+    beta: PositiveNumber = 10.0,
+    alpha: Share = 0.25,
+    gamma: NonNegative = 0.1,
+    c: PositiveNumber = 0.29,
+    dispersion: bool = True,
 ) -> Callable[..., Float[Tensor, "P"] | tuple[Float[Tensor, "P"], Reports]]:
     """RainbowPO, arXiv:2410.04203.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 from alignlab.types import Reports
 
 
@@ -17,7 +18,7 @@ def rpo(
     chosen_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.01,
-    eta: float = 0.005,
+    eta: NonNegative = 0.005,
     normalization: str = "sum_beta",
 ) -> tuple[Float[Tensor, "P"], Reports]:
     """Regularized preference optimization, arXiv:2405.16436.

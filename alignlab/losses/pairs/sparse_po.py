@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, one_of
 from alignlab.losses.pairs.activation_masks import masks_from, masks_from_all
+from alignlab.settings import NonNegative, PositiveNumber
 from alignlab.types import Reported, Reports
 
 Tokens = Float[Tensor, "P L"]
@@ -21,7 +22,7 @@ MASKS = ("common", "independent", "activations", "all_activations")
 
 
 def sparse_po(
-    *, mask: str = "common", beta: float = 0.1, l1_u: float = 0.001, l1_d: float = 0.001
+    *, mask: str = "common", beta: PositiveNumber = 0.1, l1_u: NonNegative = 0.001, l1_d: NonNegative = 0.001
 ) -> Callable[..., Masked]:
     """SparsePO, arXiv:2410.05102: DPO whose tokens count by masks on log-ratio (u) and KL (d).
 
@@ -86,7 +87,7 @@ def activation_masked(
     chosen_ref_activations: Float[Tensor, "P L 3 N"],
     rejected_ref_activations: Float[Tensor, "P L 3 N"],
     *,
-    beta: float = 0.1,
+    beta: PositiveNumber = 0.1,
 ) -> Masked:
     """The MaPO loss of each pair, `[P]`: SparsePO with one mask from the reference's activations."""
     where = chosen_token_where, rejected_token_where
@@ -111,7 +112,7 @@ def all_activations_masked(
     chosen_token_ref_mean_logits: Tokens,
     rejected_token_ref_mean_logits: Tokens,
     *,
-    beta: float = 0.1,
+    beta: PositiveNumber = 0.1,
 ) -> Masked:
     """The MaPO loss of each pair, `[P]`, with one mask from all activations of the reference."""
     where = chosen_token_where, rejected_token_where

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class CausalLM(Policy):
     task = "text-generation"
     peft_task = "CAUSAL_LM"
 
-    def __init__(self, model: Any, *, packing: str = "auto") -> None:
+    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
         super().__init__()
         self.model = model
         disable_dropout(model)
