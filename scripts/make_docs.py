@@ -41,8 +41,8 @@ prompt, or **single** responses that are good or bad; pairs can be cut from list
 What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
 sides (0.3 where another number goes with it), stands in
 [reductions.py](../alignlab/objective/reductions.py) and is held by
-[test_reductions.py](../tests/invariants/test_reductions.py). Where papers and libraries differ, see
-[conventions](conventions.md).
+[test_reductions.py](../tests/invariants/test_reductions.py). *Metrics of its own* are in metrics.csv, the loggers and
+the report, of training and validation. Where papers and libraries differ, see [conventions](conventions.md).
 """
 
 PAPERS = """# Papers
@@ -105,6 +105,7 @@ def section(card: Card) -> str:
         lines += ["```text", fill(card.formula.replace("`", ""), 100, break_on_hyphens=False), "```\n"]
     lines += [f"{note}\n" for note in card.notes]
     lines += [f"- {fact}" for fact in facts]
+    lines += [f"- metrics of its own, as `train/{term}/...`: {text}" for term, text in card.reports]
     if card.hyper:
         lines += ["", row("hyper-parameter", "default", "range", "allowed", ""), row(*["---"] * 5)]
         lines += [
@@ -119,7 +120,7 @@ def heading(card: Card) -> str:
 
 
 def reference(card: Card) -> str:
-    return ("none", "one", "two")[card.references] if card.form else ""
+    return ("none", "one", "two or more")[card.references] if card.form else ""
 
 
 def title(card: Card) -> str:

@@ -229,7 +229,7 @@ def _references(
     if mode != "live":
         return 0.0
     node, total = config["reference"], 0.0
-    paths = [node["path"], *([node["second"]] if objective.needs_second_reference and node["second"] else [])]
+    paths = [node["path"], *(node["others"] if objective.needs_other_references else [])]
     for path in paths:
         size = own
         if path is not None:

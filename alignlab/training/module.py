@@ -18,7 +18,7 @@ from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
 from alignlab.policies.causal_lm.adapters import drop_out
 from alignlab.policies.causal_lm.decoder import has_adapter
-from alignlab.policies.policy import Policy, References
+from alignlab.policies.policy import NO_REFERENCES, Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
@@ -42,7 +42,7 @@ class PreferenceModule(L.LightningModule):
     """Trains a policy on an objective.
 
     Every part of the loss is divided by its count over the whole optimizer step, so micro-batches
-    change nothing. `references` are live ones, the first and the second; cached scores travel in the batch.
+    change nothing. `references` are live ones; cached scores travel in the batch.
     With `start_tolerance`, the first loss must be that of zero log-ratios. A step that is not `finite`
     moves nothing, but counts: data order, schedule and random state go on. `reference_is_start`: the first
     reference is, and stays, what the policy starts as, so that log-ratios tell the change since then.
@@ -57,7 +57,7 @@ class PreferenceModule(L.LightningModule):
         steps: int,
         engine: Engine | None = None,
         scorer: nn.Module | None = None,
-        references: References = (None, None),
+        references: References = NO_REFERENCES,
         gradient_clip_val: float | None = None,
         start_tolerance: float | None = None,
         finite: Finite | None = None,
@@ -109,7 +109,7 @@ class PreferenceModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Bring the live references to where the policy is."""
-        for reference in self._references:
+        for reference in (self._references[0], *self._references[1]):
             if isinstance(reference, nn.Module):
                 reference.to(self.device).requires_grad_(False)
 
@@ -273,6 +273,11 @@ class PreferenceModule(L.LightningModule):
             known = as_reference(known) if self.global_step == 0 else known
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
         metrics = {**parts, **preference_metrics(**known, reward=self.objective.reward)}
+        if taken := sorted(metrics.keys() & outcome.reports.keys()):
+            raise ConfigError(
+                f"a term reports {taken[0]}: the training has a metric of this name; choose another"
+            )
+        metrics |= outcome.reports
         own = self.objective.measure(**signals)
         if taken := sorted({"loss", *metrics} & own.keys()):
             raise ConfigError(f"metrics.{taken[0]}: the training has a metric of this name; choose another")

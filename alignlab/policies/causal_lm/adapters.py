@@ -33,7 +33,7 @@ def lora(load: LoadModel, settings: PeftSettings, task: str = "CAUSAL_LM") -> tu
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ConfigError(
-            f"peft={settings.method} needs the package peft: pip install 'alignlab[peft]'"
+            f"peft={settings.method} needs the package peft: pip install -e '.[peft]'"
         ) from error
     model, tokenizer = load()
     if has_adapter(model):
@@ -107,7 +107,7 @@ def with_adapter(model: Any, folder: str) -> Any:
         from peft import PeftModel
     except ImportError as error:
         raise ConfigError(
-            f"model.path={folder} is an adapter, and needs the package peft: pip install 'alignlab[peft]'"
+            f"model.path={folder} is an adapter, and needs the package peft: pip install -e '.[peft]'"
         ) from error
     try:
         with warnings.catch_warnings():

@@ -87,6 +87,10 @@ QUANTITIES = {
         lambda p, q, targets: p.logps.mean(-1),
         lambda p, q, targets, value: 1 / p.probs.shape[-1] - p.probs,
     ),
+    "mean_logits": Quantity(
+        lambda p, q, targets: p.logits.mean(-1),
+        lambda p, q, targets, value: torch.full_like(p.logits, 1 / p.logits.shape[-1]),
+    ),
     "kl_reverse": Quantity(
         lambda p, q, targets: (p.probs * (p.logps - q.logps)).sum(-1),
         lambda p, q, targets, value: p.probs * (p.logps - q.logps - value),
