@@ -1,10 +1,8 @@
 """The checkpoints of a stage: written whole or not at all, verified before use, the newest and the best stay."""
 
-import hashlib
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
-from alignlab import ranks
+from alignlab import disk, ranks
 from alignlab.errors import RunError
-from alignlab.runs.folder import sync_folder, write_text
+from alignlab.runs.folder import write_text
 from alignlab.training.checkpointing import tensor_file
 
 log = logging.getLogger(__name__)
@@ -87,7 +85,7 @@ class Checkpoints(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint and the file with its hash."""
-        _remove(Path(path))
+        disk.remove(Path(path))
         hash_file(Path(path)).unlink(missing_ok=True)
 
     def join(self) -> None:
@@ -126,14 +124,14 @@ class Checkpoints(CheckpointIO):
                 return
             lines = [f"{digest}  {Path(file.name, name)}\n" for name, digest in digests.items()]
             write_text(hash_file(file), "".join(lines))
-            _remove(file)
+            disk.remove(file)
             os.replace(partial, file)
             for name in ("last", "best") if best else ("last",):
                 _point(self.folder / f"{name}.ckpt", file.name)
         finally:
             if ranks.main():
-                _remove(partial)  # half a file on a full disk takes room from the rest
-        sync_folder(self.folder)
+                disk.remove(partial)  # half a file on a full disk takes room from the rest
+        disk.sync(self.folder)
         then()
         self._prune()
 
@@ -144,7 +142,7 @@ class Checkpoints(CheckpointIO):
             if file.name not in links:
                 self.remove_checkpoint(file)
         for left in self.folder.glob("*.partial"):
-            _remove(left)
+            disk.remove(left)
 
     def _all(self) -> Iterator[Path]:
         """Yield all checkpoints, the newest first."""
@@ -158,7 +156,8 @@ def damage(file: Path) -> str | None:
         return "has no hash beside it"
     known = [line.partition("  ") for line in hash_file(file).read_text(encoding="utf-8").splitlines()]
     for digest, _, name in known:
-        if _digest(file.parent / name) != digest:
+        part = file.parent / name
+        if not part.is_file() or disk.sha256(part) != digest:
             return "is torn (its hash differs)"
     return None if known else "is torn (its hash is empty)"
 
@@ -171,22 +170,6 @@ def step_of(file: Path) -> int:
 def hash_file(file: Path) -> Path:
     """Return the path of the file that holds the hash of a checkpoint."""
     return file.with_name(file.name + ".sha256")
-
-
-def _digest(file: Path) -> str | None:
-    """Return the SHA-256 of a file; None where it does not exist."""
-    if not file.is_file():
-        return None
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _remove(path: Path) -> None:
-    """Delete a file or a folder, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _point(link: Path, target: str) -> None:

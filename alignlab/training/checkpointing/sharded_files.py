@@ -1,7 +1,6 @@
 """A checkpoint that all ranks write: a folder with one safetensors file a rank, read back by any number of ranks."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ import torch.distributed as dist
 from safetensors import safe_open
 from torch import Tensor
 
-from alignlab import ranks
+from alignlab import disk, ranks
 from alignlab.errors import RunError
-from alignlab.runs.folder import sync_folder
 from alignlab.training.checkpointing import tensor_file
 
 HELD = "held"
@@ -72,7 +70,7 @@ class FolderWriter:
     def __call__(self, folder: Path, flat: tensor_file.Flat) -> Mapping[str, str]:
         """Write this rank's file; returns the SHA-256 of every rank's file by name. RunError where a rank failed."""
         if ranks.main():
-            shutil.rmtree(folder, ignore_errors=True)
+            disk.remove(folder)
             folder.mkdir(parents=True)
         self._gathered(None)
         name, failure, digest = file_name(ranks.rank(), ranks.world()), None, ""
@@ -87,7 +85,7 @@ class FolderWriter:
             if problem is not None:
                 raise RunError(f"rank {rank} could not write its part of {folder}: {problem}")
         if ranks.main():
-            sync_folder(folder)
+            disk.sync(folder)
         return {name: digest for name, digest, _ in written}
 
     def _gathered(self, value: Any) -> list[Any]:
