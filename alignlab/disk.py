@@ -25,6 +25,12 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def lasting(file: Path) -> str:
+    """Bring a file onto the disk, and return its SHA-256."""
+    sync(file)
+    return sha256(file)
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link (not what it leads to) or a folder with all that is in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
