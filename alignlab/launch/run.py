@@ -46,6 +46,10 @@ COMMAND_LINE = "command-line"
 """
 
 
+FULL = {errno.ENOSPC: "", errno.EDQUOT: " to its quota", errno.EFBIG: " by a limit on the size of files"}
+"""The errors by which a system says that a disk is full."""
+
+
 def run(cfg: DictConfig) -> float:
     """Train as configured, and return the optimized metric for sweepers; raises Stopped where a signal ended it."""
     hydra = HydraConfig.get()
@@ -72,7 +76,7 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        full = isinstance(error, OSError) and error.errno in FULL
         error = error if full else _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
@@ -80,7 +84,7 @@ def run(cfg: DictConfig) -> float:
                 folder.write_text(name, text)
         if full:
             raise RunError(
-                f"the disk is full: {error}. What was written whole is kept in {folder.path}"
+                f"the disk is full{FULL[error.errno]}: {error}. What was written whole is kept in {folder.path}"
             ) from error
         raise error
     finally:
