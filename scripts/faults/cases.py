@@ -1,6 +1,9 @@
 """The small runs that are killed: what each is, and what is wrong with the disks that it has."""
 
+import os
 from dataclasses import dataclass
+
+from faults.disks import has_mounts
 
 SMALL = (
     "evaluation=none",
@@ -30,9 +33,9 @@ class Case:
     """Whether its cache is made read-only once the run that is left alone has filled it."""
 
     @property
-    def needs_mounts(self) -> bool:
-        """Whether it cannot be done without mounts."""
-        return self.disk is not None
+    def possible(self) -> bool:
+        """Whether its disks can be made: by mounts, or by permissions, which do not hold for root."""
+        return has_mounts() or not (self.disk or (self.read_only_cache and os.geteuid() == 0))
 
 
 CASES = {

@@ -25,7 +25,9 @@ def excess(render: Callable[[], Sequence[str]], size: int) -> str | None:
     one, whose time and memory the system limits. What it raises is no excess.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: the child needs none of them
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # of a fork beside threads: the child needs none of them
         child = os.fork()
     if child == 0:
         _tried(render, size)
@@ -35,7 +37,9 @@ def excess(render: Callable[[], Sequence[str]], size: int) -> str | None:
         ended, state = os.waitpid(child, os.WNOHANG)
         if ended:
             status = state
-        elif time.monotonic() > until:  # it does not compute, either: whatever holds it up is not the template
+        elif (
+            time.monotonic() > until
+        ):  # it does not compute, either: whatever holds it up is not the template
             os.kill(child, signal.SIGKILL)
         else:
             time.sleep(0.001)
