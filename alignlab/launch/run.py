@@ -76,15 +76,15 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in FULL
-        error = error if full else _of_own_code(error, config)
+        full = FULL.get(error.errno or 0) if isinstance(error, OSError) else None
+        error = error if full is not None else _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
             for name, text in record.items():
                 folder.write_text(name, text)
-        if full:
+        if full is not None:
             raise RunError(
-                f"the disk is full{FULL[error.errno]}: {error}. What was written whole is kept in {folder.path}"
+                f"the disk is full{full}: {error}. What was written whole is kept in {folder.path}"
             ) from error
         raise error
     finally:
