@@ -48,6 +48,8 @@ COMMAND_LINE = "command-line"
 
 FULL = {errno.ENOSPC: "", errno.EDQUOT: " to its quota", errno.EFBIG: " by a limit on the size of files"}
 """The errors by which a system says that a disk is full."""
+OF_RUST = re.compile(r"\(os error (\d+)\)")
+"""How libraries that are written in Rust (safetensors, tokenizers) tell the number of an error of the system."""
 
 
 def run(cfg: DictConfig) -> float:
@@ -76,7 +78,7 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
-        full = FULL.get(error.errno or 0) if isinstance(error, OSError) else None
+        full = FULL.get(error_number(error))
         error = error if full is not None else _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
@@ -255,6 +257,14 @@ def _record(folder: RunFolder) -> dict[str, str]:
     """Return the files that say what a run is and how far it came, by name."""
     names = ("config.yaml", "overrides.txt", "manifest.json", "summary.json")
     return {name: text for name in names if (text := folder.read_text(name))}
+
+
+def error_number(error: Exception) -> int:
+    """Return the number of an error of the system; 0 for another one."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    told = OF_RUST.search(str(error))
+    return int(told[1]) if told else 0
 
 
 def _of_own_code(error: Exception, config: Config | None) -> Exception:
