@@ -57,10 +57,15 @@ def read_only(folder: Path) -> Iterator[None]:
 
 def fill(folder: Path, chance: random.Random) -> None:
     """Fill the disk of a folder up, but for some room drawn at random."""
-    status = os.statvfs(folder)
-    size = status.f_bavail * status.f_frsize - chance.randrange(ROOM)
+    room = chance.randrange(ROOM)
     with _filler(folder).open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, max(1, size))
+        while True:
+            status = os.statvfs(folder)
+            try:
+                os.posix_fallocate(stream.fileno(), 0, max(1, status.f_bavail * status.f_frsize - room))
+            except OSError:  # the run wrote meanwhile
+                continue
+            return
 
 
 def free(folder: Path) -> None:
