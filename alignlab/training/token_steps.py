@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import torch
-
 from alignlab.console import tracked
 from alignlab.data.batching.batches import require_rows
 from alignlab.data.encoding.token_rows import TokenRows
@@ -21,6 +19,7 @@ from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
+from alignlab.training.placing import Place
 from alignlab.training.references import frozen
 from alignlab.training.rows import Splits
 from alignlab.training.spec import Stage
@@ -31,7 +30,7 @@ def selected(
     policy: Policy,
     splits: Splits,
     examples: Examples,
-    device: torch.device,
+    on: Place,
     tokenizer: Any,
 ) -> tuple[Splits, bool]:
     """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
@@ -45,7 +44,7 @@ def selected(
     def initial() -> Policy:
         if stage.load_initial is None and not stage.engine.shards:
             return policy
-        return frozen(stage, stage.load_initial or stage.load_model, device, tokenizer)
+        return frozen(stage, stage.load_initial or stage.load_model, on, tokenizer)
 
     left, ordered = {}, False
     for split in SPLITS:
@@ -72,17 +71,15 @@ def _selection(name: str, step: Step, tokenized: Tokenized) -> Selection:
 
 
 def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> Tokenized:
-    settings: dict[str, Any] = {"cache_dir": stage.cache_dir, "budget": stage.data.microbatch_tokens}
-
     def score() -> list[Any]:
         with tracked("log-probabilities of the initial model", len(rows)) as advance:
-            scores = cached_signals(initial(), rows, ["ref_logps"], **settings, track=advance)
+            scores = cached_signals(initial(), rows, ["ref_logps"], cache_dir=stage.cache_dir, track=advance)
         return [scores["ref_logps"][rows.members[i]] for i in range(len(rows))]
 
     def multiply() -> list[Any]:
         with tracked("hidden states of the initial model", len(rows)) as advance:
             policy = language_model(initial(), "a step of the pipeline")
-            return cached_products(policy, rows, **settings, track=advance)
+            return cached_products(policy, rows, cache_dir=stage.cache_dir, track=advance)
 
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
     return Tokenized(Subset(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
