@@ -179,11 +179,13 @@ def test_what_a_killed_write_left_is_removed(tmp_path):
 
 def test_a_shard_that_vanishes_while_it_is_read_is_looked_for_again(tmp_path, monkeypatch, scored_ids):
     expected = logps(tmp_path)
-    monkeypatch.setattr(
-        store,
-        "_opened",
-        lambda shard, opened=store._opened, seen=[]: (seen and opened(shard)) or seen.append(1),
-    )
+    opened, asked = store._opened, []
+
+    def vanished_at_first(shard):
+        asked.append(shard)
+        return opened(shard) if len(asked) > 1 else None
+
+    monkeypatch.setattr(store, "_opened", vanished_at_first)
     assert logps(tmp_path) == expected
     assert sum(scored_ids.values()) == len(ROWS)
 
