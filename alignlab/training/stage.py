@@ -12,7 +12,7 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.data.spec import SPLITS
 from alignlab.evaluation.gold import GoldReport
-from alignlab.policies.causal_lm.decoder import recompute
+from alignlab.policies.causal_lm.decoder import has_adapter, recompute
 from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
@@ -175,7 +175,7 @@ def _callbacks(
         yield step_log
     yield Rewind()
     yield MemoryProbe(ready.loader.largest(), stage.data.microbatch_tokens)
-    tolerance = start_tolerance(stage, alike=True)
+    tolerance = start_tolerance(stage, alike=not has_adapter(opened.model))  # which the pass had none of
     if tolerance and ready.mode == "precomputed":
         yield SameScores(
             (ready.loader.rows, ready.validation.rows), tolerance, ready.loader.visited(), stage.seed
@@ -265,7 +265,7 @@ def _prompts(ready: Prepared) -> Sequence[Any]:
 def start_tolerance(stage: Stage, *, alike: bool) -> Tolerance | None:
     """How far policy and reference may be apart before the first step; None where that may be anything.
 
-    `alike`: both scored their rows in the same batches.
+    `alike`: the same modules scored both, in the same batches.
     """
     spec = stage.reference
     if not (spec.is_start and spec.check_start and stage.objective.needs_reference):

@@ -14,7 +14,8 @@ from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.evaluate import evaluate
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
-from alignlab.training.opened import CPU, Clock, load, open_rows, place, prepare, read
+from alignlab.training.opened import Clock, load, open_rows, place, prepare, read
+from alignlab.training.placing import CPU
 from alignlab.training.stage import run_stage
 from alignlab.training.trainer import make_trainer
 from tests.training.small import small_stage

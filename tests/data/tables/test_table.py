@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignlab.data import tables
 from alignlab.data.reading.rows import user
 from alignlab.data.tables.table import CHUNK, ExampleTable, Subset, write_table
 from alignlab.types import Example
@@ -64,6 +65,15 @@ def test_tables_of_equal_rows_have_equal_content(tmp_path):
     assert table.first(CHUNK + 3).content == contents["b"]
 
 
+def test_what_a_table_holds_is_told_without_reading_its_rows(tmp_path, monkeypatch):
+    write_table(tmp_path / "t", numbered(CHUNK + 9))
+    table = ExampleTable(tmp_path / "t")
+    content, contrary = table.content, table.contrary
+    monkeypatch.setattr(tables.table, "_told", None)
+    again = ExampleTable(tmp_path / "t")
+    assert (again.content, again.contrary) == (content, contrary)
+
+
 def test_the_first_rows_are_another_table(tmp_path):
     rows = numbered(CHUNK + 9)
     write_table(tmp_path / "t", rows)
@@ -87,6 +97,7 @@ def test_rows_whose_rewards_turn_the_labels_round(tmp_path):
     rows = [Example([], ["x"] * len(labels), labels, rewards, id="") for labels, rewards in rated]
     write_table(tmp_path / "t", rows)
     assert ExampleTable(tmp_path / "t").contrary == 2
+    assert ExampleTable(tmp_path / "t").first(3).contrary == 1
 
 
 def test_an_empty_table(tmp_path):
