@@ -28,7 +28,7 @@ def on_gpu(accelerator: str) -> bool:
 class ReferenceSpec:
     """Where reference log-probabilities come from.
 
-    `is_start`: it is the very model that training starts from, so the first loss is known. `second` is
+    `is_start`: it is the very model that training starts from, so both score alike before the first step. `second` is
     the name and loader of a second reference, for objectives that take two; None is the first again.
     """
 

@@ -17,6 +17,7 @@ from alignlab.errors import DataError
 from alignlab.own_code import named
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
+from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
 from alignlab.training.placing import Place
@@ -42,9 +43,12 @@ def selected(
 
     @cache
     def initial() -> Policy:
-        if stage.load_initial is None and not stage.engine.shards:
+        load, start = stage.load_initial or stage.load_model, stage.reference
+        if stage.load_initial is None and has_adapter(policy.model) and start.is_start:
+            load = start.load  # adapters start at random, and are no part of it
+        elif stage.load_initial is None and not stage.engine.shards:
             return policy
-        return frozen(stage, stage.load_initial or stage.load_model, on, tokenizer)
+        return frozen(stage, load, on, tokenizer)
 
     left, ordered = {}, False
     for split in SPLITS:

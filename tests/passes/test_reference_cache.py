@@ -300,3 +300,31 @@ def test_racing_processes_score_each_list_once_and_agree(tmp_path):
     assert Counter(row for _, _, scored in reports for row in scored) == {f"row{i}": 1 for i in WHOLE}
     for wanted, values, _ in reports:
         assert values == logps(tmp_path / "cold", token_rows(ROWS).take(wanted))
+
+
+def _rank(rank, folder, results):
+    place = f"file://{folder / 'meeting'}"
+    torch.distributed.init_process_group("gloo", init_method=place, rank=rank, world_size=2)
+    by_list.CHUNK_ROWS = 2
+    seen = Counter()
+    score = by_list._finite
+    by_list._finite = lambda vector, row: seen.update([row]) or score(vector, row)
+    parts = [logps(folder / "ranks", token_rows(ROWS).take(wanted)) for wanted in ([4, 1], WHOLE, [6, 0])]
+    results.put((parts, seen))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_ranks_share_a_pass_and_get_the_numbers_of_one(tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    jobs = [context.Process(target=_rank, args=(rank, tmp_path, results)) for rank in range(2)]
+    for job in jobs:
+        job.start()
+    (one, first), (other, second) = (results.get(timeout=120) for _ in jobs)
+    for job in jobs:
+        job.join(timeout=60)
+    alone = [logps(tmp_path / "one", token_rows(ROWS).take(wanted)) for wanted in ([4, 1], WHOLE, [6, 0])]
+    assert one == other == alone
+    assert first + second == {f"row{i}": 1 for i in WHOLE}

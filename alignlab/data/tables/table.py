@@ -116,7 +116,7 @@ class ExampleTable(Sequence[Example]):
             for batch, start in zip(head._batches, starts, strict=True)
             if start < size
         ]
-        whole = len(head._batches) - 1  # the last may have been cut
+        whole = max(len(head._batches) - 1, 0)  # the last may have been cut
         head._facts = [*self._facts[:whole], *map(_told, head._batches[whole:])]
         head._ends = np.cumsum([batch.num_rows for batch in head._batches], dtype=np.int64)
         return head
