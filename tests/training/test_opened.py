@@ -58,7 +58,7 @@ def test_rows_that_the_steps_visit_are_scored_by_the_reference(tmp_path):
     assert (len(ready.loader), known.sum()) == (2, 16)
     assert (ready.mode, ready.references) == ("precomputed", (None, None))
     policy, batch = ready.opened.policy, next(iter(ready.loader))[0]
-    torch.testing.assert_close(policy(batch).logps.float(), batch.cached["ref_logps"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(policy(batch).logps.double(), batch.cached["ref_logps"], atol=1e-4, rtol=0)
 
 
 def test_epochs_are_whole_passes_and_short_runs_validate_shortly(tmp_path):

@@ -14,6 +14,7 @@ from alignlab.passes.store import Store
 from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks import same_scores
 from alignlab.training.module import PreferenceModule
+from alignlab.training.opened import open_rows, prepare
 from alignlab.training.rails import Finite, NonFiniteError, Tolerance, check_start
 from alignlab.training.stage import run_stage, start_tolerance
 from tests.end_to_end.command import TIMED
@@ -96,19 +97,19 @@ def swapped(values, starts):
 @pytest.mark.parametrize("damage", [one_value, shifted, swapped])
 def test_kept_scores_that_are_not_those_of_the_policy_stop_a_run(tmp_path, damage):
     """Before the first step: of these few rows all are drawn to be compared."""
-    run_stage(small_stage(tmp_path), RunFolder(tmp_path / "first"))
+    prepare(open_rows(small_stage(tmp_path)), steps=3)
     damaged(tmp_path / "cache", damage)
     with pytest.raises(RunError, match=r"row .*response \d, has log-probability"):
-        run_stage(small_stage(tmp_path), RunFolder(tmp_path / "second"))
-    assert not RunFolder(tmp_path / "second").last_checkpoint.exists()
+        run_stage(small_stage(tmp_path), RunFolder(tmp_path / "run"))
+    assert not RunFolder(tmp_path / "run").last_checkpoint.exists()
 
 
 def test_rows_of_the_first_step_are_compared_in_it(tmp_path, monkeypatch):
     monkeypatch.setattr(same_scores, "ROWS", 0)
-    run_stage(small_stage(tmp_path), RunFolder(tmp_path / "first"))
+    prepare(open_rows(small_stage(tmp_path)), steps=3)
     damaged(tmp_path / "cache", shifted)
     with pytest.raises(RunError, match="responses looked at"):
-        run_stage(small_stage(tmp_path), RunFolder(tmp_path / "second"))
+        run_stage(small_stage(tmp_path), RunFolder(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
