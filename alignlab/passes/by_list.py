@@ -40,6 +40,7 @@ def by_list(
     *,
     cache_dir: Path,
     track: Track = lambda rows: None,
+    before: Callable[[], None] = lambda: None,
 ) -> tuple[Array, int]:
     """Return the vectors of all lists one after the other, and how many of the lists the cache had.
 
@@ -47,7 +48,7 @@ def by_list(
     order: they are kept under the key of its tokens, in a folder for the model and all else that decides them, `names`
     included. Lists that the folder lacks are scored, those of equal tokens once. Jobs that add to a folder wait for
     each other; a pass that was cut short has kept what it had done. Ranks share the lists, and all must call this.
-    `sizes` holds the length of each vector.
+    `sizes` holds the length of each vector. `before` is called on every rank before lists are scored, if some are.
 
     Raises RunError for a number that is not finite, and for a list that was left out.
     """
@@ -62,6 +63,8 @@ def by_list(
             numbers = _missing(values, sizes)
             in_cache = len(rows) - len(numbers)
             track(in_cache)
+            if len(numbers):
+                before()
             vectors = _scored(policy, store, rows, numbers, score, track)
             values = np.where(np.isnan(values), vectors.look_up(rows.keys, sizes), values)
     if len(left_out := _missing(values, sizes)):

@@ -59,10 +59,8 @@ def test_tables_of_equal_rows_have_equal_content(tmp_path):
         "labels": [replace(rows[0], labels=[0.0, 1.0]), *rows[1:]],
     }.items():
         write_table(tmp_path / name, written)
-    table = ExampleTable(tmp_path / "a")
     contents = {name: ExampleTable(tmp_path / name).content for name in ("a", "b", "swapped", "labels")}
     assert len(set(contents.values())) == 4
-    assert table.first(CHUNK + 3).content == contents["b"]
 
 
 def test_what_a_table_holds_is_told_without_reading_its_rows(tmp_path, monkeypatch):
@@ -72,18 +70,6 @@ def test_what_a_table_holds_is_told_without_reading_its_rows(tmp_path, monkeypat
     monkeypatch.setattr(tables.table, "_told", None)
     again = ExampleTable(tmp_path / "t")
     assert (again.content, again.contrary) == (content, contrary)
-
-
-def test_the_first_rows_are_another_table(tmp_path):
-    rows = numbered(CHUNK + 9)
-    write_table(tmp_path / "t", rows)
-    table = ExampleTable(tmp_path / "t")
-    for size in (1, CHUNK, CHUNK + 1):
-        head = table.first(size)
-        assert list(head) == rows[:size]
-        assert head[size - 1] == rows[size - 1]
-        assert head.fingerprint != table.fingerprint
-    assert table.first(None) is table.first(10**9) is table
 
 
 def test_rows_whose_rewards_turn_the_labels_round(tmp_path):
@@ -97,7 +83,6 @@ def test_rows_whose_rewards_turn_the_labels_round(tmp_path):
     rows = [Example([], ["x"] * len(labels), labels, rewards, id="") for labels, rewards in rated]
     write_table(tmp_path / "t", rows)
     assert ExampleTable(tmp_path / "t").contrary == 2
-    assert ExampleTable(tmp_path / "t").first(3).contrary == 1
 
 
 def test_an_empty_table(tmp_path):
