@@ -102,7 +102,7 @@ def collate(
         tokens=_joined(packed.tokens),
         slot=slot,
         labels=_dense([rows.labels[i] for i in indices]),
-        weights=torch.tensor(rows.weights[list(indices)], dtype=torch.float32),
+        weights=torch.tensor(rows.weights[list(indices)], dtype=torch.float64),
         ids=tuple(rows.ids[i] for i in indices),
         rewards=None if rows.rewards is None else _dense([rows.rewards[i] for i in indices]),
         cached={
@@ -292,7 +292,8 @@ def _joined(pieces: list[Any]) -> torch.Tensor:
 
 
 def _dense(lists: list[Any]) -> torch.Tensor:
-    out = torch.zeros(len(lists), max(len(values) for values in lists), *np.shape(lists[0])[1:])
+    shape = (len(lists), max(len(values) for values in lists), *np.shape(lists[0])[1:])
+    out = torch.zeros(shape, dtype=torch.float64)
     for b, values in enumerate(lists):
         out[b, : len(values)] = torch.tensor(values)
     return out
