@@ -16,7 +16,8 @@ from alignlab.errors import ConfigError, RunError
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.packing.tiny_copy import Exact
 from alignlab.policies.causal_lm.pretrained import load
-from alignlab.policies.reward_model import RewardModel, last_tokens, padding_of
+from alignlab.policies.reward_model import RewardModel
+from alignlab.policies.sequence_head import last_tokens, padding_of
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import VOCABULARY, assert_same, build, gradients_of
 from tests.training.small import load_small

@@ -17,6 +17,8 @@ UNTRAINABLE = {
     for name in choices("regularizers")
     if provided_by(load_objective("dpo", regularizers=[name]).signals, SAMPLER)
 }
+OF_VALUES = ["ties"]
+"""Regularizers of reward models."""
 TERMS = [("regularizers", name) for name in choices("regularizers") if name not in UNTRAINABLE]
 TERMS += [("modifiers", name) for name in choices("modifiers")]
 
@@ -45,8 +47,8 @@ def test_objective_trains(name, tmp_path):
 
 
 @pytest.mark.parametrize(("group", "name"), TERMS)
-def test_term_trains_with_dpo(group, name, tmp_path):
-    train(tmp_path, "dpo", **{group: [name]})
+def test_term_trains_with_a_loss(group, name, tmp_path):
+    train(tmp_path, "bradley_terry" if name in OF_VALUES else "dpo", **{group: [name]})
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
