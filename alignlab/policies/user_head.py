@@ -23,7 +23,7 @@ class UserHead(nn.Module):
     """Prototypes, users as mixtures of them, and a residual map of responses, of PAL, arXiv:2406.08469.
 
     Form A holds prototypes in the space of hidden states, form B a linear map of prompts for each prototype. A row of
-    `logits` is a user; every user starts as an even mixture. Those of `new` users are apart, in `fitted`, until they
+    `logits` is a user. Those of `new` users are apart, in `fitted`, even mixtures that can be fitted alone, until they
     `join` the others.
     """
 
@@ -38,7 +38,7 @@ class UserHead(nn.Module):
             return torch.randn(*shape, generator=generator)
 
         is_point = form == "A"
-        self.prototypes = nn.Parameter(F.normalize(drawn(prototypes, hidden), dim=1)) if is_point else None
+        self.prototypes = nn.Parameter(drawn(prototypes, hidden)) if is_point else None
         self.maps = None if is_point else nn.Parameter(drawn(prototypes, hidden, width) / hidden)
         self.log_scale = None if is_point else nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
         self.logits = nn.Parameter(torch.zeros(len(users), prototypes))
@@ -47,8 +47,9 @@ class UserHead(nn.Module):
         self.outer = nn.Parameter(torch.zeros(width, width))  # the map starts as the identity
 
     def join(self) -> None:
-        """Put new users among the others."""
-        self.logits = nn.Parameter(torch.cat([self.logits.data, self.fitted.data]))
+        """Put new users among the others, as mixtures that differ: even ones would learn nothing but their mean."""
+        drawn = torch.randn(self.fitted.shape, generator=torch.Generator().manual_seed(len(self.logits)))
+        self.logits = nn.Parameter(torch.cat([self.logits.data, drawn]))
         self.fitted = nn.Parameter(self.fitted.data[:0])
 
     def items(self, vectors: Float[Tensor, "*N width"]) -> Float[Tensor, "*N width"]:

@@ -133,7 +133,7 @@ def test_a_classifier_is_loaded_with_its_head(tmp_path):
 
 def test_what_a_folder_cannot_be_is_told_before_it_is_loaded(tmp_path):
     _, folder = exported(tmp_path)
-    line = [f"model.path={folder}", "model=local", "data=hh_rlhf", "data.path=/"]
+    line = [f"model.path={folder}", "model=local", "data=hh_rlhf"]
     told = problem(composed(*line))
     assert (
         f"model.path={folder} is a classifier (LlamaForSequenceClassification), as reward models are" in told
