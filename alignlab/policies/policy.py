@@ -43,10 +43,10 @@ class Policy(nn.Module, ABC):
         yield from ()
 
     @classmethod
-    def adopt(cls, model: Any, tokenizer: Any, **settings: Any) -> Any:
+    def adopt(cls, model: Any, tokenizer: Any) -> Any:
         """Return the transformers model that this policy wraps, made from one that a loader gave.
 
-        It is given those settings of `conf/policy` that its signature names. Raises ConfigError for a model that cannot
+        It is also given those settings of `conf/policy` that its signature names. Raises ConfigError for a model that cannot
         serve.
         """
         return model

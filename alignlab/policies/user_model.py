@@ -54,7 +54,7 @@ class UserModel(SequenceHead):
             yield "policy=user_model needs the names of the users of the data: policy.users=[anna,ben]"
 
     @classmethod
-    def adopt(
+    def adopt(  # type: ignore[override]
         cls,
         model: Any,
         tokenizer: Any,
