@@ -46,8 +46,8 @@ class Policy(nn.Module, ABC):
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
         """Return the transformers model that this policy wraps, made from one that a loader gave.
 
-        It is also given those settings of `conf/policy` that its signature names. Raises ConfigError for a model that cannot
-        serve.
+        It is also given those settings of `conf/policy` that its signature names. Raises ConfigError for a model that
+        cannot serve.
         """
         return model
 

@@ -38,9 +38,7 @@ class PreferenceModel(SequenceHead):
             yield f"policy.dimension={dimension}: expected an even number from 2 on"
 
     @classmethod
-    def adopt(  # type: ignore[override]
-        cls, model: Any, tokenizer: Any, *, dimension: int = 6
-    ) -> Any:
+    def adopt(cls, model: Any, tokenizer: Any, *, dimension: int = 6) -> Any:
         """Return a sequence classifier with `dimension` labels: as it is, or a decoder with a new head.
 
         Raises ConfigError for a classifier of another number of labels, and for an architecture without a classifier.

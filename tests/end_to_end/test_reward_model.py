@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from alignlab import load_policy
 from alignlab.config.stage_of import stage_of_model
 from alignlab.data.batching.batches import collate
 from alignlab.lab import world
@@ -55,7 +54,7 @@ def test_a_reward_model_trains_and_is_a_plain_classifier(command, tmp_path):
 
 QUICK = (
     "experiment=lab_reward_model",
-    "data.source.noise=2",
+    "data.source.noise=2.0",
     "data.limit=1024",
     "data.limit_validation=64",
     "trainer.max_steps=200",
@@ -83,7 +82,7 @@ def test_a_reward_model_comes_close_to_what_its_noisy_labels_allow(command, tmp_
 
 
 TASTES = (
-    "data.source.users={long:{length:1},brief:{length:-1}}",
+    "data.source.users={long:{length:1.0},brief:{length:-1.0}}",
     "data.limit=1536",
     "data.lists_per_step=32",
 )
@@ -125,15 +124,6 @@ def test_a_user_model_tells_tastes_apart_and_takes_up_a_new_user_alone(command, 
     assert torch.equal(before["logits"], after["logits"][:2])
     long, brief, carl = after["logits"].softmax(dim=1)
     assert (carl - brief).norm() < (carl - long).norm()
-    policy = load_policy(run.model)
-    values = [
-        policy(
-            "Tell me about the fox.", ["It is red.", "It is red. It eats mice. I hope this helps."], user=u
-        )
-        for u in ("long", "brief")
-    ]
-    assert values[0]["values"].argmax() == 1
-    assert values[1]["values"].argmax() == 0
 
 
 @pytest.mark.slow
