@@ -1,5 +1,6 @@
 """The loss of general preference models."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -26,11 +27,9 @@ def gpm(
     >>> gpm(s, w, torch.ones(1, 2, dtype=torch.bool))
     (tensor([0.3133]), tensor([1.]))
     """
-    both_BKK = (where[:, :, None] & where[:, None, :]).triu(1)
+    other_KK = ~torch.eye(where.shape[1], dtype=torch.bool, device=where.device)
+    both_BKK = where[:, :, None] & where[:, None, :] & other_KK
     counted_BKK = both_BKK if ties else both_BKK & (wins != 0.5)
-    first_BKK = -F.logsigmoid((preferences - margin) / temperature)
-    second_BKK = -F.logsigmoid((-preferences - margin) / temperature)
-    losses_BKK = wins * first_BKK + (1 - wins) * second_BKK
-    return losses_BKK.masked_fill(~counted_BKK, 0).sum(dim=(1, 2)), counted_BKK.sum(dim=(1, 2)).to(
-        losses_BKK.dtype
-    )
+    losses_BKK = -wins * F.logsigmoid((preferences - margin) / temperature)
+    counts_B = counted_BKK.sum(dim=(1, 2)) / 2  # a pair stands in both orders
+    return losses_BKK.masked_fill(~counted_BKK, 0).sum(dim=(1, 2)), counts_B.to(losses_BKK.dtype)

@@ -14,10 +14,11 @@ def pal(
     rejected_values: Float[Tensor, "P"],
     *,
     form: str = "hinge",
+    margin: float = 1.0,
 ) -> Float[Tensor, "P"]:
-    """Pluralistic alignment: the user's value of chosen should lead that of rejected by 1, arXiv:2406.08469.
+    """Pluralistic alignment: the user's value of chosen should lead that of rejected, arXiv:2406.08469.
 
-    max(0, 1 - (chosen_value - rejected_value)); with `form=logistic` -log sigmoid(chosen_value - rejected_value).
+    max(0, margin - (chosen_value - rejected_value)); with `form=logistic` -log sigmoid(chosen_value - rejected_value).
 
     Values are those for the user of the pair: minus distances to an ideal point (policy.form=A), or scaled cosines
     (policy.form=B), whose loss is the logistic one.
@@ -26,5 +27,5 @@ def pal(
     >>> pal(torch.tensor([0.5]), torch.tensor([0.0]))
     tensor([0.5000])
     """
-    margins = chosen_values - rejected_values
-    return -F.logsigmoid(margins) if one_of("form", form, FORMS) == "logistic" else F.relu(1 - margins)
+    gaps = chosen_values - rejected_values
+    return -F.logsigmoid(gaps) if one_of("form", form, FORMS) == "logistic" else F.relu(margin - gaps)
