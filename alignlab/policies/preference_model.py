@@ -1,7 +1,7 @@
 """A general preference model as a policy: responses as vectors, and an antisymmetric score for every two of them."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -24,7 +24,12 @@ class PreferenceModel(SequenceHead):
     provides = frozenset({"preferences"})
 
     def __init__(
-        self, model: Any, *, packing: str = "auto", dimension: int = 6, normalize: bool = False
+        self,
+        model: Any,
+        *,
+        packing: Literal["auto", "on", "off"] = "auto",
+        dimension: int = 6,
+        normalize: bool = False,
     ) -> None:
         super().__init__(model, packing=packing)
         self.normalize = normalize

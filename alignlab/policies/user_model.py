@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,11 +34,11 @@ class UserModel(SequenceHead):
         model: Any,
         *,
         users: Sequence[str] | None,
-        form: str = "A",
+        form: Literal["A", "B"] = "A",
         prototypes: int = 2,
         width: int = 64,
-        fit: str = "all",
-        packing: str = "auto",
+        fit: Literal["all", "user"] = "all",
+        packing: Literal["auto", "on", "off"] = "auto",
     ) -> None:
         super().__init__(model, packing=packing)
         self.numbers = {name: number for number, name in enumerate(self.head.users)}
@@ -60,10 +60,10 @@ class UserModel(SequenceHead):
         tokenizer: Any,
         *,
         users: Sequence[str] | None,
-        form: str = "A",
+        form: Literal["A", "B"] = "A",
         prototypes: int = 2,
         width: int = 64,
-        fit: str = "all",
+        fit: Literal["all", "user"] = "all",
     ) -> Any:
         """Return a decoder with a new head and these users, or the user model of a folder with the new ones added.
 

@@ -1,33 +1,33 @@
 """sDPO, arXiv:2403.19270: the data in parts, and each part's result is the next one's start and reference."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.recipes.words import MODELS, pipeline_of
+from alignlab.settings import whole
 
 
 def stepwise(
     pipeline: Sequence[str],
     *,
-    steps: int = 2,
-    by: str = "equal",
+    steps: Annotated[int, whole(1, 100)] = 2,
+    by: str = "reward_accuracy",
     order: str | None = None,
     init: str = "previous",
     reference: str = "previous",
 ) -> Iterator[StageSpec]:
     """Yield one stage for each part of the data, with an optimizer and a schedule of its own.
 
-    `by` and `order` say how the data is cut, as the pipeline step `stepwise` does: `equal` parts drawn at
-    random, one part a `source`, or equal parts of the rows sorted by their margin under the run's first
-    model (`reward_accuracy`; without a reference, since its own log-ratios are 0). `init=base` starts
-    each step from the run's first model, as the paper's ablation does; `reference=base` keeps it as the
-    reference. No row is trained on in two steps.
-
-    Raises ConfigError on less than one step.
+    `by` and `order` say how the data is cut, as the pipeline step `stepwise` does, and which part comes first.
+    The second version of the paper goes from easy to hard: it sorts by reward accuracy under the run's first
+    model. `reward_accuracy` does so row by row, by margins without a reference, since its own log-ratios are
+    0, and cuts the rows into equal parts; `source` makes one part a source, as the paper does, and sorts
+    these. `equal` parts are drawn at random, and ask no model. `init=base` starts each step from the run's
+    first model, as the paper's ablation does; `reference=base` keeps it as the reference. No row is trained
+    on in two steps.
     """
-    if steps < 1:
-        raise ConfigError(f"recipe.steps={steps}: expected at least 1")
     for key, value in (("init", init), ("reference", reference)):
         one_of(f"recipe.{key}", value, MODELS)
     cut = (

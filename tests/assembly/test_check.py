@@ -1,7 +1,10 @@
 """check(): every misuse is found before anything is loaded, and the message names the way out."""
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 
+from alignlab.assembly import check as check_module
 from alignlab.assembly import check_built as module
 from alignlab.data.steps import Lists
 from tests.config.compose import composed, problem
@@ -28,31 +31,31 @@ BATCHES = [
     },
     {
         "objective.loss.beta=abc": "objective.loss.beta=abc: expected a number",
-        "trainer.max_steps=x": "trainer.max_steps=x: expected a whole number or null",
+        "trainer.max_steps=x": "trainer.max_steps=x: expected a whole number from 1 to 10**12 or null",
         "trainer.max_epochs=1.5": "trainer.max_epochs=1.5: expected a whole number",
-        "trainer.gradient_clip_val=x": "trainer.gradient_clip_val=x: expected a number or null",
+        "trainer.gradient_clip_val=x": "trainer.gradient_clip_val=x: expected a number above 0 or null",
         "trainer.precision=bf16": "trainer.precision=bf16: did you mean",
         "trainer.accelerator=gpux": "did you mean 'gpu'?",
         "optimizer.lr=fast": "optimizer.lr=fast: expected auto or a number",
-        "scheduler.warmup_ratio=x": "scheduler.warmup_ratio=x: expected a number",
+        "scheduler.warmup_ratio=x": "scheduler.warmup_ratio=x: expected a share between 0 and 1",
         "data.shuffle=maybe": "data.shuffle=maybe: expected true or false",
         "data.source.noise=loud": "data.source.noise=loud: expected a number",
         "data.on_bad_row=ignore": "valid names: raise, skip",
         "reference.check_start=maybe": "reference.check_start=maybe: expected true or false",
         "cache_dir=/dev/null/x": "cache_dir=/dev/null/x: not a folder",
-        "run_name=null": "run_name=null: expected text",
+        "run_name=null": "run_name=null: expected the name of one folder",
     },
     {
         "objective.pairs=best_wrst": "did you mean 'best_worst'?",
         "strategy=single": "strategy=single trains on one device, not on 2",
         "trainer.devices=2": "data.lists_per_step=0: 2 ranks share the lists of a step; raise it to 2 at least",
-        "trainer.max_steps=0": "trainer.max_steps=0: expected a number above 0",
+        "trainer.max_steps=0": "trainer.max_steps=0: expected a whole number from 1 to 10**12 or null",
         "trainer.gradient_clip_val=0": "trainer.gradient_clip_val=0: expected a number above 0",
         "seed=-1": "seed=-1: expected a whole number from 0 to 4294967295",
-        "optimizer.lr=-1": "optimizer.lr=-1: expected a number of at least 0",
+        "optimizer.lr=-1": "optimizer.lr=-1: expected auto or a number of at least 0",
         "scheduler.warmup_ratio=2": "scheduler.warmup_ratio=2: expected a share between 0 and 1",
         "data.validation_fraction=2": "data.validation_fraction=2: expected a share between 0 and 1",
-        "data.lists_per_step=0": "data.lists_per_step=0: expected a number above 0",
+        "data.lists_per_step=0": "data.lists_per_step=0: expected a whole number from 1 to 10**12",
         "data.source._target_=alignlab.lab.world.example": "did you mean 'examples'?",
         "data.path=/nowhere": "data.path=/nowhere: no such file or folder",
         "reference.path=/nowhere": "reference.path=/nowhere: no such folder",
@@ -61,10 +64,8 @@ BATCHES = [
         "objective.reduction=meen": "did you mean 'mean'?",
         "data.source._target_=alignlab.nowhere.examples": "cannot import 'alignlab.nowhere'",
     },
-    {
-        "optimizer.eps=x": "optimizer.eps=x: expected a number",
-        "+optimizer.foreach=1": "expected true or false",
-    },
+    {"optimizer.eps=x": "optimizer.eps=x: expected a number"},
+    {"+optimizer.foreach=1": "expected true or false"},
     {"scheduler.name=liner": "did you mean 'linear'?"},
     {"reference.mode=liv": "did you mean 'live'?"},
     {"reference=none": "use reference=auto"},
@@ -93,14 +94,16 @@ TOGETHER = {
     ("data=hh_rlhf", "evaluation=gold"): "use evaluation=none",
     ("data=local",): "set data.path=",
     ("optimized_metric=val/kl",): "is called val/logratio",
-    ("data=local", "data.path="): "data.path is empty",
-    ("cache_dir=null",): "cache_dir=null: expected text",
+    ("data=local", "data.path="): "data.path=: expected a path",
+    ("cache_dir=null",): "cache_dir=null: expected a path",
     ("seed=99999999999",): "seed=99999999999: expected a whole number from 0 to 4294967295",
     ("callbacks.checkpoint=null",): "callbacks.checkpoint=null: expected a group of settings",
     ("objective.loss.beta=nan",): "objective.loss.beta=nan: expected a number",
     ("data.scale=[10,1]",): "data.scale=[10, 1]: expected [low,high]",
     ("data.scale=[1,2,3]",): "expected [low,high]",
-    ("data.scale=[a,1]",): "data.scale=['a', 1]: expected a list of numbers or minmax, keep or null",
+    (
+        "data.scale=[a,1]",
+    ): "data.scale=['a', 1]: expected [low,high], the ends of a scale or minmax, keep or null",
     ("data.path=.",): "data 'lab' makes its own rows, and reads no files: take out data.path",
     ("data.columns={prompt: question}",): "take out data.columns, or use data=local",
     ("peft=lora", "peft.dropout=1.0"): "peft.dropout=1.0: expected a share of at least 0 and below 1",
@@ -111,7 +114,7 @@ TOGETHER = {
     (
         "data=mixture",
         "data.parts={shp:{path:1.5}}",
-    ): "data.parts.shp.path=1.5: expected text or a list of texts",
+    ): "data.parts.shp.path=1.5: expected a path or a list, each a path or null",
     ("data=mixture", "data.parts={shp:{path:2024}}"): "data.parts.shp.path=2024: no such file or folder",
     ("data=mixture", "data.parts={shp:{}}", "data.split=train"): "set data.parts.<name>.split",
     ("logger=[wandb]", "logger.wandb.mode=onlin"): "did you mean 'online'?",
@@ -193,3 +196,19 @@ def test_a_step_may_make_lists_of_pairs(step):
     assert "needs lists" in problem(config)
     config["pipeline"] = {"mine": {"_target_": f"{__name__}.{step}"}}
     assert problem(config) == ""
+
+
+def test_density_ratios_want_the_step_that_computes_them_and_its_package(monkeypatch):
+    line = ["objective=bco", "objective.loss.udm=true"]
+    alone = problem(composed(*line, "pipeline=[unpaired]"))
+    assert "bco takes desirable_probs" in alone
+    assert "use pipeline=[unpaired,desirable_probs]" in alone
+    monkeypatch.setattr(check_module, "version", lambda name: "1")
+    assert problem(composed(*line, "pipeline=[unpaired,desirable_probs]")) == ""
+
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(check_module, "version", version)
+    missing = problem(composed(*line, "pipeline=[unpaired,desirable_probs]"))
+    assert "pipeline=[desirable_probs] needs the package scikit-learn: pip install 'alignlab[udm]'" in missing
