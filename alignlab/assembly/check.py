@@ -168,7 +168,7 @@ def _model(config: Config) -> Iterator[str]:
     ):
         yield failure
     elif isinstance(path, str):
-        yield from _classifier(str(config["policy"].get("_target_", "")), path)
+        yield from _wrong_head(str(config["policy"].get("_target_", "")), path)
     if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure
     for key in ("path", "second"):
@@ -179,7 +179,7 @@ def _model(config: Config) -> Iterator[str]:
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
 
 
-def _classifier(target: str, path: str) -> Iterator[str]:
+def _wrong_head(target: str, path: str) -> Iterator[str]:
     """Yield a message where a folder holds a classifier, and the policy is a language model, or of another size."""
     folder = ModelFolder(Path(path).expanduser())
     names = [str(name) for name in folder.config.get("architectures") or ()] if folder.is_model else []
@@ -264,7 +264,7 @@ def _cache(config: Config) -> Iterator[str]:
 
 TOGETHER: dict[Callable[[Config], Iterator[str]], tuple[str, ...]] = {
     _data: ("data",),
-    _model: ("model", "data", "reference", "evaluation"),
+    _model: ("model", "data", "reference", "evaluation", "policy"),
     _peft: ("peft", "policy", "model", "strategy"),
     _ranks: ("trainer", "strategy", "data"),
     _loggers: ("logger",),
