@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alignlab.policies.causal_lm.distributions import QUANTITIES, quantities
 from alignlab.policies.causal_lm.features import FEATURES
-from alignlab.policies.causal_lm.head import QUANTITIES, Head, quantities, token_scores
+from alignlab.policies.causal_lm.head import Head, token_scores
 from alignlab.policies.causal_lm.steps import STEP_SIGNALS, step_signals
 from alignlab.signals import BASE
 from alignlab.types import Batch, Scores
@@ -99,19 +100,28 @@ def _by_token(
     features: dict[str, Tensor] = {}
     reference: tuple[Tensor, Head] | None = None
     targets = batch.tokens[batch.is_response]
+    names = quantities(wanted, compares=models["ref_"] is not None)
+    together = any(QUANTITIES[name].compares for name in names)
+    ref_names: list[str] = []
     for prefix, model in models.items():
         if model is None:
             continue
         own = {name.replace(prefix, "", 1) for name in wanted if prefix in name} if prefix else wanted
-        compared = None if prefix else reference
         with torch.set_grad_enabled(torch.is_grad_enabled() and not prefix):
             encoded = model.encode(batch, prompts="prompt_logps" in own, features=FEATURES & own)
-            names = quantities(own, compares=compared is not None)
-            scores = token_scores(encoded.hidden, targets, model.head, names=names, reference=compared)
+            if prefix == "ref_" and together:  # from the logits that the policy's are compared with
+                reference, ref_names = (encoded.hidden, model.head), quantities(own, compares=False)
+                scores = {}
+            elif prefix:
+                scores = token_scores(
+                    encoded.hidden, targets, model.head, names=quantities(own, compares=False)
+                )
+            else:
+                scores = token_scores(
+                    encoded.hidden, targets, model.head, names=names, reference=reference, ref_names=ref_names
+                )
             if encoded.prompt_hidden is not None:
                 prompts[f"{prefix}prompt_logps"] = _prompt_logps(batch, encoded.prompt_hidden, model.head)
-        if prefix == "ref_":
-            reference = encoded.hidden, model.head
         values |= {prefix + name: value for name, value in scores.items()}
         own_features = {**encoded.features, "hidden": encoded.hidden}
         features |= {prefix + name: value for name, value in own_features.items()}
