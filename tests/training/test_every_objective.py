@@ -47,7 +47,7 @@ def test_objective_trains(name, tmp_path):
 
 
 @pytest.mark.parametrize(("group", "name"), TERMS)
-def test_term_trains_with_a_loss(group, name, tmp_path):
+def test_term_trains_with_dpo(group, name, tmp_path):
     train(tmp_path, "bradley_terry" if name in OF_VALUES else "dpo", **{group: [name]})
 
 
