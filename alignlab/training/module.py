@@ -33,7 +33,7 @@ Found = dict[str, Tensor]
 """Signals by name."""
 Statistics = dict[str, Gathered] | None
 """Of the whole step, by term."""
-ROWS = ("logps", "ref_logps", "values", "lengths", "labels", "where")
+ROWS = ("logps", "ref_logps", "values", "preferences", "wins", "lengths", "labels", "where")
 """Signals that metrics of a whole split go by."""
 MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
@@ -338,6 +338,8 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     known = {"labels": batch.labels, "weights": batch.weights, "lengths": response_lengths(batch)}
     if batch.rewards is not None:
         known["rewards"] = batch.rewards
+    if batch.wins is not None:
+        known["wins"] = batch.wins
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 

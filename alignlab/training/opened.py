@@ -177,7 +177,9 @@ def one_epoch(opened: Opened) -> StepLoader:
         shuffle=not ordered if data.shuffle == "auto" else data.shuffle,
         seed=stage.seed,
         packed=opened.policy.packed,
-        extras=extras_for(stage.objective, data, opened.tokenizer, opened.model),
+        extras=extras_for(
+            stage.objective, data, opened.tokenizer, opened.model, users=opened.policy.reads_users
+        ),
         rank=ranks.rank(),
         world=ranks.world(),
     )

@@ -25,6 +25,10 @@ class Extras:
     """Whether the rationale of each list comes along, after a prompt of its own."""
     step_ends: Array | None = None
     """Whether each token of the vocabulary ends a reasoning step, `[vocabulary]`; None without such steps."""
+    users: bool = False
+    """Whether the user of each list comes along."""
+    wins: bool = False
+    """Whether the preference between every two responses comes along, which labels may not tell."""
     max_length: int | None = None
     """The largest length of a mismatched prompt with response, in tokens; None for no limit."""
 
@@ -110,6 +114,8 @@ def collate(
         },
         extra=extra,
         step=None if extras.step_ends is None else step,
+        users=tuple(rows.user(i) for i in indices) if extras.users else (),
+        wins=_square([rows.wins(i) for i in indices]) if extras.wins else None,
         positions=columns["positions"],
         prompt=columns["prompt"],
         row=columns["row"],
@@ -289,6 +295,14 @@ def require_rows(rows: TokenRows, split: str) -> None:
 
 def _joined(pieces: list[Any]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(pieces).astype(np.int64))
+
+
+def _square(tables: list[Any]) -> torch.Tensor:
+    widest = max(len(table) for table in tables)
+    out = torch.full((len(tables), widest, widest), 0.5)
+    for b, table in enumerate(tables):
+        out[b, : len(table), : len(table)] = torch.tensor(table)
+    return out
 
 
 def _dense(lists: list[Any]) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alignlab.errors import DataError
 from alignlab.types import Example, Message
 
 Array = NDArray[Any]
@@ -119,6 +120,27 @@ class TokenRows:
     def messages(self, index: int) -> list[Message]:
         """The messages of the prompt of list `index`."""
         return self.examples[int(self.places[index])].prompt
+
+    def user(self, index: int) -> str:
+        """The user whose preferences list `index` holds; DataError where it names none."""
+        if user := self.examples[int(self.places[index])].meta.get("user"):
+            return str(user)
+        raise DataError(
+            f"row {self.ids[index]} names no user, whose preferences a user model learns: use data with users "
+            "(meta.user of data=local, data.source.users of data=lab)"
+        )
+
+    def wins(self, index: int) -> Array:
+        """Who of list `index` was preferred to whom: 1, 0, or 1/2 for neither, `[K, K]`; by its labels, or `meta`."""
+        if table := self.examples[int(self.places[index])].meta.get("wins"):
+            size = int(self.members.lengths[index])
+            if [len(row) for row in table] != [size] * size:
+                raise DataError(
+                    f"row {self.ids[index]}: meta.wins has to be a table of its {size} responses by each other"
+                )
+            return np.asarray(table, dtype=np.float64)
+        labels = self.labels[index]
+        return (1 + np.sign(labels[:, None] - labels[None, :])) / 2
 
     def parts(self, index: int) -> list[tuple[Array, Array]]:
         """The prompts of list `index`, each with the numbers of the responses that follow it."""
