@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from alignlab.policies.causal_lm.decoder import decoder_of
 from alignlab.policies.causal_lm.head import Head
+from alignlab.sampling.columns import join, own_layers, widen
 
 
 
@@ -38,8 +38,7 @@ class Reader:
         inputs = {"input_ids": tokens, "attention_mask": mask.long(), "position_ids": positions}
         output = self.decoder(**inputs, **{self.cache_name: cache}, use_cache=True)
         cache = getattr(output, self.cache_name)
-        if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers):
-            raise ValueError("its cache holds something else than keys and values of attention")
+        cache.layers = own_layers(cache.layers)
         return output.last_hidden_state, cache
 
 
@@ -99,8 +98,7 @@ class Context:
         for context in (self, other):
             context._widen(width)
         for ours, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
-            ours.keys = torch.cat([ours.keys, theirs.keys])
-            ours.values = torch.cat([ours.values, theirs.values])
+            join(ours, theirs)
         self.mask = torch.cat([self.mask, other.mask])
         self.logits = torch.cat([self.logits, other.logits])
         if self.seen is not None and other.seen is not None:
@@ -115,9 +113,4 @@ class Context:
         self.mask = F.pad(self.mask, (more, 0))
         self.seen = None if self.seen is None else F.pad(self.seen, (0, 0, more, 0))
         for layer in self.cache.layers:
-            held = width
-            if isinstance(layer, DynamicSlidingWindowLayer):
-                layer.cumulative_length = width
-                held = min(width, layer.sliding_window - 1)
-            shift = held - layer.keys.shape[-2]
-            layer.keys, layer.values = (F.pad(x, (0, 0, shift, 0)) for x in (layer.keys, layer.values))
+            widen(layer, width)

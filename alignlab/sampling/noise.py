@@ -30,11 +30,12 @@ def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:
     k0, k1 = key
     for _ in range(ROUNDS):
         p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
-        c0 = (p1 >> 32).bitwise_and_(LOW).bitwise_xor_(c1).bitwise_xor_(k0)
-        c2 = (p0 >> 32).bitwise_and_(LOW).bitwise_xor_(c3).bitwise_xor_(k1)
-        c1, c3 = p1.bitwise_and_(LOW), p0.bitwise_and_(LOW)
+        # c1 and c3 may hold more than their 32 bits: the xor carries nothing over, and the rest is cut off
+        c0 = (p1 >> 32).bitwise_xor_(c1).bitwise_xor_(k0).bitwise_and_(LOW)
+        c2 = (p0 >> 32).bitwise_xor_(c3).bitwise_xor_(k1).bitwise_and_(LOW)
+        c1, c3 = p1, p0
         k0, k1 = (k0 + WEYL[0]) & LOW, (k1 + WEYL[1]) & LOW
-    return c0, c1, c2, c3
+    return c0, c1 & LOW, c2, c3 & LOW
 
 
 def gumbel(

@@ -25,6 +25,7 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import Examples, load_examples
 from alignlab.data.reading.examples import Report
+from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
 from alignlab.training.references import attach_reference
@@ -207,9 +208,3 @@ def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
 def first_prompts(rows: TokenRows, count: int) -> list[list[Message]]:
     """The prompts of the first `count` rows, or of all where there are fewer."""
     return [rows.messages(i) for i in range(min(count, len(rows)))]
-
-
-def stop_ids(model: Any) -> list[int]:
-    """Tokens with which the model ends a turn, by its generation config."""
-    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
