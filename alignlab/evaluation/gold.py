@@ -135,7 +135,7 @@ def encoded(encoder: Encoder, prompts: Sequence[list[Message]]) -> list[Prompt]:
 
 def log_ratios(
     model: PreTrainedModel, reference: PreTrainedModel | None, rollouts: Sequence[Rollout], how: Sampling
-) -> list[list[Float[Tensor, "L"]]]:
+) -> list[list[Float[Tensor, "_"]]]:
     """log(model / reference) of every response token, in float64; 0 without a reference.
 
     What the sampler noted is the model's part where it drew from the whole distribution at temperature 1, in no less

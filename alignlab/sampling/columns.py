@@ -1,4 +1,4 @@
-"""Keys and values of a layer in columns that end together, with room behind them, so that a token is written in place."""
+"""Keys and values of a layer in columns that end together, with room behind them: a token is written in place."""
 
 from collections.abc import Sequence
 from typing import Any

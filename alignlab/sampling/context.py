@@ -1,4 +1,4 @@
-"""What a decoder has read of a few rows: its cache, in which rows end at the same column, shorter ones padded before."""
+"""What a decoder has read of a few rows: its cache, where rows end at one column and shorter ones are padded before."""
 
 import inspect
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from torch import Tensor
 from alignlab.policies.causal_lm.decoder import decoder_of
 from alignlab.policies.causal_lm.head import Head
 from alignlab.sampling.columns import join, own_layers, widen
-
 
 
 class Reader:

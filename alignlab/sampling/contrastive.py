@@ -22,7 +22,7 @@ def look_ahead(context: Context, how: Sampling) -> tuple[Int[Tensor, "R"], Float
     assert context.seen is not None
     seen = context.seen.unflatten(0, (rows, count))
     penalty = similarity(seen[:, 0, :-1], seen[:, :, -1], before)
-    best = ((1 - how.alpha) * logps.exp() - how.alpha * penalty).argmax(-1)
+    best = worth(logps.exp(), penalty, how.alpha).argmax(-1)
     context.select(best + count * torch.arange(rows, device=tokens.device))
     tokens, logps = (values.gather(-1, best[:, None]).squeeze(-1) for values in (tokens, logps))
     return tokens, logps
@@ -34,3 +34,8 @@ def similarity(
     """Return the largest cosine of each candidate's hidden state with those of the tokens before it."""
     cosines = candidates @ before.transpose(1, 2)
     return cosines.masked_fill(~where[:, None, :], -torch.inf).amax(-1)
+
+
+def worth(probs: Float[Tensor, "R C"], penalty: Float[Tensor, "R C"], alpha: float) -> Float[Tensor, "R C"]:
+    """Return (1 - alpha) p - alpha s of each candidate, of which the largest is taken (equation 5)."""
+    return (1 - alpha) * probs - alpha * penalty

@@ -22,6 +22,7 @@ from alignlab.sampling.trial import fault_of, require_whole
 
 log = logging.getLogger(__name__)
 
+
 class InProcess:
     """Draws responses from a language model that is in this process, on one device.
 
@@ -29,11 +30,15 @@ class InProcess:
     that is drawn beside it (but for the rounding of sums, which other numbers of rows may do in another order). No
     random numbers of the caller's are drawn. `stop` are the tokens that end a response unless the settings name others.
 
-    Raises ConfigError for a model whose weights are spread over ranks.
+    Raises ConfigError for a model without a head over the vocabulary, or with weights that are spread over ranks.
     """
 
     def __init__(self, model: Any, stop: Sequence[int], *, rows: int = 64, version: int = 0) -> None:
         self.model, self.stop, self.rows, self.version = model, tuple(stop), rows, version
+        if unwrapped(model).get_output_embeddings() is None:
+            raise ConfigError(
+                f"{type(model).__name__} has no head over a vocabulary, so that it draws no text"
+            )
         require_whole(model)
 
     @cached_property
@@ -43,7 +48,7 @@ class InProcess:
             fault = fault_of(self.model)
         if fault:
             log.info(
-                "samples: %s generates through transformers, prompt by prompt, since a shared cache does not serve (%s)",
+                "samples: %s generates through transformers, prompt by prompt, as a shared cache does not serve (%s)",
                 type(unwrapped(self.model)).__name__,
                 fault,
             )
@@ -82,8 +87,8 @@ class InProcess:
                 raise ConfigError(f"prompt {prompt.id}: it has no tokens, so there is nothing to go on from")
             if len(prompt.ids) >= length:
                 raise ConfigError(
-                    f"prompt {prompt.id} has {len(prompt.ids)} tokens, and the model's context is {length}: shorten it, "
-                    "or leave it out"
+                    f"prompt {prompt.id} has {len(prompt.ids)} tokens, and the model's context is {length}: shorten "
+                    "it, or leave it out"
                 )
         return [
             Row(number, sample, int(min(how.max_new_tokens, length - len(prompt.ids))))
@@ -109,7 +114,6 @@ class InProcess:
             version=self.version,
             sampler=f"in process: {how.name}",
         )
-
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-Ids = Int[np.ndarray, "L"]
+Ids = Int[np.ndarray, "_"]
 
 
 class Prompt(NamedTuple):
@@ -27,7 +27,7 @@ class Rollout:
     """Exactly what was read."""
     responses: tuple[Ids, ...]
     """Exactly what was drawn, the token that ends a response included."""
-    token_logps: tuple[Float[np.ndarray, "L"], ...]
+    token_logps: tuple[Float[np.ndarray, "_"], ...]
     """The log-probability of each token in nats, in the distribution drawn from; greedy and contrastive decoding draw
     from none, and have the model's own."""
     finished: tuple[bool, ...]

@@ -18,14 +18,14 @@ TOKENS = 2**13
 """The number of tokens that are read at once, those of a prompt counted once."""
 
 
-def token_logps(model: Any, rollouts: Sequence[Rollout]) -> list[tuple[Float[np.ndarray, "L"], ...]]:
+def token_logps(model: Any, rollouts: Sequence[Rollout]) -> list[tuple[Float[np.ndarray, "_"], ...]]:
     """Return the log-probability of every response token in nats, at temperature 1 over the whole vocabulary.
 
     Logits of the vocabulary are there in chunks only.
     """
     form, head = fastest(unwrapped(model))[0], Head(model)
     device = next(model.parameters()).device
-    scores: list[tuple[Float[np.ndarray, "L"], ...]] = []
+    scores: list[tuple[Float[np.ndarray, _], ...]] = []
     with torch.no_grad(), evaluating(model):
         for some in _affordable(rollouts):
             batch = batch_of(some).to(device)
@@ -52,7 +52,9 @@ def batch_of(rollouts: Sequence[Rollout]) -> Batch:
             row += 1
     tokens, positions, prompts, rows = torch.from_numpy(np.concatenate(facts, axis=1)).unbind(0)
     names = tuple(one.id for one in rollouts)
-    return Batch(tokens, positions, prompts, rows, slot, torch.zeros(slot.shape), torch.ones(len(slot)), names)
+    return Batch(
+        tokens, positions, prompts, rows, slot, torch.zeros(slot.shape), torch.ones(len(slot)), names
+    )
 
 
 def _facts(ids: np.ndarray, begun: int, prompt: int, row: int) -> np.ndarray:

@@ -18,8 +18,8 @@ def require_whole(model: Any) -> None:
     wrapped = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
     if wrapped or any(isinstance(p, DTensor) or hasattr(p, "ds_id") for p in model.parameters()):
         raise ConfigError(
-            "the weights of this policy are spread over ranks (FSDP, ZeRO-3), and a sampler in its process would gather "
-            "them for every token: train with strategy=ddp or single, or draw from the model of the finished run "
+            "the weights of this policy are spread over ranks (FSDP, ZeRO-3), and a sampler in its process would "
+            "gather them for every token: train with strategy=ddp or single, or draw from the model of the finished run "
             "(alignlab generate run=<folder>)"
         )
 
@@ -33,7 +33,11 @@ def fault_of(model: Any) -> str:
     try:
         reader = Reader(model)
         last = model.config.get_text_config().vocab_size - 1
-        rows = [[7 % last, 3 % last, 5 % last], [2 % last], [11 % last, 1 % last, 4 % last, 9 % last, 6 % last]]
+        rows = [
+            [7 % last, 3 % last, 5 % last],
+            [2 % last],
+            [11 % last, 1 % last, 4 % last, 9 % last, 6 % last],
+        ]
         context = Context.of(reader, rows[:2])
         context.select(torch.tensor([0, 1, 1], device=reader.device))
         context.join(Context.of(reader, rows[2:]))
