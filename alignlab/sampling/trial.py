@@ -19,8 +19,8 @@ def require_whole(model: Any) -> None:
     if wrapped or any(isinstance(p, DTensor) or hasattr(p, "ds_id") for p in model.parameters()):
         raise ConfigError(
             "the weights of this policy are spread over ranks (FSDP, ZeRO-3), and a sampler in its process would "
-            "gather them for every token: train with strategy=ddp or single, or draw from the model of the finished run "
-            "(alignlab generate run=<folder>)"
+            "gather them for every token: train with strategy=ddp or single, or draw from the model of the finished "
+            "run (alignlab generate run=<folder>)"
         )
 
 

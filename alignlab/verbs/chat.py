@@ -17,7 +17,7 @@ conversation, written by its chat template.
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from alignlab.errors import ConfigError
 from alignlab.verbs import drawing
@@ -54,7 +54,7 @@ def converse(
     how: "Sampling",
     begun: list[dict[str, Any]],
     lines: Iterable[str],
-    out: TextIO,
+    out: Any,
 ) -> None:
     """Answer line by line; `begun` are the turns that a conversation begins with."""
     from alignlab.data.encoding.tokenize import Encoder

@@ -108,18 +108,18 @@ def test_a_conversation_keeps_its_turns_until_it_is_reset(monkeypatch):
     speaker = build("llama", vocabulary=len(tokenizer)).float()
     out = io.StringIO()
     lines = [
-        "Is the fox red\n",
+        "Tell me about the fox\n",
         "\n",
-        "And the owl\n",
-        "Why\n",
+        "The fox is red\n",
+        "The fox eats mice\n",
         "/reset\n",
-        "Tell me\n",
+        "It can fly\n",
         "/exit\n",
         "never\n",
     ]
     begun = [{"role": "system", "content": "Be good"}]
     chat.converse(speaker, tokenizer, Sampling(max_new_tokens=3), begun, lines, out)
-    words = ["Is the fox red", "And the owl", "Why", "Tell me"]
+    words = ["Tell me about the fox", "The fox is red", "The fox eats mice", "It can fly"]
     held = [[word for word in words if word in text] for text in seen]
     assert held == [words[:1], words[:2], words[:3], words[3:]]
     said = out.getvalue().splitlines()
