@@ -12,11 +12,14 @@ ROOM = 64
 """The number of columns that are added when a layer is full."""
 
 
-class Columns(DynamicLayer):
+class Columns(DynamicLayer):  # type: ignore[no-untyped-call]
     """The cache of a layer of full attention; transformers' own copies all it holds at every token."""
 
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
+    keys: Any
+    values: Any
+
+    def __init__(self, keys: Any, values: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.hold(keys, values)
 

@@ -20,7 +20,7 @@ def look_ahead(context: Context, how: Sampling) -> tuple[Int[Tensor, "R"], Float
     context.select(torch.arange(rows, device=tokens.device).repeat_interleave(count))
     context.advance(tokens.flatten())
     assert context.seen is not None
-    seen = context.seen.unflatten(0, (rows, count))
+    seen = context.seen.view(rows, count, *context.seen.shape[1:])
     penalty = similarity(seen[:, 0, :-1], seen[:, :, -1], before)
     best = worth(logps.exp(), penalty, how.alpha).argmax(-1)
     context.select(best + count * torch.arange(rows, device=tokens.device))
