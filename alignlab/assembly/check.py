@@ -94,6 +94,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _peft(config)
     yield from _ranks(config)
     yield from _loggers(config)
+    yield from _classifier(config)
     yield from _metric(config)
     yield from _cache(config)
 
@@ -229,6 +230,15 @@ def _loggers(config: Config) -> Iterator[str]:
             version(name)
         except PackageNotFoundError:
             yield f"logger={name} needs the {name} package: pip install 'alignlab[{name}]'"
+
+
+def _classifier(config: Config) -> Iterator[str]:
+    """Yield a message where a step of the pipeline fits a classifier, and its package is not installed."""
+    if "desirable_probs" in config.get("pipeline", {}):
+        try:
+            version("scikit-learn")
+        except PackageNotFoundError:
+            yield "pipeline=[desirable_probs] needs the package scikit-learn: pip install 'alignlab[udm]'"
 
 
 def _cache(config: Config) -> Iterator[str]:

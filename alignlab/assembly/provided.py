@@ -1,8 +1,9 @@
 """The check that the policy of a config gives what the objective asks for; its messages say who does otherwise."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from alignlab.assembly.check import failure_of
+from alignlab.data.steps import signal_of
 from alignlab.objective.load import read_choice
 from alignlab.objective.objective import Objective
 from alignlab.places import choices
@@ -23,16 +24,26 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
     if not (isinstance(policy, type) and issubclass(policy, Policy)):
         yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
         return
-    yield from unprovided(node, objective)
+    yield from unprovided(node, objective, given_by(config["pipeline"]))
     if (reward := config["evaluation"]["reward"]) and not policy.draws:
         yield (
             f"evaluation.reward={reward} scores samples, and policy={name_of(node)} draws none: use evaluation=none"
         )
 
 
-def unprovided(policy: Config, objective: Objective) -> Iterator[str]:
-    """Yield a message for every part of an objective that asks for signals which neither policy nor data provide."""
-    gives = locate(policy["_target_"], "policy._target_").provides
+def given_by(pipeline: Config) -> set[str]:
+    """The signals that steps of a pipeline compute."""
+    steps = [node.get("_target_", "") for node in pipeline.values()]
+    found = (signal_of(locate(path)) for path in steps if not failure_of(locate, path))
+    return {signal for signal in found if signal}
+
+
+def unprovided(policy: Config, objective: Objective, given: Collection[str] = ()) -> Iterator[str]:
+    """Yield a message for every part of an objective that asks for signals which nobody provides.
+
+    `given` are those that the pipeline computes; others come from the policy and from the data.
+    """
+    gives = {*locate(policy["_target_"], "policy._target_").provides, *given}
     missing = objective.signals - gives - IN_EVERY_BATCH - provided_by(objective.signals, TRAINING)
     asked: dict[tuple[str, str], list[str]] = {}
     for name in sorted(missing):
@@ -61,7 +72,7 @@ def _way(policy: Config, signal: str) -> str:
     if SAMPLER in BASE[signal].providers:
         return f"no recipe here draws samples from the policy; {OWN_LOOP}"
     if CLASSIFIER in BASE[signal].providers:
-        return f"no data here brings them; {OWN_LOOP}"
+        return f"a step of the pipeline computes them: use pipeline=[unpaired,{signal}]"
     givers = [name for name in choices("policy") if signal in locate(_target(name)).provides]
     if givers:
         return f"policy={name_of(policy)} does not give this; use policy={givers[0]}, or another objective"

@@ -3,21 +3,27 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from alignlab.console import warn_once
 from alignlab.data.label_scale import on_scale, tell_lone_ratings
-from alignlab.data.pipeline import piped, stored
+from alignlab.data.makers import SOURCE, Trail, last, tell_kept
+from alignlab.data.pipeline import VERSION, passed, piped, stored
 from alignlab.data.reading.examples import Report, informative
 from alignlab.data.reading.source_rows import source_rows
 from alignlab.data.spec import SPLITS, DataSpec
 from alignlab.data.steps import Step, text_and_token_steps
-from alignlab.data.tables.identity import digest
-from alignlab.data.tables.table import ExampleTable
+from alignlab.data.tables.identity import digest, identity
+from alignlab.data.tables.table import ExampleTable, Subset
+from alignlab.data.transforms.limit import kept, limit
 from alignlab.data.transforms.split import apart, prompt_key, split
 from alignlab.errors import DataError
+from alignlab.own_code import unwrapped
 from alignlab.types import Example
 
+LIMIT = "data.limit"
+"""The step, in reports, that keeps no more rows than the limits of the data allow."""
 Tables = dict[str, ExampleTable]
 """The rows of each split, by its name."""
 
@@ -30,8 +36,13 @@ class Examples:
     validation: ExampleTable
     report: Report
     token_steps: Mapping[str, Step] = field(default_factory=dict)
-    divided: Mapping[str, ExampleTable] = field(default_factory=dict)
-    """The rows of each split before the pipeline."""
+    trails: Mapping[str, Trail] = field(default_factory=dict)
+    """The rows of each split before the pipeline, and after each of its steps on text."""
+
+    @property
+    def divided(self) -> dict[str, ExampleTable]:
+        """The rows of each split before the pipeline."""
+        return {split: trail[SOURCE] for split, trail in self.trails.items()}
 
     def largest(self) -> int:
         """The number of responses of the longest list of both splits."""
@@ -52,26 +63,47 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     sides = on_scale(spec, divided(spec, cache_dir, report), cache_dir, report)
     if unused := report.ignored_columns():
         warn_once(unused)
-    for name, rows in sides.items():
-        piping = {**text, "preference": informative}
-        table = piped(rows, piping, name, cache_dir, report, spec.processes)
+    trails = {name: _trail(spec, text, rows, name, cache_dir, report) for name, rows in sides.items()}
+    for name, trail in trails.items():
+        table = last(trail)
         if not len(table):
             raise DataError(
                 f"data '{spec.name}' has no {name} rows left after its pipeline: "
                 + ("; ".join(report.lines()) or f"no row was read from {spec.path or spec.name}")
             )
-        tables[name] = table if tokens else limited(table, spec.limit_of(name), report)
+        tables[name] = table if tokens else limited(spec, name, trail, cache_dir, report)
     tell_lone_ratings(spec, tables["train"])
-    return Examples(tables["train"], tables["validation"], report, tokens, sides)
+    return Examples(tables["train"], tables["validation"], report, tokens, trails)
 
 
-def limited(table: ExampleTable, most: int | None, report: Report) -> ExampleTable:
-    """The first `most` rows of a table (all for None); the report counts the cut."""
-    head = table.first(most)
-    if len(head) < len(table):
-        report.count("limit", "in", len(table))
-        report.count("limit", "out", len(head))
-    return head
+def _trail(
+    spec: DataSpec, steps: Mapping[str, Step], rows: ExampleTable, split: str, cache_dir: Path, report: Report
+) -> Trail:
+    """The rows of a split before and after each of these steps, and after the check that some response is better."""
+    every = {**steps, "preference": informative}
+    trail = passed(rows, every, split, cache_dir, report, spec.processes)
+    for (_, before), (name, after) in pairwise(trail.items()):
+        if unwrapped(every[name]) is limit and len(after) < len(before):
+            tell_kept(name, trail, before.ids, after.ids, report)
+    return trail
+
+
+def limited(spec: DataSpec, split: str, trail: Trail, cache_dir: Path, report: Report) -> ExampleTable:
+    """The rows of a split at the end of its trail that its limit keeps; the report counts the cut."""
+    table, most = last(trail), spec.limit_of(split)
+    if most is None or most >= len(table):
+        return table
+    places = kept(table.ids, most, **spec.limit_options)
+
+    def make(account: Report) -> Subset:
+        account.count(LIMIT, "in", len(table))
+        account.count(LIMIT, "out", most)
+        return Subset(table, places)
+
+    key = digest(VERSION, table.fingerprint, identity(partial(kept, most=most, **spec.limit_options)))
+    rows = stored(cache_dir, key, make, report, LIMIT, most)
+    tell_kept(LIMIT, trail, table.ids, rows.ids, report)
+    return rows
 
 
 def divided(spec: DataSpec, cache_dir: Path, report: Report) -> Tables:

@@ -12,6 +12,7 @@ from typing import Any
 
 from alignlab.cache import entry
 from alignlab.console import tracked
+from alignlab.data.makers import SOURCE, Trail, last
 from alignlab.data.reading.examples import Report, transformed, transformed_together
 from alignlab.data.steps import Step, for_split, kind_of
 from alignlab.data.tables.identity import digest, identity
@@ -57,13 +58,25 @@ def piped(
     processes: int | None,
 ) -> ExampleTable:
     """The rows after all pipeline steps; only a changed step and those after it run again."""
+    return last(passed(rows, steps, split, folder, report, processes))
+
+
+def passed(
+    rows: ExampleTable,
+    steps: Mapping[str, Step],
+    split: str,
+    folder: Path,
+    report: Report,
+    processes: int | None,
+) -> Trail:
+    """The rows before all pipeline steps, and after each of them."""
+    trail = {SOURCE: rows}
     for name, step in steps.items():
         bound = for_split(step, split)
         make = partial(_run, rows, name, bound, processes)
-        rows = stored(
-            folder, digest(VERSION, rows.fingerprint, name, identity(bound)), make, report, name, len(rows)
-        )
-    return rows
+        key = digest(VERSION, rows.fingerprint, name, identity(bound))
+        trail[name] = rows = stored(folder, key, make, report, name, len(rows))
+    return trail
 
 
 def _run(

@@ -39,6 +39,10 @@ class DataSpec:
     validation_fraction: Share | None = 0.05
     limit: Positive | None = None
     limit_validation: Positive | None = 256
+    limit_choose: Literal["random", "first"] = "random"
+    """Which rows a limit keeps: drawn by a hash of their ids, or the first."""
+    limit_seed: int = 0
+    """The seed of that draw: one for all seeds of a run, which so see the same rows."""
     max_length: Positive = 1024
     max_prompt_length: Positive | None = None
     min_response_length: Positive = 32
@@ -64,3 +68,8 @@ class DataSpec:
     def limit_of(self, split: str) -> int | None:
         """The largest number of examples of a split; None for no limit."""
         return self.limit if split == "train" else self.limit_validation
+
+    @property
+    def limit_options(self) -> dict[str, Any]:
+        """How limits choose the rows that they keep: the options of `data/transforms/limit.py`."""
+        return {"choose": self.limit_choose, "seed": self.limit_seed}

@@ -44,6 +44,13 @@ Singles = Annotated[Iterator[Example], Makes("single")]
 
 
 @dataclass(frozen=True)
+class Gives:
+    """What a step on tokens computes beside its selection: a signal that some objectives take."""
+
+    signal: str
+
+
+@dataclass(frozen=True)
 class Tokenized:
     """The rows of a split after tokenizing, as pipeline steps on tokens take them."""
 
@@ -56,6 +63,11 @@ class Tokenized:
     """Returns the log-probabilities of all responses (`logps`), by a pass of the model or from the cache."""
     multiply: Callable[[], Sequence[Array]] = list
     """Returns the inner products of hidden states (`products`), by a pass of the model or from the cache."""
+    classify: Callable[[Array, Array], Array] = lambda places, desirable: np.zeros(0)
+    """Returns, for each row, the probability that its prompt is one of the desirable data: by a classifier that is
+    fitted on the training rows at these places, of which these are desirable (true or false)."""
+    training: "Tokenized | None" = None
+    """The training rows at the same step, where these are others."""
 
     def __len__(self) -> int:
         return len(self.prompt_lengths)
@@ -90,6 +102,12 @@ class Selection:
     """The reason for every row that does not stay, by its number."""
     ordered: bool = False
     """Whether the order matters, so that `data.shuffle=auto` keeps it."""
+    signals: Mapping[str, Sequence[Array]] = field(default_factory=dict)
+    """Values that the step computed, by the name of their signal: `[K]` for each row that went in."""
+
+
+DesirableProbs = Annotated[Selection, Gives("desirable_probs")]
+"""What a step on tokens returns that computes the signal `desirable_probs`."""
 
 
 def kind_of(step: Step, path: str = "pipeline") -> str:
@@ -109,12 +127,21 @@ def kind_of(step: Step, path: str = "pipeline") -> str:
 
 def form_of(step: Step) -> str | None:
     """What the step makes of any rows, by its return annotation (`Pairs`, `Lists`, `Singles`); else None."""
+    return next((mark.form for mark in _marks(step) if isinstance(mark, Makes)), None)
+
+
+def signal_of(step: Step) -> str | None:
+    """The signal that the step computes, by its return annotation (`DesirableProbs`); else None."""
+    return next((mark.signal for mark in _marks(step) if isinstance(mark, Gives)), None)
+
+
+def _marks(step: Step) -> tuple[Any, ...]:
+    """What the return annotation of a step is marked with."""
     returned = inspect.signature(step).return_annotation
     if isinstance(returned, str):
         with suppress(Exception):  # names that only a type checker imports
             returned = eval(returned, dict(getattr(unwrapped(step), "__globals__", {})))
-    marks = get_args(returned)[1:] if get_origin(returned) is Annotated else ()
-    return next((mark.form for mark in marks if isinstance(mark, Makes)), None)
+    return get_args(returned)[1:] if get_origin(returned) is Annotated else ()
 
 
 def for_split(step: Step, split: str) -> Step:

@@ -27,6 +27,7 @@ def preference_metrics(
     ref_logps: Float[Tensor, "B K"] | None = None,
     start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
+    rationale_logps: Float[Tensor, "B"] | None = None,
 ) -> dict[str, Part]:
     """The metrics of a micro-batch, by name.
 
@@ -41,7 +42,8 @@ def preference_metrics(
     draw them, and of either sign; `logratio_k3` is the mean of the sums over tokens of
     exp(-r) - 1 + r, where each token bears an equal share r of its response's log-ratio, since none is
     known for it: never negative, and at most the sum by token. `kl_exact`, where `kl_reverse` is given, is
-    KL(policy || reference) over the vocabulary, summed over the positions of those responses.
+    KL(policy || reference) over the vocabulary, summed over the positions of those responses. `rationale_nll`, where
+    `rationale_logps` are given, is the mean negative log-likelihood of the lists' rationales, in nats.
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
     scores = {"logps": logps, "values": values, "ref_logps": ref_logps}
@@ -69,6 +71,8 @@ def preference_metrics(
         metrics["logratio_k3"] = _mean(tokens * k3(logratios[where] / tokens))
     if kl_reverse is not None:
         metrics["kl_exact"] = _mean(kl_reverse[where])
+    if rationale_logps is not None:
+        metrics["rationale_nll"] = _mean(-rationale_logps)
     if where.shape[1] > 2:
         metrics |= _of_lists(rewards, labels, where)
     return metrics

@@ -11,18 +11,20 @@ def stepwise(
     pipeline: Sequence[str],
     *,
     steps: int = 2,
-    by: str = "equal",
+    by: str = "reward_accuracy",
     order: str | None = None,
     init: str = "previous",
     reference: str = "previous",
 ) -> Iterator[StageSpec]:
     """Yield one stage for each part of the data, with an optimizer and a schedule of its own.
 
-    `by` and `order` say how the data is cut, as the pipeline step `stepwise` does: `equal` parts drawn at
-    random, one part a `source`, or equal parts of the rows sorted by their margin under the run's first
-    model (`reward_accuracy`; without a reference, since its own log-ratios are 0). `init=base` starts
-    each step from the run's first model, as the paper's ablation does; `reference=base` keeps it as the
-    reference. No row is trained on in two steps.
+    `by` and `order` say how the data is cut, as the pipeline step `stepwise` does, and which part comes first.
+    The second version of the paper goes from easy to hard: it sorts by reward accuracy under the run's first
+    model. `reward_accuracy` does so row by row, by margins without a reference, since its own log-ratios are
+    0, and cuts the rows into equal parts; `source` makes one part a source, as the paper does, and sorts
+    these. `equal` parts are drawn at random, and ask no model. `init=base` starts each step from the run's
+    first model, as the paper's ablation does; `reference=base` keeps it as the reference. No row is trained
+    on in two steps.
 
     Raises ConfigError on less than one step.
     """

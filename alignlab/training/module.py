@@ -257,7 +257,7 @@ class PreferenceModule(L.LightningModule):
         return {"loss": loss, **values}
 
     def _watched(self, signals: dict[str, Tensor], outcome: Outcome) -> dict[str, Part]:
-        known = {name: signals[name] for name in (*ROWS, "kl_reverse") if name in signals}
+        known = {name: signals[name] for name in (*ROWS, "kl_reverse", "rationale_logps") if name in signals}
         if self.reference_is_start and "ref_logps" in signals:
             known["start_logps"] = signals["ref_logps"]
             known = as_reference(known) if self.global_step == 0 else known

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,6 +26,8 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.data.load import Examples, load_examples
 from alignlab.data.reading.examples import Report
+from alignlab.data.spec import DataSpec
+from alignlab.data.transforms.limit import kept
 from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
@@ -107,6 +110,12 @@ class Prepared:
     """Where the scores of the reference come from: precomputed | live | adapter | none."""
     references: References
     """Live references, the first and the second."""
+    whole: TokenRows
+    """The validation rows, also those beyond what the run affords (`affordable`)."""
+
+    def prompts(self, count: int) -> list[list[Message]]:
+        """The prompts that samples are drawn for: as many as asked for, and no more than the run validates on."""
+        return first_prompts(self.whole, min(count, len(self.opened.splits.validation)))
 
     @property
     def validation(self) -> StepLoader:
@@ -170,7 +179,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
-    splits = replace(splits, validation=affordable(splits.validation, loader))
+    whole = splits.validation
+    splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():
         mode, references, splits = attach_reference(
             stage, opened.policy, splits, loader, on.device, opened.tokenizer
@@ -178,7 +188,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     for reference in references:
         if isinstance(reference, nn.Module):
             on.convert(reference)
-    return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references)
+    return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references, whole)
 
 
 def one_epoch(opened: Opened) -> StepLoader:
@@ -199,12 +209,17 @@ def one_epoch(opened: Opened) -> StepLoader:
     )
 
 
-def affordable(validation: TokenRows, loader: StepLoader) -> TokenRows:
-    """Validation rows of a run: no more lists than it trains on."""
+def affordable(validation: TokenRows, loader: StepLoader, data: DataSpec) -> TokenRows:
+    """Validation rows of a run: no more lists than it trains on, chosen as a limit does."""
     most = loader.steps * loader.lists_per_step
-    return validation if len(validation) <= most else validation.take(range(most))
+    return validation.take(kept(validation.ids, most, **data.limit_options))
 
 
 def first_prompts(rows: TokenRows, count: int) -> list[list[Message]]:
-    """The prompts of the first `count` rows, or of all where there are fewer."""
-    return [rows.messages(i) for i in range(min(count, len(rows)))]
+    """The prompts of the first `count` rows as they stand before an order that the pipeline gives them."""
+    return [rows.messages(i) for i in first(rows, count)]
+
+
+def first(rows: TokenRows, count: int) -> list[int]:
+    """The numbers of the first `count` rows as they stand before an order that the pipeline gives them."""
+    return [int(i) for i in np.argsort(rows.places, kind="stable")[:count]]

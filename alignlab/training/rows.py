@@ -17,6 +17,7 @@ from alignlab.data.encoding.tokenize import Encoder, Limits
 from alignlab.data.label_scale import WAYS
 from alignlab.data.load import Examples
 from alignlab.data.spec import DataSpec
+from alignlab.data.steps import text_and_token_steps
 from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
 from alignlab.objective.objective import Objective
@@ -107,7 +108,8 @@ def with_rationales(data: DataSpec, objective: Objective) -> DataSpec:
     """The data with its rationales made into prompts and answers, where the objective wants them."""
     if not any(BASE[name].rows == "rationale" for name in objective.signals) or "rationale" in data.steps:
         return data
-    return replace(data, steps={**data.steps, "rationale": rationale})
+    text, tokens = text_and_token_steps(data.steps)
+    return replace(data, steps={**text, "rationale": rationale, **tokens})
 
 
 def more_wanted(objective: str, data: str) -> str:

@@ -9,7 +9,7 @@ from alignlab.data.encoding.id_turns import ids_in
 from alignlab.sampling.in_process import InProcess
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
-from alignlab.training.opened import Prepared
+from alignlab.training.opened import Prepared, first
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,8 @@ def answers(ready: Prepared, model: Any) -> list[Rollout]:
         )
         return []
     rows = opened.splits.validation
-    prompts = [Prompt(str(i), rows.prompts[i].tolist()) for i in range(min(spec.prompts, len(rows)))]
+    asked = enumerate(first(rows, spec.prompts))
+    prompts = [Prompt(str(place), rows.prompts[i].tolist()) for place, i in asked]
     how = Sampling(max_new_tokens=spec.max_new_tokens, seed=spec.seed)
     with opened.clock.timed("evaluation"):
         sampler = InProcess(model, sorted(opened.encoder.stops))
@@ -41,16 +42,17 @@ def beside(ready: Prepared, before: Sequence[Rollout], after: Sequence[Rollout])
     def text(ids: Any) -> str:
         return str(ready.opened.tokenizer.decode(ids, skip_special_tokens=True))
 
+    asked = first(ready.opened.splits.validation, len(before))
     return [
-        {"prompt": _prompt(ready, place) or text(old.prompt_ids), "before": text(was), "after": text(now)}
-        for place, (old, new) in enumerate(zip(before, after, strict=True))
+        {"prompt": _prompt(ready, i) or text(old.prompt_ids), "before": text(was), "after": text(now)}
+        for i, old, new in zip(asked, before, after, strict=True)
         for was, now in zip(old.responses, new.responses, strict=True)
     ]
 
 
-def _prompt(ready: Prepared, place: int) -> str:
-    """The contents of a prompt's turns, a line each; nothing for one of token ids."""
-    messages = ready.opened.splits.validation.messages(place)
+def _prompt(ready: Prepared, index: int) -> str:
+    """The contents of the turns of a row's prompt, a line each; nothing for one of token ids."""
+    messages = ready.opened.splits.validation.messages(index)
     return (
         "" if ids_in(messages) is not None else "\n".join(str(turn.get("content") or "") for turn in messages)
     )

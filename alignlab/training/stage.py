@@ -29,7 +29,7 @@ from alignlab.training.gold import against, initial_model, measure, side_by_side
 from alignlab.training.loggers.csv_log import Rewind
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
-from alignlab.training.opened import Clock, Place, Prepared, first_prompts, load, place, prepare, read
+from alignlab.training.opened import Clock, Place, Prepared, load, place, prepare, read
 from alignlab.training.optim import trainable
 from alignlab.training.rails import Finite
 from alignlab.training.references import reference_margin
@@ -252,7 +252,7 @@ def _sampled_after(ready: Prepared, model: Any) -> GoldReport:
 
 def _prompts(ready: Prepared) -> Sequence[Any]:
     gold = ready.opened.stage.gold
-    return first_prompts(ready.opened.splits.validation, gold.prompts if gold else 0)
+    return ready.prompts(gold.prompts if gold else 0)
 
 
 def start_tolerance(stage: Stage) -> float | None:

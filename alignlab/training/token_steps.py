@@ -1,29 +1,36 @@
 """Steps of the pipeline that go by tokens: by lengths, or by what the initial model makes of the rows."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 
 from alignlab.console import tracked
 from alignlab.data.batching.batches import require_rows
-from alignlab.data.encoding.token_rows import TokenRows
-from alignlab.data.load import Examples
+from alignlab.data.encoding.token_rows import Array, TokenRows
+from alignlab.data.load import LIMIT, Examples
+from alignlab.data.makers import tell_kept
 from alignlab.data.reading.examples import Report
-from alignlab.data.spec import SPLITS
-from alignlab.data.steps import Selection, Step, Tokenized, for_split
+from alignlab.data.spec import SPLITS, DataSpec
+from alignlab.data.steps import Selection, Step, Tokenized, for_split, signal_of
 from alignlab.data.tables.table import Subset
+from alignlab.data.transforms.limit import kept
 from alignlab.errors import DataError
 from alignlab.own_code import named
 from alignlab.passes.hidden_products import cached_products
+from alignlab.passes.prompt_classifier import cached_probabilities
 from alignlab.passes.reference import cached_signals
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
 from alignlab.training.references import frozen
 from alignlab.training.rows import Splits
 from alignlab.training.spec import Stage
+
+log = logging.getLogger(__name__)
 
 
 def selected(
@@ -47,18 +54,38 @@ def selected(
             return policy
         return frozen(stage, stage.load_initial or stage.load_model, device, tokenizer)
 
-    left, ordered = {}, False
-    for split in SPLITS:
-        rows = getattr(splits, split)
-        for name, step in examples.token_steps.items():
-            chosen = _selection(name, for_split(step, split), _tokenized(stage, initial, rows))
-            rows, ordered = _taken(rows, chosen, name, examples.report), ordered or chosen.ordered
-        most = stage.data.limit_of(split)
-        if most is not None and most < len(rows):
-            rows = _taken(rows, Selection(range(most)), "limit", examples.report)
+    left = {split: getattr(splits, split) for split in SPLITS}
+    ordered = False
+    for name, step in _wanted(stage, examples.token_steps).items():
+        before, training = left, _tokenized(stage, initial, left["train"], left["train"])
+        left = {}
+        for split, rows in before.items():
+            own = training
+            if split != "train":
+                own = replace(_tokenized(stage, initial, rows, before["train"]), training=training)
+            chosen = _selection(name, for_split(step, split), own)
+            left[split] = _taken(rows, chosen, name, examples.report)
+            ordered = ordered or chosen.ordered
+    left = {split: _limited(stage.data, split, rows, examples) for split, rows in left.items()}
+    for split, rows in left.items():
         require_rows(rows, split)
-        left[split] = rows
-    return replace(splits, **left), ordered
+    return replace(splits, train=left["train"], validation=left["validation"]), ordered
+
+
+def _wanted(stage: Stage, steps: Mapping[str, Step]) -> dict[str, Step]:
+    """The steps without those whose signal the objective does not take; the log tells which."""
+    wanted = {}
+    for name, step in steps.items():
+        if (signal := signal_of(step)) and signal not in stage.objective.signals:
+            log.warning(
+                "pipeline step '%s' is left out, for objective '%s' does not take its %s",
+                name,
+                stage.objective.name,
+                signal,
+            )
+            continue
+        wanted[name] = step
+    return wanted
 
 
 def _selection(name: str, step: Step, tokenized: Tokenized) -> Selection:
@@ -71,7 +98,9 @@ def _selection(name: str, step: Step, tokenized: Tokenized) -> Selection:
     return selection
 
 
-def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> Tokenized:
+def _tokenized(
+    stage: Stage, initial: Callable[[], Policy], rows: TokenRows, training: TokenRows
+) -> Tokenized:
     settings: dict[str, Any] = {"cache_dir": stage.cache_dir, "budget": stage.data.microbatch_tokens}
 
     def score() -> list[Any]:
@@ -84,8 +113,25 @@ def _tokenized(stage: Stage, initial: Callable[[], Policy], rows: TokenRows) -> 
             policy = language_model(initial(), "a step of the pipeline")
             return cached_products(policy, rows, **settings, track=advance)
 
+    def classify(places: Array, desirable: Array) -> Array:
+        with tracked("states of prompts under the initial model", len(places) + len(rows)) as advance:
+            policy = language_model(initial(), "a step of the pipeline")
+            sample = training.take(places)
+            return cached_probabilities(policy, rows, sample, desirable, **settings, track=advance)
+
+    examples = Subset(rows.examples, rows.places)
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]
-    return Tokenized(Subset(rows.examples, rows.places), rows.prompts.lengths, lengths, score, multiply)
+    return Tokenized(examples, rows.prompts.lengths, lengths, score, multiply, classify)
+
+
+def _limited(data: DataSpec, split: str, rows: TokenRows, examples: Examples) -> TokenRows:
+    """The rows of a split that its limit keeps, in their order."""
+    places = kept(rows.ids, data.limit_of(split), **data.limit_options)
+    if len(places) == len(rows):
+        return rows
+    less = _taken(rows, Selection(places), LIMIT, examples.report)
+    tell_kept(LIMIT, examples.trails[split], rows.ids, less.ids, examples.report)
+    return less
 
 
 def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> TokenRows:
@@ -93,4 +139,14 @@ def _taken(rows: TokenRows, chosen: Selection, name: str, report: Report) -> Tok
     report.count(name, "out", len(chosen.keep))
     for number, reason in chosen.dropped.items():
         report.drop(name, reason, rows.ids[number])
+    if chosen.signals:
+        rows = rows.with_cached({key: _flat(rows, values) for key, values in chosen.signals.items()})
     return rows.take(chosen.keep)
+
+
+def _flat(rows: TokenRows, values: Sequence[Array]) -> Array:
+    """The values of each row's responses, in the order of all responses."""
+    flat = np.empty(len(rows.responses))
+    for index, own in enumerate(values):
+        flat[rows.members[index]] = own
+    return flat

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
+from alignlab.config.kept_sweep import with_own_values
 from alignlab.config.typed import require_typed
 from alignlab.launch.cli import job, launch
 from alignlab.places import CONF
@@ -33,6 +34,9 @@ def main(cfg: DictConfig) -> float:
 def run(words: Sequence[str]) -> None:
     """Train as these words, in the form of Hydra's command line, say."""
     require_typed(words)
+    words, replaced = with_own_values(words)
+    for line in replaced:
+        print(line, file=sys.stderr)
     sys.argv = ["train.py", *words]
     launch(main)
 

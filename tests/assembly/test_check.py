@@ -1,7 +1,10 @@
 """check(): every misuse is found before anything is loaded, and the message names the way out."""
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 
+from alignlab.assembly import check as check_module
 from alignlab.assembly import check_built as module
 from alignlab.data.steps import Lists
 from tests.config.compose import composed, problem
@@ -193,3 +196,19 @@ def test_a_step_may_make_lists_of_pairs(step):
     assert "needs lists" in problem(config)
     config["pipeline"] = {"mine": {"_target_": f"{__name__}.{step}"}}
     assert problem(config) == ""
+
+
+def test_density_ratios_want_the_step_that_computes_them_and_its_package(monkeypatch):
+    line = ["objective=bco", "objective.loss.udm=true"]
+    alone = problem(composed(*line, "pipeline=[unpaired]"))
+    assert "bco takes desirable_probs" in alone
+    assert "use pipeline=[unpaired,desirable_probs]" in alone
+    monkeypatch.setattr(check_module, "version", lambda name: "1")
+    assert problem(composed(*line, "pipeline=[unpaired,desirable_probs]")) == ""
+
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(check_module, "version", version)
+    missing = problem(composed(*line, "pipeline=[unpaired,desirable_probs]"))
+    assert "pipeline=[desirable_probs] needs the package scikit-learn: pip install 'alignlab[udm]'" in missing

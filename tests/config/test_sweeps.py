@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from alignlab.assembly.check import check
 from alignlab.config import resolvers
+from alignlab.config.kept_sweep import with_own_values
 from alignlab.config.stage_configs import planned, resolved
 from alignlab.config.typed import kept_sweeps
 from alignlab.errors import ConfigError
@@ -104,6 +105,43 @@ def test_ranges_are_those_of_the_cards(name):
         else:
             low, high = allowed
             assert all(low <= float(value) <= high for value in chosen if float(value))
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        ("pipeline.flip_noise.rate=0.3", "pipeline.flip_noise.rate", "0.3"),
+        ("pipeline.flip_noise.model=symmetric", "pipeline.flip_noise.model", "symmetric"),
+        ('objective.loss={_target_:"a.b",beta:1}', "objective.loss", '{_target_:"a.b",beta:1}'),
+    ],
+)
+def test_what_is_typed_below_a_choice_of_the_jobs_is_a_parameter(hydra, typed, key, value):
+    words, lines = with_own_values(["sweeps=noise_robustness", typed, "trainer.max_steps=7"])
+    cfg = compose("train", overrides=words, return_hydra_config=True)
+    assert cfg.hydra.sweeper.params == {**params("noise_robustness"), key: value}
+    assert cfg.trainer.max_steps == 7
+    was = params("noise_robustness").get(key)
+    assert lines == ([f"sweeps=noise_robustness: {typed}, in place of {was}"] if was else [])
+
+
+def test_what_hydra_replaces_itself_is_told_and_left():
+    line = ["sweeps=noise_robustness", "pipeline.flip_noise.rate=0.3,0.4", "objective=dpo", "-m"]
+    words, lines = with_own_values(line)
+    assert words == line
+    assert [text.partition(",")[0] for text in lines] == [
+        "sweeps=noise_robustness: pipeline.flip_noise.rate=0.3",
+        "sweeps=noise_robustness: objective=dpo",
+    ]
+    for others in (["objective=dpo", "objective.loss.beta=1"], ["sweeps=none_such", "objective.loss.beta=1"]):
+        assert with_own_values(others) == (others, [])
+
+
+def test_a_sweep_of_ones_own_takes_values_too(monkeypatch, tmp_path):
+    (tmp_path / "sweeps").mkdir()
+    text = "hydra: {sweeper: {params: {'pipeline': '[pairs]', seed: '0,1'}}}"
+    (tmp_path / "sweeps/mine.yaml").write_text(text)
+    words, _ = with_own_values(["--config-dir", str(tmp_path), "sweeps=mine", "pipeline.pairs.choose=all"])
+    assert words[-1] == "++hydra.sweeper.params={pipeline.pairs.choose:'all'}"
 
 
 def test_a_sweep_of_ones_own(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from alignlab.data.load import load_examples
 from alignlab.data.reading import hub_rows
 from alignlab.data.sources import local, ultrafeedback
 from alignlab.data.spec import DataSpec
+from alignlab.data.transforms.joint import joint
+from alignlab.data.transforms.limit import kept, limit
 from alignlab.data.transforms.pairs import pairs
 from alignlab.data.transforms.ranked import ranked
 from alignlab.errors import ConfigError, DataError
@@ -135,11 +138,49 @@ def test_a_file_is_never_on_both_sides(tmp_path):
     assert len(examples.train) + len(examples.validation) == 200
 
 
-def test_limits(tmp_path):
-    examples = loaded(write(tmp_path), validation_fraction=0.3, limit=7, limit_validation=3)
-    whole = loaded(write(tmp_path), validation_fraction=0.3)
-    assert ids(examples.train) == ids(whole.train)[:7]
-    assert ids(examples.validation) == ids(whole.validation)[:3]
+def test_limits_draw_rows_and_keep_their_order(tmp_path):
+    limits = {"validation_fraction": 0.3, "limit": 7, "limit_validation": 3}
+    whole = loaded(write(tmp_path), validation_fraction=0.3, limit_validation=None)
+    some, same, others = (
+        loaded(write(tmp_path), **limits, **options) for options in ({}, {}, {"limit_seed": 1})
+    )
+    for split, most in (("train", 7), ("validation", 3)):
+        rows, every = ids(getattr(some, split)), ids(getattr(whole, split))
+        assert rows == ids(getattr(same, split)) == [name for name in every if name in rows]
+        assert len(rows) == most
+        assert rows != every[:most]
+        assert rows != ids(getattr(others, split))
+    head = loaded(write(tmp_path), **limits, limit_choose="first")
+    assert ids(head.train) == ids(whole.train)[:7]
+    assert ids(head.validation) == ids(whole.validation)[:3]
+
+
+@pytest.mark.parametrize("step", [None, "limit"])
+def test_a_limit_keeps_rows_of_every_step_and_tells_how_many(cache, step, caplog):
+    steps = {"joint": partial(joint, share=0.5)}
+    if step:
+        steps |= {step: partial(limit, rows=400, validation_rows=40)}
+    spec = DataSpec("lab", world.examples, limit=400, limit_validation=40, steps=steps)
+    examples = load_examples(spec, cache)
+    counts = examples.report.steps[step or "data.limit"]
+    joints = sum("prompts" in row.meta for table in (examples.train, examples.validation) for row in table)
+    assert counts["from joint kept"] == joints == pytest.approx(440 / 3, rel=0.15)
+    assert counts["from source kept"] + joints == counts["out"] == 440
+    assert counts["in"] == examples.report.steps["joint"]["out"] == pytest.approx(660, abs=2)
+    assert load_examples(spec, cache).report.steps == examples.report.steps
+    assert not caplog.records
+
+    first = replace(spec, steps={"joint": steps["joint"]}, limit_choose="first")
+    assert load_examples(first, cache).report.steps["data.limit"]["from joint kept"] == 0
+    assert "rows that 'joint' made stays" in caplog.text
+
+
+def test_a_draw_is_fair_and_goes_by_ids_alone():
+    names = [f"row-{i}" for i in range(2000)]
+    rows = kept(names, 500, seed=3)
+    assert 200 < sum(row < 1000 for row in rows) < 300
+    assert [names[row] for row in rows] == [names[::-1][row] for row in kept(names[::-1], 500, seed=3)][::-1]
+    assert set(kept(names, 100, seed=3)) < set(rows)
 
 
 def test_the_report_adds_up(tmp_path):

@@ -1,6 +1,7 @@
 """Every file of the real data: the counts of its README, and its known dirt dropped by reason."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from alignlab.data.sources import (
     ultrafeedback,
     ultrafeedback_binarized,
 )
+from alignlab.data.transforms.rationale import rationale
 from tests.data.shared import DATA, needs_data
 
 pytestmark = needs_data
@@ -152,6 +154,24 @@ def test_ratings_of_the_aspects_of_each_source(name):
     for example in found:
         aspects = {frozenset(ratings) for ratings in example.meta["ratings"]}
         assert aspects == {ASPECTS[example.meta["source"]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reasoned"),
+    [("arena_bench", "general", 30), ("arena_bench", "detailed", 30), ("tldr", "general", 0)],
+)
+def test_rationales_of_judges(name, kind, reasoned):
+    """Judgements of GPT-4 stand behind the place of the better response; summaries have none, and are dropped."""
+    found, _ = load(f"ultrafeedback_like/k4/{name}.test.jsonl", ultrafeedback.convert)
+    report, step = Report(), partial(rationale, kind=kind)
+    rows = list(transformed(found, "rationale", step, report))
+    assert len(rows) == reasoned == len(found) - report.steps["rationale"]["dropped: no rationale"]
+    for row in rows:
+        best = row.labels.index(max(row.labels))
+        (judged,) = (
+            [row.meta["critiques"][best]] if kind == "general" else row.meta["rationales"][best].values()
+        )
+        assert judged in row.meta["rationale"]
 
 
 @pytest.mark.parametrize(("name", "rows", "sizes"), [

@@ -76,17 +76,20 @@ def test_ultrafeedback_scales_scores_to_labels():
     assert (labels, rewards) == ([1.0, 0.0, 0.5], [10.0, 1.0, 5.5])
     fine = ultrafeedback.convert(RATED, score="fine-grained_score", scale=(1.0, 5.0))
     assert fine.labels == [0.25, 1.0, 0.5]
-    assert fine.meta == {"source": "here", "models": ["a", "b", "c"], "ratings": [{}, {}, {}]}
+    nothing = {"ratings": [{}, {}, {}], "critiques": ["", "", ""], "rationales": [{}, {}, {}]}
+    assert fine.meta == {"source": "here", "models": ["a", "b", "c"], **nothing}
 
 
-def test_ultrafeedback_keeps_what_each_aspect_was_rated():
+def test_ultrafeedback_keeps_what_each_aspect_was_rated_and_why():
     said = {
         "honesty": {"Rating": "4", "Rationale": "x"},
-        "truth": {"Rating": "N/A"},
-        "taste": {"Rating": "2.5"},
+        "truth": {"Rating": "N/A", "Rationale": "of its type", "Rationale For Rating": " no facts "},
+        "taste": {"Rating": "2.5", "Rationale": None},
     }
-    example = ultrafeedback.convert(rated(1, annotations=said))
+    example = ultrafeedback.convert(rated(1, annotations=said, critique="Too blue.\n"))
     assert example.meta["ratings"] == [{}, {"honesty": 4.0, "taste": 2.5}, {}]
+    assert example.meta["rationales"] == [{}, {"honesty": "x", "truth": "no facts"}, {}]
+    assert example.meta["critiques"] == ["", "Too blue.", ""]
 
 
 def rated(index, **changes):

@@ -22,7 +22,7 @@ def test_single_is_the_run_itself():
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_stepwise_has_a_stage_a_part(steps):
-    made = told(stepwise, "pairs", steps=steps, by="reward_accuracy")
+    made = told(stepwise, "pairs", steps=steps)
     assert [stage.name for stage in made] == [f"step{n}" for n in range(1, steps + 1)]
     assert [stage.overrides[-1] for stage in made] == [
         f"pipeline.stepwise.part={n}" for n in range(1, steps + 1)
@@ -35,8 +35,9 @@ def test_stepwise_has_a_stage_a_part(steps):
 
 
 def test_stepwise_ablations():
-    for stage in told(stepwise, init="base", reference="base", order="hard_to_easy"):
+    for stage in told(stepwise, init="base", reference="base", by="equal", order="hard_to_easy"):
         assert (stage.init, stage.reference) == ("base", "base")
+        assert "pipeline.stepwise.by=equal" in stage.overrides
         assert "pipeline.stepwise.order=hard_to_easy" in stage.overrides
 
 

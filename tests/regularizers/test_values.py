@@ -153,3 +153,27 @@ def test_smoothing_alone_asks_for_the_whole_vocabulary():
     plain = load_objective("dpo", regularizers=["sft"])
     smoothed = load_objective("dpo", regularizers={"sft": {"label_smoothing": 0.1}})
     assert smoothed.signals - plain.signals == {"uniform_logps"}
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.4])
+def test_dpo_with_a_rationale_is_rationale_dpo(gamma):
+    """So is its gradient; beside orpo the term makes RORPO, and beside a list loss one term a list."""
+    torch.manual_seed(0)
+    base = {"labels": torch.tensor(LABELS), "lengths": torch.tensor(LENGTHS)}
+    base |= {"logps": torch.tensor(LOGPS, requires_grad=True), "ref_logps": torch.tensor(REF_LOGPS)}
+    reason = torch.tensor([-40.0, -25.0], requires_grad=True)
+    both = [
+        load_objective("dpo", regularizers={"rationale": gamma}),
+        load_objective("rationale_dpo", gamma=gamma),
+    ]
+    losses = [objective(**base, rationale_logps=reason).loss for objective in both]
+    torch.testing.assert_close(*losses)
+    slopes = [torch.autograd.grad(loss, [base["logps"], reason]) for loss in losses]
+    torch.testing.assert_close(*slopes)
+    assert (slopes[0][1] == -gamma / 2).all()
+    for name in ("orpo", "simpo", "lipo_lambda"):
+        plain = load_objective(name)
+        given = {key: base[key] for key in plain.signals}
+        outcome = load_objective(name, regularizers={"rationale": gamma})(**given, rationale_logps=reason)
+        assert outcome.parts["rationale"].mean.item() == 32.5
+        torch.testing.assert_close(outcome.loss, plain(**given).loss + gamma * 32.5)

@@ -152,9 +152,11 @@ def test_a_failed_contender_says_where_to_look(small, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_quick_run(tmp_path):
-    with_trl = find_spec("trl") is not None
-    names = ["alignlab", "trl best", "floor"] if with_trl else ["alignlab", "floor"]
+@pytest.mark.parametrize("rival", [[], pytest.param(["trl best"], marks=pytest.mark.exhaustive)])
+def test_the_quick_run(rival, tmp_path):
+    if rival and find_spec("trl") is None:
+        pytest.skip("TRL is not installed: pip install -e .[bench]")
+    names = ["alignlab", *rival, "floor"]
     options = ["--quick", "--model", "nano", "--vocabulary", "512", "--cases", "K=4, best", "--threads", "1"]
     done = subprocess.run(
         [sys.executable, SCRIPTS / "bench_engine.py", *options, "--out", tmp_path, "--contenders", *names],
@@ -173,7 +175,7 @@ def test_the_quick_run(tmp_path):
     assert all(
         float(line["lists_per_second"]) > 0 and float(line["peak_mb"]) > 100 for line in lines.values()
     )
-    if with_trl:
+    if rival:
         assert float(lines["alignlab"]["loss_gap"]) < 1e-3
     assert (tmp_path / "runs.csv").is_file()
     assert (tmp_path / "cases.png").is_file()

@@ -1,6 +1,7 @@
 """A stage is opened step by step: each step gives what the next one takes, and no more than was asked for."""
 
 from dataclasses import replace
+from functools import partial
 from unittest.mock import Mock
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from alignlab.data.spec import SPLITS
+from alignlab.data.transforms.joint import joint
+from alignlab.data.transforms.order_by import order_by
 from alignlab.errors import RunError
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import Checkpoints
@@ -64,8 +67,32 @@ def test_epochs_are_whole_passes_and_short_runs_validate_shortly(tmp_path):
     opened = open_rows(small_stage(tmp_path, data={"lists_per_step": 5}))
     assert len(prepare(opened, epochs=2).loader) == 2 * 5  # 24 lists in steps of 5
     short = prepare(opened, steps=1)
-    assert len(short.opened.splits.validation) == 5
+    validation, whole = [*short.opened.splits.validation.ids], [*opened.splits.validation.ids]
+    assert len(validation) == 5
+    assert validation == [name for name in whole if name in validation] != whole[:5]
     assert not short.validation.shuffle
+
+
+@pytest.mark.parametrize("steps", [1, None])
+def test_samples_are_asked_for_in_the_order_of_the_data(tmp_path, steps):
+    """Neither an order that the pipeline gives, nor the validation rows of a short run, change the prompts."""
+    lists = {"lists_per_step": 5}
+    plain = prepare(open_rows(small_stage(tmp_path, data=lists)), steps=steps)
+    by_length = partial(order_by, by="length")
+    ordered = prepare(open_rows(small_stage(tmp_path, data=lists | {"steps": {"o": by_length}})), steps=steps)
+    assert [*ordered.whole.ids] != [*plain.whole.ids]
+    for count, asked in ((3, 3), (100, 5 if steps else 8)):
+        first = [plain.whole.messages(i) for i in range(asked)]
+        assert plain.prompts(count) == ordered.prompts(count) == first
+
+
+def test_joint_lists_reach_the_steps_of_a_run_within_its_limit(tmp_path):
+    ready = prepare(open_rows(small_stage(tmp_path, "dove", data={"steps": {"joint": joint}})))
+    trained = [name for step in ready.loader for batch in step for name in batch.ids]
+    assert len(trained) == 24
+    assert 4 <= sum("~" in name for name in trained) <= 12
+    report = ready.opened.report.steps["data.limit"]
+    assert report["from joint kept"] + report["from source kept"] == report["out"] == 32
 
 
 def test_the_precision_of_the_place_is_that_of_all_its_models(tmp_path):

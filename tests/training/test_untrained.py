@@ -30,3 +30,7 @@ def test_accuracy_is_one_half_before_the_first_update(objective, tmp_path, monke
     assert result.initial["val/rewards/accuracy"] == accuracies[0] == 0.5
     assert result.initial["val/rewards/margin"] == result.initial["val/logratio"] == 0
     assert result.final["val/rewards/accuracy"] != 0.5
+    nll = "val/rationale_nll"
+    assert (
+        result.initial[nll] > result.final[nll] if objective == "rationale_dpo" else nll not in result.final
+    )

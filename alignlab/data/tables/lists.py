@@ -6,8 +6,9 @@ from typing import Any
 
 from alignlab.types import Example, Message
 
-PER_RESPONSE = ("prompts", "models", "ratings")
-"""The entries of meta with one value for each response: its own prompt, its author, its ratings by aspect."""
+PER_RESPONSE = ("prompts", "models", "ratings", "critiques", "rationales")
+"""The entries of meta with one value for each response: its own prompt, its author, its ratings by aspect, a judge's
+words on it, and the judge's reasons by aspect."""
 
 
 def take(example: Example, places: Sequence[int]) -> Example:

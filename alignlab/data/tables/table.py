@@ -32,10 +32,10 @@ SCHEMA = pa.schema(
 
 
 class ExampleTable(Sequence[Example]):
-    """The rows of a folder that `write_table` wrote; `fingerprint` identifies them."""
+    """The rows of a folder that `write_table` wrote; `fingerprint`, its name, identifies them."""
 
-    def __init__(self, folder: Path, fingerprint: str = "") -> None:
-        self.folder, self.fingerprint = folder, fingerprint or folder.name
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.fingerprint = folder, folder.name
         file = pa.ipc.open_file(pa.memory_map(str(folder / FILE)))
         self._batches = [file.get_batch(i) for i in range(file.num_record_batches)]
         self._ends = np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)
@@ -111,21 +111,6 @@ class ExampleTable(Sequence[Example]):
             for column in batch.columns:
                 digest.update(repr(column.to_pylist()).encode())
         return digest.hexdigest()
-
-    def first(self, size: int | None) -> "ExampleTable":
-        """The first `size` rows of the table; the table itself for None or where it has no more."""
-        if size is None or size >= len(self):
-            return self
-        head = ExampleTable(self.folder, f"{self.fingerprint}-{size}")
-        counts = [batch.num_rows for batch in head._batches]
-        starts = np.concatenate([[0], np.cumsum(counts)])[: len(counts)]
-        head._batches = [
-            batch.slice(0, size - start)
-            for batch, start in zip(head._batches, starts, strict=True)
-            if start < size
-        ]
-        head._ends = np.cumsum([batch.num_rows for batch in head._batches], dtype=np.int64)
-        return head
 
 
 class Subset(Sequence[Example]):

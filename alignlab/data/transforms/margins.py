@@ -42,7 +42,8 @@ def reference_margins(tokenized: Tokenized) -> Array:
     if len(same):
         raise DataError(
             f"row {tokenized.examples[int(same[0])].id}: no response is worse than another, so it has no margin: "
-            "drop the steps that go by margins, or use data with pairs or lists"
+            "drop the steps that go by margins (for parts of stepwise training use by=equal), or use data with pairs "
+            "or lists"
         )
     rows = zip(tokenized.logps, tokenized.best, tokenized.worst, strict=True)
     return np.array([float(logps[best] - logps[worst]) for logps, best, worst in rows])

@@ -78,6 +78,8 @@ def step_parts(
     if count > len(sources):
         raise DataError(f"{KEY}.of={of}: {len(sources)} rows cannot make {count} parts")
     every = range(len(ids))
+    if count == 1:
+        return {names[0] if by == "source" else "1": [*every]}
     if by == "source":
         parts: dict[str, list[int]] = {name: [] for name in names}
         for row in every:
@@ -87,7 +89,7 @@ def step_parts(
     else:
         margins = reference_margins(tokenized)
         parts = _cut(sorted(every, key=lambda row: (-margins[row], ids[row])), count)
-    if order == "given" or len(parts) == 1:
+    if order == "given":
         return parts
     if order == "random":
         return {name: parts[name] for name in sorted(parts, key=lambda name: draw(seed, name))}

@@ -40,8 +40,9 @@ def bco(
     than DPO, whatever delta is.
 
     `udm=True` corrects for desirable and undesirable data that differ in their prompts: undesirable
-    responses are weighted by the odds p / (1 - p) that the prompt is one of the desirable data, clamped
-    to [`udm_min`, `udm_max`].
+    responses are weighted by the odds p / (1 - p) that the prompt is one of the desirable data, which are the
+    ratio of the two densities of prompts, clamped to [`udm_min`, `udm_max`]. The pipeline step
+    `desirable_probs` computes p.
 
     >>> d = torch.zeros(1, 2)
     >>> bco(delta="none")(d, torch.tensor([[1.0, 0.0]]), d == 0)

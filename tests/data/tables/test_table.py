@@ -58,22 +58,8 @@ def test_tables_of_equal_rows_have_equal_content(tmp_path):
         "labels": [replace(rows[0], labels=[0.0, 1.0]), *rows[1:]],
     }.items():
         write_table(tmp_path / name, written)
-    table = ExampleTable(tmp_path / "a")
     contents = {name: ExampleTable(tmp_path / name).content for name in ("a", "b", "swapped", "labels")}
     assert len(set(contents.values())) == 4
-    assert table.first(CHUNK + 3).content == contents["b"]
-
-
-def test_the_first_rows_are_another_table(tmp_path):
-    rows = numbered(CHUNK + 9)
-    write_table(tmp_path / "t", rows)
-    table = ExampleTable(tmp_path / "t")
-    for size in (1, CHUNK, CHUNK + 1):
-        head = table.first(size)
-        assert list(head) == rows[:size]
-        assert head[size - 1] == rows[size - 1]
-        assert head.fingerprint != table.fingerprint
-    assert table.first(None) is table.first(10**9) is table
 
 
 def test_rows_whose_rewards_turn_the_labels_round(tmp_path):

@@ -23,6 +23,8 @@ def test_every_step_has_a_row():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
 def test_the_command_of_a_row_is_accepted_and_runs_the_step(row):
     name, command = row[0].strip("`"), shlex.split(row[-1].strip("`"))
+    if name == "desirable_probs":
+        pytest.importorskip("sklearn")
     config = composed(*command, *(["model=smollm2_135m"] if "data=ultrafeedback" in command else []))
     assert problem(config) == ""
     assert read_choice("pipeline", name).keys() <= config["pipeline"].keys()

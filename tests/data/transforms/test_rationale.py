@@ -1,9 +1,14 @@
 """The reason of a preference as a turn to learn."""
 
+from dataclasses import replace
+
 import pytest
 
 from alignlab.data.reading.rows import Drop, messages
+from alignlab.data.tables.lists import take
+from alignlab.data.transforms.pairs import pairs
 from alignlab.data.transforms.rationale import QUESTION, rationale
+from alignlab.errors import ConfigError
 from alignlab.lab.world import examples
 from alignlab.types import Example
 
@@ -72,6 +77,32 @@ def test_rows_without_a_reason(known):
     with pytest.raises(Drop, match="no rationale"):
         list(rationale(row(meta=known)))
     assert meta(row(meta=known), template=True)["rationale"].endswith("it is rated 0.9 against 0.4.")
+
+
+CRITIQUES = ["Too short.", "Right.", "Vague."]
+REASONS = [{"honesty": "It hides."}, {"honesty": "It tells.", "instruction_following": "It does."}, {}]
+
+
+@pytest.mark.parametrize("kind", ["general", "detailed"])
+def test_what_a_judge_said_of_best_and_worst(kind):
+    """It goes with its response, whatever other steps make of the list, and a reason of the row's own comes first."""
+    whole = row(meta={"critiques": CRITIQUES, "rationales": REASONS})
+    for example in (whole, *pairs(whole), take(whole, [2, 1, 0])):
+        made = meta(example, kind=kind)
+        asked, told = made["rationale_prompt"][0]["content"], made["rationale"]
+        place = 1 if asked.index("Blue.") < asked.index("No.") else 2
+        best, worst = "Right.", "Too short."
+        if kind == "detailed":
+            best, worst = "Honesty: It tells.\nInstruction following: It does.", "Honesty: It hides."
+        said = (best, worst) if place == 1 else (worst, best)
+        assert told == f"Response {place} is better.\n\nResponse 1: {said[0]}\n\nResponse 2: {said[1]}"
+    own = replace(whole, meta={**whole.meta, "rationale": "So it is."})
+    assert meta(own, kind=kind)["rationale"].endswith("is better: So it is.")
+    silent = {"critiques": ["", *CRITIQUES[1:]], "rationales": [{}, *REASONS[1:]]}
+    with pytest.raises(Drop, match="no rationale"):
+        list(rationale(row(meta=silent), kind=kind))
+    with pytest.raises(ConfigError, match=r"pipeline\.rationale\.kind"):
+        list(rationale(whole, kind="long"))
 
 
 def test_rows_without_a_preference():

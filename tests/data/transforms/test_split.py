@@ -76,6 +76,9 @@ def test_limit(names, most, seed):
 
 
 def test_limit_refuses():
-    for options, message in (({"rows": 0}, "at least 1"), ({"choose": "best"}, "first or random")):
+    for options, message in (
+        ({"rows": 0}, "at least 1"),
+        ({"choose": "best"}, "random, first|random or first|random"),
+    ):
         with pytest.raises(ConfigError, match=message):
             list(limit(rows("ab"), **options))

@@ -100,7 +100,7 @@ def test_given_and_equal_orders_need_no_scores():
 
 def test_one_part_is_the_plain_run():
     unscored = tokenized([row(id=str(i)) for i in range(5)])
-    for by in ("source", "equal"):
+    for by in BY:
         selection = stepwise(unscored, by=by, of=1, part=1)
         assert list(selection.keep) == list(range(5))
         assert (selection.dropped, selection.ordered) == ({}, False)
