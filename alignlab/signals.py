@@ -10,8 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -291,8 +290,6 @@ class Contract:
     """Hyper-parameters with their defaults; `inspect.Parameter.empty` where there is none."""
     extra: tuple[str, ...] = ()
     """Of `gathered` and `loss`, those it takes too."""
-    optional: frozenset[str] = frozenset()
-    """Hyper-parameters that may be null."""
 
     @property
     def is_pairwise(self) -> bool:
@@ -305,20 +302,18 @@ def contract(function: Callable[..., Any], name: str) -> Contract:
 
     Raises ConfigError on a signal outside the vocabulary, naming the nearest.
     """
-    signals, hyper, extra, optional = [], {}, [], set()
+    signals, hyper, extra = [], {}, []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in (GATHERED, LOSS):
             extra.append(parameter.name)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             hyper[parameter.name] = parameter.default
-            if parameter.default is None or NoneType in get_args(parameter.annotation):
-                optional.add(parameter.name)
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             signals.append(parameter.name)
     for signal in signals:
         if signal not in VOCABULARY:
             raise ConfigError(f"{name} asks for signal '{signal}': {nearest(signal, VOCABULARY)}")
-    return Contract(tuple(signals), hyper, tuple(extra), frozenset(optional))
+    return Contract(tuple(signals), hyper, tuple(extra))
 
 
 @dataclass(frozen=True)

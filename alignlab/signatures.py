@@ -2,30 +2,29 @@
 
 import ast
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from alignlab import settings
 from alignlab.errors import ConfigError, nearest
 from alignlab.places import PACKAGE
-from alignlab.settings import misfit, options_of
+from alignlab.settings import marks_of, misfit, options_of
 from alignlab.targets import locate
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 OWN = f"{PACKAGE.name}."
 PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str, list)},
-    **{
-        name: getattr(settings, name)
-        for name in ("Positive", "PositiveNumber", "Count", "NonNegative", "Share")
-    },
-    "Literal": Literal,
+    **{name: value for name, value in vars(settings).items() if not name.startswith("_")},
+    "PerPair": settings.PositiveNumber,
 }
-"""Names of types that an annotation is read by."""
+"""Names that an annotation is read by: those of plain types, and all of `alignlab.settings`."""
+TYPES = (int, float, bool, str, NoneType, Any)
 
 
 class Unread:
@@ -58,6 +57,7 @@ def is_own(target: str) -> bool:
     return target.startswith(OWN)
 
 
+@cache
 def read_signature(target: str, path: str = "_target_") -> Read | None:
     """The signature of one of our own functions or classes, from its source.
 
@@ -93,23 +93,53 @@ def imported_signature(target: str, path: str = "_target_") -> Read:
 
 
 def misfit_of(value: Any, parameter: Parameter) -> str:
-    """What a parameter expects where a value is no number, truth value or choice and it wants one; else empty."""
-    hint = _plain(parameter.annotation)
+    """What a parameter expects where a value has another type than its annotation, or is out of its range; else empty.
+
+    A number or truth value as the default stands for an annotation where there is none that yaml could hold.
+    """
+    hint, default = hint_of(parameter), parameter.default
+    as_before = type(value) is type(default) and value == default
+    return "" if hint is Any or as_before else misfit(value, hint)
+
+
+def hint_of(parameter: Parameter) -> Any:
+    """The type that a value from yaml must have for a parameter, with its range; Any where that is open."""
+    hint = plain(parameter.annotation)
     if hint is Any and isinstance(parameter.default, (bool, int, float)):
-        hint = bool if isinstance(parameter.default, bool) else float
-    return "" if hint is Any else misfit(value, hint)
+        return bool if isinstance(parameter.default, bool) else float
+    return hint
 
 
-def _plain(annotation: Any) -> Any:
-    """The type of numbers, truth values and choices; Any for the rest, which the function itself looks at."""
-    if isinstance(annotation, str):
-        try:
-            annotation = eval(annotation, {"__builtins__": {}}, PLAIN)
-        except (NameError, TypeError, SyntaxError, AttributeError):
-            return Any
+def plain(annotation: Any) -> Any:
+    """A type whose values yaml can hold, from an annotation or its text; Any for all others.
+
+    >>> plain("Share | None") == plain(settings.Share | None), plain("Callable[..., Any]")
+    (True, typing.Any)
+    """
+    annotation = _evaluated(annotation) if isinstance(annotation, str) else annotation
     options = [NoneType if option is None else option for option in options_of(annotation)]
-    checked = all(o in (int, float, bool, list[str], NoneType) or get_origin(o) is Literal for o in options)
-    return annotation if checked and options != [NoneType] else Any
+    known = [option for option in options if _is_plain(option)]
+    if (
+        known == [float] and len(options) > 1 and (ranges := marks_of(annotation))
+    ):  # PerPair, whose other form is a tensor
+        return Annotated[float, *ranges]
+    return annotation if known == options and options != [NoneType] else Any
+
+
+@cache
+def _evaluated(annotation: str) -> Any:
+    """The type that a text names; Any where it is none of those that settings have."""
+    try:
+        return eval(annotation, {"__builtins__": {}}, PLAIN)
+    except (NameError, TypeError, SyntaxError, AttributeError):
+        return Any
+
+
+def _is_plain(option: Any) -> bool:
+    origin, inside = get_origin(option), get_args(option)
+    if origin in (list, Sequence, Mapping):
+        return all(_is_plain(kind) for element in inside for kind in options_of(element))
+    return option in TYPES or origin is Literal
 
 
 def _file_of(module: str) -> Path | None:

@@ -9,14 +9,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import Any
+
+import yaml
 
 # The code of this checkout, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from alignlab.assembly.nodes import from_source
+from alignlab.assembly.schema import SCHEMA
 from alignlab.objective.card import FAMILIES, GROUPS, Card, as_yaml, cards
+from alignlab.settings import hints_of, marks_of, words_of
+from alignlab.signatures import hint_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
+WITH_TARGETS = ("data", "model", "pipeline", "policy", "recipe", "scheduler", "strategy")
+"""The groups whose choices name functions with settings; those of objectives stand on their page."""
 NOTE = "<!-- written by scripts/make_docs.py; edit conf/ or the docstrings and run it again -->\n"
 INTRODUCTION = """# Objectives
 
@@ -28,7 +37,8 @@ Logs are natural; log-probabilities and log-ratios are sums over a response's to
 divides. `chosen_*` and `rejected_*` are the two sides of a pair, `i` and `j` responses of a list; what every signal
 is stands in `alignlab/signals.py`. *Data* is the least that is needed: rated **lists**, **pairs** of responses to a
 prompt, or **single** responses that are good or bad; pairs can be cut from lists, and lists of two are pairs.
-*Range* is what a sweep should cover. What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
+*Range* is what a sweep should cover, *allowed* what a run takes at all.
+What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
 sides (0.3 where another number goes with it), stands in
 [reductions.py](../alignlab/objective/reductions.py) and is held by
 [test_reductions.py](../tests/invariants/test_reductions.py). Where papers and libraries differ, see
@@ -82,9 +92,10 @@ def section(card: Card) -> str:
     lines += [f"{note}\n" for note in card.notes]
     lines += [f"- {fact}" for fact in facts]
     if card.hyper:
-        lines += ["", row("hyper-parameter", "default", "range", ""), row("---", "---", "---", "---")]
+        lines += ["", row("hyper-parameter", "default", "range", "allowed", ""), row(*["---"] * 5)]
         lines += [
-            row(f"`{h.name}`", as_yaml(h.default), h.values.replace(" | ", ", "), h.note) for h in card.hyper
+            row(f"`{h.name}`", as_yaml(h.default), h.values.replace(" | ", ", "), h.allowed, h.note)
+            for h in card.hyper
         ]
     return "\n".join((*lines, ""))
 
@@ -125,7 +136,35 @@ def config_page() -> str:
                 file.read_text(encoding="utf-8").strip(),
                 "```\n",
             ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *ranges()])
+
+
+def ranges() -> Iterator[str]:
+    """The values that each setting takes: of the groups by their schemas, of each choice by what it names."""
+    yield "## What each setting takes\n"
+    yield row("key", "values")
+    yield row("---", "---")
+    for path, schema in SCHEMA.items():
+        for key, hint in hints_of(schema).items():
+            if marks_of(hint):
+                yield row(f"`{path}.{key}`".replace("`.", "`"), words_of(hint))
+    files = (file for group in WITH_TARGETS for file in sorted((CONF / group).glob("*.yaml")))
+    for file in files:
+        for path, node in targets(yaml.safe_load(file.read_text(encoding="utf-8")), ""):
+            signature = from_source(str(node["_target_"]), path)
+            for key, parameter in (signature.parameters if signature else {}).items():
+                if key in node and marks_of(hint := hint_of(parameter)):
+                    yield row(f"`{file.parent.name}={file.stem}`: `{path}{key}`", words_of(hint))
+    yield ""
+
+
+def targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every node of a yaml that names a target, by its path."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, below in node.items():
+            yield from targets(below, f"{path}{key}.")
 
 
 def pages() -> Iterator[tuple[Path, str]]:

@@ -57,9 +57,11 @@ def test_a_target_that_is_not_there_is_told(target, said):
         ("float | None", None, None, ""),
         ("Share", 0.1, 2, "a share between 0 and 1"),
         ("Literal['a', 'b']", "a", "c", "valid names: a, b"),
-        ("PerPair", 0.1, "x", "a number"),
+        ("PerPair", 0.1, "x", "a number above 0"),
+        ("list[Share]", None, [2], "a list, each a share between 0 and 1"),
         ("list[str] | None", None, ["x"], ""),
-        ("str", "x", 3, ""),
+        ("Mapping[str, float]", None, {"a": "b"}, "a group of settings"),
+        ("Callable[..., Any]", None, 3, ""),
     ],
 )
 def test_values_are_held_against_annotations(annotation, default, value, said):

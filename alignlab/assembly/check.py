@@ -6,7 +6,6 @@ nor any other heavy package. The second, `assembly/check_built.py`, tries what o
 
 import atexit
 import gc
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from typing import Any
 
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
-from alignlab.assembly.schema import GROUPS, unknown_or_wrong
+from alignlab.assembly.schema import GROUPS, misshapen, unknown_or_wrong
 from alignlab.data.encoding.named_templates import named_template
 from alignlab.data.reading.splits import asked, chosen_files
-from alignlab.data.spec import DataSpec
+from alignlab.data.spec import DataSpec, Hub
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
@@ -88,15 +87,12 @@ def failure_of(function: Callable[..., Any], *arguments: Any, **keywords: Any) -
 
 
 def _problems(config: Config) -> Iterator[str]:
+    """Yield a message for each mistake, and for settings of sound types that do not go together."""
     yield from mistakes(config)
-    yield from _data(config)
-    yield from _model(config)
-    yield from _peft(config)
-    yield from _ranks(config)
-    yield from _loggers(config)
-    yield from _classifier(config)
-    yield from _metric(config)
-    yield from _cache(config)
+    unsound = misshapen(config)
+    for problems, groups in TOGETHER.items():
+        if unsound.isdisjoint(groups):
+            yield from problems(config)
 
 
 def _metric(config: Config) -> Iterator[str]:
@@ -111,15 +107,14 @@ def _metric(config: Config) -> Iterator[str]:
 
 def _data(config: Config) -> Iterator[str]:
     node = config["data"]
-    if isinstance(node.get("scale"), list) and not _is_scale(node["scale"]):
-        yield f"data.scale={node['scale']}: expected [low,high], the ends of the scale that labels are on"
     if node.get("parts"):
         yield from _parts(config)
         return
-    if node["path"] == "":
-        yield "data.path is empty: set data.path=/my/file-or-folder"
+    hub = node.get("hub") or {}
+    if hub and (wrong := list(misfits(hub, Hub, "data.hub"))):
+        yield from wrong
         return
-    published = (node.get("hub") or {}).get("splits")
+    published = hub.get("splits")
     if node["path"] is None and (failure := failure_of(asked, node.get("split"))):
         yield failure
     if node["path"] is not None and (
@@ -128,13 +123,6 @@ def _data(config: Config) -> Iterator[str]:
         yield failure
     if node["path"] is None and not node.get("hub") and _reads_rows(node.get("source")):
         yield f"data '{node['name']}' is read from files: set data.path=/my/file-or-folder"
-
-
-def _is_scale(ends: list[Any]) -> bool:
-    """Whether these are the ends of a scale; what is no number has a message of its own."""
-    if not all(isinstance(end, (int, float)) for end in ends):
-        return True
-    return len(ends) == 2 and all(map(math.isfinite, ends)) and ends[0] < ends[1]
 
 
 def _parts(config: Config) -> Iterator[str]:
@@ -166,8 +154,10 @@ def _model(config: Config) -> Iterator[str]:
             f"model=tiny knows only the words of data=lab, not data={data}: use model=smollm2_135m, or "
             "model=local model.path=/my/model"
         )
-    path, loader = model.get("path"), model.get("loader") or {}
-    if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path, loader.get("local_copy"))):
+    path, copy = model.get("path"), model["loader"].get("local_copy")
+    if isinstance(path, str) and (
+        failure := failure_of(pretrained.resolve, path, copy if isinstance(copy, str) else None)
+    ):
         yield failure
     if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure
@@ -209,8 +199,6 @@ def _ranks(config: Config) -> Iterator[str]:
     lists, counts = config["data"]["lists_per_step"], (trainer["devices"], trainer["num_nodes"])
     if strategy in ("fsdp", "fsdp2") and trainer["precision"] == "64-true":
         yield f"trainer.precision=64-true: strategy={strategy} computes in 32 bits or fewer; use 32-true, or ddp"
-    if not all(isinstance(value, int) for value in (lists, *counts)):
-        return
     world = counts[0] * counts[1]
     if world > 1 and strategy == "single":
         yield f"strategy=single trains on one device, not on {world}: use strategy=ddp, fsdp2, ..."
@@ -242,9 +230,20 @@ def _classifier(config: Config) -> Iterator[str]:
 
 
 def _cache(config: Config) -> Iterator[str]:
-    if not isinstance(config["cache_dir"], str):
-        return
     try:
         Path(config["cache_dir"]).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         yield f"cache_dir={config['cache_dir']}: not a folder, and none can be made there ({error.strerror})"
+
+
+TOGETHER: dict[Callable[[Config], Iterator[str]], tuple[str, ...]] = {
+    _data: ("data",),
+    _model: ("model", "data", "reference", "evaluation"),
+    _peft: ("peft", "policy", "model", "strategy"),
+    _ranks: ("trainer", "strategy", "data"),
+    _loggers: ("logger",),
+    _classifier: ("pipeline",),
+    _metric: ("optimized_metric", "metrics"),
+    _cache: ("cache_dir",),
+}
+"""The checks of settings that have to go together, each with the groups and settings that it reads."""

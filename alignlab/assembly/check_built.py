@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from torch import nn
 
 from alignlab.assembly.build import is_adapters_off, objective_of
 from alignlab.assembly.check import failure_of
@@ -22,7 +23,7 @@ from alignlab.objective.load import build_objective, build_term
 from alignlab.objective.objective import Objective
 from alignlab.own_code import is_ours
 from alignlab.passes.reference_mode import resolve_mode
-from alignlab.settings import Config
+from alignlab.settings import Config, typed
 from alignlab.targets import locate
 from alignlab.training.optim import schedule
 from alignlab.training.rows import lists_wanted, more_wanted
@@ -43,6 +44,8 @@ def problems_built(config: Config) -> Iterator[str]:
     yield from _source(config)
     yield from _machine(config)
     yield from _schedule(config)
+    yield from _optimizer(config)
+    yield from _evaluation(config)
     yield from _trackers(config)
 
 
@@ -145,7 +148,11 @@ def _source(config: Config) -> Iterator[str]:
         return
     of_files = ("path", "split", "columns", "ignored")
     files = [f"data.{key}" for key in of_files if node.get(key) not in (None, [], {})]
-    if not takes_rows(locate(node["source"]["_target_"])):
+    source = locate(node["source"]["_target_"])
+    if not takes_rows(source):
+        settings = {key: value for key, value in node["source"].items() if key != "_target_"}
+        if is_ours(source) and (failure := failure_of(source, split="train", size=1, **settings)):
+            yield failure
         if files:
             out = " and ".join(files)
             yield f"data '{node['name']}' makes its own rows, and reads no files: take out {out}, or use data=local"
@@ -172,6 +179,29 @@ def _trackers(config: Config) -> Iterator[str]:
             target = locate(node["_target_"]) if node and "_target_" in node else None
             if inspect.isclass(target) and not issubclass(target, kind):
                 yield f"{group}.{name}._target_={node['_target_']} is no {kind.__name__} of Lightning"
+
+
+def _evaluation(config: Config) -> Iterator[str]:
+    """Yield a message where the reward of samples is no function that can be imported."""
+    if (reward := config["evaluation"]["reward"]) is None:
+        return
+    if not isinstance(reward, str):
+        yield f"evaluation.reward={typed(reward)}: expected the dotted path of a function"
+    elif failure := failure_of(locate, reward, "evaluation.reward"):
+        yield failure
+
+
+def _optimizer(config: Config) -> Iterator[str]:
+    """Yield a message where an optimizer of torch refuses its settings, by what it says to one weight matrix."""
+    node = config["optimizer"]
+    if not str(node["_target_"]).startswith("torch.optim."):
+        return
+    settings = {key: value for key, value in node.items() if key not in ("_target_", "lr")}
+    lr = 1.0 if node["lr"] == "auto" else float(node["lr"])
+    try:
+        locate(node["_target_"])([nn.Parameter(torch.zeros(2, 2))], lr=lr, **settings)
+    except Exception as error:
+        yield f"optimizer: {node['_target_'].rpartition('.')[2]} refuses its settings: {error}"
 
 
 def _schedule(config: Config) -> Iterator[str]:

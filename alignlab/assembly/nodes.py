@@ -27,9 +27,12 @@ STEP_NAMES = ("steps", "num_training_steps", "total_steps", "T_max")
 """The parameters by which a schedule is given the number of steps of the run."""
 WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
-WHOLE = ("callbacks", "logger")
-"""The groups whose targets get no positional arguments."""
-OPEN = (*WHOLE, "metrics")
+BY_PLACE = {
+    **dict.fromkeys(("callbacks", "logger", "model", "strategy"), 0),
+    **dict.fromkeys(("data", "policy", "pipeline", "recipe", "optimizer", "scheduler"), 1),
+}
+"""How many arguments targets get by place, by group; those of terms are as many signals as they ask for."""
+OPEN = ("callbacks", "logger", "metrics")
 """The groups that take nodes of one's own."""
 OFFERED = {
     "policy": {"model"},
@@ -107,8 +110,12 @@ def part_nodes(config: Config) -> dict[str, Any]:
 def term_nodes(config: Config) -> dict[str, Any]:
     """Return every node whose target is a function of signals, by path."""
     nodes = {f"{group}.{name}": node for group in TERMS for name, node in config.get(group, {}).items()}
-    own = at(config, "objective.modifiers") or {}
-    nodes |= {f"objective.modifiers.{name}": node for name, node in own.items()}
+    own = at(config, "objective.modifiers")
+    nodes |= (
+        {f"objective.modifiers.{name}": node for name, node in own.items()}
+        if isinstance(own, Mapping)
+        else {}
+    )
     return {"objective.loss": at(config, "objective.loss"), **nodes}
 
 
@@ -150,18 +157,17 @@ def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
             if message := misfit_of(value, signature.parameters[key]):
                 yield f"{path}.{key}={typed(value)}: {message}"
         elif not signature.open_ended and not (key == "warmup_ratio" and WARMUP_NAME in settings):
-            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(key, settings)}"
+            yield f"{path}.{key}: {node['_target_']} takes no '{key}': {nearest(str(key), settings)}"
     yield from _missing(path, node, signature)
 
 
 def _missing(path: str, node: Config, signature: Read) -> Iterator[str]:
     """Yield a message for settings without a default that the node does not give."""
     group = path.partition(".")[0]
-    kinds = (Parameter.KEYWORD_ONLY, *(POSITIONAL if group in WHOLE else ()))
-    required = [
-        n for n, p in signature.parameters.items() if p.kind in kinds and p.default is Parameter.empty
-    ]
-    for name in required:
+    required = [n for n, p in signature.parameters.items() if p.default is Parameter.empty]
+    places = [name for name in required if signature.parameters[name].kind in POSITIONAL]
+    by_keyword = [name for name in required if signature.parameters[name].kind is Parameter.KEYWORD_ONLY]
+    for name in [*places[BY_PLACE.get(group, len(places)) :], *by_keyword]:
         if name not in node and name not in OFFERED.get(group, ()):
             yield f"{path} needs a value for {name}: set {path}.{name}=..."
 
@@ -201,5 +207,5 @@ def _hyper(path: str, node: Config, signature: Read) -> Iterator[str]:
             if message := misfit_of(value, known[key]):
                 yield f"{path}.{key}={typed(value)}: {message}"
         elif key not in ("_target_", "kind", *ABOUT):
-            yield f"{path} has no hyper-parameter '{key}': {nearest(key, known)}"
+            yield f"{path} has no hyper-parameter '{key}': {nearest(str(key), known)}"
     yield from _missing(path, node, signature)

@@ -2,12 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
-from alignlab.settings import Config, Seed, fits, hints_of, misfits, typed
+from alignlab.settings import (
+    Config,
+    FolderName,
+    Place,
+    Positive,
+    Seed,
+    Text,
+    fits,
+    hints_of,
+    misfits,
+    typed,
+    whole,
+)
 from alignlab.training.settings import (
     CheckpointSpec,
     GoldSpec,
@@ -44,10 +56,10 @@ class Root:
     evaluation: Config
     metrics: Config
     seed: Seed
-    run_name: str
-    output_dir: str
-    cache_dir: str
-    optimized_metric: str
+    run_name: FolderName
+    output_dir: Place
+    cache_dir: Place
+    optimized_metric: Text
     optimized_direction: Literal["auto", "minimize", "maximize"]
     report: bool
 
@@ -56,9 +68,9 @@ class Root:
 class Model:
     """The schema of conf/model."""
 
-    name: str
-    path: str | None
-    chat_template: str | None
+    name: Text
+    path: Place | None
+    chat_template: Text | None
     packing: Literal["auto", "on", "off"]
     loader: Config
 
@@ -67,7 +79,7 @@ class Model:
 class Strategy:
     """The schema of conf/strategy."""
 
-    name: str
+    name: Text
     engine: Config | None
 
 
@@ -75,8 +87,8 @@ class Strategy:
 class Resume:
     """The schema of conf/resume."""
 
-    path: str | None
-    allow: list[str]
+    path: Place | None
+    allow: list[Text]
 
 
 @dataclass
@@ -84,21 +96,21 @@ class Launcher:
     """The schema of conf/launcher: a name, and for slurm what a job of the cluster is given."""
 
     name: Literal["local", "joblib", "slurm"]
-    partition: str | None
-    account: str | None
-    qos: str | None
-    time: int | str
-    nodes: int
-    gpus_per_node: int
-    tasks_per_node: int
-    cpus_per_task: int | None
-    mem: str | int | None
-    parallel: int | None
+    partition: Text | None
+    account: Text | None
+    qos: Text | None
+    time: Positive | Text
+    nodes: Annotated[int, whole(1, 10_000)]
+    gpus_per_node: Annotated[int, whole(0, 1024)]
+    tasks_per_node: Annotated[int, whole(1, 1024)]
+    cpus_per_task: Annotated[int, whole(1, 65_536)] | None
+    mem: Text | Positive | None
+    parallel: Positive | None
     setup: list[str]
-    signal: str
+    signal: Text
     requeue: bool
     sbatch: Config
-    snapshot: list[str]
+    snapshot: list[Place]
     wait: bool
     dry_run: bool
 
@@ -120,6 +132,23 @@ SCHEMA: dict[str, type] = {
     "callbacks.step_log": StepLogSpec,
     "optimizer": OptimizerSpec,
 }
+NEEDED: dict[str, tuple[str, ...]] = {
+    "": tuple(name for name, hint in get_type_hints(Root).items() if hint != Config),
+    "objective": ("name", "loss"),
+    "data": ("name", "path", "lists_per_step", "microbatch_tokens", "processes"),
+    "model": ("name", "loader"),
+    "reference": tuple(get_type_hints(ReferenceSettings)),
+    "peft": ("method",),
+    "strategy": ("name", "engine"),
+    "trainer": ("devices", "num_nodes", "accelerator", "precision", "max_steps", "max_epochs"),
+    "evaluation": ("reward",),
+    "resume": ("path", "allow"),
+    "callbacks": ("checkpoint", "progress"),
+    "callbacks.progress": ("every_n_steps",),
+    "callbacks.step_log": ("path",),
+    "optimizer": ("lr",),
+}
+"""The settings that are read wherever they stand, so that a command may change them and not take them out."""
 OPEN = {"optimizer"}
 """The nodes whose `_target_` has settings besides those of the node's dataclass."""
 GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
@@ -128,12 +157,39 @@ GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
 
 def unknown_or_wrong(config: Config) -> Iterator[str]:
     """Yield a message for every plain setting with an unknown name, of a wrong type, or out of its range."""
+    for path in NEEDED:
+        for key in absent(config, path):
+            yield f"{path}.{key}".removeprefix(".") + " is missing: it can be changed, and not be taken out"
     for path, schema in SCHEMA.items():
         node, (above, _, name) = at(config, path), path.rpartition(".")
         if isinstance(node, Mapping):
             yield from misfits(node, schema, path, closed=path not in OPEN)
         elif above and name in (at(config, above) or {}):
             yield f"{path}={typed(node)}: expected a group of settings"
+
+
+def absent(config: Config, path: str) -> list[str]:
+    """Return the settings that a node needs and does not have."""
+    node = at(config, path)
+    return [key for key in NEEDED.get(path, ()) if isinstance(node, Mapping) and key not in node]
+
+
+def misshapen(config: Config) -> set[str]:
+    """Return the groups, and the settings above them, in which something is missing or has a wrong type."""
+    wrong = {path.partition(".")[0] or key for path in NEEDED for key in absent(config, path)}
+    for path, schema in SCHEMA.items():
+        node, hints = at(config, path), hints_of(schema)
+        if isinstance(node, Mapping):
+            unlike = {key for key, hint in hints.items() if key in node and not _is_sound(node[key], hint)}
+            wrong |= {path.partition(".")[0] or key for key in unlike}
+        elif node is not None:
+            wrong.add(path.partition(".")[0])
+    return wrong
+
+
+def _is_sound(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, and a text or a list of the form that is expected."""
+    return fits(value, hint, ranges=isinstance(value, (str, list)))
 
 
 def with_texts(config: Config) -> Config:

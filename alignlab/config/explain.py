@@ -155,7 +155,7 @@ def known_keys() -> list[str]:
                     continue
         return []
     finally:
-        holder.hydra = running
+        GlobalHydra.instance().hydra = running
 
 
 def _keys(node: Any, path: str) -> list[str]:

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alignlab.assembly.schema import with_texts
 from alignlab.errors import ConfigError, nearest
 from alignlab.places import CONF
-from alignlab.settings import Config
+from alignlab.settings import Config, PositiveNumber, Seed, misfit, typed
 
 OWN = ("weight", "data")
 """The settings of a part that are not settings of its source."""
@@ -39,15 +39,18 @@ def with_parts(config: Config) -> dict[str, Any]:
 def _part(config: Config, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     path, source = f"data.parts.{name}", settings.get("data", name)
     weight = settings.get("weight", 1)
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight <= 0:
-        raise ConfigError(f"{path}.weight={weight}: expected a number above 0")
+    if message := misfit(weight, PositiveNumber):
+        raise ConfigError(f"{path}.weight={typed(weight)}: {message}")
     with _composing() as known:
         if source not in known:
             raise ConfigError(f"{path}: no data source '{source}': {nearest(source, known)}")
-        node = compose("train", overrides=[f"data={source}", f"seed={config['seed']}"]).data
+        seed = 0 if misfit(config.get("seed"), Seed) else config["seed"]  # a wrong one is told by the check
+        node = compose("train", overrides=[f"data={source}", f"seed={seed}"]).data
     own = {key: value for key, value in settings.items() if key not in OWN}
     try:
-        merged = OmegaConf.merge(node, OmegaConf.create({"processes": config["data"]["processes"], **own}))
+        merged = OmegaConf.merge(
+            node, OmegaConf.create({"processes": config["data"].get("processes"), **own})
+        )
         part: dict[str, Any] = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {str(error).partition(chr(10))[0]}") from error

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from alignlab.errors import ConfigError
 from alignlab.runs.resume import unfinished
+from alignlab.settings import FolderName, Place, misfit, typed
 
 
 def register() -> None:
@@ -17,12 +18,19 @@ def register() -> None:
     OmegaConf.register_new_resolver("tasks_per_node", lambda gpus: max(1, gpus), replace=True)
 
 
-def run_folder(base: str, stamp: str, resume: Mapping[str, Any], overrides: Sequence[str]) -> str:
+def run_folder(
+    output_dir: Any, run_name: Any, stamp: str, resume: Mapping[str, Any], overrides: Sequence[str]
+) -> str:
     """Return the folder of a run: a new one, the newest unfinished one of the same command, or the one given.
 
-    `resume` is the node of conf/resume. Raises ConfigError where it names a folder that holds no run.
+    `resume` is the node of conf/resume. Raises ConfigError where it names a folder that holds no run, and for an
+    `output_dir` that is no path or a `run_name` that is no name of a folder: it is made before anything is checked.
     """
-    path = resume["path"]
+    name = run_name if isinstance(run_name, bool) or not isinstance(run_name, int) else str(run_name)
+    for key, value, form in (("output_dir", output_dir, Place), ("run_name", name, FolderName)):
+        if message := misfit(value, form):
+            raise ConfigError(f"{key}={typed(value)}: {message}")
+    path, base = resume["path"], f"{output_dir}/{name}"
     if path == "auto":
         folder = unfinished(Path(base), overrides, resume["allow"])
         return str(folder) if folder else str(unused(Path(base) / stamp))

@@ -18,6 +18,7 @@ from alignlab.config.explain import explain
 from alignlab.config.mixture import with_parts
 from alignlab.config.typed import parsed
 from alignlab.errors import ConfigError, nearest
+from alignlab.own_code import named
 from alignlab.policies.causal_lm import pretrained
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.runs.folder import RunFolder
@@ -56,7 +57,7 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
     check(with_parts(config))
     plan = []
     problems = []
-    for number, spec in enumerate(_specs(config), start=1):
+    for number, spec in enumerate(specs_of(config), start=1):
         own = (*spec.overrides, "reference.update=ema") if spec.reference == "ema" else spec.overrides
         try:
             own_config = _stage_config(name, hydra, overrides, own) if own else config
@@ -174,11 +175,13 @@ def _check_spec(spec: StageSpec) -> None:
         locate(str(spec.collect.get("_target_", "")), "collect._target_")
 
 
-def _specs(config: Config) -> list[StageSpec]:
+def specs_of(config: Config) -> list[StageSpec]:
     """Return the stages that the recipe yields, with `recipe.overrides` behind the overrides of each."""
     node = config["recipe"]
     options = {key: value for key, value in node.items() if key not in ("_target_", "overrides")}
-    specs = list(locate(node["_target_"])(list(config["pipeline"]), **options))
+    recipe = locate(node["_target_"])
+    with named("recipe", recipe):
+        specs = list(recipe(list(config["pipeline"]), **options))
     names = {str(number): number - 1 for number in range(1, len(specs) + 1)}
     names |= {spec.name: number for number, spec in enumerate(specs) if spec.name}
     if len(names) < 2 * len(specs) - (not specs[0].name):

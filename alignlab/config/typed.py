@@ -10,15 +10,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 
-from alignlab.errors import ConfigError
+from alignlab.errors import ConfigError, printable
 from alignlab.places import CONF, SWEEPS, choices
 from alignlab.runs.overrides import key_of, quoted
+from alignlab.settings import shortened
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 TOGETHER = (*MULTI_SELECT, "experiment", "debug")
 """The groups of which several files may be chosen at once."""
 DASHED = re.compile(r"--?(?P<key>[A-Za-z_][\w.]*)(?P<value>=.*)?", re.DOTALL)
 """A word with dashes that may be meant as a setting; what else has dashes is an option of Hydra."""
+UNREADABLE = (HydraException, ValueError)
+"""What the parser raises; ValueError for a number of more digits than Python reads."""
 SHARED = {"data": {"knobs"}}
 """The files of a group that others include, and that are no choice of their own."""
 
@@ -31,9 +34,11 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
     parser = OverridesParser.create()
     read = []
     for text in overrides:
+        if text != printable(text):
+            raise ConfigError(f"'{printable(text)}': expected text in UTF-8")
         try:
             override = parser.parse_override(text)
-        except HydraException:
+        except UNREADABLE:
             raise ConfigError(unread(text)) from None
         require_choice(override, text)
         read.append(override)
@@ -77,7 +82,7 @@ def of_ones_own(group: str, name: str) -> str:
     """
     if group == "model":
         return f"a model folder or a name on the hub is model=local {as_typed('model.path', name)}"
-    if group == "data" and (set(name) & {"/", ".", "~", "\\"} or Path(name).exists()):
+    if group == "data" and (set(name) & {"/", ".", "~", "\\"} or is_place(name)):
         return f"files of your own are data=local {as_typed('data.path', name)}"
     return ""
 
@@ -92,7 +97,7 @@ def as_typed(key: str, value: str) -> str:
     try:
         if "${" not in value and OverridesParser.create().parse_override(plain).value() == value:
             return shlex.quote(plain)
-    except HydraException:
+    except UNREADABLE:
         pass
     return shlex.quote(f"{key}={quoted(value, mark=chr(34))}")
 
@@ -102,14 +107,24 @@ def require_choice(override: Override, text: str) -> None:
     group, chosen = key_of(text).partition("@")[0], _chosen(override)
     if not group:
         raise ConfigError(f"'{text}': the key before = is missing")
-    if override.is_delete() or not ((CONF / group).is_dir() or group == "sweeps"):
+    if not (is_place(str(CONF / group)) or group == "sweeps" or group.startswith("hydra/")):
+        return
+    if override.is_delete():
+        if not all(isinstance(choice, str | None) for choice in chosen):
+            raise ConfigError(f"{text}: expected ~{group}, or ~{group}=CHOICE")
         return
     for choice in chosen:
         several = choice if isinstance(choice, list) and group in TOGETHER else [choice]
-        if all(isinstance(name, str | QuotedString) and name for name in several):
+        if all(isinstance(name, str | QuotedString) and 0 < len(_text(name)) < 256 for name in several):
             continue
+        if group.startswith("hydra/"):
+            raise ConfigError(f"{shortened(text)}: expected the name of a choice")
         empty = f"; for none, {group}=[]" if group in MULTI_SELECT else ""
-        raise ConfigError(f"{text}: expected a choice, of {', '.join(options(group))}{empty}")
+        raise ConfigError(f"{shortened(text)}: expected a choice, of {', '.join(options(group))}{empty}")
+
+
+def _text(name: str | QuotedString) -> str:
+    return name.text if isinstance(name, QuotedString) else name
 
 
 def options(group: str) -> list[str]:
@@ -125,7 +140,15 @@ def kept_sweeps() -> list[str]:
 
 
 def _is_setting(key: str) -> bool:
-    return (CONF / key).is_dir() or "." in key or "_" in key
+    return "." in key or "_" in key or is_place(str(CONF / key))
+
+
+def is_place(name: str) -> bool:
+    """Whether a text is the path of a file or folder that is there; one too long for a path is none."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _chosen(override: Override) -> list[Any]:

@@ -2,19 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from inspect import Parameter
 
 from alignlab.errors import ConfigError, nearest, one_of
 from alignlab.lab.grammar import FACTS
 from alignlab.lab.similar_responses import KINDS, MOST
+from alignlab.settings import typed
+from alignlab.signatures import misfit_of, read_signature
 
 KEY = "data.source"
 WEIGHTS = {"quality": 1.0, "harm": -1.0, "length": 0.0}
 """The weight of each aspect in the exact reward, which is that of a user without own weights."""
 
 
+@cache
+def _parameters() -> dict[str, Parameter]:
+    read = read_signature(f"{__package__}.world.examples")
+    assert read is not None
+    return read.parameters
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
-    """The settings that decide the lists of a source, checked with ConfigError; conf/data/lab.yaml explains each."""
+    """The settings that decide the lists of a source, checked with ConfigError; conf/data/lab.yaml explains each.
+
+    Their ranges stand in the signature of `world.examples`, which takes them.
+    """
 
     responses: int
     skill: float
@@ -32,8 +46,9 @@ class Knobs:
     cyclic: float
 
     def __post_init__(self) -> None:
-        if self.responses < 2:
-            raise ConfigError(f"the lab needs lists of at least 2 responses, got responses={self.responses}")
+        for name, parameter in _parameters().items():
+            if hasattr(self, name) and (message := misfit_of(getattr(self, name), parameter)):
+                raise ConfigError(f"{KEY}.{name}={typed(getattr(self, name))}: {message}")
         one_of(f"{KEY}.kin", self.kin, KINDS)
         if self.kin in ("edits", "rewordings") and self.responses > MOST:
             raise ConfigError(
@@ -41,13 +56,6 @@ class Knobs:
             )
         if self.kin == "tree" and self.on_policy:
             raise ConfigError(f"{KEY}.on_policy={self.on_policy}: a tree is written, not drawn: set it to 0")
-        for name in ("harmful", "on_policy", "cyclic"):
-            if not 0 <= (share := getattr(self, name)) <= 1:
-                raise ConfigError(f"{KEY}.{name}={share}: a share is between 0 and 1")
-        if self.temperature <= 0:
-            raise ConfigError(f"{KEY}.temperature={self.temperature}: expected a number above 0")
-        if self.grades is not None and self.grades < 2:
-            raise ConfigError(f"{KEY}.grades={self.grades}: expected at least 2 grades, or null")
         for topic in self.topics or ():
             one_of(f"{KEY}.topics", topic, FACTS)
         for user, weights in (self.users or {}).items():

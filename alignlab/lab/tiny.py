@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +25,8 @@ from transformers import (
 
 from alignlab.cache import entry
 from alignlab.console import tracked
-from alignlab.errors import ConfigError
 from alignlab.lab import grammar, reading, vocabulary, writers
+from alignlab.settings import PositiveNumber, Seed, ShareRange, whole
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ IGNORE = -100
 def load(
     *,
     cache_dir: str,
-    seed: int = 0,
-    steps: int = 450,
-    batch_size: int = 32,
-    learning_rate: float = 3e-3,
-    hidden_size: int = 96,
-    layers: int = 2,
-    heads: int = 4,
-    skill: Sequence[float] = (0.2, 0.8),
+    seed: Seed = 0,
+    steps: Annotated[int, whole(0, 10**6)] = 450,
+    batch_size: Annotated[int, whole(1, 4096)] = 32,
+    learning_rate: PositiveNumber = 3e-3,
+    hidden_size: Annotated[int, whole(1, 4096)] = 96,
+    layers: Annotated[int, whole(1, 64)] = 2,
+    heads: Annotated[int, whole(1, 64)] = 4,
+    skill: ShareRange = (0.2, 0.8),
     words: str = "",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the tiny model and its tokenizer, pre-trained on `steps` batches of the world's corpus.
@@ -53,7 +53,7 @@ def load(
 
     The first call trains it (about 25 s) and leaves a plain Hugging Face folder in
     `<cache_dir>/models`; later calls, and other processes, load that. Draws no random numbers
-    from the caller's generator. Raises ConfigError for a range that is none.
+    from the caller's generator.
     """
     recipe: dict[str, Any] = {
         "seed": seed,
@@ -66,8 +66,6 @@ def load(
         "skill": list(skill),
         "words": words,
     }
-    if len(skill) != 2 or not 0 <= skill[0] <= skill[1] <= 1:
-        raise ConfigError(f"model.loader.skill={list(skill)}: expected [low,high] between 0 and 1")
     folder = Path(cache_dir).expanduser() / "models" / f"tiny-{fingerprint(recipe)}"
     with torch.random.fork_rng(devices=[]):
         entry(folder, lambda partial: _build(partial, **recipe))

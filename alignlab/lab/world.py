@@ -7,7 +7,7 @@ cyclic rule). The exact reward and its aspects are known of every list.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from alignlab.errors import ConfigError, nearest
 from alignlab.lab.cycle import win_rates
@@ -18,6 +18,7 @@ from alignlab.lab.reading import sentences_of
 from alignlab.lab.reward import Gold, gold, grade, label
 from alignlab.lab.similar_responses import edits, rewordings, tree
 from alignlab.lab.writers import SPLITS, ask, write, writer
+from alignlab.settings import AnyNumber, NonNegative, PositiveNumber, Seed, Share, whole
 from alignlab.types import Example
 
 AT_ONCE = 64
@@ -30,23 +31,23 @@ def examples(
     *,
     split: str,
     size: int,
-    seed: int = 0,
-    responses: int = 4,
-    skill: float = 0.5,
-    gap: float = 1.0,
+    seed: Seed = 0,
+    responses: Annotated[int, whole(2, 64)] = 4,
+    skill: Share = 0.5,
+    gap: Share = 1.0,
     kin: str = "free",
     topics: Sequence[str] | None = None,
-    harmful: float = 0.0,
-    on_policy: float = 0.0,
-    temperature: float = 1.0,
-    samples: int = 0,
+    harmful: Share = 0.0,
+    on_policy: Share = 0.0,
+    temperature: PositiveNumber = 1.0,
+    samples: Annotated[int, whole(0, 1000)] = 0,
     policy: str | None = None,
     cache_dir: str | None = None,
-    noise: float = 0.0,
-    length_bias: float = 0.0,
-    grades: int | None = None,
+    noise: NonNegative = 0.0,
+    length_bias: AnyNumber = 0.0,
+    grades: Annotated[int, whole(2, 1000)] | None = None,
     users: Mapping[str, Mapping[str, float]] | None = None,
-    cyclic: float = 0.0,
+    cyclic: Share = 0.0,
     sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Example]:
     """Generate `size` lists of preference data; row i depends on (seed, split, i) and the settings alone.
@@ -77,7 +78,14 @@ def examples(
         cyclic=cyclic,
     )
     kinds = {name: common.with_(name, changes) for name, changes in (sources or {"lab": {}}).items()}
-    model = policy_of(policy, cache_dir) if any(knobs.draws for knobs in kinds.values()) else None
+    return _generated(split, size, seed, kinds, (policy, cache_dir))
+
+
+def _generated(
+    split: str, size: int, seed: int, kinds: Mapping[str, Knobs], drawing: tuple[str | None, str | None]
+) -> Iterator[Example]:
+    """Generate the lists of sources in turn; `drawing` is the folder of the model that draws, and the cache."""
+    model = policy_of(*drawing) if any(knobs.draws for knobs in kinds.values()) else None
     for start in range(0, size, AT_ONCE):
         rows = [_row(split, seed, i, kinds) for i in range(start, start + AT_ONCE)]
         texts = _drawn(model, rows) if model else {}

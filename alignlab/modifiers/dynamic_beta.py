@@ -5,6 +5,7 @@ from torch import Tensor
 
 from alignlab.objective.modified import Loss
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
+from alignlab.settings import NonNegative, PositiveNumber
 
 
 def dynamic_beta(
@@ -12,9 +13,9 @@ def dynamic_beta(
     chosen_rewards: Float[Tensor, "P"],
     rejected_rewards: Float[Tensor, "P"],
     *,
-    beta: float | None = None,
-    w: float = 0.5,
-    k: float = 0.5,
+    beta: PositiveNumber | None = None,
+    w: NonNegative = 0.5,
+    k: NonNegative = 0.5,
 ) -> Float[Tensor, "P"]:
     """Dynamic reward scaling, MM-RLHF, arXiv:2502.10391: a pairwise loss whose beta grows with the reward margin.
 

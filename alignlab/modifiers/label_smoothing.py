@@ -4,10 +4,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.modified import Loss
-from alignlab.objective.numeric import expect
+from alignlab.settings import ErrorRate
 
 
-def label_smoothing(loss: Loss, *, epsilon: float = 0.1) -> Float[Tensor, "P"]:
+def label_smoothing(loss: Loss, *, epsilon: ErrorRate = 0.1) -> Float[Tensor, "P"]:
     """Label smoothing, a note that follows arXiv:2305.18290: any pairwise loss for labels that may be wrong.
 
     (1 - epsilon) * loss(chosen, rejected) + epsilon * loss(rejected, chosen), where epsilon in [0, 0.5]
@@ -15,8 +15,5 @@ def label_smoothing(loss: Loss, *, epsilon: float = 0.1) -> Float[Tensor, "P"]:
 
     The objective `cdpo` is `dpo` under this modifier: its best margin is finite,
     beta * h = logit(1 - epsilon).
-
-    Raises ConfigError on an epsilon outside [0, 0.5].
     """
-    expect(0 <= epsilon <= 0.5, "epsilon", epsilon, "a rate of wrong labels in [0, 0.5]")
     return (1 - epsilon) * loss() + epsilon * loss.swapped()

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.modified import Loss
-from alignlab.objective.numeric import expect
+from alignlab.settings import Share
 
 
-def ld(*, alpha: float = 0.5, on_reference: bool = True) -> Callable[..., Float[Tensor, "P"]]:
+def ld(*, alpha: Share = 0.5, on_reference: bool = True) -> Callable[..., Float[Tensor, "P"]]:
     """Length desensitization, LD-DPO, arXiv:2409.06411, for any pairwise loss that sums over tokens.
 
     loss at log-probabilities in which tokens beyond the length that both responses share count alpha,
@@ -21,10 +21,7 @@ def ld(*, alpha: float = 0.5, on_reference: bool = True) -> Callable[..., Float[
     sums as they are, as a loss without a reference wants it. With alpha = 1 nothing changes, with
     alpha = 0 what a response is longer by counts nothing. The objective `ld_dpo` is `dpo` under this
     modifier. Lengths stay: a loss that divides by them divides by all tokens.
-
-    Raises ConfigError on an alpha outside [0, 1].
     """
-    expect(0 <= alpha <= 1, "alpha", alpha, "a share in [0, 1]")
     return partial(both if on_reference else policy_only, alpha=alpha)
 
 

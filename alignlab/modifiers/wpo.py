@@ -8,9 +8,10 @@ from torch import Tensor
 
 from alignlab.objective.modified import Loss
 from alignlab.objective.numeric import per_token
+from alignlab.settings import NonNegative
 
 
-def wpo(*, clamp_max: float | None = 1.0, normalizer: bool = True) -> Callable[..., Float[Tensor, "P"]]:
+def wpo(*, clamp_max: NonNegative | None = 1.0, normalizer: bool = True) -> Callable[..., Float[Tensor, "P"]]:
     """Weighted preference optimization, arXiv:2406.11827: any pairwise loss times the weight of its pair.
 
     w(chosen) * w(rejected) * loss, with w(y) the exponential of the mean over tokens of

@@ -17,6 +17,8 @@ from alignlab.objective.reductions import REDUCTIONS, Reduction
 from alignlab.objective.settings import ABOUT, LABELS
 from alignlab.objective.term import Term
 from alignlab.places import choices
+from alignlab.settings import AnyNumber, marks_of, words_of
+from alignlab.signatures import hint_of
 from alignlab.targets import locate
 
 GROUPS = ("objective", "regularizers", "modifiers")
@@ -40,6 +42,8 @@ class Hyper:
     range: tuple[Any, ...]
     """The lowest and the highest sensible number, or the words to choose from; empty where the yaml names none."""
     note: str
+    allowed: str = ""
+    """The numbers beyond which it has no meaning, in words; empty for what is no number."""
 
     @property
     def values(self) -> str:
@@ -211,6 +215,9 @@ def _hyper(node: Mapping[str, Any], parts: Iterator[Mapping[str, Any]]) -> Itera
     """Yield every hyper-parameter of the parts, with its range and its note in the yaml."""
     ranges, notes = node.get("ranges", {}), node.get("notes", {})
     for part in parts:
+        parameters = inspect.signature(locate(part["_target_"])).parameters
         for name, default in part.items():
             if name not in ("_target_", "kind", *ABOUT):
-                yield Hyper(name, default, tuple(ranges.get(name, ())), notes.get(name, ""))
+                hint = hint_of(parameters[name]) if name in parameters else AnyNumber
+                allowed = words_of(hint) if marks_of(hint) else ""
+                yield Hyper(name, default, tuple(ranges.get(name, ())), notes.get(name, ""), allowed)

@@ -1,16 +1,17 @@
 """Arithmetic that several losses share: means over tokens, soft labels, functions that stay finite."""
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.errors import ConfigError
+from alignlab.settings import ABOVE_0
 
-PerPair = float | Float[Tensor, "P"]
-"""A beta: one number for all pairs, or a tensor with one number a pair."""
+PerPair = Annotated[float | Float[Tensor, "P"], ABOVE_0]
+"""A beta, above 0: one number for all pairs, or a tensor with one number a pair."""
 MAX_EXPONENT = 80.0
 """The largest exponent; larger ones are clamped. e^80, and its product with any beta in use, is finite in float32."""
 
@@ -20,7 +21,9 @@ def per_token(sums: Float[Tensor, "P"], lengths: Float[Tensor, "P"]) -> Float[Te
     return sums / lengths.clamp(min=1)
 
 
-def soft_label(margins: Float[Tensor, "*shape"], target: PerPair) -> Float[Tensor, "*shape"]:
+def soft_label(
+    margins: Float[Tensor, "*shape"], target: float | Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
     """Return the cross-entropy of a margin, in nats, where chosen is the better one with probability `target`.
 
     >>> soft_label(torch.tensor([0.1]), 0.9)
@@ -38,9 +41,3 @@ def log1mexp(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     near = x > -math.log(2)
     far = torch.log1p(-torch.exp(x.masked_fill(near, -1.0)))  # near 0 its slope is infinite
     return torch.where(near, torch.log(-torch.expm1(x)), far)
-
-
-def expect(holds: bool, key: str, value: object, wanted: str) -> None:
-    """Raise ConfigError, with the key, its value and what was wanted, unless `holds`."""
-    if not holds:
-        raise ConfigError(f"{key}={value}: expected {wanted}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignlab.errors import ConfigError, nearest
+from alignlab.settings import AnyNumber, misfit, typed
 
 KINDS = ("constant", "linear", "cosine")
 
@@ -49,6 +50,6 @@ def read_weight(value: Any, path: str) -> Weight:
 
 def number(value: Any, path: str) -> float:
     """Return a finite number; raises ConfigError with the path for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f"{path}={value}: expected a number")
+    if message := misfit(value, AnyNumber):
+        raise ConfigError(f"{path}={typed(value)}: {message}")
     return float(value)

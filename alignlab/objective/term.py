@@ -14,7 +14,9 @@ from alignlab.objective.gathered import Gathered
 from alignlab.objective.schedule import Weight, read_weight
 from alignlab.objective.settings import TermKind
 from alignlab.own_code import named
+from alignlab.settings import typed
 from alignlab.signals import GATHERED, VOCABULARY, Contract, Signals, contract
+from alignlab.signatures import misfit_of
 from alignlab.types import Part
 
 KINDS = get_args(TermKind)
@@ -109,19 +111,6 @@ class Term:
         return [v[signals.pairs.list] if once else v for v, once in zip(tensors, per_list, strict=True)]
 
 
-def check_type(path: str, value: Any, default: Any) -> None:
-    """Raise ConfigError where the default is a number (or a truth value) and the value is none."""
-    if isinstance(default, bool):
-        fits = isinstance(value, bool)
-    elif isinstance(default, (int, float)):
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    else:
-        return
-    if not fits:
-        wanted = "true or false" if isinstance(default, bool) else "a number"
-        raise ConfigError(f"{path}={value}: expected {wanted}")
-
-
 def make_term(
     name: str,
     target: Callable[..., Any],
@@ -138,18 +127,18 @@ def make_term(
 
     `weight` is a number or a schedule (`schedule.py`).
 
-    Raises ConfigError on unknown hyper-parameters, unknown signals, and an unknown `kind`.
+    Raises ConfigError on unknown hyper-parameters, values out of their range, unknown signals, and an unknown `kind`.
     """
     where = path or name
     if kind not in KINDS:
         raise ConfigError(f"{where}.kind={kind}: {nearest(kind, KINDS)}")
     scale = read_weight(weight, f"{where}.weight")
-    accepted = contract(target, where)
-    for key in hyper:
+    accepted, parameters = contract(target, where), inspect.signature(target).parameters
+    for key, value in hyper.items():
         if key not in accepted.hyper:
             raise ConfigError(f"{where} has no hyper-parameter '{key}': {nearest(key, accepted.hyper)}")
-        if not (hyper[key] is None and key in accepted.optional):
-            check_type(f"{where}.{key}", hyper[key], accepted.hyper[key])
+        if message := misfit_of(value, parameters[key]):
+            raise ConfigError(f"{where}.{key}={typed(value)}: {message}")
     missing = [
         k for k, default in accepted.hyper.items() if default is inspect.Parameter.empty and k not in hyper
     ]

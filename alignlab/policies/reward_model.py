@@ -4,7 +4,7 @@ import copy
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -36,7 +36,7 @@ class RewardModel(Policy):
     peft_task = "SEQ_CLS"
     lr_factor = 20.0  # 1e-5 at 7B: a head that starts at nothing, and no reference to stay near
 
-    def __init__(self, model: Any, *, packing: str = "auto") -> None:
+    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
         super().__init__()
         self.model = model
         disable_dropout(model)

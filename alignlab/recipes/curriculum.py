@@ -1,16 +1,18 @@
 """Curry-DPO, arXiv:2403.07230: the pairs of each rated list from easy to hard, in stages or in one ordered run."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.recipes.words import START, pipeline_of
+from alignlab.settings import whole
 
 
 def curriculum(
     pipeline: Sequence[str],
     *,
-    stages: int = 3,
+    stages: Annotated[int, whole(1, 100)] = 3,
     by: str = "rating",
     scope: str = "prompt",
     reverse: bool = False,
@@ -23,11 +25,7 @@ def curriculum(
     whether each `prompt` gives its k-th easiest pair to stage k, or all pairs are sorted together
     (`global`) and cut in `stages`. Iterative: a stage starts from the result of the one before, and
     `reference` is that (`previous`) or the run's own (`initial`). Else one run in that order.
-
-    Raises ConfigError on less than one stage.
     """
-    if stages < 1:
-        raise ConfigError(f"recipe.stages={stages}: expected at least 1")
     refers = START[one_of("recipe.reference", reference, START)]
     settings = (
         pipeline_of([name for name in pipeline if name != "curry_pairs"], "curry"),

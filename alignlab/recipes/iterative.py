@@ -1,17 +1,18 @@
 """Iterative preference optimization: rounds that each take their own part of the prompts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.recipes.words import START, pipeline_of
+from alignlab.settings import whole
 
 
 def iterative(
     pipeline: Sequence[str],
     *,
-    rounds: int = 3,
+    rounds: Annotated[int, whole(1, 100)] = 3,
     reference: str = "previous",
     collect: Mapping[str, Any] | None = None,
 ) -> Iterator[StageSpec]:
@@ -21,11 +22,7 @@ def iterative(
     `collect`, a `_target_` and its options, a round takes the prompts of its part alone, and
     `collect(model, tokenizer, prompts, split=..., seed=..., **options)` answers them: it gives the
     examples that the round trains on.
-
-    Raises ConfigError on less than one round.
     """
-    if rounds < 1:
-        raise ConfigError(f"recipe.rounds={rounds}: expected at least 1")
     refers = START[one_of("recipe.reference", reference, START)]
     for part in range(1, rounds + 1):
         overrides = (

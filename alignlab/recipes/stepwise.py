@@ -1,16 +1,18 @@
 """sDPO, arXiv:2403.19270: the data in parts, and each part's result is the next one's start and reference."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.recipes.words import MODELS, pipeline_of
+from alignlab.settings import whole
 
 
 def stepwise(
     pipeline: Sequence[str],
     *,
-    steps: int = 2,
+    steps: Annotated[int, whole(1, 100)] = 2,
     by: str = "reward_accuracy",
     order: str | None = None,
     init: str = "previous",
@@ -25,11 +27,7 @@ def stepwise(
     these. `equal` parts are drawn at random, and ask no model. `init=base` starts each step from the run's
     first model, as the paper's ablation does; `reference=base` keeps it as the reference. No row is trained
     on in two steps.
-
-    Raises ConfigError on less than one step.
     """
-    if steps < 1:
-        raise ConfigError(f"recipe.steps={steps}: expected at least 1")
     for key, value in (("init", init), ("reference", reference)):
         one_of(f"recipe.{key}", value, MODELS)
     cut = (

@@ -1,6 +1,7 @@
 """How far a response is from the best of its list, read off the policy's hidden states."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, one_of
+from alignlab.settings import whole
 
 
 class PreferenceDegree(nn.Module):
@@ -21,13 +23,11 @@ class PreferenceDegree(nn.Module):
     `pool` takes the state at the last token, or the mean over tokens. The head starts at 0, where all
     degrees are equally likely and the loss is ln(levels).
 
-    Raises ConfigError on fewer than 2 levels, and when called before `bind`.
+    Raises ConfigError when called before `bind`.
     """
 
-    def __init__(self, *, levels: int = 4, pool: str = "last") -> None:
+    def __init__(self, *, levels: Annotated[int, whole(2, 100)] = 4, pool: str = "last") -> None:
         super().__init__()
-        if levels < 2:
-            raise ConfigError(f"levels={levels}: a degree is one of at least 2")
         self.levels, self.pool = levels, one_of("pool", pool, ("last", "mean"))
         self.head: nn.Linear | None = None
 

@@ -6,22 +6,18 @@ from functools import partial
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.errors import ConfigError
 from alignlab.regularizers.reduce import reduce_tokens, take_best
+from alignlab.settings import ShareBelowOne
 
 Reduced = tuple[Float[Tensor, "B"], Float[Tensor, "B"]]
 
 
-def sft(*, reduction: str = "token_mean", label_smoothing: float = 0.0) -> Callable[..., Reduced]:
+def sft(*, reduction: str = "token_mean", label_smoothing: ShareBelowOne = 0.0) -> Callable[..., Reduced]:
     """Negative log-likelihood of the best response; smoothed where `label_smoothing` is above 0.
 
     -logp of the best response (the first of equals), in nats; with a smoothing e,
     -(1 - e) * logp - e * mean over the vocabulary of log policy(v) at each token.
-
-    Raises ConfigError on a smoothing outside [0, 1).
     """
-    if not 0 <= label_smoothing < 1:
-        raise ConfigError(f"label_smoothing={label_smoothing}: expected a number in [0, 1)")
     if label_smoothing == 0:
         return partial(plain, reduction=reduction)
     return partial(smoothed, reduction=reduction, label_smoothing=label_smoothing)
@@ -51,7 +47,7 @@ def smoothed(
     where: Bool[Tensor, "B K"],
     *,
     reduction: str = "token_mean",
-    label_smoothing: float = 0.1,
+    label_smoothing: ShareBelowOne = 0.1,
 ) -> Reduced:
     """Cross-entropy of the best response with targets of which a share is spread evenly over the vocabulary.
 

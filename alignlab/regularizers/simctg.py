@@ -1,11 +1,14 @@
 """Contrast between the tokens of a response, against representations that all look alike."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.regularizers.reduce import take_best
+from alignlab.settings import between
 
 
 def simctg(
@@ -14,7 +17,7 @@ def simctg(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    margin: float = 0.5,
+    margin: Annotated[float, between(-1, 2)] = 0.5,
 ) -> Float[Tensor, "B"]:
     """SimCTG, arXiv:2202.06417: final hidden states of two tokens should not point the same way.
 

@@ -4,10 +4,22 @@ Nothing here imports torch, so that settings are checked before anything heavy i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from alignlab.settings import Count, Elsewhere, NonNegative, Positive, PositiveNumber, Share
+from alignlab.settings import (
+    Count,
+    Elsewhere,
+    NonNegative,
+    Place,
+    Positive,
+    PositiveNumber,
+    Seed,
+    Share,
+    ShareBelowOne,
+    Text,
+    whole,
+)
 
 Update = Literal["none", "ema", "hard"]
 
@@ -18,8 +30,8 @@ class TrainerSpec:
 
     max_epochs: Positive = 1
     max_steps: Positive | None = None
-    devices: Positive = 1
-    num_nodes: Positive = 1
+    devices: Annotated[int, whole(1, 1024)] = 1
+    num_nodes: Annotated[int, whole(1, 10_000)] = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"] = "auto"
     gradient_clip_val: PositiveNumber | None = 1.0
@@ -31,10 +43,15 @@ class TrainerSpec:
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """What every optimizer has besides the settings of its own: conf/optimizer."""
+    """What optimizers mean by the names that they share, besides the settings of their own: conf/optimizer."""
 
     lr: Literal["auto"] | NonNegative = "auto"
     weight_decay: NonNegative = 0.0
+    betas: list[ShareBelowOne] = field(default_factory=lambda: [0.9, 0.999])
+    eps: NonNegative | list[NonNegative] = 1e-8
+    alpha: Share = 0.99
+    """How much of the mean of squared gradients stays in a step of RMSprop."""
+    momentum: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +60,7 @@ class CheckpointSpec:
 
     every_n_steps: Positive | Literal["auto"] = "auto"
     keep: Positive = 2
-    best: str | None = None
+    best: Text | None = None
     best_mode: Literal["min", "max"] = "min"
     background: bool = False
 
@@ -59,7 +76,7 @@ class ProgressSpec:
 class StepLogSpec:
     """Where every step is written down for measuring from outside: conf/callbacks, `step_log`."""
 
-    path: str | None = None
+    path: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -76,9 +93,9 @@ class ReferenceSettings(MovingSpec):
     """Which model the reference is, and where its scores come from: conf/reference."""
 
     mode: Literal["auto", "precomputed", "live", "adapter", "none"] = "auto"
-    path: str | None = None
+    path: Place | None = None
     of: Literal["start", "base"] = "start"
-    second: str | None = None
+    second: Place | None = None
     check_start: bool = True
     shard: bool | Literal["auto"] = "auto"
 
@@ -99,6 +116,6 @@ class GoldSpec:
 
     reward: Callable[[str, str], Any]
     prompts: Count = 128
-    samples_per_prompt: Positive = 1
-    max_new_tokens: Positive = 64
-    seed: Annotated[int, Elsewhere()] = 0
+    samples_per_prompt: Annotated[int, whole(1, 1000)] = 1
+    max_new_tokens: Annotated[int, whole(1, 10**6)] = 64
+    seed: Annotated[Seed, Elsewhere()] = 0

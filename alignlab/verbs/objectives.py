@@ -103,11 +103,11 @@ def _show(console: Console, card: Card, hyper: dict[str, Any], objective: Object
     if not card.hyper:
         return
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="dim")
-    for heading in ("hyper-parameter", "value" if hyper else "default", "range", ""):
+    for heading in ("hyper-parameter", "value" if hyper else "default", "range", "allowed", ""):
         table.add_column(heading, overflow="fold")
     for h in card.hyper:
         value = Text(as_yaml(hyper[h.name]), "bold") if h.name in hyper else as_yaml(h.default)
-        table.add_row(h.name, value, h.values, h.note)
+        table.add_row(h.name, value, h.values, h.allowed, h.note)
     console.print()
     console.print(table)
 

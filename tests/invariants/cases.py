@@ -5,11 +5,12 @@ representative of every kind of loss, and on every choice whose values no vector
 `-m exhaustive`.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -21,7 +22,9 @@ from alignlab.objective.objective import Objective
 from alignlab.objective.pair_selection import CHOICES
 from alignlab.objective.settings import ABOUT
 from alignlab.places import choices
-from alignlab.signals import VOCABULARY, contract, list_name
+from alignlab.settings import fits, options_of
+from alignlab.signals import VOCABULARY, list_name
+from alignlab.signatures import hint_of
 from alignlab.targets import locate
 from tests.invariants.batches import BOUND, random_signals
 from tests.losses.vector_cases import HELD
@@ -66,14 +69,16 @@ def alone(name: str, hyper: Mapping[str, Any] = AS_IT_IS, **settings: Any) -> Ob
 
 def changes(node: Mapping[str, Any], make: Make) -> Iterator[dict[str, Any]]:
     """Settings that change one option of a yaml's node: a flag turned, another word, a limit dropped."""
-    optional = contract(locate(node["_target_"]), node["_target_"]).optional
+    parameters = inspect.signature(locate(node["_target_"])).parameters
+    optional = {name for name, p in parameters.items() if p.default is None or fits(None, hint_of(p))}
     for key, value in node.items():
         if key in ABOUT:
             continue
         if isinstance(value, bool):
             yield {key: not value}
         elif isinstance(value, str) and key not in ("_target_", "kind"):
-            yield from ({key: word} for word in words(key, make) if word != value)
+            said = [word for option in options_of(hint_of(parameters[key])) for word in get_args(option)]
+            yield from ({key: word} for word in said or words(key, make) if word != value)
         if key in optional and value is not None:
             yield {key: None}
 

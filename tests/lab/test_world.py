@@ -243,13 +243,13 @@ def test_sources_take_turns_and_have_their_own_settings():
     ("knobs", "message"),
     [
         ({"split": "trian"}, "did you mean 'train'"),
-        ({"responses": 1}, "at least 2 responses, got responses=1"),
+        ({"responses": 1}, "data.source.responses=1: expected a whole number from 2 to 64"),
         ({"kin": "tre"}, "data.source.kin=tre: did you mean 'tree'"),
         ({"kin": "edits", "responses": 9}, "lists of at most 8"),
         ({"kin": "tree", "on_policy": 0.5}, "a tree is written"),
-        ({"harmful": 1.5}, "a share is between 0 and 1"),
+        ({"harmful": 1.5}, "a share between 0 and 1"),
         ({"temperature": 0.0}, "a number above 0"),
-        ({"grades": 1}, "at least 2 grades"),
+        ({"grades": 1}, "a whole number from 2 to 1000"),
         ({"topics": ["fux"]}, "did you mean 'fox'"),
         ({"users": {"brief": {"lenght": 1.0}}}, "data.source.users.brief=lenght: did you mean 'length'"),
         ({"sources": {"a": {"gaps": 1.0}}}, "data.source.sources.a.gaps: did you mean 'gap'"),
@@ -259,7 +259,7 @@ def test_sources_take_turns_and_have_their_own_settings():
 )
 def test_wrong_settings_are_errors_that_help(knobs, message):
     with pytest.raises(ConfigError, match=message):
-        next(examples(**{"split": "train", "size": 1, **knobs}))
+        list(examples(**{"split": "train", "size": 1, **knobs}))
 
 
 def _order(values):

@@ -31,7 +31,7 @@ def test_jobs_run_the_copies_of_code_configs_and_modules(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: trainer.max_steps=0: expected a number above 0")
+    assert done.stderr.startswith("error: trainer.max_steps=0: expected a whole number from 1 to 10**12")
     assert "gain: 0.75" in (tmp_path / "run" / "config.yaml").read_text()
     assert {file.name for file in (code / "hydra_plugins").iterdir()} >= {"alignlab_slurm.py"}
     assert (code / "alignlab" / "commit.json").is_file()

@@ -162,7 +162,7 @@ def test_without_a_reference():
     [
         ("ipo", ["dynamic_beta"], "loss 'ipo' has no beta that could differ from pair to pair"),
         ("dpo", {"label_smoothing": {"epsilon": 0.6}}, "epsilon=0.6: expected a rate of wrong labels"),
-        ("dpo", {"ld": {"alpha": 1.5}}, "alpha=1.5: expected a share in [0, 1]"),
+        ("dpo", {"ld": {"alpha": 1.5}}, "alpha=1.5: expected a share between 0 and 1"),
         ("dpo", {"ld": {"alfa": 0.5}}, "did you mean 'alpha'?"),
         ("dpo", ["label_smothing"], "did you mean 'label_smoothing'?"),
         ("list_mle", ["wpo"], "choose a pairwise objective"),

@@ -103,12 +103,9 @@ def test_stages_as_they_are_written():
 @pytest.mark.parametrize(
     ("recipe", "options", "message"),
     [
-        (stepwise, {"steps": 0}, "recipe.steps=0: expected at least 1"),
         (stepwise, {"init": "previus"}, "did you mean 'previous'"),
         (stepwise, {"reference": "initial"}, "recipe.reference=initial"),
-        (curriculum, {"stages": 0}, "recipe.stages=0"),
         (curriculum, {"reference": "base"}, "recipe.reference=base"),
-        (iterative, {"rounds": 0}, "recipe.rounds=0"),
         (sft_then, {"reference": "x"}, "recipe.reference=x"),
         (stages, {}, "recipe.stages is empty"),
         (stages, {"stages": [{"overrides": []}]}, "stage 1: expected name"),

@@ -37,12 +37,15 @@ class Found:
 def data_files(path: str | Sequence[str]) -> Found:
     """The data files and saved datasets at a path, or at several: each itself, or all below a folder but hidden ones.
 
-    Raises DataError where there is none, with what lies there instead.
+    Raises DataError where there is none, with what lies there instead, and where a folder cannot be read.
     """
     roots = [Path(one).expanduser() for one in ([path] if isinstance(path, str) else path)]
     if not roots:
         raise DataError("data.path=[]: the list is empty")
-    each = [_found(root, str(root)) for root in roots]
+    try:
+        each = [_found(root, str(root)) for root in roots]
+    except OSError as error:
+        raise DataError(f"data.path: {error.filename} cannot be read: {error.strerror}") from error
     if len(each) == 1:
         return each[0]
     sources = [source.absolute() for found in each for source in found.sources]

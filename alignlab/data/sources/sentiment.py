@@ -6,25 +6,23 @@ id      str, optional
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from alignlab.data.reading.rows import Drop, RowError, column, number, user
 from alignlab.data.sources.columns import id_of
-from alignlab.errors import ConfigError
+from alignlab.settings import Scale, whole
 from alignlab.types import Example
 
 
 def convert(
-    row: Mapping[str, Any], *, prompt_words: int = 4, scale: Sequence[float] = (-4.0, 4.0)
+    row: Mapping[str, Any], *, prompt_words: Annotated[int, whole(1, 1000)] = 4, scale: Scale = (-4.0, 4.0)
 ) -> Example:
     """Convert a sentence into a list of one response, with the rating mapped from `scale` to [0, 1] as its label.
 
     Prompt and response together are the sentence, to the letter. Sentences share no prompt, so that no two of
     them make a list.
     """
-    if prompt_words < 1:
-        raise ConfigError(f"data.source.prompt_words={prompt_words}: a prompt has at least one word")
     text, rating = column(row, "text", str).strip(), number(row, "rating")
     low, high = scale
     if not low <= rating <= high:

@@ -8,11 +8,12 @@ completions  list of {response: str, overall_score: float, fine-grained_score: f
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.reading.rows import RowError, column, finite, user
 from alignlab.data.sources.columns import text_of
+from alignlab.settings import Scale
 from alignlab.types import Example
 
 REASONS = ("Rationale For Rating", "Rationale")
@@ -20,9 +21,7 @@ REASONS = ("Rationale For Rating", "Rationale")
 NUMBER = re.compile(r"\d{1,3}(\.\d{1,9})?", re.ASCII)
 
 
-def convert(
-    row: Mapping[str, Any], *, score: str = "overall_score", scale: Sequence[float] = (1.0, 10.0)
-) -> Example:
+def convert(row: Mapping[str, Any], *, score: str = "overall_score", scale: Scale = (1.0, 10.0)) -> Example:
     """Convert a list: rewards are the raw scores, labels these mapped from `scale` to [0, 1].
 
     `meta["ratings"]` holds the rating of each completion in each aspect that its source rates, `meta["rationales"]`

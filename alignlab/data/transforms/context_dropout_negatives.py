@@ -9,12 +9,18 @@ from alignlab.data.steps import Lists
 from alignlab.data.tables.lists import per_response, take, with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import SENTENCE, content_words
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import PositiveShare, Seed
 from alignlab.types import Example, Message
 
 
 def context_dropout_negatives(
-    example: Example, *, side: str = "response", rate: float = 0.5, keep_others: bool = False, seed: int = 0
+    example: Example,
+    *,
+    side: str = "response",
+    rate: PositiveShare = 0.5,
+    keep_others: bool = False,
+    seed: Seed = 0,
 ) -> Lists:
     """Keep the best response, and add a negative labelled 0 that lacks what a part of the context says.
 
@@ -32,10 +38,6 @@ def context_dropout_negatives(
     Drops prompts of one sentence, and responses of which nothing, or all, needs what was hidden.
     """
     one_of("pipeline.context_dropout_negatives.side", side, ("response", "prompt"))
-    if not 0 < rate <= 1:
-        raise ConfigError(
-            f"pipeline.context_dropout_negatives.rate={rate}: expected a share above 0, up to 1"
-        )
     best, _ = ends(example)
     if example.labels[best] <= 0:
         raise Drop("the best label is not above 0: no negative can rank below it")

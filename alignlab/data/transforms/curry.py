@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from alignlab.data.steps import Array, Pairs, Selection, Tokenized
 from alignlab.data.tables.lists import take
 from alignlab.data.transforms.margins import reference_margins
 from alignlab.errors import ConfigError, DataError, one_of
+from alignlab.settings import Positive, whole
 from alignlab.types import Example
 
 KEY = "pipeline.curry"
@@ -39,8 +40,8 @@ def curry(
     *,
     by: str = "rating",
     scope: str = "prompt",
-    stage: int | None = None,
-    of: int = 3,
+    stage: Positive | None = None,
+    of: Annotated[int, whole(1, 1000)] = 3,
     reverse: bool = False,
     split: str = "train",
 ) -> Selection:
@@ -55,8 +56,6 @@ def curry(
     """
     one_of(f"{KEY}.by", by, ("rating", "reference"))
     one_of(f"{KEY}.scope", scope, ("prompt", "global"))
-    if not isinstance(of, int) or of < 1:
-        raise ConfigError(f"{KEY}.of={of}: expected a whole number of at least 1")
     if stage is not None and stage not in range(1, of + 1):
         raise ConfigError(f"{KEY}.stage={stage}: stages are 1 to {of} ({KEY}.of), or null for all in order")
     if split != "train" or not len(tokenized):

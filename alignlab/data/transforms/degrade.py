@@ -4,6 +4,7 @@ import math
 import random
 import re
 from collections import Counter
+from typing import Annotated
 
 from alignlab.data.encoding.chat_text import turns_of
 from alignlab.data.reading.rows import Drop
@@ -11,12 +12,18 @@ from alignlab.data.steps import Lists
 from alignlab.data.tables.lists import with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import STOP_WORDS, WORD, plain
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import Seed, whole
 from alignlab.types import Example, Message
 
 
 def degrade(
-    example: Example, *, levels: int = 4, choose: str = "longest", keep_others: bool = False, seed: int = 0
+    example: Example,
+    *,
+    levels: Annotated[int, whole(2, 100)] = 4,
+    choose: str = "longest",
+    keep_others: bool = False,
+    seed: Seed = 0,
 ) -> Lists:
     """Keep the best response, and add up to `levels - 1` degraded copies of it, as in SPO (arXiv:2409.17791).
 
@@ -26,11 +33,9 @@ def degrade(
     that of the original toward 0. `keep_others` keeps the other responses, with their labels. The result has
     no raw scores, since copies have none.
 
-    Raises ConfigError for fewer than 2 levels; drops rows whose best response has no key words, or no label
+    Drops rows whose best response has no key words, or no label
     above 0.
     """
-    if levels < 2:
-        raise ConfigError(f"pipeline.degrade.levels={levels}: the original and a copy are 2 levels already")
     one_of("pipeline.degrade.choose", choose, ("longest", "random"))
     best, _ = ends(example)
     label = example.labels[best]

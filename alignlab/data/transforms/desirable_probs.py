@@ -6,13 +6,14 @@ import numpy as np
 
 from alignlab.data.steps import Array, DesirableProbs, Selection, Tokenized
 from alignlab.data.transforms.limit import kept
-from alignlab.errors import ConfigError, DataError
+from alignlab.errors import DataError
+from alignlab.settings import Positive, Seed
 from alignlab.types import Example
 
 KEY = "pipeline.desirable_probs"
 
 
-def desirable_probs(tokenized: Tokenized, *, rows: int = 1024, seed: int = 0) -> DesirableProbs:
+def desirable_probs(tokenized: Tokenized, *, rows: Positive = 1024, seed: Seed = 0) -> DesirableProbs:
     """Keep all rows, and give each response the probability that its prompt is one of the desirable data.
 
     The probability is that of a logistic regression on the mean of a prompt's final hidden states under the model
@@ -23,8 +24,6 @@ def desirable_probs(tokenized: Tokenized, *, rows: int = 1024, seed: int = 0) ->
 
     Raises DataError where one class has no training row, or responses of a list have a prompt each.
     """
-    if rows < 1:
-        raise ConfigError(f"{KEY}.rows={rows}: expected at least 1, of each class")
     training = (tokenized.training or tokenized).examples
     for example in (*training, *tokenized.examples):
         if "prompts" in example.meta:

@@ -11,14 +11,15 @@ from alignlab.data.steps import Array, Selection, Tokenized
 from alignlab.data.transforms.margins import check_bounds, out_of_bounds, quantile
 from alignlab.data.transforms.score_filters import without
 from alignlab.errors import DataError, one_of
+from alignlab.settings import AnyNumber
 
 
 def filter_ches(
     tokenized: Tokenized,
     *,
     unit: str = "quantile",
-    low: float | None = None,
-    high: float | None = 0.05,
+    low: AnyNumber | None = None,
+    high: AnyNumber | None = 0.05,
     normalized: bool = True,
     validation: bool = False,
     split: str = "train",

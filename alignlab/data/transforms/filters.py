@@ -2,12 +2,14 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 from alignlab.data.encoding.id_turns import ids_in
 from alignlab.data.reading.rows import Drop
 from alignlab.data.transforms.margins import SCALES, check_bounds, ends, margin, out_of_bounds
 from alignlab.data.transforms.texts import words, written
-from alignlab.errors import ConfigError, DataError, one_of
+from alignlab.errors import DataError, one_of
+from alignlab.settings import AnyNumber, Count, NonNegative, Share, whole
 from alignlab.types import Example, Message
 
 SENTENCE_ENDS = ".!?\u2026\u3002\uff0e\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965"
@@ -17,7 +19,7 @@ CLOSING_CATEGORIES = ("Pe", "Pf", "So", "Sk")
 
 
 def filter_gap(
-    example: Example, *, by: str = "labels", low: float | None = None, high: float | None = None
+    example: Example, *, by: str = "labels", low: AnyNumber | None = None, high: AnyNumber | None = None
 ) -> Iterator[Example]:
     """Keep rows whose best and worst response are between `low` and `high` apart, in labels or rewards.
 
@@ -43,7 +45,7 @@ def filter_ties(example: Example, *, ties: str = "top") -> Iterator[Example]:
 
 
 def filter_length_ratio(
-    example: Example, *, low: float | None = None, high: float | None = None
+    example: Example, *, low: NonNegative | None = None, high: NonNegative | None = None
 ) -> Iterator[Example]:
     """Keep rows whose best response is between `low` and `high` times as long as the worst, in characters."""
     check_bounds("filter_length_ratio", low, high)
@@ -54,18 +56,16 @@ def filter_length_ratio(
 
 
 def filter_repetition(
-    example: Example, *, n: int = 4, high: float = 0.2, of: str = "any"
+    example: Example, *, n: Annotated[int, whole(1, 1000)] = 4, high: Share = 0.2, of: str = "any"
 ) -> Iterator[Example]:
     """Drop rows whose best (or any) response repeats more than a share `high` of its n-grams of words."""
-    if not isinstance(n, int) or n < 1:
-        raise ConfigError(f"pipeline.filter_repetition.n={n}: an n-gram has at least 1 word")
     responses = _those(example, one_of("pipeline.filter_repetition.of", of, ("any", "best")))
     if max(repeated_share(words(written(response)), n) for response in responses) > high:
         raise Drop(f"more than {high:.6g} of the {n}-grams are repeated")
     yield example
 
 
-def filter_no_eos(example: Example, *, of: str = "any", min_words: int = 8) -> Iterator[Example]:
+def filter_no_eos(example: Example, *, of: str = "any", min_words: Count = 8) -> Iterator[Example]:
     """Drop rows whose best (or any) response looks cut off: it does not end as a text ends.
 
     This is a heuristic, since text does not show whether its writer was done. An end is a mark that ends a

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from alignlab.data.tables.lists import flipped
 from alignlab.data.transforms.margins import ends
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import PositiveNumber, Seed, Share
 from alignlab.types import Example
 
 MODELS = ("symmetric", "bradley_terry", "exponential")
@@ -17,12 +18,12 @@ def flip_noise(
     example: Example,
     *,
     model: str = "symmetric",
-    rate: float = 0.2,
-    temperature: float = 1.0,
+    rate: Share = 0.2,
+    temperature: PositiveNumber = 1.0,
     swap: str = "best_worst",
     validation: bool = False,
     split: str = "train",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Iterator[Example]:
     """Flip the labels of the row at random; meta["flipped"] says whether they were.
 
@@ -40,10 +41,6 @@ def flip_noise(
     """
     one_of("pipeline.flip_noise.model", model, MODELS)
     one_of("pipeline.flip_noise.swap", swap, ("best_worst", "permute"))
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"pipeline.flip_noise.rate={rate}: a probability is between 0 and 1")
-    if temperature <= 0:
-        raise ConfigError(f"pipeline.flip_noise.temperature={temperature}: expected a number above 0")
     draw = random.Random(f"flip_noise/{seed}/{example.id}")
     chance = rate
     if model != "symmetric":

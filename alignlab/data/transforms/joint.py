@@ -6,11 +6,12 @@ import math
 import random
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.data.tables.lists import PER_RESPONSE, per_response, take
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import NonNegative, Range, Seed
 from alignlab.types import Example
 
 WAITING = 64
@@ -33,12 +34,14 @@ class Offer(NamedTuple):
 def joint(
     examples: Sequence[Example],
     *,
-    share: float = 0.5,
+    share: Annotated[
+        float, Range("a number above 0, up to 100, of joint lists a row", math.ulp(0.0), 100)
+    ] = 0.5,
     keep_conditional: bool = True,
     by: str = "labels",
-    min_gap: float = 0.0,
+    min_gap: NonNegative = 0.0,
     same_source: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Iterator[Example | Dropped]:
     """Keep the rows, and add lists of two responses to two prompts: the data of DOVE, arXiv:2404.00530.
 
@@ -52,10 +55,6 @@ def joint(
     end up in no list are dropped. Which lists are made does not depend on the order of the rows.
     """
     one_of("pipeline.joint.by", by, ("labels", "rewards"))
-    if share <= 0:
-        raise ConfigError(f"pipeline.joint.share={share}: expected a number above 0, of joint lists a row")
-    if min_gap < 0:
-        raise ConfigError(f"pipeline.joint.min_gap={min_gap}: expected a number of at least 0")
     matches: dict[tuple[int, int, int, int], None] = {}  # a set that keeps the order
     for turn in range(math.ceil(2 * share)):
         offers = sorted(_offers(examples, by, same_source, f"{seed}/{turn}"))

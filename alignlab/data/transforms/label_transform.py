@@ -9,7 +9,8 @@ from alignlab.data.tables.lists import flipped
 from alignlab.data.transforms.bradley_terry import fitted
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.strengths import strengths_of
-from alignlab.errors import ConfigError, DataError, one_of
+from alignlab.errors import DataError, one_of
+from alignlab.settings import NonNegative, PositiveNumber, Share
 from alignlab.types import Example
 
 FORMS = ("minmax", "rank", "win_rate", "bradley_terry", "strength")
@@ -20,11 +21,11 @@ def label_transform(
     *,
     to: str = "minmax",
     by: str = "labels",
-    temperature: float | None = None,
-    prior: float = 1.0,
+    temperature: PositiveNumber | None = None,
+    prior: PositiveNumber = 1.0,
     weak: str = "flip",
-    below: float = 0.0,
-    alpha: float = 0.1,
+    below: NonNegative = 0.0,
+    alpha: Share = 0.1,
 ) -> Iterator[Example]:
     """Replace the labels of the row by a function of its scores, which are labels or rewards, as `by` says.
 
@@ -49,11 +50,6 @@ def label_transform(
     one_of("pipeline.label_transform.to", to, FORMS)
     one_of("pipeline.label_transform.by", by, ("labels", "rewards"))
     one_of("pipeline.label_transform.weak", weak, ("flip", "drop", "smooth", "keep"))
-    for name, value in (("temperature", temperature), ("prior", prior)):
-        if value is not None and value <= 0:
-            raise ConfigError(f"pipeline.label_transform.{name}={value}: expected a number above 0")
-    if not 0 <= alpha <= 1:
-        raise ConfigError(f"pipeline.label_transform.alpha={alpha}: a share is between 0 and 1")
     scores = example.labels if by == "labels" else example.rewards
     if scores is None:
         raise Drop("no raw scores (rewards)")

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.order_by import draw
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import Positive, Seed
 from alignlab.types import Example
 
 CHOICES = ("random", "first")
@@ -14,10 +15,10 @@ CHOICES = ("random", "first")
 def limit(
     examples: Sequence[Example],
     *,
-    rows: int = 1000,
-    validation_rows: int | None = None,
+    rows: Positive = 1000,
+    validation_rows: Positive | None = None,
     choose: str = "random",
-    seed: int = 0,
+    seed: Seed = 0,
     split: str = "train",
 ) -> Iterator[Example | Dropped]:
     """Keep at most `rows` training rows, in their order; `choose` random | first. None keeps all.
@@ -25,8 +26,6 @@ def limit(
     Unlike data.limit, this step may stand anywhere in the pipeline, as before a step that costs much.
     """
     most = rows if split == "train" else validation_rows
-    if most is not None and most < 1:
-        raise ConfigError(f"pipeline.limit: {most} rows: expected at least 1")
     one_of("pipeline.limit.choose", choose, CHOICES)
     places = set(kept([example.id for example in examples], most, choose=choose, seed=seed))
     for number, example in enumerate(examples):

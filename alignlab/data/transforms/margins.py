@@ -1,7 +1,5 @@
 """Margins between the best and the worst response of a row: in labels, in rewards, under the initial model."""
 
-from typing import Any
-
 import numpy as np
 
 from alignlab.data.steps import Array, Tokenized
@@ -49,12 +47,10 @@ def reference_margins(tokenized: Tokenized) -> Array:
     return np.array([float(logps[best] - logps[worst]) for logps, best, worst in rows])
 
 
-def check_bounds(step: str, low: Any, high: Any, *, share: bool = False) -> None:
-    """Raise ConfigError for bounds that are no numbers, no shares in [0, 1], or have nothing between them."""
+def check_bounds(step: str, low: float | None, high: float | None, *, share: bool = False) -> None:
+    """Raise ConfigError for bounds that should be shares and are none in [0, 1], or have nothing between them."""
     bounds = {key: value for key, value in {"low": low, "high": high}.items() if value is not None}
     for key, value in bounds.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"pipeline.{step}.{key}={value}: expected a number, or null for no bound")
         if share and not 0 <= value <= 1:
             raise ConfigError(
                 f"pipeline.{step}.{key}={value}: with unit=quantile a share in [0, 1] is expected"

@@ -6,6 +6,7 @@ import numpy as np
 
 from alignlab.data.steps import Selection, Tokenized
 from alignlab.errors import one_of
+from alignlab.settings import Seed
 
 
 def mix(
@@ -13,7 +14,7 @@ def mix(
     *,
     weights: Mapping[str, float],
     by: str = "rows",
-    seed: int = 0,
+    seed: Seed = 0,
     split: str = "train",
 ) -> Selection:
     """Keep as many rows as the shares allow, none of them twice, in an order that the seed draws.

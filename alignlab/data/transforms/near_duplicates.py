@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
+from typing import Annotated
 
 import numpy as np
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.data.steps import Array
 from alignlab.data.transforms.texts import prompts, text, words
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import PositiveShare, Seed, whole
 from alignlab.types import Example
 
 RECALL = 0.99
@@ -23,10 +25,10 @@ def filter_near_duplicates(
     examples: Sequence[Example],
     *,
     by: str = "prompt",
-    threshold: float = 0.8,
-    n: int = 3,
-    permutations: int = 64,
-    seed: int = 0,
+    threshold: PositiveShare = 0.8,
+    n: Annotated[int, whole(1, 1000)] = 3,
+    permutations: Annotated[int, whole(1, 4096)] = 64,
+    seed: Seed = 0,
 ) -> Iterator[Example | Dropped]:
     """Drop rows that have a Jaccard index of at least `threshold` with an earlier row that was kept.
 
@@ -38,10 +40,6 @@ def filter_near_duplicates(
     """
     key = "pipeline.filter_near_duplicates"
     one_of(f"{key}.by", by, ("prompt", "row"))
-    if not 0 < threshold <= 1:
-        raise ConfigError(f"{key}.threshold={threshold}: expected a Jaccard index in (0, 1]")
-    if any(not isinstance(count, int) or count < 1 for count in (n, permutations)):
-        raise ConfigError(f"{key}: n={n}, permutations={permutations}: expected whole numbers of at least 1")
 
     @lru_cache(maxsize=CHUNK)
     def shingles_of(row: int) -> Array:

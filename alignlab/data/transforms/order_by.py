@@ -7,11 +7,12 @@ import numpy as np
 from alignlab.data.steps import Array, Selection, Tokenized
 from alignlab.data.transforms.margins import margin, reference_margins
 from alignlab.errors import one_of
+from alignlab.settings import Seed
 
 KEYS = ("gap", "reward_gap", "length", "reference_margin", "difficulty", "random")
 
 
-def order_by(tokenized: Tokenized, *, by: str = "gap", descending: bool = True, seed: int = 0) -> Selection:
+def order_by(tokenized: Tokenized, *, by: str = "gap", descending: bool = True, seed: Seed = 0) -> Selection:
     """Keep all rows, ordered by a number, and rows of equal numbers by id; training follows the order.
 
     gap: label of the best response minus that of the worst; reward_gap: the absolute gap of their raw

@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Annotated
 
 from alignlab.data.encoding.chat_text import turns_of
 from alignlab.data.reading.rows import Drop
@@ -9,7 +10,8 @@ from alignlab.data.steps import Lists
 from alignlab.data.tables.lists import with_copies
 from alignlab.data.transforms.margins import ends
 from alignlab.data.transforms.words import SENTENCE, WORD
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import Seed, whole
 from alignlab.types import Example, Message
 
 UNITS = {"words": (WORD, 1), "trigrams": (WORD, 3), "sentences": (SENTENCE, 1)}
@@ -19,7 +21,12 @@ TRIES = 32
 
 
 def order_perturbed_negatives(
-    example: Example, *, unit: str = "words", copies: int = 1, keep_others: bool = False, seed: int = 0
+    example: Example,
+    *,
+    unit: str = "words",
+    copies: Annotated[int, whole(1, 100)] = 1,
+    keep_others: bool = False,
+    seed: Seed = 0,
 ) -> Lists:
     """Keep the best response, and add copies of it with the same words in another order, labelled 0.
 
@@ -32,8 +39,6 @@ def order_perturbed_negatives(
     Drops rows whose best response has only one order, or no label above 0.
     """
     pattern, together = UNITS[one_of("pipeline.order_perturbed_negatives.unit", unit, UNITS)]
-    if copies < 1:
-        raise ConfigError(f"pipeline.order_perturbed_negatives.copies={copies}: give 1 or more")
     best, _ = ends(example)
     if example.labels[best] <= 0:
         raise Drop("the best label is not above 0: no copy can rank below it")

@@ -7,12 +7,13 @@ from alignlab.data.reading.rows import Drop
 from alignlab.data.steps import Pairs
 from alignlab.data.tables.lists import take
 from alignlab.errors import one_of
+from alignlab.settings import Seed
 from alignlab.types import Example
 
 CHOICES = ("best_worst", "best_random", "best_rest", "adjacent", "all", "max_margin")
 
 
-def pairs(example: Example, *, choose: str = "best_worst", seed: int = 0) -> Pairs:
+def pairs(example: Example, *, choose: str = "best_worst", seed: Seed = 0) -> Pairs:
     """Make an example of each pair that `choose` picks, the better response first; equal labels make no pair.
 
     `best_random` is Zephyr's choice (arXiv:2310.16944): the best against a random worse one.

@@ -8,6 +8,7 @@ import numpy as np
 from alignlab.data.reading.rows import Dropped
 from alignlab.data.transforms.margins import SCALES, check_bounds, margin, out_of_bounds, quantile
 from alignlab.errors import DataError, one_of
+from alignlab.settings import AnyNumber
 from alignlab.types import Example
 
 KEY = "pipeline.filter_preference_strength"
@@ -18,8 +19,8 @@ def filter_preference_strength(
     *,
     by: str = "rewards",
     unit: str = "quantile",
-    low: float | None = None,
-    high: float | None = None,
+    low: AnyNumber | None = None,
+    high: AnyNumber | None = None,
 ) -> Iterator[Example | Dropped]:
     """Keep rows whose preference strength is between `low` and `high`: scores, or shares of all rows.
 

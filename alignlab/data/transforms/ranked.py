@@ -3,10 +3,12 @@
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Annotated
 
 from alignlab.data.reading.rows import Drop
 from alignlab.data.tables.lists import take
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import Seed, whole
 from alignlab.types import Example
 
 TIES = ("keep", "drop", "first")
@@ -15,12 +17,12 @@ TIES = ("keep", "drop", "first")
 def ranked(
     example: Example,
     *,
-    k: int | None = None,
+    k: Annotated[int, whole(2)] | None = None,
     ties: str = "keep",
-    min_distinct: int = 2,
+    min_distinct: Annotated[int, whole(2)] = 2,
     labels: str = "keep",
     shuffle: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Iterator[Example]:
     """Cut the list to `k` responses (the best, the worst, and others drawn at random between them).
 
@@ -29,12 +31,6 @@ def ranked(
     kept, or scaled to [0, 1] within the list (minmax). `shuffle` draws the order of the list, so that a tie of
     scores (as at optimizer step 0) cannot leak the labels through the order.
     """
-    if k is not None and k < 2:
-        raise ConfigError(f"pipeline.ranked.k={k}: a ranked list has at least 2 responses")
-    if min_distinct < 2:
-        raise ConfigError(
-            f"pipeline.ranked.min_distinct={min_distinct}: a list of one label has no order; give 2 or more"
-        )
     one_of("pipeline.ranked.ties", ties, TIES)
     one_of("pipeline.ranked.labels", labels, ("keep", "minmax"))
     distinct = len(set(example.labels))

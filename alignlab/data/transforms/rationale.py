@@ -9,6 +9,7 @@ from alignlab.data.reading.rows import Drop, user
 from alignlab.data.tables.lists import per_response
 from alignlab.data.transforms.margins import ends
 from alignlab.errors import one_of
+from alignlab.settings import Seed
 from alignlab.types import Example, Message
 
 QUESTION = "Which of these two responses is better, and why?"
@@ -22,7 +23,7 @@ def rationale(
     kind: str = "general",
     template: bool = False,
     question: str = QUESTION,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Iterator[Example]:
     """Add meta["rationale_prompt"] (messages) and meta["rationale"] (text) to the row, for rationale objectives.
 

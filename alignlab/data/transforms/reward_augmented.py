@@ -6,6 +6,7 @@ from dataclasses import replace
 from alignlab.data.reading.rows import Drop
 from alignlab.data.tables.lists import per_response
 from alignlab.errors import ConfigError, one_of
+from alignlab.settings import Scale
 from alignlab.types import Example, Message
 
 TEMPLATE = """\
@@ -18,7 +19,7 @@ def reward_augmented(
     *,
     form: str = "system",
     template: str = TEMPLATE,
-    scale: Sequence[float] = (1.0, 10.0),
+    scale: Scale = (1.0, 10.0),
     agree: str | None = None,
     split: str = "train",
 ) -> Iterator[Example]:
@@ -37,7 +38,7 @@ def reward_augmented(
     raw scores, with equal ones, or with scores beyond the scale are dropped too.
     """
     one_of("pipeline.reward_augmented.form", form, ("system", "user", "auto"))
-    low, high = _scale(scale)
+    low, high = scale
     stated(template, high, (low, high))
     rewards = example.rewards
     if rewards is None:
@@ -90,12 +91,6 @@ def stated(template: str, goal: float, scale: tuple[float, float]) -> str:
     if "{goal}" not in template:
         raise ConfigError("pipeline.reward_augmented.template: it never says {goal}")
     return text
-
-
-def _scale(scale: Sequence[float]) -> tuple[float, float]:
-    if len(scale) != 2 or not scale[0] < scale[1]:
-        raise ConfigError(f"pipeline.reward_augmented.scale={[*scale]}: expected [low,high]")
-    return scale[0], scale[1]
 
 
 def _mean(scores: Mapping[str, float] | float) -> float:

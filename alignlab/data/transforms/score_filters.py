@@ -4,14 +4,15 @@ import numpy as np
 
 from alignlab.data.steps import Array, Selection, Tokenized
 from alignlab.data.transforms.margins import check_bounds, out_of_bounds, quantile, reference_margins
-from alignlab.errors import ConfigError, one_of
+from alignlab.errors import one_of
+from alignlab.settings import AnyNumber, PositiveNumber
 
 NORMAL_MAD = 0.6744897501960817
 """The median distance of a standard normal number from 0."""
 
 
 def filter_reference_outliers(
-    tokenized: Tokenized, *, method: str = "mad", threshold: float = 3.5, of: str = "both"
+    tokenized: Tokenized, *, method: str = "mad", threshold: PositiveNumber = 3.5, of: str = "both"
 ) -> Selection:
     """Drop rows whose best or worst response (`of` best | worst | both) is unusually likely or unlikely.
 
@@ -23,8 +24,6 @@ def filter_reference_outliers(
     key = "pipeline.filter_reference_outliers"
     one_of(f"{key}.method", method, ("mad", "zscore"))
     one_of(f"{key}.of", of, ("best", "worst", "both"))
-    if threshold <= 0:
-        raise ConfigError(f"{key}.threshold={threshold}: expected a number above 0")
     dropped: dict[int, str] = {}
     for side, places in {"worst": tokenized.worst, "best": tokenized.best}.items():
         if of in (side, "both"):
@@ -36,7 +35,7 @@ def filter_reference_outliers(
 
 
 def filter_difficulty(
-    tokenized: Tokenized, *, unit: str = "nats", low: float | None = None, high: float | None = None
+    tokenized: Tokenized, *, unit: str = "nats", low: AnyNumber | None = None, high: AnyNumber | None = None
 ) -> Selection:
     """Keep rows whose difficulty is between `low` and `high`: nats, or shares of all rows (`quantile`).
 

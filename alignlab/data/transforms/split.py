@@ -5,15 +5,16 @@ from collections.abc import Iterator, Sequence
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.errors import ConfigError
+from alignlab.settings import Seed, ShareBelowOne
 from alignlab.types import Example
 
 
 def split(
     examples: Sequence[Example],
     *,
-    validation: float = 0.05,
-    test: float = 0.0,
-    seed: int = 0,
+    validation: ShareBelowOne = 0.05,
+    test: ShareBelowOne = 0.0,
+    seed: Seed = 0,
     split: str = "train",
 ) -> Iterator[Example]:
     """Keep the rows of the split `split`, which a hash of the first user turn and the seed decides.
@@ -22,11 +23,9 @@ def split(
     `split="test"` keeps them alone. Where no row falls into validation, those of the prompt nearest to it do.
     Raises ConfigError unless the shares leave something to train on.
     """
-    if min(validation, test) < 0 or validation + test >= 1:
+    if validation + test >= 1:
         raise ConfigError(
             f"pipeline.split: validation={validation} and test={test} are shares, and leave nothing to train on"
-            if validation + test >= 1
-            else f"pipeline.split: validation={validation}, test={test}: a share is at least 0"
         )
     keys = [prompt_key(example, seed) for example in examples]
     first = min(keys, default=0.0)

@@ -1,6 +1,7 @@
 """Divides the rows into parts that are trained on one after another, from easy to hard: sDPO, arXiv:2403.19270."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from alignlab.data.steps import Array, Selection, Tokenized
 from alignlab.data.transforms.margins import reference_margins
 from alignlab.data.transforms.order_by import draw
 from alignlab.errors import ConfigError, DataError, one_of
+from alignlab.settings import Positive, Seed, whole
 
 KEY = "pipeline.stepwise"
 BY = ("source", "equal", "reward_accuracy")
@@ -17,11 +19,11 @@ ORDERS = ("given", "easy_to_hard", "hard_to_easy", "random")
 def stepwise(
     tokenized: Tokenized,
     *,
-    part: int | None = None,
-    of: int | None = None,
+    part: Positive | None = None,
+    of: Annotated[int, whole(1, 1000)] | None = None,
     by: str = "source",
     order: str | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     split: str = "train",
 ) -> Selection:
     """Select the rows of one `part` (from 1), or for null all rows, part after part.
@@ -34,9 +36,6 @@ def stepwise(
     one_of(f"{KEY}.by", by, BY)
     order = order or ("given" if by == "equal" else "easy_to_hard")
     one_of(f"{KEY}.order", order, ORDERS)
-    for key, value in {"part": part, "of": of}.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ConfigError(f"{KEY}.{key}={value}: parts are counted from 1")
     if part is not None and of is not None and part > of:
         raise ConfigError(f"{KEY}.part={part}: there are {of} parts ({KEY}.of)")
     if split != "train" or not len(tokenized):

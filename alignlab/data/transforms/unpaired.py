@@ -7,10 +7,11 @@ from alignlab.data.steps import Singles
 from alignlab.data.tables.lists import take
 from alignlab.data.transforms.margins import ends
 from alignlab.errors import one_of
+from alignlab.settings import AnyNumber
 from alignlab.types import Example
 
 
-def unpaired(example: Example, *, choose: str = "best_worst", threshold: float = 0.5) -> Singles:
+def unpaired(example: Example, *, choose: str = "best_worst", threshold: AnyNumber = 0.5) -> Singles:
     """Make rows of one response with the label 1 (desirable) or 0: the data of KTO (arXiv:2402.01306) and BCO.
 
     With `choose` best_worst, the best response makes a desirable row and the worst an undesirable one

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.errors import one_of
+from alignlab.settings import PositiveNumber, whole
 
 Values = Callable[..., Float[Tensor, "B"]]
 
 
-def d2o(*, beta: float = 0.1, alpha: float = 0.1, references: int = 1) -> Values:
+def d2o(
+    *, beta: PositiveNumber = 0.1, alpha: PositiveNumber = 0.1, references: Annotated[int, whole(1, 2)] = 1
+) -> Values:
     """Distributional dispreference optimization, D2O, arXiv:2403.03419.
 
     -log sigmoid(beta * mean over k of [logp_k - r_k] - alpha * [logp_l - r_l]): l is the response with
@@ -39,8 +43,8 @@ def against_one(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    alpha: float = 0.1,
+    beta: PositiveNumber = 0.1,
+    alpha: PositiveNumber = 0.1,
 ) -> Float[Tensor, "B"]:
     """The D2O loss with one reference for the samples and the negative."""
     is_negative_BK = _is_negative(labels, where)
@@ -58,8 +62,8 @@ def against_two(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    alpha: float = 0.1,
+    beta: PositiveNumber = 0.1,
+    alpha: PositiveNumber = 0.1,
 ) -> Float[Tensor, "B"]:
     """The D2O loss with the second reference for the negative."""
     references_BK = torch.where(_is_negative(labels, where), ref2_logps, ref_logps)

@@ -4,6 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.losses.lists.masked_lists import log_softmax, sum_list
+from alignlab.settings import PositiveNumber
 
 
 def exo_list(
@@ -11,8 +12,8 @@ def exo_list(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    beta_r: float = 0.1,
+    beta: PositiveNumber = 0.1,
+    beta_r: PositiveNumber = 0.1,
 ) -> Float[Tensor, "B"]:
     """Efficient exact optimization with rewards, EXO-rw, arXiv:2402.00856.
 

@@ -4,6 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.losses.lists.masked_lists import log_softmax, sum_list
+from alignlab.settings import PositiveNumber
 
 
 def info_nca(
@@ -11,8 +12,8 @@ def info_nca(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.01,
-    alpha: float = 0.1,
+    beta: PositiveNumber = 0.01,
+    alpha: PositiveNumber = 0.1,
 ) -> Float[Tensor, "B"]:
     """InfoNCA, arXiv:2402.05369: cross-entropy between soft rewards and the policy.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alignlab.losses.lists.lambda_weights import lambda_weights
 from alignlab.losses.lists.masked_lists import gaps, log_softmax, sum_list, sum_pairs
+from alignlab.settings import Positive, PositiveNumber
 
 
 def lipo_point_mse(
@@ -18,7 +19,7 @@ def lipo_point_mse(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Pointwise regression, LiPO, arXiv:2402.01878.
 
@@ -37,7 +38,7 @@ def lipo_point_sigmoid(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Pointwise classification, LiPO, arXiv:2402.01878.
 
@@ -59,7 +60,7 @@ def lipo_pair_logistic(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:
     """Pairwise logistic loss over every ordered pair, LiPO, arXiv:2402.01878.
@@ -81,7 +82,7 @@ def lipo_pair_hinge(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:
     """Pairwise hinge loss over every ordered pair, LiPO, arXiv:2402.01878.
@@ -104,7 +105,7 @@ def lipo_softmax(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Softmax cross-entropy, LiPO, arXiv:2402.01878.
 
@@ -128,10 +129,10 @@ def lipo_lambda(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
     gain: str = "exp2",
     discount: str = "ln",
-    topn: int | None = None,
+    topn: Positive | None = None,
     normalize: bool = False,
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:

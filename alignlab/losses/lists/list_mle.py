@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.losses.lists.masked_lists import LOWEST
+from alignlab.settings import PositiveNumber
 
 
 def list_mle(
@@ -13,7 +14,7 @@ def list_mle(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.05,
+    beta: PositiveNumber = 0.05,
 ) -> Float[Tensor, "B"]:
     """Plackett-Luce likelihood of the labelled order: ListMLE in LiPO, DPO's appendix A.3.
 

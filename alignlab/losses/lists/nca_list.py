@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.losses.lists.masked_lists import log_softmax, sum_list
+from alignlab.settings import PositiveNumber
 
 
 def nca_list(
@@ -12,8 +13,8 @@ def nca_list(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.01,
-    alpha: float = 0.1,
+    beta: PositiveNumber = 0.01,
+    alpha: PositiveNumber = 0.1,
 ) -> Float[Tensor, "B"]:
     """Noise contrastive alignment, arXiv:2402.05369, of a list of rewarded responses.
 

@@ -4,6 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.losses.lists.list_mle import order_nll
+from alignlab.settings import PositiveNumber
 
 
 def plackett_luce(
@@ -11,7 +12,7 @@ def plackett_luce(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    temperature: float = 1.0,
+    temperature: PositiveNumber = 1.0,
 ) -> Float[Tensor, "B"]:
     """Plackett-Luce likelihood of the labelled order, for a reward model: Xia et al. 2008; `list_mle` of values.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from alignlab.errors import one_of
 from alignlab.losses.lists.list_mle import order_nll
 from alignlab.losses.lists.masked_lists import LOWEST, gaps, is_top, ordered
+from alignlab.settings import NonNegative
 
 
 def pro(
@@ -15,7 +16,7 @@ def pro(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    sft_weight: float = 0.05,
+    sft_weight: NonNegative = 0.05,
     temperature: str = "reward",
 ) -> Float[Tensor, "B"]:
     """Preference ranking optimization, arXiv:2306.17492, without a reference.

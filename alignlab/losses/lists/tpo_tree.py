@@ -8,6 +8,7 @@ from torch import Tensor
 from alignlab.errors import one_of
 from alignlab.losses.lists.lambda_weights import lambda_weights
 from alignlab.losses.lists.masked_lists import gaps, is_top, sum_pairs
+from alignlab.settings import Positive, PositiveNumber
 
 
 def tpo_tree(
@@ -17,13 +18,13 @@ def tpo_tree(
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.5,
+    beta: PositiveNumber = 0.5,
     form: str = "paper",
     step_agg: str = "sum",
     emphasis: str = "same",
     gain: str = "exp2",
     discount: str = "ln",
-    topn: int | None = None,
+    topn: Positive | None = None,
     normalize: bool = False,
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:

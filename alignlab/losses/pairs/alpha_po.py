@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair, per_token
+from alignlab.settings import AnyNumber, NonNegative
 
 
 def alpha_po(
@@ -15,8 +16,8 @@ def alpha_po(
     rejected_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 2.5,
-    gamma: float = 1.0,
-    alpha: float = 0.25,
+    gamma: NonNegative = 1.0,
+    alpha: AnyNumber = 0.25,
 ) -> Float[Tensor, "P"]:
     """AlphaPO, arXiv:2501.03884.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.numeric import soft_label
+from alignlab.settings import ErrorRate, PositiveNumber
 
 
 class AOT(nn.Module):
@@ -29,7 +30,7 @@ class AOT(nn.Module):
     tensor([0.6444])
     """
 
-    def __init__(self, *, beta: float = 0.01, epsilon: float = 0.0) -> None:
+    def __init__(self, *, beta: PositiveNumber = 0.01, epsilon: ErrorRate = 0.0) -> None:
         super().__init__()
         self.beta, self.epsilon = beta, epsilon
 
@@ -68,7 +69,7 @@ class UnpairedAOT(nn.Module):
     tensor([0.6444])
     """
 
-    def __init__(self, *, beta: float = 0.01, epsilon: float = 0.0) -> None:
+    def __init__(self, *, beta: PositiveNumber = 0.01, epsilon: ErrorRate = 0.0) -> None:
         super().__init__()
         self.beta, self.epsilon = beta, epsilon
 

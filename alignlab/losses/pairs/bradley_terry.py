@@ -4,16 +4,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from alignlab.settings import ErrorRate, NonNegative, PositiveNumber
+
 
 def bradley_terry(
     chosen_values: Float[Tensor, "P"],
     rejected_values: Float[Tensor, "P"],
     strength: Float[Tensor, "P"],
     *,
-    margin: float = 0.0,
-    epsilon: float = 0.0,
-    centring: float = 0.0,
-    temperature: float = 1.0,
+    margin: NonNegative = 0.0,
+    epsilon: ErrorRate = 0.0,
+    centring: NonNegative = 0.0,
+    temperature: PositiveNumber = 1.0,
 ) -> Float[Tensor, "P"]:
     """Bradley-Terry likelihood of a reward model's preferences, arXiv:2203.02155 eq. 1; options of arXiv:2401.06080.
 

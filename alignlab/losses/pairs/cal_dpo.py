@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 
 
 def cal_dpo(
@@ -12,7 +13,7 @@ def cal_dpo(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.002,
-    calib_weight: float = 1.0,
+    calib_weight: NonNegative = 1.0,
 ) -> Float[Tensor, "P"]:
     """Calibrated DPO, arXiv:2412.14516.
 

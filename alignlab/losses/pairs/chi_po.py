@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
+from alignlab.settings import PositiveNumber
 
 
 def chi_po(
@@ -12,7 +13,7 @@ def chi_po(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    clip: float | None = 2.0,
+    clip: PositiveNumber | None = 2.0,
 ) -> Float[Tensor, "P"]:
     """Chi-squared preference optimization, arXiv:2407.13399.
 

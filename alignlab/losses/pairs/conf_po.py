@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 
 
 def conf_po(
@@ -14,7 +15,7 @@ def conf_po(
     rejected_token_where: Bool[Tensor, "P L"],
     *,
     beta: PerPair = 2.5,
-    gamma: float = 1.0,
+    gamma: NonNegative = 1.0,
 ) -> Float[Tensor, "P"]:
     """ConfPO, arXiv:2506.08712.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.numeric import PerPair, per_token
+from alignlab.settings import NonNegative
 
 
 def cpo(
@@ -15,7 +16,7 @@ def cpo(
     chosen_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    alpha: float = 1.0,
+    alpha: NonNegative = 1.0,
     nll: str = "seq_sum",
 ) -> Float[Tensor, "P"]:
     """Contrastive preference optimization, arXiv:2401.08417.

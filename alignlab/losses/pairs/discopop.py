@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
+from alignlab.settings import PositiveNumber
 
 
 def discopop(
@@ -12,7 +13,7 @@ def discopop(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.05,
-    tau: float = 0.05,
+    tau: PositiveNumber = 0.05,
 ) -> Float[Tensor, "P"]:
     """Discovered preference optimization, the log-ratio modulated loss, arXiv:2406.08414.
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from alignlab.errors import one_of
 from alignlab.losses.pairs.dpo import dpo
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import PositiveNumber
 
 
-def dove(*, beta: float = 0.1, prompt: str = "sum") -> Callable[..., Float[Tensor, "P"]]:
+def dove(*, beta: PositiveNumber = 0.1, prompt: str = "sum") -> Callable[..., Float[Tensor, "P"]]:
     """Joint preference optimization, DOVE, arXiv:2404.00530: preferences between different prompts.
 
     `dpo` on log-ratios of (prompt, response) pairs.

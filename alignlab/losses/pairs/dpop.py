@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 
 
 def dpop(
@@ -13,7 +14,7 @@ def dpop(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.3,
-    lam: float = 50.0,
+    lam: NonNegative = 50.0,
     penalty: str = "inside",
 ) -> Float[Tensor, "P"]:
     """DPO-positive, Smaug, arXiv:2402.13228.

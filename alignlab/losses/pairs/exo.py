@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objective.numeric import PerPair, expect
+from alignlab.objective.numeric import PerPair
+from alignlab.settings import PositiveErrorRate
 
 
 def exo(
@@ -14,7 +15,7 @@ def exo(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    epsilon: float = 0.001,
+    epsilon: PositiveErrorRate = 0.001,
 ) -> Float[Tensor, "P"]:
     """Efficient exact optimization on pairs, arXiv:2402.00856.
 
@@ -24,13 +25,10 @@ def exo(
     The loss is never below 0. The released code takes (0, -10) as the logarithm of p, which does not sum
     to 1: a constant less.
 
-    Raises ConfigError on an epsilon outside (0, 0.5].
-
     >>> import torch
     >>> exo(torch.tensor([0.0]), torch.tensor([0.0]), epsilon=0.5)
     tensor([0.])
     """
-    expect(0 < epsilon <= 0.5, "epsilon", epsilon, "the label's probability of rejected, in (0, 0.5]")
     margins = beta * (chosen_logratios - rejected_logratios)
     chosen = margins.sigmoid() * (F.logsigmoid(margins) - math.log1p(-epsilon))
     rejected = (-margins).sigmoid() * (F.logsigmoid(-margins) - math.log(epsilon))

@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.errors import one_of
-from alignlab.objective.numeric import MAX_EXPONENT, PerPair, expect
+from alignlab.objective.numeric import MAX_EXPONENT, PerPair
+from alignlab.settings import PositiveShare
 
 DIVERGENCES = ("reverse_kl", "forward_kl", "js", "alpha")
 
@@ -16,7 +17,7 @@ def f_dpo(
     *,
     beta: PerPair = 0.1,
     divergence: str = "js",
-    alpha: float = 0.5,
+    alpha: PositiveShare = 0.5,
 ) -> Float[Tensor, "P"]:
     """f-DPO, arXiv:2309.16240.
 
@@ -28,13 +29,12 @@ def f_dpo(
     there is no gradient. Where the policy lost much of the reference's mass, forward KL explodes. Some
     libraries call 1 - alpha what is alpha here.
 
-    Raises ConfigError on an unknown divergence, and on an alpha out of range.
+    Raises ConfigError on an unknown divergence.
 
     >>> import torch
     >>> f_dpo(torch.tensor([0.5]), torch.tensor([0.5]))
     tensor([0.6931])
     """
-    expect(0 < alpha <= 1, "alpha", alpha, "0 < alpha <= 1")
     chosen, rejected = (_link(d, divergence, alpha) for d in (chosen_logratios, rejected_logratios))
     return -F.logsigmoid(beta * (chosen - rejected))
 

@@ -4,13 +4,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from alignlab.settings import NonNegative, PositiveNumber
+
 
 def flex_dpo(
     chosen_logratios: Float[Tensor, "P"],
     rejected_logratios: Float[Tensor, "P"],
     *,
-    beta_plus: float = 0.1,
-    beta_minus: float = 0.05,
+    beta_plus: PositiveNumber = 0.1,
+    beta_minus: NonNegative = 0.05,
 ) -> Float[Tensor, "P"]:
     """Flex-DPO of the 3D-properties paper, arXiv:2406.07327.
 

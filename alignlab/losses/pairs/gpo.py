@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import PositiveNumber
 
 
 def gpo(
@@ -13,7 +14,7 @@ def gpo(
     rejected_rewards: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.001,
-    clamp: float | None = None,
+    clamp: PositiveNumber | None = None,
 ) -> Float[Tensor, "P"]:
     """General preference optimization, arXiv:2410.02197.
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.numeric import per_token
+from alignlab.settings import PositiveNumber
 
 
 def ipo(
@@ -13,7 +14,7 @@ def ipo(
     chosen_lengths: Float[Tensor, "P"],
     rejected_lengths: Float[Tensor, "P"],
     *,
-    tau: float = 0.1,
+    tau: PositiveNumber = 0.1,
     aggregate: str = "mean",
 ) -> Float[Tensor, "P"]:
     """Identity preference optimization, arXiv:2310.12036 eq. 17.

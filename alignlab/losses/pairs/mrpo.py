@@ -1,12 +1,14 @@
 """Multi-reference preference optimization: DPO against the mean of two references."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.errors import one_of
 from alignlab.losses.pairs.dpo import dpo
-from alignlab.objective.numeric import PerPair, expect
+from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative, Share
 
 TINY = 1e-6
 
@@ -20,8 +22,8 @@ def mrpo(
     rejected_ref2_logps: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    alpha: float | str = "adaptive",
-    epsilon: float | None = 0.1,
+    alpha: Share | Literal["adaptive"] = "adaptive",
+    epsilon: NonNegative | None = 0.1,
     crossed: bool = False,
 ) -> Float[Tensor, "P"]:
     """Multi-reference preference optimization, arXiv:2405.16388.
@@ -33,8 +35,6 @@ def mrpo(
     log ref(rejected)|. `epsilon` keeps the second reference's log-probabilities within some share of the
     first's, epsilon in all over both sides (null: does not). `crossed` exchanges the two weights, as the
     released code does. With equal references the loss is `dpo`.
-
-    Raises ConfigError on an alpha that is neither in [0, 1] nor `adaptive`.
 
     >>> logps = [torch.tensor([x]) for x in (-12.0, -14.0, -13.0, -13.0, -13.0, -13.0)]
     >>> mrpo(*logps, beta=0.5)
@@ -55,12 +55,10 @@ def mrpo(
 def _weights(gap: Tensor, gap2: Tensor, alpha: float | str, crossed: bool) -> tuple[Tensor, Tensor]:
     """The weights of both references, none of them 0, and equal where neither prefers a response."""
     if isinstance(alpha, str):
-        one_of("alpha", alpha, ("adaptive",))
         total = gap + gap2 + TINY
         second = gap2 / total
         first = 1 - second if crossed else gap / total
     else:
-        expect(0 <= alpha <= 1, "alpha", alpha, "adaptive, or a weight in [0, 1]")
         first, second = torch.full_like(gap, 1 - alpha), torch.full_like(gap, alpha)
     first, second = first.clamp(min=1e-30), second.clamp(min=1e-30)
     return (second, first) if crossed else (first, second)

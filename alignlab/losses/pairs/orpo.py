@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.losses.pairs.cpo import nll_of
 from alignlab.objective.numeric import log1mexp, per_token
+from alignlab.settings import NonNegative
 
 
 def orpo(
@@ -14,7 +15,7 @@ def orpo(
     chosen_lengths: Float[Tensor, "P"],
     rejected_lengths: Float[Tensor, "P"],
     *,
-    lam: float = 0.1,
+    lam: NonNegative = 0.1,
     nll: str = "seq_mean",
 ) -> Float[Tensor, "P"]:
     """Odds ratio preference optimization, arXiv:2403.07691.

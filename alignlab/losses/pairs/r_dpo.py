@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import AnyNumber
 
 
 def r_dpo(
@@ -14,7 +15,7 @@ def r_dpo(
     rejected_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    alpha: float = 0.02,
+    alpha: AnyNumber = 0.02,
 ) -> Float[Tensor, "P"]:
     """Length-regularized DPO, arXiv:2403.19159 eq. 9.
 

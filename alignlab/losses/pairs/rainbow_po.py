@@ -8,10 +8,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair, per_token
+from alignlab.settings import NonNegative, PositiveNumber, Share
 
 
 def rainbow_po(
-    *, beta: float = 10.0, alpha: float = 0.25, gamma: float = 0.1, c: float = 0.29, dispersion: bool = True
+    *,
+    beta: PositiveNumber = 10.0,
+    alpha: Share = 0.25,
+    gamma: NonNegative = 0.1,
+    c: PositiveNumber = 0.29,
+    dispersion: bool = True,
 ) -> Callable[..., Float[Tensor, "P"]]:
     """RainbowPO, arXiv:2410.04203.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from alignlab.errors import one_of
 from alignlab.losses.pairs.dpo import dpo
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 
 
 def rationale_dpo(
@@ -15,7 +16,7 @@ def rationale_dpo(
     rationale_logps: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    gamma: float = 0.1,
+    gamma: NonNegative = 0.1,
     form: str = "nll",
 ) -> Float[Tensor, "P"]:
     """Rationale-augmented DPO, arXiv:2407.14477 eq. 4.

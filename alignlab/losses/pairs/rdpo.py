@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.objective.numeric import PerPair, expect
+from alignlab.objective.numeric import PerPair
+from alignlab.settings import ErrorRateBelowHalf
 
 
 def rdpo(
@@ -12,7 +13,7 @@ def rdpo(
     rejected_logratios: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    epsilon: float = 0.1,
+    epsilon: ErrorRateBelowHalf = 0.1,
 ) -> Float[Tensor, "P"]:
     """Robust DPO, arXiv:2403.00409: unbiased where a share epsilon of the labels is flipped.
 
@@ -22,13 +23,10 @@ def rdpo(
     The mean of the loss over flips is `dpo` on clean labels; with epsilon = 0 the loss is `dpo`. The
     gradient never vanishes and the loss has no lower bound: train briefly, and stop early.
 
-    Raises ConfigError on an epsilon outside [0, 0.5).
-
     >>> import torch
     >>> rdpo(torch.tensor([0.5]), torch.tensor([-0.5]))
     tensor([0.6319])
     """
-    expect(0 <= epsilon < 0.5, "epsilon", epsilon, "a rate of flipped labels in [0, 0.5)")
     margins = beta * (chosen_logratios - rejected_logratios)
     losses = epsilon * F.logsigmoid(-margins) - (1 - epsilon) * F.logsigmoid(margins)
     return losses / (1 - 2 * epsilon)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.numeric import PerPair, per_token
+from alignlab.settings import NonNegative
 
 
 def rpo(
@@ -15,7 +16,7 @@ def rpo(
     chosen_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.01,
-    eta: float = 0.005,
+    eta: NonNegative = 0.005,
     normalization: str = "sum_beta",
 ) -> Float[Tensor, "P"]:
     """Regularized preference optimization, arXiv:2405.16436.

@@ -4,9 +4,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from alignlab.settings import PositiveNumber
+
 
 def rso_hinge(
-    chosen_logratios: Float[Tensor, "P"], rejected_logratios: Float[Tensor, "P"], *, gamma: float = 0.05
+    chosen_logratios: Float[Tensor, "P"],
+    rejected_logratios: Float[Tensor, "P"],
+    *,
+    gamma: PositiveNumber = 0.05,
 ) -> Float[Tensor, "P"]:
     """Hinge on normalized likelihoods: the hinge-norm loss of RSO, arXiv:2309.06657.
 

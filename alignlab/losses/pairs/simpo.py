@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair, per_token
+from alignlab.settings import NonNegative
 
 
 def simpo(
@@ -14,7 +15,7 @@ def simpo(
     rejected_lengths: Float[Tensor, "P"],
     *,
     beta: PerPair = 2.0,
-    gamma: float = 1.0,
+    gamma: NonNegative = 1.0,
 ) -> Float[Tensor, "P"]:
     """Simple preference optimization, arXiv:2405.14734 eq. 6.
 

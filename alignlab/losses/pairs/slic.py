@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.numeric import per_token
+from alignlab.settings import NonNegative
 
 
 def slic(
@@ -14,8 +15,8 @@ def slic(
     chosen_lengths: Float[Tensor, "P"],
     rejected_lengths: Float[Tensor, "P"],
     *,
-    delta: float = 1.0,
-    lam: float = 0.0,
+    delta: NonNegative = 1.0,
+    lam: NonNegative = 0.0,
     aggregate: str = "sum",
 ) -> Float[Tensor, "P"]:
     """Sequence likelihood calibration, SLiC-HF, arXiv:2305.10425 eq. 1.

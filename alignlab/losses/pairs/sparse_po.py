@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, one_of
+from alignlab.settings import NonNegative, PositiveNumber
 
 Tokens = Float[Tensor, "P L"]
 Sides = tuple[Tokens, Tokens]
@@ -16,7 +17,7 @@ Sides = tuple[Tokens, Tokens]
 
 
 def sparse_po(
-    *, mask: str = "common", beta: float = 0.1, l1_u: float = 0.001, l1_d: float = 0.001
+    *, mask: str = "common", beta: PositiveNumber = 0.1, l1_u: NonNegative = 0.001, l1_d: NonNegative = 0.001
 ) -> Callable[..., Float[Tensor, "P"]]:
     """SparsePO, arXiv:2410.05102: DPO whose tokens count by masks on log-ratio (u) and KL (d).
 
@@ -84,7 +85,7 @@ def activation_masked(
     chosen_ref_activations: Float[Tensor, "P L 3 N"],
     rejected_ref_activations: Float[Tensor, "P L 3 N"],
     *,
-    beta: float = 0.1,
+    beta: PositiveNumber = 0.1,
 ) -> Float[Tensor, "P"]:
     """The MaPO loss of each pair, `[P]`: SparsePO with one mask from the reference's activations."""
     masks = (

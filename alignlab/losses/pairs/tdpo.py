@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
+from alignlab.settings import NonNegative
 
 
 def tdpo1(
@@ -38,7 +39,7 @@ def tdpo2(
     rejected_kl_forward: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-    alpha: float = 0.5,
+    alpha: NonNegative = 0.5,
 ) -> Float[Tensor, "P"]:
     """Token-level DPO, second form, arXiv:2404.11999.
 

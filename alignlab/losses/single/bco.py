@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from alignlab.errors import one_of
 from alignlab.objective.gathered import Gathered
+from alignlab.settings import NonNegative, PositiveNumber
 
 Values = Callable[..., Float[Tensor, "B K"]]
 
@@ -23,11 +24,11 @@ SMALL = 1e-8
 
 def bco(
     *,
-    beta: float = 0.1,
+    beta: PositiveNumber = 0.1,
     delta: str = "batch",
     udm: bool = False,
-    udm_min: float = 0.5,
-    udm_max: float = 10.0,
+    udm_min: NonNegative = 0.5,
+    udm_max: PositiveNumber = 10.0,
 ) -> Values:
     """Binary classifier optimization, arXiv:2404.04656.
 
@@ -126,7 +127,7 @@ def bco_at_zero(
     desirable: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
+    beta: PositiveNumber = 0.1,
 ) -> Float[Tensor, "B K"]:
     """The BCO loss of each response, `[B, K]`, without a reward shift."""
     return -F.logsigmoid(beta * (2 * desirable - 1) * logratios).masked_fill(~where, 0)
@@ -138,9 +139,9 @@ def bco_at_zero_matched(
     desirable_probs: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    udm_min: float = 0.5,
-    udm_max: float = 10.0,
+    beta: PositiveNumber = 0.1,
+    udm_min: NonNegative = 0.5,
+    udm_max: PositiveNumber = 10.0,
 ) -> Float[Tensor, "B K"]:
     """The BCO loss of each response, `[B, K]`, without a reward shift and with the underlying distributions
     matched.

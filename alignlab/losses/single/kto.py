@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from alignlab.errors import one_of
 from alignlab.objective.gathered import Gathered
+from alignlab.settings import NonNegative, PositiveNumber
 
 Values = Callable[..., Float[Tensor, "B K"]]
 
 
 def kto(
     *,
-    beta: float = 0.1,
-    desirable_weight: float = 1.0,
-    undesirable_weight: float = 1.0,
+    beta: PositiveNumber = 0.1,
+    desirable_weight: NonNegative = 1.0,
+    undesirable_weight: NonNegative = 1.0,
     z0: str = "mismatched",
 ) -> Values:
     """Kahneman-Tversky optimization, arXiv:2402.01306 eq. 8.
@@ -73,9 +74,9 @@ def kto_at_zero(
     desirable: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
     *,
-    beta: float = 0.1,
-    desirable_weight: float = 1.0,
-    undesirable_weight: float = 1.0,
+    beta: PositiveNumber = 0.1,
+    desirable_weight: NonNegative = 1.0,
+    undesirable_weight: NonNegative = 1.0,
 ) -> Float[Tensor, "B K"]:
     """The KTO loss of each response, `[B, K]`, with the reference point z0 at 0."""
     weights_BK = desirable_weight * desirable + undesirable_weight * (1 - desirable)

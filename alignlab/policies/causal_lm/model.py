@@ -1,7 +1,7 @@
 """A causal language model as a policy: exact log-probabilities of the responses of a batch."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class CausalLM(Policy):
     task = "text-generation"
     peft_task = "CAUSAL_LM"
 
-    def __init__(self, model: Any, *, packing: str = "auto") -> None:
+    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
         super().__init__()
         self.model = model
         disable_dropout(model)

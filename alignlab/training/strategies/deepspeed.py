@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import torch
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from alignlab.objective.objective import Objective
+from alignlab.settings import Count, Positive, whole
 from alignlab.training.strategies.engine import Engine
 from alignlab.training.strategies.zero_strategy import ZeroStrategy
 
@@ -34,10 +35,10 @@ class Zero(Engine):
     def __init__(
         self,
         *,
-        stage: int,
+        stage: Annotated[int, whole(1, 3)],
         offload: bool = False,
-        bucket_elements: int = 2 * 10**8,
-        persist_below: int = 10**5,
+        bucket_elements: Positive = 2 * 10**8,
+        persist_below: Count = 10**5,
     ) -> None:
         self.stage, self.offload = stage, offload
         self.bucket_elements, self.persist_below = bucket_elements, persist_below

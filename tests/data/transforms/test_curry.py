@@ -161,7 +161,6 @@ def test_equal_gaps_go_by_rank():
 REFUSED = [
     (ConfigError, {"by": "ratings"}, "pipeline.curry.by=ratings: did you mean 'rating'?"),
     (ConfigError, {"scope": "local"}, "pipeline.curry.scope=local"),
-    (ConfigError, {"of": 0}, "pipeline.curry.of=0"),
     (ConfigError, {"stage": 4}, "pipeline.curry.stage=4: stages are 1 to 3"),
     (ConfigError, {"stage": 0}, "pipeline.curry.stage=0: stages are 1 to 3"),
     (DataError, {"stage": 3, "scope": "global"}, "stage=3 has no pairs: there are fewer pairs than stages"),

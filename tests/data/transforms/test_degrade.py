@@ -113,10 +113,7 @@ def test_rows_that_cannot_be_degraded(example, reason):
         list(degrade(example))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"levels": 1}, "pipeline.degrade.levels=1"), ({"choose": "longst"}, "did you mean 'longest'?")],
-)
+@pytest.mark.parametrize(("settings", "message"), [({"choose": "longst"}, "did you mean 'longest'?")])
 def test_settings_that_cannot_work(settings, message):
     with pytest.raises(ConfigError) as error:
         list(degrade(rated(TEXT), **settings))

@@ -166,8 +166,6 @@ def test_what_is_compared():
     [
         (filter_duplicates, {"by": "rows"}, "pipeline.filter_duplicates.by=rows: did you mean 'row'?"),
         (filter_near_duplicates, {"by": "response"}, "pipeline.filter_near_duplicates.by=response"),
-        (filter_near_duplicates, {"threshold": 1.5}, "pipeline.filter_near_duplicates.threshold=1.5"),
-        (filter_near_duplicates, {"n": 0}, "n=0, permutations=64: expected whole numbers"),
     ],
 )
 def test_options_that_cannot_work(step, options, message):

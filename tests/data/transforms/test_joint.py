@@ -124,8 +124,6 @@ def test_single_responses_have_joint_lists_alone():
     ("options", "message"),
     [
         ({"by": "label"}, "pipeline.joint.by=label: did you mean 'labels'?"),
-        ({"share": 0.0}, "pipeline.joint.share=0.0"),
-        ({"min_gap": -1.0}, "pipeline.joint.min_gap=-1.0"),
     ],
 )
 def test_options_that_cannot_work(options, message):

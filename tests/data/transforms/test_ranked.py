@@ -56,8 +56,6 @@ def test_minmax_scales_within_the_list():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 1}, "pipeline.ranked.k=1: a ranked list has at least 2 responses"),
-        ({"min_distinct": 1}, "pipeline.ranked.min_distinct=1"),
         ({"ties": "frist"}, "pipeline.ranked.ties=frist: did you mean 'first'?"),
         ({"labels": "minimax"}, "pipeline.ranked.labels=minimax: did you mean 'minmax'?"),
     ],

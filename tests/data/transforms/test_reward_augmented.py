@@ -146,7 +146,6 @@ def test_rows_without_scores_of_the_scale():
         ({"template": "Score: {gaol}"}, "its fields are {goal}, {low} and {high}: KeyError('gaol')"),
         ({"template": "Score: {"}, "its fields are {goal}, {low} and {high}"),
         ({"template": "Do well."}, "it never says {goal}"),
-        ({"scale": [10.0, 1.0]}, "pipeline.reward_augmented.scale=[10.0, 1.0]: expected [low,high]"),
     ],
 )
 def test_options_that_cannot_work(options, message):

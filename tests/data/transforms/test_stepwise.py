@@ -135,8 +135,6 @@ REFUSED = [
         {"order": "easy_to_hrad"},
         "pipeline.stepwise.order=easy_to_hrad: did you mean 'easy_to_hard'?",
     ),
-    (ConfigError, {"part": 0}, "pipeline.stepwise.part=0: parts are counted from 1"),
-    (ConfigError, {"of": -1}, "pipeline.stepwise.of=-1: parts are counted from 1"),
     (ConfigError, {"part": 4, "of": 3}, "pipeline.stepwise.part=4: there are 3 parts"),
     (
         DataError,
