@@ -51,7 +51,7 @@ open-install: ## Test adapters and models on the newest releases that pyproject.
 	.venv-open/bin/python -m pytest -m 'not slow' $(OPEN_TESTS)
 	.venv-open/bin/python train.py evaluation=none report=false peft=lora trainer.max_steps=2
 
-chaos: install ## Kill runs 56 times, and compare what they come to (docs/reliability.md)
+chaos: install ## End runs 91 times, and compare what they come to (docs/reliability.md)
 	$(BIN)/python scripts/chaos.py $(ARGS)
 
 claims: install ## Run the ledger of claims, as far as it is not cached (docs/claims.md)

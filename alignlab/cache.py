@@ -1,16 +1,15 @@
 """The cache on disk: entries are folders that appear whole or not at all, and are checked before they are believed."""
 
-import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
+from alignlab import disk
 from alignlab.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def problem(place: Path) -> str | None:
         if sizes != {name: size for name, (size, _) in named.items()}:
             return "its files are not those that were written"
         if sum(sizes.values()) <= FULL_CHECK:
-            changed = [name for name, (_, digest) in named.items() if _digest(place / name) != digest]
+            changed = [name for name, (_, digest) in named.items() if disk.sha256(place / name) != digest]
             return f"{changed[0]} is not as it was written" if changed else None
     except OSError as error:
         return f"it cannot be read: {error}"
@@ -75,16 +74,16 @@ def aside(place: Path) -> Iterator[Path]:
     The folder is removed where making it raises an error.
     """
     partial = place.with_name(f"{place.name}.partial")
-    _remove(partial)
+    disk.remove(partial)
     try:
         yield partial
         _seal(partial)
     except Exception:
-        _remove(partial)
+        disk.remove(partial)
         raise
-    _remove(place)
+    disk.remove(place)
     os.replace(partial, place)
-    _sync(place.parent)
+    disk.sync(place.parent)
 
 
 @contextmanager
@@ -112,28 +111,7 @@ def _said(trouble: str | None) -> str:
 def _seal(folder: Path) -> None:
     """Write the list of a folder's files into it, and see that all of it is on the disk."""
     files = sorted(folder.iterdir())
-    contents = {file.name: {"bytes": file.stat().st_size, "sha256": _digest(file)} for file in files}
+    contents = {file.name: {"bytes": file.stat().st_size, "sha256": disk.sha256(file)} for file in files}
     (folder / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
     for path in (*files, folder / CONTENTS, folder):
-        _sync(path)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a link or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        path.unlink()
+        disk.sync(path)

@@ -19,7 +19,7 @@ from torch import Tensor
 from alignlab.errors import ConfigError, nearest
 
 DATA, TRAINING = "data", "training"
-POLICY, REFERENCE, SECOND = "policy", "reference", "second reference"
+POLICY, REFERENCE, OTHERS = "policy", "reference", "other references"
 SAMPLER, CLASSIFIER = "sampler", "classifier of prompts"
 
 
@@ -29,7 +29,8 @@ class Signal:
 
     text: str
     shape: str = "B K"
-    """In the legend of `types.py`; L tokens and S steps of a response, M samples, a model's width D and layers N."""
+    """In the legend of `types.py`; L tokens and S steps of a response, M samples, a model's width D and layers N, and
+    R references beside the first."""
     providers: frozenset[str] = frozenset({DATA})
     """All that must be there for it: the data, the forward of a model, the sampler that drew the responses, ..."""
     parents: tuple[str, ...] = ()
@@ -68,9 +69,10 @@ BASE = {
         neutral=NATS,
         additive=True,
     ),
-    "ref2_logps": Signal(
-        "log-probability of a response under the second reference, nats, sum over its tokens",
-        providers=_by(SECOND),
+    "other_ref_logps": Signal(
+        "log-probability of a response under each further reference, nats, sum over its tokens",
+        "B K R",
+        _by(OTHERS),
         own="logps",
         neutral=NATS,
         additive=True,
@@ -158,6 +160,21 @@ BASE = {
     "ref_layers": Signal("hidden states of the reference after every layer", "B K L N D", _by(REFERENCE)),
     "ref_activations": Signal(
         "mean activation of the reference's blocks, kinds first", "B K L 3 N", _by(REFERENCE)
+    ),
+    "ref_points": Signal(
+        "mean activation of the reference in each layer, by point: the MLP's hidden layer; queries and keys before and "
+        "after their rotation, values, and what attention hands to its output layer; the residual stream before and "
+        "after both norms, what both blocks add to it, and what is left",
+        "B K L 14 N",
+        _by(REFERENCE),
+    ),
+    "ref_ends": Signal(
+        "mean activation of the reference's embeddings and of its final norm", "B K L 2", _by(REFERENCE)
+    ),
+    "token_ref_mean_logits": Signal(
+        "mean logit over the vocabulary under the reference, where each response token is predicted",
+        "B K L",
+        _by(REFERENCE),
     ),
     # one value a pair of responses
     "preferences": Signal(

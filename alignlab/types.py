@@ -155,12 +155,24 @@ class Part:
         return self.sum / torch.where(count > 0, count, torch.ones_like(count))
 
 
+Reported = Tensor | float | tuple[Tensor, Tensor]
+"""What a term reports under one name, to be watched and not trained on.
+
+Values that are averaged as the term's own are, in the same shape (of a mask: how often it is True); (values, counts),
+whose mean is `sum(values) / sum(counts)`; or a number that is one for the whole step.
+"""
+Reports = Mapping[str, Reported]
+"""What a loss, modifier or regularizer may return beside its values, by name: `return values, reports`."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The result of an objective: named parts of the loss, and the unreduced values behind them."""
+    """The result of an objective: named parts of the loss, the unreduced values behind them, and what terms report."""
 
     parts: Mapping[str, Part]
     values: Mapping[str, Tensor]
+    reports: Mapping[str, Part] = field(default_factory=dict)
+    """Numbers of the terms' own, without gradient, by metric name, `<term>/<name>`; like `parts`, they add up."""
 
     @property
     def loss(self) -> Float[Tensor, ""]:

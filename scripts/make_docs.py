@@ -1,4 +1,4 @@
-"""Write the generated pages: docs/objectives.md (objectives, regularizers, modifiers) and docs/config.md.
+"""Write the generated pages: docs/objectives.md (objectives, regularizers, modifiers), docs/config.md, docs/papers.md.
 
 python scripts/make_docs.py           writes them
 python scripts/make_docs.py --check   says which are out of date (part of `make check`)
@@ -6,7 +6,7 @@ python scripts/make_docs.py --check   says which are out of date (part of `make 
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -41,9 +41,18 @@ prompt, or **single** responses that are good or bad; pairs can be cut from list
 What an objective *reduces to* on pairs labelled 1 and 0, with one beta on both
 sides (0.3 where another number goes with it), stands in
 [reductions.py](../alignlab/objective/reductions.py) and is held by
-[test_reductions.py](../tests/invariants/test_reductions.py). Where papers and libraries differ, see
-[conventions](conventions.md).
+[test_reductions.py](../tests/invariants/test_reductions.py). *Metrics of its own* are in metrics.csv, the loggers and
+the report, of training and validation. Where papers and libraries differ, see [conventions](conventions.md).
 """
+
+PAPERS = """# Papers
+
+What runs of each paper, by what command, and what holds it. Commands need no file and no network: they run on the
+[embedded world](lab.md). *Shows* is what a run has to show; the tests are tests of that, and run the command in
+miniature. A *claim* is a page on whether the paper's effect was there in the embedded world, which is often
+[another matter](claims.md). The rows are those of [papers.yaml](papers.yaml).
+"""
+STATES = {"works": "What works", "half": "What half works", "not there": "What is not there yet"}
 
 
 def objectives_page() -> str:
@@ -58,7 +67,7 @@ def objectives_page() -> str:
 
 
 def table(members: Sequence[Card]) -> Iterator[str]:
-    """One row each, under a heading; columns that say nothing are left out."""
+    """One row each, under a heading."""
     cells: dict[str, list[str]] = {
         "name": [f"[`{card.name}`](#{heading(card).replace('.', '')})" for card in members],
         "what it is": [title(card) for card in members],
@@ -66,10 +75,15 @@ def table(members: Sequence[Card]) -> Iterator[str]:
         "reference": [reference(card) for card in members],
         "reduces to": ["; ".join(card.reduces) for card in members],
     }
-    filled = {name: column for name, column in cells.items() if any(column)}
-    yield row(*filled)
-    yield row(*("---" for _ in filled))
-    for values in zip(*filled.values(), strict=True):
+    yield from filled(cells)
+
+
+def filled(cells: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The rows of a table by its columns, of which those that say nothing are left out."""
+    columns = {name: column for name, column in cells.items() if any(column)}
+    yield row(*columns)
+    yield row(*("---" for _ in columns))
+    for values in zip(*columns.values(), strict=True):
         yield row(*values)
 
 
@@ -91,6 +105,7 @@ def section(card: Card) -> str:
         lines += ["```text", fill(card.formula.replace("`", ""), 100, break_on_hyphens=False), "```\n"]
     lines += [f"{note}\n" for note in card.notes]
     lines += [f"- {fact}" for fact in facts]
+    lines += [f"- metrics of its own, as `train/{term}/...`: {text}" for term, text in card.reports]
     if card.hyper:
         lines += ["", row("hyper-parameter", "default", "range", "allowed", ""), row(*["---"] * 5)]
         lines += [
@@ -105,7 +120,7 @@ def heading(card: Card) -> str:
 
 
 def reference(card: Card) -> str:
-    return ("none", "one", "two")[card.references] if card.form else ""
+    return ("none", "one", "two or more")[card.references] if card.form else ""
 
 
 def title(card: Card) -> str:
@@ -167,10 +182,64 @@ def targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from targets(below, f"{path}{key}.")
 
 
+def papers() -> list[dict[str, Any]]:
+    """The rows of docs/papers.yaml."""
+    rows: list[dict[str, Any]] = yaml.safe_load((ROOT / "docs" / "papers.yaml").read_text(encoding="utf-8"))
+    return rows
+
+
+def papers_page() -> str:
+    """A table for each state of a paper, then the terms of other papers."""
+    rows = papers()
+    lines = [NOTE.replace("conf/ or the docstrings", "docs/papers.yaml or conf/"), PAPERS]
+    for state, heading_ in STATES.items():
+        members = [entry for entry in rows if entry["state"] == state]
+        lines += [f"## {heading_} ({len(members)})\n", *papers_table(members), ""]
+    known = {entry["paper"] for entry in rows}
+    others = [card for group in GROUPS for card in cards(group) if card.paper and card.paper not in known]
+    lines += [f"## Objectives, regularizers and modifiers of other papers ({len(others)})\n"]
+    lines += ["Each trains in [test_every_objective.py](../tests/training/test_every_objective.py).\n"]
+    lines += [row("paper", "command", "tests"), row("---", "---", "---")]
+    for card in others:
+        choice = f"objective={card.name}" if card.group == "objective" else f"'{card.group}=[{card.name}]'"
+        tests = ", ".join(f"[{path.name}](../{path.relative_to(ROOT)})" for path in tests_of(card))
+        lines.append(row(title(card), f"`alignlab train {choice} data=lab`", tests))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def papers_table(members: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """One row each, under a heading."""
+    cells = {
+        "": [str(entry.get("number", "")) for entry in members],
+        "paper": [
+            f"{entry['title']}, [{entry['paper']}](https://arxiv.org/abs/{entry['paper']})"
+            for entry in members
+        ],
+        "command": [
+            "<br>".join(f"`{command}`" for command in entry.get("commands", ())) for entry in members
+        ],
+        "shows": [entry["shows"] for entry in members],
+        "missing": [entry.get("lacks", "") for entry in members],
+        "tests": [", ".join(map(test_link, entry.get("tests", ()))) for entry in members],
+        "claim": [claim_link(entry["claim"]) if "claim" in entry else "" for entry in members],
+    }
+    yield from filled(cells)
+
+
+def test_link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{path})"
+
+
+def claim_link(name: str) -> str:
+    return f"[{name.replace('_', ' ')}](claims.md#{name.replace('_', '-')})"
+
+
 def pages() -> Iterator[tuple[Path, str]]:
     """Every generated page: where it stands, and its text."""
     yield ROOT / "docs" / "objectives.md", objectives_page()
     yield ROOT / "docs" / "config.md", config_page()
+    yield ROOT / "docs" / "papers.md", papers_page()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from alignlab.signals import (
     Pairs,
     Signals,
     contract,
+    desirable,
     list_name,
 )
 from tests.invariants.cases import build, random_signals
@@ -135,3 +136,13 @@ def test_objectives_select_pairs_only_where_they_see_them(name, monkeypatch):
     objective(**signals)
     views = 2 if objective.gathers else 1  # what is brought to the statistics of the step is read apart
     assert calls == ([2] * views if objective.is_pairwise else [])
+
+
+def test_a_label_in_the_middle_is_not_desirable():
+    """Of a list, the middle is that of its best and worst label; of a lone response, or of equal ones, it is 0.5."""
+    labels = torch.tensor(
+        [[1.0, 0.5, 0.0], [0.75, 0.5, 0.25], [0.5, 0.5, 0.5], [0.5, 9.0, 9.0], [0.6, 0.6, 0.0]]
+    )
+    where = torch.tensor([[1, 1, 1], [1, 1, 1], [1, 1, 1], [1, 0, 0], [1, 1, 0]], dtype=torch.bool)
+    expected = [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 0]]
+    assert desirable(labels.double(), where).tolist() == expected

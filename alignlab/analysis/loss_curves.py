@@ -21,7 +21,7 @@ from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, Signal, trailing_sizes
 
 TOKENS, STEPS = 20, 4
-SIZES = {"L": TOKENS, "S": STEPS, "M": 2, "D": 1, "N": 1}
+SIZES = {"L": TOKENS, "S": STEPS, "M": 2, "D": 1, "N": 1, "R": 1}
 
 
 def along(

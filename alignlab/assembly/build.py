@@ -204,7 +204,7 @@ def build_reference(config: Config, initial: Config | None = None) -> ReferenceS
         is_start=name == start,
         adapters_off=name == start and is_adapters_off(config),
         check_start=node["check_start"] and not _starts_with_dropout(config),
-        second=None if node["second"] is None else named(node["second"]),
+        others=[named(path) for path in node["others"]],
         shard=None if node["shard"] == "auto" else node["shard"],
         moving=MovingSpec(node["update"], node["every_n_steps"], node["ema_decay"]),
     )

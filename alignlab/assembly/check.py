@@ -161,8 +161,8 @@ def _model(config: Config) -> Iterator[str]:
         yield failure
     if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure
-    for key in ("path", "second"):
-        path = config["reference"][key]
+    reference = config["reference"]
+    for key, path in [("path", reference["path"]), *(("others", path) for path in reference["others"])]:
         if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path)):
             yield failure.replace("model.path", f"reference.{key}")
     if config["evaluation"]["reward"] and data != "lab":
@@ -181,7 +181,7 @@ def _peft(config: Config) -> Iterator[str]:
     try:
         version("bitsandbytes")
     except PackageNotFoundError:
-        yield "peft=qlora needs the package bitsandbytes: pip install 'alignlab[qlora]', or use peft=lora"
+        yield "peft=qlora needs the package bitsandbytes: pip install -e '.[qlora]', or use peft=lora"
     if peft.get("export", "adapter") == "merged":
         yield (
             "peft.export=merged: the weights of peft=qlora have 4 bits, and a sum with the adapter would be rounded to "
@@ -217,7 +217,7 @@ def _loggers(config: Config) -> Iterator[str]:
         try:
             version(name)
         except PackageNotFoundError:
-            yield f"logger={name} needs the {name} package: pip install 'alignlab[{name}]'"
+            yield f"logger={name} needs the {name} package: pip install -e '.[{name}]'"
 
 
 def _classifier(config: Config) -> Iterator[str]:
@@ -226,7 +226,7 @@ def _classifier(config: Config) -> Iterator[str]:
         try:
             version("scikit-learn")
         except PackageNotFoundError:
-            yield "pipeline=[desirable_probs] needs the package scikit-learn: pip install 'alignlab[udm]'"
+            yield "pipeline=[desirable_probs] needs the package scikit-learn: pip install -e '.[udm]'"
 
 
 def _cache(config: Config) -> Iterator[str]:

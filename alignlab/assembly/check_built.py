@@ -71,7 +71,7 @@ def _objective(config: Config) -> Iterator[str]:
     asked = {"adapter": is_adapters_off(config), "update": node["update"]}
     if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
         yield failure
-    if peft != "none" and node["update"] in ("ema", "hard"):
+    if peft != "none" and node["update"] != "none":
         yield (
             f"reference.update={node['update']} moves all weights towards the policy's, and peft={peft} trains others: "
             "use peft=none"

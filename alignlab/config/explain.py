@@ -56,7 +56,7 @@ def explain(error: Exception) -> str:
         if not group.startswith("hydra/"):
             group, _, name = match.group(1).partition("/")
         if group == "hydra/launcher":
-            return f"launcher={name} needs a package: pip install 'alignlab[{name}]'"
+            return f"launcher={name} needs a package: pip install -e '.[{name}]'"
         if group == "resume":
             return f"resume={name}: expected auto; a folder is resume.path=..."
         none = f"for none, {group}=[]" if group in MULTI_SELECT and name in ("none", "null") else ""

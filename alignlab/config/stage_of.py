@@ -155,4 +155,8 @@ def _config_in(folder: Path, trusted: Sequence[str]) -> Config:
         raise ConfigError(f"{folder / 'config.yaml'}: this is no config of a run")
     require_trusted(config, folder / "config.yaml", trusted)
     before = {"policy": {"_target_": LANGUAGE_MODEL, "packing": config["model"].get("packing", "auto")}}
+    reference = dict(config.get("reference", {}))
+    if "second" in reference:  # as runs that were made before others could be several
+        second = reference.pop("second")
+        config = {**config, "reference": {**reference, "others": [] if second is None else [second]}}
     return {**before, **config}

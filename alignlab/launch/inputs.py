@@ -24,7 +24,7 @@ def note_models(inputs: Inputs, plan: Sequence[Planned]) -> None:
         if path := loader.get("path"):
             source = pretrained.resolve(path, loader.get("local_copy"))
             _note(inputs, source, revision, (MODEL_FILES, REFERENCE_FILES))
-        others = (reference["path"], reference["second"], stage.spec.init, stage.spec.reference)
+        others = (reference["path"], *reference["others"], stage.spec.init, stage.spec.reference)
         for path in others:
             if path and path not in (*WORDS, "ema"):
                 _note(inputs, pretrained.resolve(path), revision, (REFERENCE_FILES, MODEL_FILES))

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 QUIET = (
@@ -27,6 +28,26 @@ NOISE = (
 """Patterns of warnings by libraries about things that are as they should be."""
 
 
+class LogFile(logging.FileHandler):
+    """A log file that a run can do without: where it cannot be written, a line on standard error says so, once."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell of a full disk in one line, and of all else as logging does."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.told:
+            self.told = True
+            print(f"{self.baseFilename} cannot be written: {error}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file, written out or not."""
+        with suppress(OSError):
+            super().close()
+
+
 def log_to(file: Path | None) -> None:
     """Send alignlab's log to the console and to `file`; other libraries log only warnings.
 
@@ -39,7 +60,7 @@ def log_to(file: Path | None) -> None:
     form = logging.Formatter("[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     console = logging.StreamHandler(sys.stderr)
     console.addFilter(lambda record: not getattr(record, "file_only", False))
-    files: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")] if file else []
+    files: list[logging.Handler] = [LogFile(file, encoding="utf-8")] if file else []
     for handler in (console, *files):
         handler.setFormatter(form)
         root.addHandler(handler)

@@ -46,6 +46,12 @@ COMMAND_LINE = "command-line"
 """
 
 
+FULL = {errno.ENOSPC: "", errno.EDQUOT: " to its quota", errno.EFBIG: " by a limit on the size of files"}
+"""The errors by which a system says that a disk is full."""
+OF_RUST = re.compile(r"\(os error (\d+)\)")
+"""How libraries that are written in Rust (safetensors, tokenizers) tell the number of an error of the system."""
+
+
 def run(cfg: DictConfig) -> float:
     """Train as configured, and return the optimized metric for sweepers; raises Stopped where a signal ended it."""
     hydra = HydraConfig.get()
@@ -72,15 +78,15 @@ def run(cfg: DictConfig) -> float:
         stopped = _trained(config, folder, hydra, plan)
         failed = stopped is not None
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        error = error if full else _of_own_code(error, config)
+        full = FULL.get(error_number(error))
+        error = error if full is not None else _of_own_code(error, config)
         _record_failure(folder, error, alone=hydra.mode == RunMode.RUN)
         if isinstance(error, InputsChanged):  # it was not gone on with, and is what it was
             for name, text in record.items():
                 folder.write_text(name, text)
-        if full:
+        if full is not None:
             raise RunError(
-                f"the disk is full: {error}. What was written whole is kept in {folder.path}"
+                f"the disk is full{full}: {error}. What was written whole is kept in {folder.path}"
             ) from error
         raise error
     finally:
@@ -251,6 +257,14 @@ def _record(folder: RunFolder) -> dict[str, str]:
     """Return the files that say what a run is and how far it came, by name."""
     names = ("config.yaml", "overrides.txt", "manifest.json", "summary.json")
     return {name: text for name in names if (text := folder.read_text(name))}
+
+
+def error_number(error: Exception) -> int:
+    """Return the number of an error of the system; 0 for another one."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    told = OF_RUST.search(str(error))
+    return int(told[1]) if told else 0
 
 
 def _of_own_code(error: Exception, config: Config | None) -> Exception:

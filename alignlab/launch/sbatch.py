@@ -20,7 +20,7 @@ HOLD = (
 def options(launcher: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the parameters of submitit's SlurmExecutor; raises ConfigError where a setting cannot work."""
     if find_spec("submitit") is None:
-        raise ConfigError("launcher=slurm needs the submitit package: pip install 'alignlab[slurm]'")
+        raise ConfigError("launcher=slurm needs the submitit package: pip install -e '.[slurm]'")
     kind, _, seconds = str(launcher["signal"]).partition("@")
     if kind not in ("USR1", "TERM") or not seconds.isdigit():
         raise ConfigError(f"launcher.signal={launcher['signal']}: expected USR1@seconds or TERM@seconds")

@@ -33,7 +33,7 @@ def run_study(arguments: Sequence[str], config: DictConfig, launch: Launch, **op
     try:
         import optuna
     except ImportError as error:
-        needed = "hydra/sweeper=optuna needs the optuna package: pip install 'alignlab[tune]'"
+        needed = "hydra/sweeper=optuna needs the optuna package: pip install -e '.[tune]'"
         raise ConfigError(needed) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key in ("n_trials", "n_jobs", "n_random"):

@@ -6,6 +6,7 @@ from torch import Tensor
 from alignlab.objective.modified import Loss
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
 from alignlab.settings import NonNegative, PositiveNumber
+from alignlab.types import Reports
 
 
 def dynamic_beta(
@@ -16,7 +17,7 @@ def dynamic_beta(
     beta: PositiveNumber | None = None,
     w: NonNegative = 0.5,
     k: NonNegative = 0.5,
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Dynamic reward scaling, MM-RLHF, arXiv:2502.10391: a pairwise loss whose beta grows with the reward margin.
 
     loss at beta * (1 + w * (1 - exp(-k * delta))), at least 0.001, with delta the chosen reward less
@@ -27,10 +28,13 @@ def dynamic_beta(
     modifier; the paper takes all pairs of a ranked list. Beside `label_smoothing`, list it after: the
     outermost modifier is the last, and both orders of a pair should share a beta.
 
+    Reports `beta`, the mean of the pairs' betas.
+
     Raises ConfigError where the loss has no beta.
     """
     base = loss.beta if beta is None else beta
-    return loss(beta=scaled_beta(chosen_rewards - rejected_rewards, beta=base, w=w, k=k))
+    betas = scaled_beta(chosen_rewards - rejected_rewards, beta=base, w=w, k=k)
+    return loss(beta=betas), {"beta": betas}
 
 
 def scaled_beta(margins: Float[Tensor, "P"], *, beta: PerPair, w: float, k: float) -> Float[Tensor, "P"]:

@@ -9,9 +9,12 @@ from torch import Tensor
 
 from alignlab.objective.modified import Loss
 from alignlab.settings import Share
+from alignlab.types import Reports
+
+Desensitized = tuple[Float[Tensor, "P"], Reports]
 
 
-def ld(*, alpha: Share = 0.5, on_reference: bool = True) -> Callable[..., Float[Tensor, "P"]]:
+def ld(*, alpha: Share = 0.5, on_reference: bool = True) -> Callable[..., Desensitized]:
     """Length desensitization, LD-DPO, arXiv:2409.06411, for any pairwise loss that sums over tokens.
 
     loss at log-probabilities in which tokens beyond the length that both responses share count alpha,
@@ -21,6 +24,8 @@ def ld(*, alpha: Share = 0.5, on_reference: bool = True) -> Callable[..., Float[
     sums as they are, as a loss without a reference wants it. With alpha = 1 nothing changes, with
     alpha = 0 what a response is longer by counts nothing. The objective `ld_dpo` is `dpo` under this
     modifier. Lengths stay: a loss that divides by them divides by all tokens.
+
+    Reports `shared`, the share of tokens within the length that both responses have.
     """
     return partial(both if on_reference else policy_only, alpha=alpha)
 
@@ -35,15 +40,16 @@ def both(
     rejected_lengths: Float[Tensor, "P"],
     *,
     alpha: float,
-) -> Float[Tensor, "P"]:
+) -> Desensitized:
     """The loss at desensitized log-probabilities of policy and reference."""
     shared = torch.minimum(chosen_lengths, rejected_lengths)
-    return loss(
+    losses = loss(
         chosen_logps=ld_sums(chosen_token_logps, shared, alpha=alpha),
         rejected_logps=ld_sums(rejected_token_logps, shared, alpha=alpha),
         chosen_ref_logps=ld_sums(chosen_token_ref_logps, shared, alpha=alpha),
         rejected_ref_logps=ld_sums(rejected_token_ref_logps, shared, alpha=alpha),
     )
+    return losses, {"shared": (2 * shared, chosen_lengths + rejected_lengths)}
 
 
 def policy_only(
@@ -54,13 +60,14 @@ def policy_only(
     rejected_lengths: Float[Tensor, "P"],
     *,
     alpha: float,
-) -> Float[Tensor, "P"]:
+) -> Desensitized:
     """The loss at desensitized log-probabilities of the policy alone."""
     shared = torch.minimum(chosen_lengths, rejected_lengths)
-    return loss(
+    losses = loss(
         chosen_logps=ld_sums(chosen_token_logps, shared, alpha=alpha),
         rejected_logps=ld_sums(rejected_token_logps, shared, alpha=alpha),
     )
+    return losses, {"shared": (2 * shared, chosen_lengths + rejected_lengths)}
 
 
 def ld_sums(

@@ -9,9 +9,12 @@ from torch import Tensor
 from alignlab.objective.modified import Loss
 from alignlab.objective.numeric import per_token
 from alignlab.settings import NonNegative
+from alignlab.types import Reports
+
+Weighted = tuple[Float[Tensor, "P"], Reports]
 
 
-def wpo(*, clamp_max: NonNegative | None = 1.0, normalizer: bool = True) -> Callable[..., Float[Tensor, "P"]]:
+def wpo(*, clamp_max: NonNegative | None = 1.0, normalizer: bool = True) -> Callable[..., Weighted]:
     """Weighted preference optimization, arXiv:2406.11827: any pairwise loss times the weight of its pair.
 
     w(chosen) * w(rejected) * loss, with w(y) the exponential of the mean over tokens of
@@ -22,6 +25,8 @@ def wpo(*, clamp_max: NonNegative | None = 1.0, normalizer: bool = True) -> Call
     the vocabulary, so that w is the geometric mean probability of the tokens. The objective `wpo` is `dpo`
     under this modifier. Weights of long responses that the policy would not write are tiny, and so is
     the loss.
+
+    Reports `weight`, the mean of the pairs' weights.
     """
     return partial(relative_to_samples if normalizer else by_probability, clamp_max=clamp_max)
 
@@ -36,10 +41,11 @@ def relative_to_samples(
     rejected_lengths: Float[Tensor, "P"],
     *,
     clamp_max: float | None,
-) -> Float[Tensor, "P"]:
+) -> Weighted:
     """The loss weighted by probabilities relative to those of a sample (sampled alignment)."""
     chosen, rejected = chosen_logps - chosen_log_collisions, rejected_logps - rejected_log_collisions
-    return pair_weights(chosen, rejected, chosen_lengths, rejected_lengths, clamp_max=clamp_max) * loss()
+    weights = pair_weights(chosen, rejected, chosen_lengths, rejected_lengths, clamp_max=clamp_max)
+    return weights * loss(), {"weight": weights}
 
 
 def by_probability(
@@ -50,12 +56,12 @@ def by_probability(
     rejected_lengths: Float[Tensor, "P"],
     *,
     clamp_max: float | None,
-) -> Float[Tensor, "P"]:
+) -> Weighted:
     """The loss weighted by the geometric mean probability of the tokens of both responses."""
     weights = pair_weights(
         chosen_logps, rejected_logps, chosen_lengths, rejected_lengths, clamp_max=clamp_max
     )
-    return weights * loss()
+    return weights * loss(), {"weight": weights}
 
 
 def pair_weights(

@@ -22,6 +22,7 @@ from alignlab.signatures import hint_of
 from alignlab.targets import locate
 
 GROUPS = ("objective", "regularizers", "modifiers")
+REPORTS = "Reports `"
 FAMILIES = {
     "pairs": "Pairs, with a reference",
     "free": "Pairs, without a reference",
@@ -73,6 +74,8 @@ class Card:
     formula: str
     notes: tuple[str, ...]
     """The paragraphs of the docstring after the formula."""
+    reports: tuple[tuple[str, str], ...]
+    """What is reported beside the loss: the first part of the names of the metrics, and the names with meanings."""
     reduces: tuple[str, ...]
     """Sentences that name other objectives which this one equals, and at what settings."""
     signals: tuple[str, ...]
@@ -84,7 +87,7 @@ class Card:
     labels: str
     """What an objective takes of labels, in words; empty for other groups."""
     references: int
-    """The number of reference models that an objective takes at its defaults."""
+    """The number of reference models that an objective takes at least, at its defaults."""
 
 
 def cards(group: str) -> Iterator[Card]:
@@ -110,40 +113,48 @@ def read_card(group: str, name: str) -> Card:
     node = read_choice(group, name)
     if group != "objective":
         node = node[name]
-        nodes, terms = [node], [build_term(name, node, f"{group}.{name}")]
+        nodes, terms = {name: node}, [build_term(name, node, f"{group}.{name}")]
         objective = None
     else:
         objective = load_objective(name)
-        nodes = [*reversed(node.get("modifiers", {}).values()), node["loss"]]
+        nodes = dict(reversed(node.get("modifiers", {}).items()))
         terms = [*reversed(objective.modifiers), objective.loss]
-    docstrings = [read_docstring(locate(part["_target_"])) for part in nodes]
+    parts = [*nodes.values(), *([node["loss"]] if objective else [])]
+    docstrings = [read_docstring(locate(part["_target_"])) for part in parts]
     return Card(
         group=group,
         name=name,
         title=node.get("title") or docstrings[0].title.removesuffix("."),
         paper=node.get("paper"),
-        target=" of ".join(part["_target_"] for part in nodes),
+        target=" of ".join(part["_target_"] for part in parts),
         formula="; loss = ".join(doc.formula.removesuffix(".") for doc in docstrings if doc.formula),
         notes=tuple(note for doc in docstrings for note in doc.notes),
+        reports=tuple(
+            (term, doc.reports) for term, doc in zip([*nodes, name], docstrings, strict=False) if doc.reports
+        ),
         reduces=tuple(map(in_words, (r for r in REDUCTIONS if name == r.name != r.other)))
         if objective
         else (),
         signals=tuple(dict.fromkeys(signal for term in terms for signal in _signals(term))),
-        hyper=tuple(_hyper(node, reversed(nodes))),
+        hyper=tuple(_hyper(node, reversed(parts))),
         family=group if objective is None else _family(objective),
         form=objective.data_form if objective else "",
         labels=LABELS[objective.labels] if objective else "",
-        references=objective.needs_reference + objective.needs_second_reference if objective else 0,
+        references=objective.needs_reference + objective.needs_other_references if objective else 0,
     )
 
 
 @dataclass(frozen=True)
 class Docstring:
-    """The parts of a docstring: its first line, the formula after that, and the other paragraphs."""
+    """The parts of a docstring: its first line, the formula after that, and the other paragraphs.
+
+    A paragraph that begins with "Reports `name`" says what a term reports.
+    """
 
     title: str
     formula: str
     notes: tuple[str, ...]
+    reports: str = ""
 
 
 def read_docstring(function: object) -> Docstring:
@@ -154,7 +165,8 @@ def read_docstring(function: object) -> Docstring:
     """
     paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n")]
     title, formula, *notes = [p for p in paragraphs if not p.startswith((">>>", "Raises "))] + ["", ""]
-    return Docstring(title, formula, tuple(note for note in notes if note))
+    reports = " ".join(note.removeprefix("Reports ") for note in notes if note.startswith(REPORTS))
+    return Docstring(title, formula, tuple(n for n in notes if n and not n.startswith(REPORTS)), reports)
 
 
 def in_words(reduction: Reduction) -> str:

@@ -1,6 +1,7 @@
 """Modifiers: functions that change any pairwise loss from outside, by its inputs or its values."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from jaxtyping import Float
@@ -8,8 +9,10 @@ from torch import Tensor
 
 from alignlab.errors import ConfigError
 from alignlab.objective.numeric import PerPair
+from alignlab.objective.returned import Returned
 from alignlab.objective.term import Term
 from alignlab.signals import Signals
+from alignlab.types import Reported
 
 
 class Loss:
@@ -17,6 +20,8 @@ class Loss:
 
     def __init__(self, term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: Any) -> None:
         self._term, self.signals, self._modifiers, self._hyper = term, signals, modifiers, hyper
+        self.reports: dict[str, Reported] = {}
+        """What the loss has reported so far, of its pairs in their order."""
 
     @property
     def beta(self) -> PerPair:
@@ -35,21 +40,32 @@ class Loss:
         if beta is not None:
             self._require_beta()
             hyper = {**hyper, "beta": beta}
-        return modified(self._term, signals, self._modifiers, **hyper)
+        returned = modified(self._term, signals, self._modifiers, **hyper)
+        self.reports |= returned.reports
+        return self._values(returned)
 
     def swapped(self) -> Float[Tensor, "P"]:
         """Return the loss's values `[P]` with chosen and rejected exchanged."""
-        return modified(self._term, self.signals.swapped(), self._modifiers, **self._hyper)
+        return self._values(modified(self._term, self.signals.swapped(), self._modifiers, **self._hyper))
+
+    def _values(self, returned: Returned) -> Float[Tensor, "P"]:
+        if returned.counts is not None:
+            raise ConfigError(
+                f"loss '{self._term.name}' counts its values itself, and a modifier changes values of pairs that "
+                "count one each: drop the modifier, or let the loss return its values alone"
+            )
+        return returned.values
 
     def _require_beta(self) -> None:
         if not self._term.is_function or "beta" not in self._term.contract.hyper:
             raise ConfigError(f"loss '{self._term.name}' has no beta that could differ from pair to pair")
 
 
-def modified(term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: Any) -> Any:
-    """Return the values of a loss under these modifiers, the last of which is the outermost."""
+def modified(term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: Any) -> Returned:
+    """Return what a loss comes to under these modifiers, the last of which is the outermost."""
     if not modifiers:
         return term(signals, **hyper)
     *inner, outer = modifiers
     loss = Loss(term, signals, inner, **hyper)
-    return outer.called(loss, *(signals[name] for name in outer.contract.signals))
+    returned = outer.called(loss, *(signals[name] for name in outer.contract.signals))
+    return replace(returned, reports={**loss.reports, **returned.reports})

@@ -14,9 +14,10 @@ from alignlab.objective.implicit_reward import ImplicitReward, reward_of
 from alignlab.objective.inputs import Sizes, blank, check_given, sizes_of
 from alignlab.objective.modified import modified
 from alignlab.objective.pair_selection import select
+from alignlab.objective.returned import Returned
 from alignlab.objective.settings import Form, LabelScale, Reduction
 from alignlab.objective.term import Term
-from alignlab.signals import BASE, REFERENCE, SECOND, Signals, base_names, is_known_before, provided_by
+from alignlab.signals import BASE, OTHERS, REFERENCE, Signals, base_names, is_known_before, provided_by
 from alignlab.types import Outcome, Part
 
 REDUCTIONS, FORMS, SCALES = get_args(Reduction), get_args(Form), get_args(LabelScale)
@@ -41,7 +42,7 @@ class Objective:
     form: str = ""
     implicit_reward: str = "sum"
     labels: str = "order"
-    """What the loss takes of the labels: order, unit or desirable (`settings.LabelScale`)."""
+    """What the loss takes of the labels: order, differences, unit or desirable (`settings.LabelScale`)."""
     metrics: Sequence[Term] = ()
     """Functions of signals that are measured beside the loss and not trained on (`measure`)."""
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -92,9 +93,9 @@ class Objective:
         return bool(provided_by(self.signals, REFERENCE))
 
     @property
-    def needs_second_reference(self) -> bool:
-        """Whether any term needs a second reference."""
-        return bool(provided_by(self.signals, SECOND))
+    def needs_other_references(self) -> bool:
+        """Whether any term needs references beside the first."""
+        return bool(provided_by(self.signals, OTHERS))
 
     @property
     def gathers(self) -> bool:
@@ -159,21 +160,26 @@ class Objective:
             if torch.is_grad_enabled():
                 self.absorb(gathered)
         signals, weights = self._prepare(base, where, weights)
-        shifted = self._offset(signals, progress)
+        shifted, offsets = self._offset(signals, progress)
         now = self.weights(progress)
         parts: dict[str, Part] = {}
         values: dict[str, Tensor] = {}
+        reports: dict[str, Part] = {}
         for term in self.terms:
             if term.kind == "offset":
+                reports |= _reports(term, offsets[term.name], signals, weights)
                 continue
             is_loss = term is self.loss
             hyper = {"gathered": gathered[term.name]} if term.contribution else {}
             view = shifted if is_loss else signals
             returned = modified(term, view, self.modifiers if is_loss else (), **hyper)
-            parts[term.name], values[term.name] = _part(term, returned, view, weights, now[term.name])
+            values[term.name] = returned.values
+            row_weights = term.row_weights(returned.values, view, weights)
+            parts[term.name] = returned.part(row_weights, now[term.name])
+            reports |= _reports(term, returned, view, weights)
         if self.reduction == "sum":
             parts = {k: Part(p.sum, torch.zeros_like(p.count), p.weight) for k, p in parts.items()}
-        return Outcome(parts, values)
+        return Outcome(parts, values, reports)
 
     @torch.no_grad()
     def measure(
@@ -190,11 +196,15 @@ class Objective:
         if not self.metrics:
             return {}
         signals, weights = self._prepare(base, where, weights)
-        returned = [(term, term(signals)) for term in self.metrics]
-        return {
-            term.name: value if isinstance(value, Part) else _part(term, value, signals, weights, 1.0)[0]
-            for term, value in returned
-        }
+        parts: dict[str, Part] = {}
+        for term in self.metrics:
+            returned = term.measured(signals)
+            if isinstance(returned, Part):
+                parts[term.name] = returned
+                continue
+            parts[term.name] = returned.part(term.row_weights(returned.values, signals, weights))
+            parts |= _reports(term, returned, signals, weights)
+        return parts
 
     @torch.no_grad()
     def contribute(
@@ -209,7 +219,7 @@ class Objective:
         if not self.gathers:
             return {}
         signals, weights = self._prepare(base, where, weights)
-        shifted = self._offset(signals, progress)
+        shifted, _ = self._offset(signals, progress)
         return {
             term.name: term.contribute(shifted if term is self.loss else signals, weights)
             for term in self.terms
@@ -236,10 +246,12 @@ class Objective:
         with torch.no_grad():
             return {name: part.count for name, part in self(**signals).parts.items()}
 
-    def _offset(self, signals: Signals, progress: float) -> Signals:
-        """Return the signals that the loss sees: log-ratios shifted by regularizers of the kind `offset`."""
-        offsets = [t.weight.at(progress) * t(signals) for t in self.regularizers if t.kind == "offset"]
-        return signals.shifted(torch.stack(offsets).sum(dim=0)) if offsets else signals
+    def _offset(self, signals: Signals, progress: float) -> tuple[Signals, dict[str, Returned]]:
+        """Return the signals that the loss sees, shifted by regularizers of the kind `offset`, and what these gave."""
+        terms = {term.name: term for term in self.regularizers if term.kind == "offset"}
+        returned = {name: term(signals) for name, term in terms.items()}
+        offsets = [terms[name].weight.at(progress) * one.values for name, one in returned.items()]
+        return signals.shifted(torch.stack(offsets).sum(dim=0)) if offsets else signals, returned
 
     def _prepare(
         self, base: Mapping[str, Tensor], where: Tensor | None, weights: Tensor | None
@@ -259,12 +271,19 @@ class Objective:
         return Signals(base, where, lambda: choose(base["labels"].masked_fill(~where, 0), where)), weights
 
 
-def _part(
-    term: Term, returned: object, signals: Signals, weights: Tensor, weight: float
-) -> tuple[Part, Tensor]:
-    """Return a term's reduced share of the loss, and the unreduced values behind it."""
-    values, counts = returned if isinstance(returned, tuple) else (returned, None)
-    assert isinstance(values, Tensor)  # as `Term.called` checks
-    row_weights = term.row_weights(values, signals, weights)
-    count = row_weights if counts is None else row_weights * counts
-    return Part((row_weights * values).sum(), count.sum().detach(), weight), values
+def _reports(term: Term, returned: Returned, signals: Signals, weights: Tensor) -> dict[str, Part]:
+    """Return what a term (and its modifiers) reported, each as (sum, count), where lists have these weights.
+
+    Raises ConfigError for a report of another shape than the term's values may have.
+    """
+    parts: dict[str, Part] = {}
+    for name, report in returned.reported().items():
+        row_weights = term.row_weights(report.values, signals, weights)
+        counts = row_weights if report.counts is None else report.counts
+        if not report.values.shape == row_weights.shape == counts.shape:
+            raise ConfigError(
+                f"{name} is reported in shape {tuple(report.values.shape)}: expected {tuple(row_weights.shape)}, as "
+                "the values of a loss are, or one number"
+            )
+        parts[name] = report.part(row_weights)
+    return parts

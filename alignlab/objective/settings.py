@@ -7,13 +7,15 @@ from typing import Any, Literal
 PairChoice = Literal["best_worst", "best_rest", "adjacent", "all"]
 Reduction = Literal["mean", "sum"]
 Form = Literal["lists", "pairs", "single"]
-LabelScale = Literal["order", "unit", "desirable"]
-"""What an objective takes of labels: their order alone; their values, which belong into [0, 1]; or whether they are
-high, which for a lone response means above 0.5 on the scale from 0 to 1, and else above the middle of its list."""
+LabelScale = Literal["order", "differences", "unit", "desirable"]
+"""What an objective takes of labels: their order alone; their differences, on any scale; their values, which belong
+into [0, 1]; or whether they are high, which for a lone response means above 0.5 on the scale from 0 to 1, and else
+above the middle of its list."""
 TermKind = Literal["additive", "offset"]
 """How a regularizer acts: `additive` adds its weighted value to the loss, `offset` shifts each response's log-ratio."""
 LABELS = {
     "order": "their order alone",
+    "differences": "differences, on any scale",
     "unit": "values in [0, 1]",
     "desirable": "high or low, those of lone responses in [0, 1]",
 }

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.gathered import Gathered
+from alignlab.objective.returned import Returned, take_apart
 from alignlab.objective.schedule import Weight, read_weight
 from alignlab.objective.settings import TermKind
 from alignlab.own_code import named
@@ -30,6 +31,7 @@ class Term:
     It returns values `[P]`, `[B]` or `[B, K]`, reduced by their (weighted) mean; or a tuple
     (values, counts), reduced by `sum(values) / sum(counts)`, as a token mean is. Counts must come
     from the data alone (labels, lengths), never from scores: they are needed before the forward.
+    Either may come as (that, reports), with a dict of numbers to be watched (`types.Reports`).
     """
 
     name: str
@@ -57,24 +59,29 @@ class Term:
         """Whether a call may set hyper-parameters anew."""
         return isinstance(self.function, partial)
 
-    def __call__(self, signals: Signals, **hyper: Any) -> Any:
-        """Return the values of the function for these signals; `hyper` overrides hyper-parameters."""
+    def __call__(self, signals: Signals, **hyper: Any) -> Returned:
+        """Return what the function returns for these signals; `hyper` overrides hyper-parameters."""
         return self.called(*self._arguments(self.contract, signals), **hyper)
 
-    def called(self, *arguments: Any, **hyper: Any) -> Any:
+    def called(self, *arguments: Any, **hyper: Any) -> Returned:
         """Return what the function returns for these arguments.
 
         Raises OwnCodeError for an exception of the function, and ConfigError where it returns no tensors.
         """
+        return take_apart(self._run(*arguments, **hyper), self.name, self.path or self.name)
+
+    def measured(self, signals: Signals) -> Returned | Part:
+        """Return what the function returns as a metric, which may give a `Part` of its own."""
+        returned = self._run(*self._arguments(self.contract, signals))
+        return (
+            returned
+            if isinstance(returned, Part)
+            else take_apart(returned, self.name, self.path or self.name)
+        )
+
+    def _run(self, *arguments: Any, **hyper: Any) -> object:
         with named(self.path or self.name, self.function, (torch.OutOfMemoryError,)):
-            returned = self.function(*arguments, **hyper)
-        values = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned,)
-        if not isinstance(returned, Part) and not all(isinstance(value, Tensor) for value in values):
-            kind = type(returned).__name__
-            raise ConfigError(
-                f"{self.path or self.name} returned {kind}: expected a tensor, or (values, counts)"
-            )
-        return returned
+            return self.function(*arguments, **hyper)
 
     def contribute(self, signals: Signals, weights: Tensor) -> Gathered:
         """Return the rows that this micro-batch contributes to the statistics of the whole step, with weights."""

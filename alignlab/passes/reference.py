@@ -21,7 +21,7 @@ from alignlab.data.batching.batches import collate, within_budget
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError, RunError, one_of
 from alignlab.policies.causal_lm.signals import relative_entropy
-from alignlab.policies.policy import Policy
+from alignlab.policies.policy import NO_REFERENCES, Policy
 from alignlab.policies.weights import weights_hash
 from alignlab.signals import BASE
 
@@ -184,7 +184,7 @@ def score(
     most = max(ranks.gathered(len(groups)))
     for group in groups:
         batch = collate(rows, group).to(device)
-        own = policy.signals(batch, (None, None), {BASE[name].own for name in names})
+        own = policy.signals(batch, NO_REFERENCES, {BASE[name].own for name in names})
         if "entropy" in own:
             vocabulary = policy.model.config.get_text_config().vocab_size
             own["entropy"] = relative_entropy(own["entropy"], own["lengths"], vocabulary)
@@ -200,7 +200,7 @@ def score(
         track(len(group))
     for _ in range(most - len(groups)):
         policy.signals(
-            collate(rows, [0]).to(device), (None, None), ()
+            collate(rows, [0]).to(device), NO_REFERENCES, ()
         )  # a sharded model runs on all ranks or on none
     for index in indices:
         if np.isnan(scores[names[0]][rows.members[index]]).any():

@@ -2,10 +2,10 @@
 
 from alignlab.errors import ConfigError, one_of
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE, REFERENCE, SECOND, provided_by
+from alignlab.signals import BASE, OTHERS, REFERENCE, provided_by
 
 MODES = ("auto", "precomputed", "live", "adapter", "none")
-UPDATES = ("none", "ema", "hard")
+UPDATES = ("none", "ema", "hard", "best")
 
 
 def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, update: str = "none") -> str:
@@ -17,7 +17,7 @@ def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, upda
     one_of("reference.mode", mode, MODES)
     if one_of("reference.update", update, UPDATES) != "none":
         return _moving(mode, objective, update)
-    of_references = provided_by(objective.signals, REFERENCE, SECOND)
+    of_references = provided_by(objective.signals, REFERENCE, OTHERS)
     uncached = sorted(name for name in of_references if not BASE[name].own)
     if mode == "auto":
         if uncached:

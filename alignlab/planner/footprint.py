@@ -21,7 +21,7 @@ from alignlab.planner.memory import SPREADS, Elements, Footprint, Spread, Widths
 from alignlab.planner.shapes import config_at, shape
 from alignlab.planner.subject import elements, growth_of, place_of, stored, subject_of
 from alignlab.planner.traced import Pass
-from alignlab.policies.causal_lm.head import quantities
+from alignlab.policies.causal_lm.distributions import quantities
 from alignlab.settings import Config
 from alignlab.targets import locate
 
@@ -229,7 +229,7 @@ def _references(
     if mode != "live":
         return 0.0
     node, total = config["reference"], 0.0
-    paths = [node["path"], *([node["second"]] if objective.needs_second_reference and node["second"] else [])]
+    paths = [node["path"], *(node["others"] if objective.needs_other_references else [])]
     for path in paths:
         size = own
         if path is not None:

@@ -31,7 +31,7 @@ class Pass:
     """The way in which a model runs over a micro-batch."""
 
     names: Collection[str] = ("logps",)
-    """The quantities that the head computes, of `head.QUANTITIES`."""
+    """The quantities that the head computes, of `distributions.QUANTITIES`."""
     autocast: bool = False
     """Whether float32 weights compute in bfloat16."""
     training: bool = True

@@ -11,8 +11,9 @@ from alignlab.policies.causal_lm.adapters import save_adapter
 from alignlab.policies.causal_lm.decoder import merge
 from alignlab.types import Batch
 
-References = tuple[Any, Any]
-"""The first and the second reference that a policy is compared with while it trains; None where there is none."""
+References = tuple[Any, tuple[Any, ...]]
+"""The reference that a policy is compared with while it trains, None where there is none, and any others."""
+NO_REFERENCES: References = (None, ())
 
 
 class Policy(nn.Module, ABC):

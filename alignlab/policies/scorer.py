@@ -30,5 +30,5 @@ class Scorer(nn.Module):
     def forward(self, batch: Opaque, references: Opaque, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return signals by name, as the policy gives them."""
         held: Batch = batch.held[0]
-        first, second = references.held
-        return self.policy.signals(held, (first, second), wanted)
+        first, others = references.held
+        return self.policy.signals(held, (first, others), wanted)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alignlab import disk
 from alignlab.errors import RunError
 from alignlab.runs.folder import RunFolder
 
@@ -17,8 +18,7 @@ def model_hash(model: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(model.glob("*.safetensors")):
         digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(disk.sha256(file)))
     return digest.hexdigest()
 
 

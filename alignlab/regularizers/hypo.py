@@ -15,7 +15,8 @@ def hypo(
     through the bracket.
 
     The gradient is that of the reverse KL; the value means nothing (`kl` with `responses=samples`
-    measures). Samples must be fresh: of the policy as it is, not of an earlier one. The `baseline` rloo is
+    measures). Samples must be fresh: of the policy as it is, not of an earlier one, and no recipe draws any while it
+    trains: the term is for your own loop (`alignlab.load_objective`). The `baseline` rloo is
     the mean log-ratio of the prompt's other samples, which makes the gradient less noisy; a lone sample
     has no others and keeps its r.
 

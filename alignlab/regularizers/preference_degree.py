@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, one_of
 from alignlab.settings import whole
+from alignlab.types import Reports
 
 
 class PreferenceDegree(nn.Module):
@@ -22,6 +23,8 @@ class PreferenceDegree(nn.Module):
     itself is left behind after training. It is meant for lists of degraded copies (`pipeline=[degrade]`).
     `pool` takes the state at the last token, or the mean over tokens. The head starts at 0, where all
     degrees are equally likely and the loss is ln(levels).
+
+    Reports `accuracy`, the share of responses whose degree is the likeliest to the head.
 
     Raises ConfigError when called before `bind`.
     """
@@ -46,7 +49,7 @@ class PreferenceDegree(nn.Module):
         lengths: Float[Tensor, "B K"],
         degrees: Int[Tensor, "B K"],
         where: Bool[Tensor, "B K"],
-    ) -> Float[Tensor, "B K"]:
+    ) -> tuple[Float[Tensor, "B K"], Reports]:
         """Return the cross-entropy of each response's degree, in nats; 0 in absent slots."""
         if self.head is None:
             raise ConfigError(
@@ -55,7 +58,8 @@ class PreferenceDegree(nn.Module):
         dtype = torch.promote_types(hidden.dtype, self.head.weight.dtype)
         pooled_BKD = _pooled(hidden.to(dtype), lengths, self.pool)
         logits_BKC = F.linear(pooled_BKD, self.head.weight.to(dtype), self.head.bias.to(dtype))
-        return degree_losses(logits_BKC, degrees).masked_fill(~where, 0)
+        right_BK = logits_BKC.argmax(dim=2) == _levels(degrees, self.levels)
+        return degree_losses(logits_BKC, degrees).masked_fill(~where, 0), {"accuracy": right_BK}
 
 
 def degree_losses(logits: Float[Tensor, "*rows C"], degrees: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
@@ -64,8 +68,13 @@ def degree_losses(logits: Float[Tensor, "*rows C"], degrees: Int[Tensor, "*rows"
     >>> degree_losses(torch.zeros(1, 4), torch.tensor([7]))
     tensor([1.3863])
     """
-    levels = degrees.clamp(max=logits.shape[-1] - 1)
+    levels = _levels(degrees, logits.shape[-1])
     return -logits.log_softmax(dim=-1).gather(-1, levels[..., None]).squeeze(-1)
+
+
+def _levels(degrees: Tensor, count: int) -> Int[Tensor, "*rows"]:
+    """The level of each degree, of `count`; higher degrees are of the last."""
+    return degrees.clamp(max=count - 1)
 
 
 def _pooled(hidden: Tensor, lengths: Tensor, pool: str) -> Float[Tensor, "B K D"]:

@@ -1,6 +1,5 @@
 """The run folder: where everything a run leaves behind goes, each file written whole or not at all."""
 
-import errno
 import fcntl
 import json
 import logging
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignlab import disk
 from alignlab.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -141,16 +141,4 @@ def write_text(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(partial, file)
-    sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring names and renames in a folder onto the disk, where its file system can do that."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(handle)
+    disk.sync(file.parent)

@@ -1,7 +1,7 @@
 """The Lightning module: one optimizer step over the micro-batches of a global batch."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -18,7 +18,7 @@ from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.objective import Objective
 from alignlab.policies.causal_lm.adapters import drop_out
 from alignlab.policies.causal_lm.decoder import has_adapter
-from alignlab.policies.policy import Policy, References
+from alignlab.policies.policy import NO_REFERENCES, Policy, References
 from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
@@ -42,7 +42,7 @@ class PreferenceModule(L.LightningModule):
     """Trains a policy on an objective.
 
     Every part of the loss is divided by its count over the whole optimizer step, so micro-batches
-    change nothing. `references` are live ones, the first and the second; cached scores travel in the batch.
+    change nothing. `references` are live ones; cached scores travel in the batch.
     With `start_tolerance`, the first loss must be that of zero log-ratios. A step that is not `finite`
     moves nothing, but counts: data order, schedule and random state go on. `reference_is_start`: the first
     reference is, and stays, what the policy starts as, so that log-ratios tell the change since then.
@@ -57,7 +57,7 @@ class PreferenceModule(L.LightningModule):
         steps: int,
         engine: Engine | None = None,
         scorer: nn.Module | None = None,
-        references: References = (None, None),
+        references: References = NO_REFERENCES,
         gradient_clip_val: float | None = None,
         start_tolerance: float | None = None,
         finite: Finite | None = None,
@@ -109,7 +109,7 @@ class PreferenceModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Bring the live references to where the policy is."""
-        for reference in self._references:
+        for reference in (self._references[0], *self._references[1]):
             if isinstance(reference, nn.Module):
                 reference.to(self.device).requires_grad_(False)
 
@@ -130,10 +130,11 @@ class PreferenceModule(L.LightningModule):
         drop_out(self.scorer, on=True)
         if self._distance is not None:
             self._distance.forget()
-        statistics = self._statistics(step, self.signals)
-        for number, (batch, gathered) in enumerate(zip(step, statistics, strict=True), start=1):
+        ahead = self._ahead(step, self.signals)
+        for number, batch in enumerate(step, start=1):
             with self.engine.micro(self.trainer, last=number == len(step)):
                 signals = self.signals(batch)
+                gathered = ahead[number - 1] if ahead else self._statistics(step, [signals])[0]
                 if batch.idle and not self.learned_terms:
                     self.manual_backward(nothing(signals))
                     continue
@@ -190,8 +191,10 @@ class PreferenceModule(L.LightningModule):
         self.terms.eval()
         for step in steps:
             moved = [batch.to(self.device) for batch in step]
-            for batch, gathered in zip(moved, self._statistics(moved, score), strict=True):
+            ahead = self._ahead(moved, score)
+            for number, batch in enumerate(moved):
                 signals = score(batch)
+                gathered = ahead[number] if ahead else self._statistics(moved, [signals])[0]
                 if batch.idle and not self.learned_terms:
                     continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
@@ -218,15 +221,22 @@ class PreferenceModule(L.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(named, step=self.global_step)
 
-    def _statistics(self, step: Step, score: Callable[[Batch], Found]) -> list[Statistics]:
+    def _ahead(self, step: Step, score: Callable[[Batch], Found]) -> list[Statistics]:
         """For every micro-batch the statistics of the whole step, where a term wants them.
 
-        These need all scores before the first loss: one forward more, without gradient.
+        These need all scores before the first loss: one forward more, without gradient. Where the step is one
+        micro-batch (it is so on all ranks or on none) nothing is returned: its own forward has all scores.
         """
         if not self.objective.gathers:
             return [None for _ in step]
+        if len(step) == 1:
+            return []
         with torch.no_grad():
-            brought = [self.objective.contribute(**score(batch), progress=self.progress) for batch in step]
+            return self._statistics(step, map(score, step))
+
+    def _statistics(self, step: Step, signals: Iterable[Found]) -> list[Statistics]:
+        """For every micro-batch the statistics of the whole step, which terms with state take in."""
+        brought = [self.objective.contribute(**_detached(found), progress=self.progress) for found in signals]
         shown = [
             {name: rows.none() if batch.idle else rows for name, rows in part.items()}
             for batch, part in zip(step, brought, strict=True)
@@ -263,6 +273,11 @@ class PreferenceModule(L.LightningModule):
             known = as_reference(known) if self.global_step == 0 else known
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
         metrics = {**parts, **preference_metrics(**known, reward=self.objective.reward)}
+        if taken := sorted(metrics.keys() & outcome.reports.keys()):
+            raise ConfigError(
+                f"a term reports {taken[0]}: the training has a metric of this name; choose another"
+            )
+        metrics |= outcome.reports
         own = self.objective.measure(**signals)
         if taken := sorted({"loss", *metrics} & own.keys()):
             raise ConfigError(f"metrics.{taken[0]}: the training has a metric of this name; choose another")
@@ -329,6 +344,10 @@ def as_reference(signals: Found) -> Found:
     """
     own = {name: signals[f"ref_{name}"] for name in ("logps", "prompt_logps") if f"ref_{name}" in signals}
     return {**signals, **own}
+
+
+def _detached(signals: Found) -> Found:
+    return {name: value.detach() for name, value in signals.items()}
 
 
 def nothing(signals: Found) -> Tensor:

@@ -109,7 +109,7 @@ class Prepared:
     mode: str
     """Where the scores of the reference come from: precomputed | live | adapter | none."""
     references: References
-    """Live references, the first and the second."""
+    """Live references, the first and the others."""
     whole: TokenRows
     """The validation rows, also those beyond what the run affords (`affordable`)."""
 
@@ -185,7 +185,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
         mode, references, splits = attach_reference(
             stage, opened.policy, splits, loader, on.device, opened.tokenizer
         )
-    for reference in references:
+    for reference in (references[0], *references[1]):
         if isinstance(reference, nn.Module):
             on.convert(reference)
     return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references, whole)

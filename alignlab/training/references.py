@@ -1,7 +1,7 @@
 """The reference of a stage: its scores for the rows, or the model itself."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.causal_lm.vocabularies import require_same_tokens
 from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
-from alignlab.policies.policy import Policy, References
+from alignlab.policies.policy import NO_REFERENCES, Policy, References
 from alignlab.signals import REFERENCE, provided_by
 from alignlab.training.rows import Splits
 from alignlab.training.spec import LoadModel, Stage
@@ -51,45 +51,60 @@ def attach_reference(
     """
     spec, objective = stage.reference, stage.objective
     mode = resolve_mode(spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update)
-    second = spec.second if objective.needs_second_reference else None
+    others = spec.others if objective.needs_other_references else ()
     log.info(
-        "reference: %s%s%s",
-        mode,
-        "" if mode == "none" else f", {spec.name}",
-        f", {second[0]}" if second else "",
+        "reference: %s", ", ".join([mode, *([] if mode == "none" else [spec.name]), *(o[0] for o in others)])
     )
-    if objective.needs_second_reference and second is None:
-        log.warning("both references are %s: set reference.second to another model", spec.name)
+    if objective.needs_other_references and not others:
+        log.warning("both references are %s: set reference.others to another model, or several", spec.name)
+    if spec.others and not objective.needs_other_references:
+        log.warning(
+            "reference.others is not used: objective '%s' takes one reference at most", objective.name
+        )
     if mode == "none":
-        return mode, (None, None), splits
+        return mode, NO_REFERENCES, splits
     if mode in ("live", "adapter"):
         first = (
             WithoutAdapter(language_model(policy, "reference=adapter"))
             if mode == "adapter"
             else frozen(stage, spec.load, device, tokenizer)
         )
-        other = first if second is None else frozen(stage, second[1], device, tokenizer)
-        return mode, (first, other if objective.needs_second_reference else None), splits
+        further: list[Any] = [frozen(stage, load, device, tokenizer) for _, load in others]
+        return mode, (first, tuple(further or [first] * objective.needs_other_references)), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference
     is_policy = spec.is_start and not adapted and not stage.engine.shards
     scorer = policy if is_policy else frozen(stage, spec.load, device, tokenizer)
     wanted = sorted({"ref_logps"} | provided_by(objective.signals, REFERENCE))
     splits = _scored(stage, scorer, splits, loader, wanted)
-    if objective.needs_second_reference:
-        other = scorer if second is None else frozen(stage, second[1], device, tokenizer)
-        splits = _scored(stage, other, splits, loader, ["ref_logps"], rename={"ref_logps": "ref2_logps"})
-    return mode, (None, None), splits
+    if objective.needs_other_references:
+        splits = _scored_by_others(stage, [other for _, other in others], splits, loader, device, tokenizer)
+    return mode, NO_REFERENCES, splits
 
 
-def _scored(
+def _scored_by_others(
     stage: Stage,
-    scorer: Policy,
+    others: Sequence[LoadModel],
     splits: Splits,
     loader: StepLoader,
-    names: Sequence[str],
-    rename: Mapping[str, str] | None = None,
+    device: torch.device,
+    tokenizer: Any,
 ) -> Splits:
-    """Both splits with these scores of a reference, under other names where `rename` says so."""
+    """Both splits with the scores of all further references, one after another in memory; of the first, with none."""
+    seen = [splits] if not others else []
+    for load in others:
+        other = frozen(stage, load, device, tokenizer)
+        seen.append(_scored(stage, other, splits, loader, ["ref_logps"]))
+
+    def joined(split: str) -> TokenRows:
+        columns = [getattr(one, split).cached["ref_logps"] for one in seen]
+        rows: TokenRows = getattr(splits, split)
+        return rows.with_cached({"other_ref_logps": np.stack(columns, axis=1)})
+
+    return replace(splits, train=joined("train"), validation=joined("validation"))
+
+
+def _scored(stage: Stage, scorer: Policy, splits: Splits, loader: StepLoader, names: Sequence[str]) -> Splits:
+    """Both splits with these scores of a reference."""
 
     def scored(rows: TokenRows, visited: Any, split: str) -> TokenRows:
         part, cached = rows.take(visited), {}
@@ -106,7 +121,7 @@ def _scored(
         for name, values in scores.items():
             every = np.full(len(rows.responses), np.nan)
             every[places] = values
-            cached[(rename or {}).get(name, name)] = every
+            cached[name] = every
         return rows.with_cached(cached)
 
     train = scored(splits.train, loader.visited(), "train")

@@ -65,7 +65,7 @@ def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> No
         if objective.labels == "desirable":
             labels = labels[np.repeat(sizes == 1, sizes)]
         beyond = len(labels) > 0 and (labels.min() < 0 or labels.max() > 1)
-        if objective.labels != "order" and beyond and not spec.rescaled:
+        if objective.labels in ("unit", "desirable") and beyond and not spec.rescaled:
             of = " of lone responses" if objective.labels == "desirable" else ""
             raise DataError(
                 f"objective '{objective.name}' takes labels{of} between 0 and 1, and those of data '{spec.name}' run "

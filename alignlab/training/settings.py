@@ -21,7 +21,7 @@ from alignlab.settings import (
     whole,
 )
 
-Update = Literal["none", "ema", "hard"]
+Update = Literal["none", "ema", "hard", "best"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ReferenceSettings(MovingSpec):
     mode: Literal["auto", "precomputed", "live", "adapter", "none"] = "auto"
     path: Place | None = None
     of: Literal["start", "base"] = "start"
-    second: Place | None = None
+    others: list[Place] = field(default_factory=list)
     check_start: bool = True
     shard: bool | Literal["auto"] = "auto"
 

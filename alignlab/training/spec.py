@@ -28,8 +28,9 @@ def on_gpu(accelerator: str) -> bool:
 class ReferenceSpec:
     """Where reference log-probabilities come from.
 
-    `is_start`: it is the very model that training starts from, so the first loss is known. `second` is
-    the name and loader of a second reference, for objectives that take two; None is the first again.
+    `is_start`: it is the very model that training starts from, so the first loss is known. `others` are
+    the names and loaders of further references, for objectives that take more than one; with none, the
+    first stands for one.
     """
 
     mode: str
@@ -39,7 +40,7 @@ class ReferenceSpec:
     check_start: bool = True
     adapters_off: bool = False
     """Whether it is also the policy with its adapters switched off."""
-    second: tuple[str, LoadModel] | None = None
+    others: Sequence[tuple[str, LoadModel]] = ()
     shard: bool | None = None
     """Whether its layers are spread over the ranks; None: where the policy's are."""
     moving: MovingSpec = field(default_factory=MovingSpec)

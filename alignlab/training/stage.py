@@ -169,7 +169,7 @@ def _callbacks(
     yield MemoryProbe(ready.loader.largest(), stage.data.microbatch_tokens)
     yield from others.values()
     yield validation
-    yield from following(stage.reference.moving, ready.references[0], opened.policy)
+    yield from following(stage.reference.moving, ready.references[0], opened.policy, validation)
     yield checkpoint
     yield TrainingProgress(stage.progress_every, _title(folder))
     if step_log:

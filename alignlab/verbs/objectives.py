@@ -94,10 +94,12 @@ def _show(console: Console, card: Card, hyper: dict[str, Any], objective: Object
         facts |= {
             "data": card.form,
             "labels": card.labels,
-            "reference": ("none", "one", "two")[card.references],
+            "reference": ("none", "one", "two or more")[card.references],
         }
         if objective.needs_reference:
             facts["first loss"] = _first_loss(objective)
+    for term, text in card.reports:
+        facts[f"{term}/..."] = f"metrics of its own: {text}"
     for name, text in facts.items():
         console.print(Text.assemble((f"{name:<13}", "dim"), text), soft_wrap=True)
     if not card.hyper:

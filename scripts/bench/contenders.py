@@ -65,17 +65,30 @@ class Bench:
 
     def run(self, contender: str, flags: Flags | None, round_: int, steps: int | None = None) -> Run | None:
         """Measure once; None, with a word on where to look, where it failed. `steps` to do fewer."""
-        settings = self.settings
-        base = settings.out / "logs" / f"{self.name}-{contender.replace(' ', '_')}-{round_}"
-        log, text = base.with_suffix(".jsonl"), base.with_suffix(".txt")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.unlink(missing_ok=True)
-        steps = settings.warmup + (steps or settings.steps)
+        log, steps = self._log(contender, round_), self.settings.warmup + (steps or self.settings.steps)
         command = (
-            self._alignlab(log, steps)
+            self._alignlab(log, steps, ["objective=dpo", f"objective.pairs={self.case.pairs}"])
             if contender == "alignlab"
             else self._other(contender, flags, log, steps)
         )
+        return self._run(contender, command, log, flags, round_)
+
+    def train(self, contender: str, overrides: Sequence[str], round_: int) -> Run | None:
+        """Measure alignlab once with these overrides, under this name; None where it failed."""
+        log, steps = self._log(contender, round_), self.settings.warmup + self.settings.steps
+        return self._run(contender, self._alignlab(log, steps, overrides), log, None, round_)
+
+    def _log(self, contender: str, round_: int) -> Path:
+        """The file of a run's events, which is not there yet."""
+        log = self.settings.out / "logs" / f"{self.name}-{contender.replace(' ', '_')}-{round_}.jsonl"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        return log
+
+    def _run(
+        self, contender: str, command: list[str], log: Path, flags: Flags | None, round_: int
+    ) -> Run | None:
+        settings, text = self.settings, log.with_suffix(".txt")
         with text.open("w", encoding="utf-8") as stream:
             done = subprocess.run(
                 command, stdout=stream, stderr=stream, env=self._environment(), cwd=settings.out, check=False
@@ -118,7 +131,7 @@ class Bench:
         speeds = [(run.lists_per_second, i) for i, (run, _) in enumerate(runs) if run]
         return options[max(speeds)[1]] if speeds else options[-1]
 
-    def _alignlab(self, log: Path, steps: int) -> list[str]:
+    def _alignlab(self, log: Path, steps: int, overrides: Sequence[str]) -> list[str]:
         settings, never = self.settings, 10**9
         on_gpu = settings.device != "cpu"
         return [
@@ -132,8 +145,7 @@ class Bench:
             "data.limit_validation=1",
             "model=local",
             f"model.path={self.model}",
-            "objective=dpo",
-            f"objective.pairs={self.case.pairs}",
+            *overrides,
             f"optimizer.lr={LR}",
             "scheduler=constant",
             f"trainer.max_steps={steps}",

@@ -47,13 +47,19 @@ def same_data(one: Path, other: Path) -> bool:
 
 
 def same_state(one: Path, other: Path) -> bool:
-    """Every tensor of a checkpoint: weights, optimizer, objective, moving reference, random numbers."""
+    """Every tensor of a checkpoint: weights, optimizer, objective, moving reference, random numbers.
+
+    One of ranks that share the model is a folder with a file each.
+    """
+    if one.is_dir():
+        names = [sorted(path.name for path in folder.iterdir()) for folder in (one, other)]
+        return names[0] == names[1] and all(same_state(one / name, other / name) for name in names[0])
     first, second = load_file(one), load_file(other)
     return first.keys() == second.keys() and all(value.equal(second[name]) for name, value in first.items())
 
 
 SAME = {
-    "model/model.safetensors": same_bytes,
+    "model/*model.safetensors": same_bytes,
     "metrics.csv": same_rows,
     "manifest.json": same_data,
     "checkpoints/last.ckpt": same_state,

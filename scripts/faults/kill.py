@@ -1,4 +1,4 @@
-"""Start small runs and kill them with SIGKILL at moments that are told by their folders."""
+"""Start small runs, and end them by signals or a full disk at moments that are told by their folders."""
 
 import csv
 import os
@@ -12,10 +12,17 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from faults import disks
+
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = ("start", "step", "checkpoint", "end")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 PATIENCE = 300
 """Seconds in which something must happen."""
+
+
+class Broken(Exception):
+    """A promise that a run did not keep."""
 
 
 def prepare() -> None:
@@ -35,6 +42,7 @@ def start(run: Path, overrides: Sequence[str]) -> BaseProcess:
     It has a process of its own, forked from this one, which has done nothing but `prepare`.
     """
     run.parent.mkdir(parents=True, exist_ok=True)
+    log_of(run).write_text("")
     line = [*overrides, "resume=auto", f"hydra.run.dir={run}"]
     process = get_context("fork").Process(target=_train, args=(run, line))
     process.start()
@@ -54,24 +62,78 @@ def _train(run: Path, line: list[str]) -> None:
 
 def finish(process: BaseProcess, run: Path) -> None:
     """Wait until the run has come to its end."""
+    if (code := ended(process, run)) != 0:
+        raise Broken(f"{run.name} failed with code {code}: {last_line(run)}")
+
+
+def ended(process: BaseProcess, run: Path) -> int:
+    """The exit code of a run, once it ended by itself; in its log there must be no traceback."""
     process.join(PATIENCE)
-    if process.exitcode != 0:
-        raise SystemExit(f"the run failed: see {log_of(run)}")
+    if process.exitcode is None:
+        process.kill()
+        raise Broken(f"{run.name} hangs: {last_line(run)}")
+    if "Traceback" in log_of(run).read_text():
+        raise Broken(f"{run.name} ended with a traceback: {last_line(run)}")
+    return process.exitcode
 
 
-def kill(process: BaseProcess, run: Path, moment: str, chance: random.Random, steps: int) -> bool:
-    """Kill the process at such a moment; False where it ended before that."""
-    reached, waited = condition(process, run, moment, chance, steps), passed(PATIENCE)
+def kill(process: BaseProcess, run: Path, number: int, reached: Callable[[], bool], victim: int) -> bool:
+    """Send a signal to a process of a run at such a moment; False where the run came to its end all the same.
+
+    SIGKILL ends the run whichever of its processes gets it. After the others it must say that it was stopped.
+    """
+    if not came(process, run, reached):
+        return False
+    target = ([process.pid or 0, *children(process.pid or 0)] * 2)[victim]
+    os.kill(target, number)
+    os.kill(process.pid or 0, signal.SIGCONT)  # where it was frozen for the moment
+    code = ended(process, run)
+    by_itself = {128 + number, -number} if target == process.pid else {1}
+    if code not in {0, *by_itself}:
+        raise Broken(f"{run.name} ended with code {code} by signal {number}: {last_line(run)}")
+    return code != 0
+
+
+def starve(process: BaseProcess, run: Path, reached: Callable[[], bool], chance: random.Random) -> bool:
+    """Fill the disk of a run at such a moment; False where it came to its end all the same.
+
+    It must end by itself, and say why in one line; then its disk has room again.
+    """
+    if not came(process, run, reached):
+        return False
+    disks.fill(run, chance)
+    code = ended(process, run)
+    disks.free(run)
+    if code and (code != 1 or "the disk is full" not in last_line(run)):
+        raise Broken(f"{run.name} does not say that its disk is full: {last_line(run)}")
+    return code != 0
+
+
+def came(process: BaseProcess, run: Path, reached: Callable[[], bool]) -> bool:
+    """Wait for a moment; False where the run ended before it."""
+    waited = passed(PATIENCE)
     while not reached():
         if process.exitcode is not None:
             finish(process, run)
             return False
         if waited():
-            raise SystemExit(f"nothing happens in {run}")
+            process.kill()
+            raise Broken(f"nothing happens in {run.name}: {last_line(run)}")
         time.sleep(0.0005)
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
-    return process.exitcode == -signal.SIGKILL
+    return True
+
+
+def children(process: int) -> list[int]:
+    """The ids of the processes that a process started."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = status.read_text().splitlines()
+        except OSError:  # it is gone
+            continue
+        if f"PPid:\t{process}" in lines:
+            found.append(int(status.parent.name))
+    return found
 
 
 def condition(
@@ -138,5 +200,10 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 
 def log_of(run: Path) -> Path:
-    """What the processes of a run printed."""
+    """What the process of a run printed that was started last."""
     return run.parent / f"{run.name}.log"
+
+
+def last_line(run: Path) -> str:
+    """The last line that a run printed."""
+    return ["", *log_of(run).read_text().splitlines()][-1]

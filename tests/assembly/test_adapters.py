@@ -9,7 +9,7 @@ from alignlab.policies.causal_lm.decoder import has_adapter
 from tests.config.compose import composed, problem
 from tests.training.small import load_small
 
-pytest.importorskip("peft", reason="needs the package peft (pip install 'alignlab[peft]')")
+pytest.importorskip("peft", reason="needs the package peft (pip install -e '.[peft]')")
 
 
 @pytest.fixture(scope="module")
@@ -104,4 +104,4 @@ def test_4_bits_need_a_package(folders, monkeypatch):
         raise check.PackageNotFoundError(package)
 
     monkeypatch.setattr(check, "version", absent)
-    assert "pip install 'alignlab[qlora]'" in problem(config_of(folders / "base", "peft=qlora"))
+    assert "pip install -e '.[qlora]'" in problem(config_of(folders / "base", "peft=qlora"))

@@ -211,4 +211,4 @@ def test_density_ratios_want_the_step_that_computes_them_and_its_package(monkeyp
 
     monkeypatch.setattr(check_module, "version", version)
     missing = problem(composed(*line, "pipeline=[unpaired,desirable_probs]"))
-    assert "pipeline=[desirable_probs] needs the package scikit-learn: pip install 'alignlab[udm]'" in missing
+    assert "pipeline=[desirable_probs] needs the package scikit-learn: pip install -e '.[udm]'" in missing

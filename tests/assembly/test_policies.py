@@ -10,7 +10,7 @@ from alignlab.config.stage_of import stage_of
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
-from alignlab.signals import BASE, DATA, POLICY, REFERENCE, SECOND
+from alignlab.signals import BASE, DATA, OTHERS, POLICY, REFERENCE
 from alignlab.training.opened import open_rows
 from alignlab.training.optim import auto_lr
 from tests.config.compose import composed, problem
@@ -67,7 +67,7 @@ def test_steps_of_the_pipeline_that_go_by_log_probabilities_are_refused(tmp_path
 def test_policies_give_what_the_vocabulary_says_that_models_give():
     for policy in (CausalLM, RewardModel):
         for name in policy.provides:
-            assert BASE[name].providers <= {POLICY, REFERENCE, SECOND} or BASE[name].providers == {DATA}, name
+            assert BASE[name].providers <= {POLICY, REFERENCE, OTHERS} or BASE[name].providers == {DATA}, name
 
 
 @pytest.mark.parametrize(("line", "expected"), [((), 1.0), (REWARD_MODEL, 20.0)])

@@ -6,15 +6,12 @@ from alignlab.objective.load import read_choice
 from alignlab.places import choices
 from tests.end_to_end.command import SMALL, summary
 
-FITTED = {"reward_augmented": ("pipeline.reward_augmented.scale=[-20.0,20.0]",)}
-"""What the rewards of the embedded world ask for."""
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_trains(experiment, command, tmp_path):
     line = (f"experiment={experiment}", "data=lab", *SMALL, "trainer.max_steps=3", "hydra.run.dir=run")
-    done = command(*line, *FITTED.get(experiment, ()))
+    done = command(*line)
     assert done.code == 0, done.err
     told = summary(tmp_path / "run")
     assert told["status"] == "finished"

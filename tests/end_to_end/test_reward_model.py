@@ -40,7 +40,7 @@ def test_a_reward_model_trains_and_is_a_plain_classifier(command, tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(run.model)
     tokenizer = AutoTokenizer.from_pretrained(run.model)
     with torch.no_grad():
-        values = opened.policy.signals(batch, (None, None), {"values"})["values"]
+        values = opened.policy.signals(batch, (None, ()), {"values"})["values"]
         for i in range(4):
             ids = [
                 [*rows.prompts[i].tolist(), *rows.responses[member].tolist()] for member in rows.members[i]

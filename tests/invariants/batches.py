@@ -67,7 +67,7 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
         "lengths": lengths,
         "logps": logps,
         "ref_logps": logps + gaps,
-        "ref2_logps": logps + uniform(-4, 4),
+        "other_ref_logps": (logps + uniform(-4, 4))[..., None],
         "labels": uniform(0, 1).argsort(dim=1) / max(width - 1, 1),
         "rewards": uniform(-3, 3),
         "values": uniform(-3, 3),
@@ -86,6 +86,9 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
         "hidden": uniform(-1, 1, "B K L D"),
         "ref_layers": uniform(-1, 1, "B K L N D"),
         "ref_activations": uniform(-1, 1, "B K L 3 N"),
+        "ref_points": uniform(-1, 1, "B K L 14 N"),
+        "ref_ends": uniform(-1, 1, "B K L 2"),
+        "token_ref_mean_logits": uniform(-1, 1, "B K L"),
         "step_logratios": uniform(-1, 1, "B K S") * (steps > 0),
         "step_lengths": steps,
         "step_cosines": uniform(-1, 1, "B K K S"),
@@ -219,8 +222,8 @@ def at_start(signals: Mapping[str, Tensor]) -> Batch:
             moved[name] = torch.zeros_like(value)
         elif twin(name) in signals:
             moved[name] = signals[twin(name)].clone()
-        elif name == "ref2_logps":
-            moved[name] = signals["ref_logps"].clone()
+        elif name == "other_ref_logps":
+            moved[name] = signals["ref_logps"][..., None].clone()
     return moved
 
 

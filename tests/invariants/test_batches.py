@@ -66,14 +66,15 @@ def test_a_value_of_the_run_counts_once_a_step(case):
 
 
 @for_each("case", CASES)
-def test_parts_add_up(case):
-    signals = random_signals(build(case))
-    whole, objective, micro = build(case)(**signals).parts, build(case), cut(signals, [3, 1])
-    pieces = [
-        objective(**batch, gathered=gathered).parts
+def test_parts_and_reports_add_up(case):
+    signals = random_signals(build(case)) | {"weights": WEIGHTS}
+    whole, objective, micro = build(case)(**signals), build(case), cut(signals, [3, 1])
+    outcomes = [
+        objective(**batch, gathered=gathered)
         for batch, gathered in zip(micro, step(objective, micro), strict=True)
     ]
-    for name, part in whole.items():
+    pieces = [{**outcome.parts, **outcome.reports} for outcome in outcomes]
+    for name, part in {**whole.parts, **whole.reports}.items():
         assert_close(sum(p[name].sum for p in pieces), part.sum)
         assert_close(sum(p[name].count for p in pieces), part.count)
 

@@ -24,7 +24,7 @@ CONDITIONS = {
         "ref_logps": s["token_ref_logps"][..., 0],
     },
     "a step is one pair": lambda s: take(s, [0]),
-    "both references are one": lambda s: {"ref2_logps": s["ref_logps"]},
+    "both references are one": lambda s: {"other_ref_logps": s["ref_logps"][..., None]},
     "divergences are 0": lambda s: {"token_kl_forward": torch.zeros_like(s["token_kl_forward"])},
     "log-ratios are near 0": lambda s: {"ref_logps": s["logps"] + 1e-8 * (s["ref_logps"] - s["logps"])},
     "other prompts' responses are at their reference": lambda s: {

@@ -1,11 +1,15 @@
 """Pairwise losses, with the modifiers of their objectives, called on signals of pairs."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from alignlab.objective.load import load_objective
 from alignlab.objective.modified import modified
 from alignlab.objective.objective import Objective
+from alignlab.objective.returned import take_apart
 from alignlab.places import choices
 from alignlab.signals import Pairs, Signals
 
@@ -33,7 +37,17 @@ def call(name: str, signals: dict[str, Tensor], *, betas: Tensor | None = None, 
         signals = {name: value for name, value in signals.items() if name not in derived}
     seen = Signals({}, torch.ones(count, 2, dtype=torch.bool), lambda: pairs).replaced(**signals)
     changed = {} if betas is None else {"beta": betas}
-    return modified(objective.loss, seen, objective.modifiers, **changed)
+    return modified(objective.loss, seen, objective.modifiers, **changed).values
+
+
+def values_of(returned: object) -> Tensor:
+    """What a loss function returned, without its counts and reports."""
+    return take_apart(returned, "loss", "loss").values
+
+
+def without_reports(loss: Callable[..., Any]) -> Callable[..., Tensor]:
+    """A loss function that returns its values alone."""
+    return lambda *signals, **hyper: values_of(loss(*signals, **hyper))
 
 
 def with_logratios(signals: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -63,7 +77,7 @@ def random_pairs(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str,
             "token_ref_logps": token_logps + token_gaps,
             "logps": token_logps.sum(1),
             "ref_logps": (token_logps + token_gaps).sum(1),
-            "ref2_logps": (token_logps + token_gaps).sum(1) + uniform(-1, 1),
+            "other_ref_logps": (token_logps + token_gaps).sum(1)[:, None] + uniform(-1, 1, P, 2),
             "kl_forward": uniform(0, 2),
             "log_collisions": -lengths * uniform(0.2, 1),
             "ref_entropy": uniform(0.1, 0.9),

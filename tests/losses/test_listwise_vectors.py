@@ -8,13 +8,17 @@ from torch.testing import assert_close
 
 from alignlab import load_objective
 from alignlab.errors import ConfigError
+from alignlab.losses.lists import lipo
+from alignlab.losses.lists import pro as of_pro
+from alignlab.losses.lists import tpo_tree as of_tpo
 from alignlab.losses.lists.d2o import d2o
 from alignlab.losses.lists.exo_list import exo_list
-from alignlab.losses.lists.lipo import lipo_lambda, lipo_pair_hinge, lipo_pair_logistic
-from alignlab.losses.lists.pro import pro
-from alignlab.losses.lists.tpo_tree import tpo_tree
+from alignlab.losses.lists.lipo import lipo_pair_hinge, lipo_pair_logistic
+from tests.losses.calls import values_of, without_reports
 from tests.losses.vector_cases import LISTS
 from tests.vectors import case, given, load, more, tensor
+
+lipo_lambda, pro, tpo_tree = map(without_reports, (lipo.lipo_lambda, of_pro.pro, of_tpo.tpo_tree))
 
 # Signals: log-ratios (or log-probabilities), labels, where, on lists of 4, 3, 2, 1 and 0
 WHERE = torch.arange(4) < torch.tensor([[4], [3], [2], [1], [0]])
@@ -48,7 +52,7 @@ def tree_of(form, emphasis):
 
 def value_and_gradient(loss, scores, labels, where):
     scores = scores.clone().requires_grad_()
-    values = loss(scores, labels, where)
+    values = values_of(loss(scores, labels, where))
     (gradient,) = torch.autograd.grad(values.sum(), scores)
     return values.detach(), gradient
 
@@ -86,8 +90,8 @@ def test_vector_of_d2o(references):
     helpful = tensor([[0.0] * 3 + [n] for n in inputs["refpos_logp_neg"]])
     labels, where = tensor([[1, 1, 1, 0]] * 2), torch.ones(2, 4, dtype=torch.bool)
     loss = d2o(**expected["hparams"], references=references)
-    signals = (own - harmful - helpful,) if references == 1 else (own, harmful, helpful)
-    values = loss(*signals, labels, where)
+    signals = (own - harmful - helpful,) if references == 1 else (own, harmful, helpful[..., None])
+    values = values_of(loss(*signals, labels, where))
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
 
 

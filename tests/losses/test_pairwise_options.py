@@ -67,13 +67,40 @@ def test_gpo_clamps_its_targets():
 
 def test_mrpo_of_references_without_an_opinion():
     signals = random_pairs()
-    for name in ("ref_logps", "ref2_logps"):
+    for name in ("ref_logps", "other_ref_logps"):
         signals[f"rejected_{name}"] = signals[f"chosen_{name}"]
-    assert_close(call("mrpo", signals), call("mrpo", signals, alpha=0.5))
+    assert_close(call("mrpo", signals), call("mrpo", signals, alpha=2 / 3))
 
 
-def test_mrpo_keeps_the_second_reference_near():
-    """With epsilon 0 it is the first."""
+def test_mrpo_of_three_references_against_the_closed_form():
+    """1 / ref = sum of alpha_k / ref_k, the alphas in proportion to how far each reference tells both sides apart."""
+    signals = random_pairs()
+    sides = {}
+    for side in ("chosen", "rejected"):
+        others = signals[f"{side}_other_ref_logps"].unbind(1)
+        sides[side] = torch.stack([signals[f"{side}_ref_logps"], *others])
+    gaps = (sides["chosen"] - sides["rejected"]).abs()
+    alphas = gaps / gaps.sum(0)
+    chosen, rejected = (-(alphas / sides[side].exp()).sum(0).log() for side in ("chosen", "rejected"))
+    margins = signals["chosen_logps"] - chosen - signals["rejected_logps"] + rejected
+    assert_close(
+        call("mrpo", signals, beta=0.3, epsilon=None), -(0.3 * margins).sigmoid().log(), rtol=1e-5, atol=1e-6
+    )
+    twice = {
+        **signals,
+        **{f"{side}_other_ref_logps": signals[f"{side}_other_ref_logps"][:, [0, 0]] for side in sides},
+    }
+    once = {
+        **signals,
+        **{f"{side}_other_ref_logps": signals[f"{side}_other_ref_logps"][:, :1] for side in sides},
+    }
+    assert_close(call("mrpo", twice, alpha=0.4, epsilon=None), call("mrpo", once, alpha=0.4, epsilon=None))
+    with pytest.raises(ConfigError, match="crossed=True: expected false, since there are 3 references"):
+        call("mrpo", signals, crossed=True)
+
+
+def test_mrpo_keeps_the_other_references_near():
+    """With epsilon 0 they are the first."""
     signals = with_logratios(random_pairs())
     assert_same(signals, ("mrpo", {"beta": 0.3, "epsilon": 0.0}), ("dpo", {"beta": 0.3}))
 

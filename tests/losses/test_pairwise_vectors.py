@@ -25,7 +25,7 @@ def pair_signals(dtype):
         signals |= {
             f"{side}_logps": pair[f"logp_{short}"].clone().requires_grad_(),
             f"{side}_ref_logps": pair[f"ref_logp_{short}"],
-            f"{side}_ref2_logps": pair[f"ref2_logp_{short}"],
+            f"{side}_other_ref_logps": pair[f"ref2_logp_{short}"][:, None],
             f"{side}_lengths": pair[f"len_{short}"],
             f"{side}_labels": pair[f"p_{long}"],
             f"{side}_rewards": pair[f"s_{long}"],

@@ -1,6 +1,7 @@
 """Modifiers: alone, together, in the objectives that are a loss under one of them, and where they cannot work."""
 
 import itertools
+import math
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from alignlab import load_objective
 from alignlab.errors import ConfigError
 from alignlab.losses.pairs.dpo import dpo
 from alignlab.modifiers.dynamic_beta import scaled_beta
+from alignlab.modifiers.wpo import pair_weights
 from alignlab.places import choices
 from tests.vectors import given, tensor
 
@@ -176,3 +178,12 @@ def test_what_cannot_work(name, modifiers, message):
 
 def test_every_modifier_has_neutral_settings_here():
     assert set(choices("modifiers")) == set(NEUTRAL)
+
+
+def test_the_clamp_of_wpo_is_on_the_product_of_the_two_weights():
+    """One response more likely than a sample of the policy, and one less: each clamped alone, they would weigh less."""
+    chosen, rejected, lengths = tensor([1.0, 1.0]), tensor([-4.0, -1.0]), tensor([2.0, 2.0])
+    assert_close(pair_weights(chosen, rejected, lengths, lengths, clamp_max=1.0), tensor([-1.5, 0.0]).exp())
+    assert_close(pair_weights(rejected, chosen, lengths, lengths, clamp_max=1.0), tensor([-1.5, 0.0]).exp())
+    above = pair_weights(chosen, tensor([-0.4, 3.0]), lengths, lengths, clamp_max=1.5)
+    assert_close(above, tensor([0.3, math.log(1.5)]).exp())

@@ -32,7 +32,7 @@ def classifier(family="llama"):
 
 def values(policy, rows=ROWS, indices=None):
     batch = collate(token_rows(rows), indices or range(len(rows)))
-    return policy.signals(batch, (None, None), {"values"})["values"]
+    return policy.signals(batch, (None, ()), {"values"})["values"]
 
 
 def plain(model, rows=ROWS):

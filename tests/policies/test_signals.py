@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from alignlab.errors import RunError
 from alignlab.policies.causal_lm.decoder import block_of, decoder_of, layers_of
@@ -25,14 +26,13 @@ EXTRA = {"mismatched": [(A, IDS[8]), None, (C, IDS[9])], "rationale": [None, ([5
 SINGLE = (
     "logps",
     "ref_logps",
-    "ref2_logps",
     "kl_reverse",
     "kl_forward",
     "entropy",
     "log_collisions",
     "uniform_logps",
 )
-RESPONSE = (*SINGLE, "lengths", "ref_entropy", "prompt_logps", "ref_prompt_logps")
+RESPONSE = (*SINGLE, "other_ref_logps", "lengths", "ref_entropy", "prompt_logps", "ref_prompt_logps")
 TOKEN = ("token_logps", "token_ref_logps", "token_kl_forward", "hidden", "ref_layers", "ref_activations")
 STEP = ("step_logratios", "step_lengths", "step_cosines")
 ROW = ("mismatched_logps", "mismatched_ref_logps", "rationale_logps")
@@ -46,16 +46,10 @@ def batch():
 
 def found(family="llama", wanted=WANTED, references=2, **options):
     model = policy(family, **options)
-    others = dict(
-        zip(
-            ("reference", "reference2"),
-            (policy(family, seed=s) for s in range(1, references + 1)),
-            strict=False,
-        )
-    )
+    first, *others = [policy(family, seed=s) for s in range(1, references + 1)] or [None]
     made = batch()
     with Exact():
-        return made, model(made, wanted=wanted, **others).signals(made)
+        return made, model(made, wanted=wanted, reference=first, others=others).signals(made)
 
 
 def prompt_logps(model, prompt):
@@ -97,7 +91,7 @@ def naive(model, reference, second, prompt, response):
     return {
         "logps": p[chosen].sum(),
         "ref_logps": q[chosen].sum(),
-        "ref2_logps": r[chosen].sum(),
+        "other_ref_logps": r[chosen].sum()[None],
         "kl_reverse": (p.exp() * (p - q)).sum(),
         "kl_forward": (q.exp() * (q - p)).sum(),
         "entropy": -(p.exp() * p).sum(),
@@ -179,6 +173,76 @@ def test_the_layers_are_what_transformers_calls_hidden_states():
         torch.testing.assert_close(reference.model.norm(mine[:, 1]), states[2], atol=1e-11, rtol=1e-11)
 
 
+def points_of_llama(model, prompt, response):
+    """The mean activations that `ref_points` and `ref_ends` hold, by a forward of Llama step by step."""
+    ids = torch.tensor([prompt + response])
+    here = slice(len(prompt) - 1, -1)
+    states = model.model.embed_tokens(ids)
+    means = [states[0, here].mean(-1)]
+    rotation = model.model.rotary_emb(states, torch.arange(ids.shape[1])[None])
+    points = []
+    for layer in layers_of(model):
+        attention, mlp = layer.self_attn, layer.mlp
+        normed = layer.input_layernorm(states)
+        q, k, v = attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
+        heads = [x.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2) for x in (q, k, v)]
+        rotated = [x.transpose(1, 2).flatten(2) for x in apply_rotary_pos_emb(*heads[:2], *rotation)]
+        mixed = torch.nn.functional.scaled_dot_product_attention(
+            *apply_rotary_pos_emb(*heads[:2], *rotation), heads[2], is_causal=True, enable_gqa=True
+        )
+        mixed = mixed.transpose(1, 2).flatten(2)
+        added = attention.o_proj(mixed)
+        between = states + added
+        seen = layer.post_attention_layernorm(between)
+        hidden = mlp.act_fn(mlp.gate_proj(seen)) * mlp.up_proj(seen)
+        after = between + mlp.down_proj(hidden)
+        of_layer = [
+            hidden,
+            q,
+            k,
+            *rotated,
+            v,
+            mixed,
+            states,
+            normed,
+            added,
+            between,
+            seen,
+            mlp.down_proj(hidden),
+        ]
+        points.append(torch.stack([x[0, here].mean(-1) for x in (*of_layer, after)], dim=1))
+        states = after
+    means.append(model.model.norm(states)[0, here].mean(-1))
+    return torch.stack(points, dim=2), torch.stack(means, dim=1)
+
+
+def test_all_activations_are_those_of_a_forward_step_by_step():
+    reference = policy("llama", seed=1).model
+    _, signals = found("llama", {"ref_points", "ref_ends", "token_ref_mean_logits"})
+    exact = {"atol": 1e-11, "rtol": 1e-11}
+    for b, pairs in enumerate(LISTS):
+        for k, (prompt, response) in enumerate(pairs):
+            with Exact():
+                points, ends = points_of_llama(reference, prompt, response)
+                logits = reference(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
+            place = (b, k, slice(len(response)))
+            torch.testing.assert_close(signals["ref_points"][place], points, **exact)
+            torch.testing.assert_close(signals["ref_ends"][place], ends, **exact)
+            torch.testing.assert_close(signals["token_ref_mean_logits"][place], logits.mean(-1), **exact)
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gpt2", "gpt_neox"])
+def test_the_stream_of_one_layer_is_the_next_ones(family):
+    """In families whose attention has other names, one weight for all projections, or norms behind the blocks."""
+    _, signals = found(family, {"ref_points", "ref_ends"})
+    points = signals["ref_points"]
+    torch.testing.assert_close(points[..., 7, 0], signals["ref_ends"][..., 0])
+    torch.testing.assert_close(points[..., 7, 1], points[..., 13, 0])
+    assert points.isfinite().all()
+    rotated = (points[..., 1, :] != points[..., 3, :]).any()
+    assert rotated == (family != "gpt2")
+
+
 def test_a_model_without_blocks_to_read_is_named():
     with pytest.raises(RunError, match="OPTDecoderLayer has no mlp block among self_attn"):
         found("opt", {"ref_activations"})
@@ -246,9 +310,9 @@ def test_steps_sum_log_ratios_and_compare_mean_states():
 def test_only_what_is_asked_for_is_given():
     always = {"logps", "lengths"}
     assert found(wanted=(), references=0)[1].keys() == always
-    assert found(wanted=(), references=2)[1].keys() == always | {"ref_logps", "ref2_logps"}
+    assert found(wanted=(), references=2)[1].keys() == always | {"ref_logps", "other_ref_logps"}
     for name in sorted(WANTED):
-        assert found(wanted={name})[1].keys() == always | {"ref_logps", "ref2_logps", name}
+        assert found(wanted={name})[1].keys() == always | {"ref_logps", "other_ref_logps", name}
 
 
 def test_what_needs_a_reference_is_left_out_without_one():
@@ -276,7 +340,17 @@ def test_prompts_of_one_token_have_log_probability_zero():
 
 
 def test_shapes_are_those_of_the_vocabulary():
-    sizes = {"B": 3, "K": 3, "L": max(len(r) for pairs in LISTS for _, r in pairs), "D": 16, "N": 2, "3": 3}
+    sizes = {
+        "B": 3,
+        "K": 3,
+        "L": max(len(r) for pairs in LISTS for _, r in pairs),
+        "D": 16,
+        "N": 2,
+        "R": 1,
+        "3": 3,
+        "14": 14,
+        "2": 2,
+    }
     for name, value in found()[1].items():
         sizes["S"] = value.shape[-1]
         assert value.shape == tuple(sizes[letter] for letter in BASE[name].shape.split()), name

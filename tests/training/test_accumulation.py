@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from alignlab.runs.folder import RunFolder
+from alignlab.training.module import PreferenceModule
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.training.small import load_small, small_stage
@@ -14,6 +15,7 @@ OBJECTIVES = {
     "dpo sum": {"reduction": "sum"},
     "dpo all pairs": {"pairs": "all"},
     "simpo": {},
+    "bco": {},
 }
 CASES = [(case, "32-true") for case in OBJECTIVES] + [(case, "64-true") for case in list(OBJECTIVES)[:2]]
 TOLERANCE = {"32-true": 1e-6, "64-true": 1e-12}
@@ -47,8 +49,31 @@ def test_weights_after_a_step_do_not_depend_on_the_token_budget(case, precision,
     whole, cut = (weights for _, weights in results)
     assert (whole - start).abs().max() > 1e-4
     assert (cut - whole).abs().max() < TOLERANCE[precision]
-    losses = [result.final["val/loss"] for result, _ in results]
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    names = ["val/loss", *(["val/lipo_lambda/lambda_weight"] if case.startswith("lipo_lambda") else [])]
+    for name in names:
+        assert results[1][0].final[name] == pytest.approx(results[0][0].final[name], abs=1e-5)
+
+
+@pytest.mark.parametrize(("objective", "budget", "expected"), [("kto", 10**6, 1), ("aot", 1, 2 * 8)])
+def test_statistics_of_a_step_cost_a_forward_only_where_it_has_several_micro_batches(
+    objective, budget, expected, tmp_path, monkeypatch
+):
+    forwards, counts = [], []
+    signals, training_step = PreferenceModule.signals, PreferenceModule.training_step
+
+    def counted(self, sealed, number):
+        before = len(forwards)
+        training_step(self, sealed, number)
+        counts.append(len(forwards) - before)
+
+    monkeypatch.setattr(
+        PreferenceModule, "signals", lambda self, batch: forwards.append(batch) or signals(self, batch)
+    )
+    monkeypatch.setattr(PreferenceModule, "training_step", counted)
+    one_step = {"max_steps": 1, "validate_every_n_steps": 9}
+    stage = small_stage(tmp_path, objective, data={"microbatch_tokens": budget}, trainer=one_step)
+    run_stage(stage, RunFolder(tmp_path))
+    assert counts == [expected]
 
 
 @pytest.mark.parametrize("objective", ["dpo", "lipo_lambda"])

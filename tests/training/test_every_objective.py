@@ -49,6 +49,11 @@ def test_term_trains_with_dpo(group, name, tmp_path):
     train(tmp_path, "dpo", **{group: [name]})
 
 
+def test_masks_from_all_activations_train_a_policy(tmp_path):
+    result = train(tmp_path, "sparse_po", mask="all_activations")
+    assert result.final["val/sparse_po/u_sparsity_chosen"] == result.final["val/sparse_po/d_sparsity_chosen"]
+
+
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_weight_with_a_schedule(schedule, tmp_path):
     weight = {"schedule": schedule, "start": 1.0, "end": 0.0}

@@ -202,7 +202,7 @@ def test_a_missing_package_is_found_before_anything_runs(name, monkeypatch):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr("alignlab.assembly.check.version", missing)
-    assert f"pip install 'alignlab[{name}]'" in problem(composed(f"logger=[csv,{name}]"))
+    assert f"pip install -e '.[{name}]'" in problem(composed(f"logger=[csv,{name}]"))
     assert problem(composed("logger=[csv]")) == ""
 
 

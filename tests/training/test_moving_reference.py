@@ -13,6 +13,7 @@ from alignlab import load_objective
 from alignlab.errors import ConfigError
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.training.callbacks.moving_reference import MovingReference, move
+from alignlab.training.callbacks.validation import Validation
 from alignlab.training.settings import MovingSpec
 from tests.config.compose import composed, problem
 
@@ -28,6 +29,11 @@ def linear(value, dtype=torch.float64):
 def at_step(step):
     """What Lightning hands to a callback after that step."""
     return Mock(spec=L.Trainer, global_step=step), L.LightningModule()
+
+
+def validated(history):
+    """A validation that has these metrics by step."""
+    return Mock(spec=Validation, history=history)
 
 
 @given(st.floats(0, 1), st.integers(1, 8))
@@ -59,7 +65,8 @@ def test_half_precision_is_averaged_in_float32():
 @pytest.mark.parametrize("update", ["ema", "hard"])
 def test_updates_are_where_they_are_due(update):
     reference, policy = linear(0.0), linear(1.0)
-    callback = MovingReference(reference, policy, MovingSpec(update, every_n_steps=3, ema_decay=0.5))
+    spec = MovingSpec(update, every_n_steps=3, ema_decay=0.5)
+    callback = MovingReference(reference, policy, spec, validated({}))
     after = []
     for step in range(1, 7):
         callback.on_train_batch_end(*at_step(step))
@@ -68,11 +75,25 @@ def test_updates_are_where_they_are_due(update):
     assert all(weight.grad is None for weight in (*reference.parameters(), *policy.parameters()))
 
 
+def test_the_reference_becomes_the_policy_where_a_validation_was_the_best():
+    """At the first one, and where the loss is the lowest so far; the start does not count."""
+    losses, policy = {0: 0.1, 2: 0.7, 4: 0.9, 6: 0.5}, linear(0.0)
+    history = {}
+    callback = MovingReference(linear(-1.0), policy, MovingSpec("best"), validated(history))
+    after = []
+    for step in range(1, 7):
+        policy.weight.data.fill_(float(step))
+        history |= {at: {"loss": loss} for at, loss in losses.items() if at <= step}
+        callback.on_train_batch_end(*at_step(step))
+        after.append(callback.reference.weight[0, 0].item())
+    assert after == [-1, 2, 2, 2, 2, 6]
+
+
 def test_the_reference_travels_in_the_checkpoint():
     spec = MovingSpec("ema", every_n_steps=1, ema_decay=0.9)
-    before = MovingReference(linear(0.0), linear(1.0), spec)
+    before = MovingReference(linear(0.0), linear(1.0), spec, validated({}))
     before.on_train_batch_end(*at_step(1))
-    after = MovingReference(linear(7.0), linear(1.0), spec)
+    after = MovingReference(linear(7.0), linear(1.0), spec, validated({}))
     after.load_state_dict({name: value.clone() for name, value in before.state_dict().items()})
     for callback in (before, after):
         callback.on_train_batch_end(*at_step(2))

@@ -12,6 +12,8 @@ from alignlab.data.spec import SPLITS
 from alignlab.data.transforms.joint import joint
 from alignlab.data.transforms.order_by import order_by
 from alignlab.errors import RunError
+from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import NO_REFERENCES
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.evaluate import evaluate
@@ -20,7 +22,7 @@ from alignlab.training.module import PreferenceModule
 from alignlab.training.opened import CPU, Clock, load, open_rows, place, prepare, read
 from alignlab.training.stage import run_stage
 from alignlab.training.trainer import make_trainer
-from tests.training.small import small_stage
+from tests.training.small import load_small, small_stage
 
 
 def refuse():
@@ -58,9 +60,25 @@ def test_rows_that_the_steps_visit_are_scored_by_the_reference(tmp_path):
     known = np.array([np.isfinite(rows.cached["ref_logps"][rows.members[i]]).all() for i in range(len(rows))])
     assert np.flatnonzero(known).tolist() == ready.loader.visited().tolist()
     assert (len(ready.loader), known.sum()) == (2, 16)
-    assert (ready.mode, ready.references) == ("precomputed", (None, None))
+    assert (ready.mode, ready.references) == ("precomputed", NO_REFERENCES)
     policy, batch = ready.opened.policy, next(iter(ready.loader))[0]
     torch.testing.assert_close(policy(batch).logps.float(), batch.cached["ref_logps"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["precomputed", "live"])
+def test_other_references_have_a_column_each(mode, tmp_path):
+    """In the order in which they are named; cached or live, the log-probabilities are those of their models."""
+    seeds = (2, 1)
+    others = [(f"seed {seed}", partial(load_small, seed=seed)) for seed in seeds]
+    stage = small_stage(tmp_path, "mrpo", mode=mode)
+    stage = replace(stage, reference=replace(stage.reference, others=others))
+    ready = prepare(open_rows(stage), steps=1)
+    batch, policy = next(iter(ready.loader))[0], ready.opened.policy
+    with torch.no_grad():
+        live = policy.signals(batch, ready.references, stage.objective.signals)
+        expected = [CausalLM(load_small(seed=seed)[0])(batch).logps for seed in seeds]
+    scores = batch.cached["other_ref_logps"] if mode == "precomputed" else live["other_ref_logps"]
+    torch.testing.assert_close(scores.float(), torch.stack(expected, dim=2).float(), atol=1e-4, rtol=0)
 
 
 def test_epochs_are_whole_passes_and_short_runs_validate_shortly(tmp_path):

@@ -46,7 +46,7 @@ def check(tmp_path, caplog):
     return run
 
 
-@pytest.mark.parametrize("name", ["lipo_lambda", "info_nca", "pro", "tpo_tree"])
+@pytest.mark.parametrize("name", ["lipo_lambda", "info_nca", "tpo_tree"])
 @pytest.mark.parametrize("labels", [(9, 7, 2), (1250, 1100, 900), (0.5, 0, -0.5)])
 def test_labels_beyond_0_and_1_are_refused_by_objectives_that_take_values(check, name, labels):
     message = (
@@ -57,8 +57,8 @@ def test_labels_beyond_0_and_1_are_refused_by_objectives_that_take_values(check,
     assert not check(name, labels, scale="keep")
 
 
-@pytest.mark.parametrize("name", ["dpo", "list_mle", "kto"])
-def test_and_taken_where_only_their_order_counts(check, name):
+@pytest.mark.parametrize("name", ["dpo", "list_mle", "kto", "pro"])
+def test_and_taken_where_their_order_or_their_differences_count(check, name):
     assert "WARNING" not in check(name, (9, 7, 2))
 
 

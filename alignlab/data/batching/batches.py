@@ -292,7 +292,7 @@ def _joined(pieces: list[Any]) -> torch.Tensor:
 
 
 def _dense(lists: list[Any]) -> torch.Tensor:
-    out = torch.zeros(len(lists), max(len(values) for values in lists))
+    out = torch.zeros(len(lists), max(len(values) for values in lists), *np.shape(lists[0])[1:])
     for b, values in enumerate(lists):
         out[b, : len(values)] = torch.tensor(values)
     return out

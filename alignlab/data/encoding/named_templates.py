@@ -7,6 +7,8 @@ from alignlab.errors import ConfigError, nearest
 FOLDER = Path(__file__).parent / "chat_templates"
 NAMES = tuple(sorted(file.stem for file in FOLDER.glob("*.jinja")))
 """The names of the templates that come with this package."""
+LARGEST = 2**20
+"""The bytes of the largest file that is read as a template."""
 
 
 def named_template(name: str) -> str:
@@ -23,6 +25,10 @@ def named_template(name: str) -> str:
             )
         own = FOLDER / f"{name}.jinja"
     try:
+        if own.stat().st_size > LARGEST:
+            raise ConfigError(
+                f"model.chat_template={name}: {own.stat().st_size} bytes, which is no template: give another file"
+            )
         return own.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"model.chat_template={name}: no readable file: {error}") from error

@@ -1,14 +1,30 @@
 """Calls the chat template of a tokenizer, and says in one way where it cannot serve."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from alignlab.data.encoding.trial import ROOM, excess, limit
 from alignlab.errors import ConfigError
 from alignlab.types import Message
 
 Turns = list[Message]
+FEW = 4
+"""The number of conversations that a template is tried on."""
 CONTENT = "\ufdd3"
 """A noncharacter of Unicode, which no text holds, in place of a content."""
+
+
+OF_A_TEMPLATE = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
+"""What a template may raise besides jinja's own errors, as any program."""
 
 
 class Refusal(Exception):
@@ -20,10 +36,13 @@ class Refusal(Exception):
 
 
 class Rendering:
-    """The chat template of a tokenizer, as a function from conversations to texts."""
+    """The chat template of a tokenizer, as a function from conversations to texts.
+
+    A template is a program that came with a model: the first conversations are tried in a process of its own.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self._tried = tokenizer, ""
 
     def __call__(
         self, conversations: Sequence[Turns], tools: Sequence[Any] | None = None, **options: Any
@@ -31,10 +50,8 @@ class Rendering:
         """Render conversations that have the same tools.
 
         `options` are those of `apply_chat_template`. Raises Refusal where the template does, and ConfigError where
-        the tokenizer has none, or none that can be read.
+        the tokenizer has none, none that can be read, or one that takes too much time, memory or room.
         """
-        from jinja2 import TemplateError, TemplateSyntaxError
-
         if not conversations:
             return []
         if self.tokenizer.chat_template is None:
@@ -42,16 +59,44 @@ class Rendering:
                 "the tokenizer has no chat template: name one with model.chat_template=chatml (llama3, mistral, gemma, "
                 "zephyr, plain, or a file of your own: model.chat_template=/path/to/file.jinja)"
             )
-        try:
-            return self.tokenizer.apply_chat_template(
-                list(conversations), tools=list(tools) if tools else None, tokenize=False, **options
+        render = partial(
+            self.tokenizer.apply_chat_template,
+            tools=list(tools) if tools else None,
+            tokenize=False,
+            **options,
+        )
+        self._require_bounds(render, conversations[:FEW], tools)
+        texts = self._rendered(render, conversations)
+        for turns, text in zip(conversations, texts, strict=True):
+            if len(text) > ROOM and len(text) > limit(_size(turns, tools)):
+                raise Refusal(f"the chat template writes {len(text)} characters for it")
+        return texts
+
+    def _require_bounds(self, render: Any, conversations: Sequence[Turns], tools: Any) -> None:
+        """Raise ConfigError where the template knows no bounds, which is tried with its first conversations."""
+        template = str(self.tokenizer.chat_template)
+        if template == self._tried:
+            return
+        size = max(_size(turns, tools) for turns in conversations)
+        if trouble := excess(lambda: render(list(conversations)), size):
+            raise ConfigError(
+                f"the chat template of the tokenizer {trouble}: mend it, or name another with "
+                "model.chat_template=chatml (llama3, mistral, gemma, zephyr, plain, or a file of your own)"
             )
+        self._tried = template
+
+    def _rendered(self, render: Any, conversations: Sequence[Turns]) -> list[str]:
+        from jinja2 import TemplateError, TemplateSyntaxError
+
+        try:
+            texts: list[str] = render(list(conversations))
+            return texts
         except TemplateSyntaxError as error:
             raise ConfigError(
                 f"the chat template cannot be read: {error} (its line {error.lineno}): mend it, or name another with "
                 "model.chat_template=chatml"
             ) from error
-        except (TemplateError, TypeError, ValueError) as error:
+        except (TemplateError, *OF_A_TEMPLATE) as error:
             raise Refusal(f"the chat template refuses it: {error}") from error
 
     def one(self, conversation: Turns, tools: Sequence[Any] | None = None, **options: Any) -> str:
@@ -65,13 +110,18 @@ class Rendering:
                 return [*self([turns for turns, _ in rows], **options)]
             except Refusal:
                 pass  # of which row?
-        return [self._tried(turns, tools, **options) for turns, tools in rows]
+        return [self._or_refusal(turns, tools, **options) for turns, tools in rows]
 
-    def _tried(self, turns: Turns, tools: Any, **options: Any) -> str | Refusal:
+    def _or_refusal(self, turns: Turns, tools: Any, **options: Any) -> str | Refusal:
         try:
             return self.one(turns, tools, **options)
         except Refusal as refusal:
             return refusal
+
+
+def _size(turns: Turns, tools: Any) -> int:
+    """The number of characters that a conversation and its tools have."""
+    return len(str(turns)) + len(str(tools or ""))
 
 
 def turn(role: str, content: str) -> Message:

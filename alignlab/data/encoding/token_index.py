@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from alignlab import disk
 from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.data.encoding.tokenize import Ids, Tokens
 from alignlab.types import Example
@@ -160,6 +161,5 @@ def _hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in TOKENS:
         for file in sorted(folder.glob(f"{name}.*npy")):
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(disk.sha256(file)))
     return digest.hexdigest()

@@ -12,11 +12,12 @@ from typing import Any
 
 from alignlab.data.reading.raw import Raw, opened_text
 from alignlab.data.reading.rows import Origin, RowError
+from alignlab.data.reading.unpacked import LONGEST, lines_of
 from alignlab.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
 """What may divide the cells; the one that divides the header into the most names does."""
-csv.field_size_limit(2**31 - 1)  # a cell may hold a whole dialogue
+csv.field_size_limit(LONGEST)  # a cell may hold a whole dialogue
 
 
 def csv_rows(file: Path) -> Iterator[Raw]:
@@ -25,7 +26,7 @@ def csv_rows(file: Path) -> Iterator[Raw]:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         delimiter, names = _header(file, text)
         text.seek(0)
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines_of(text, file), delimiter=delimiter, strict=True)
         number = -1  # the header is no row
         while True:
             try:
@@ -58,7 +59,7 @@ def _header(file: Path, text: io.TextIOWrapper) -> tuple[str, list[str]]:
 def _first_row(file: Path, text: io.TextIOWrapper, delimiter: str) -> list[str]:
     text.seek(0)
     try:
-        return next((row for row in csv.reader(text, delimiter=delimiter) if row), [])
+        return next((row for row in csv.reader(lines_of(text, file), delimiter=delimiter) if row), [])
     except csv.Error as error:
         raise DataError(f"{file}: no readable csv: {error}, in its first row") from error
 

@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from alignlab.data.reading.csv_rows import csv_rows
 from alignlab.data.reading.data_files import format_of
 from alignlab.data.reading.raw import Raw, opened_text
 from alignlab.data.reading.rows import Origin, RowError
+from alignlab.data.reading.unpacked import LONGEST, lines_of, whole
 from alignlab.errors import DataError
 
 
@@ -47,7 +49,7 @@ def grouped(rows: Iterable[Raw], by: str) -> Iterator[Raw]:
 def _jsonl(file: Path) -> Iterator[Raw]:
     """A row a line, and the error in the place of a broken line, which the reader of `datasets` does not give."""
     with opened_text(file) as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(lines_of(lines, file), start=1):
             if not line.strip():
                 continue
             origin = Origin(str(file), number)
@@ -68,7 +70,7 @@ def _json(file: Path) -> Iterator[Raw]:
         return
     with opened_text(file) as stream:
         try:
-            rows = _loaded(stream.read())
+            rows = _loaded(whole(stream, file))
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{file}: broken JSON: {error}. Mend the file, or write one row a line and name it .jsonl: "
@@ -84,7 +86,7 @@ def _json(file: Path) -> Iterator[Raw]:
 
 def _begins_with_a_row(file: Path) -> bool:
     with opened_text(file) as lines:
-        first = next((line for line in lines if line.strip()), b"")
+        first = next((line for line in iter(partial(lines.readline, LONGEST), b"") if line.strip()), b"")
     try:
         return isinstance(_loaded(first), dict)
     except (ValueError, RecursionError):

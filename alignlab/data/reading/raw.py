@@ -1,16 +1,19 @@
 """Raw rows, and the opening of the files that hold them."""
 
-import gzip
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from alignlab.data.reading.rows import Origin, RowError
+from alignlab.data.reading.unpacked import Unpacked
 from alignlab.errors import DataError
 
 Raw = tuple[Origin, Mapping[str, Any] | RowError]
 """A row with its origin, or the error in its place: a broken line does not end the file."""
 
+BLOCK = 2**17
+"""The bytes of a gzip file that are unpacked at once."""
 POINTER = b"version https://git-lfs"
 NO_TEXT = {
     b"PK\x03\x04": "a zip archive or a spreadsheet: unpack it, or save the sheet as csv",
@@ -28,7 +31,7 @@ NO_TEXT = {
 
 def opened(file: Path) -> Any:
     """The bytes of a file as a stream, unpacked where it is gzip; DataError for a mere pointer of Git LFS."""
-    stream: Any = gzip.GzipFile(file, "rb") if file.suffix == ".gz" else file.open("rb")
+    stream: Any = io.BufferedReader(Unpacked(file), BLOCK) if file.suffix == ".gz" else file.open("rb")
     if _first(stream, len(POINTER)) == POINTER:
         stream.close()
         raise DataError(f"{file}: a pointer of Git LFS stands in the place of the data: git lfs pull")

@@ -13,7 +13,7 @@ from alignlab.errors import DataError, one_of
 from alignlab.settings import NonNegative, PositiveNumber, Share
 from alignlab.types import Example
 
-FORMS = ("minmax", "rank", "win_rate", "bradley_terry", "strength")
+FORMS = ("minmax", "rank", "win_rate", "bradley_terry", "strength", "raw")
 
 
 def label_transform(
@@ -32,6 +32,7 @@ def label_transform(
     minmax         the lowest score to 0, the highest to 1
     rank           even steps from 1 for the best to 0 for the worst; equals share a step
     win_rate       share of the others that a response beats; a tie counts half
+    raw            the raw scores of the source (rewards) themselves, on their own scale
     bradley_terry  sigmoid(strength), the chance to beat an average response: strengths fitted to the same
                    wins, one game a pair, and `prior` drawn games of each against strength 0
 
@@ -50,7 +51,7 @@ def label_transform(
     one_of("pipeline.label_transform.to", to, FORMS)
     one_of("pipeline.label_transform.by", by, ("labels", "rewards"))
     one_of("pipeline.label_transform.weak", weak, ("flip", "drop", "smooth", "keep"))
-    scores = example.labels if by == "labels" else example.rewards
+    scores = example.labels if by == "labels" and to != "raw" else example.rewards
     if scores is None:
         raise Drop("no raw scores (rewards)")
     if len(scores) < 2:
@@ -80,6 +81,8 @@ def _win(gap: float, temperature: float | None) -> float:
 
 
 def _labels(scores: Sequence[float], to: str, temperature: float | None, prior: float) -> list[float]:
+    if to == "raw":
+        return [*scores]
     if to == "minmax":
         low, high = min(scores), max(scores)
         return [(score - low) / (high - low) for score in scores]

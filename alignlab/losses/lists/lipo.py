@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.losses.lists.lambda_weights import lambda_weights
-from alignlab.losses.lists.masked_lists import gaps, log_softmax, sum_list, sum_pairs
+from alignlab.losses.lists.masked_lists import gaps, log_softmax, over_pairs, sum_list, sum_pairs
 from alignlab.settings import Positive, PositiveNumber
+from alignlab.types import Reports
 
 
 def lipo_point_mse(
@@ -135,7 +136,7 @@ def lipo_lambda(
     topn: Positive | None = None,
     normalize: bool = False,
     pair_mean: bool = False,
-) -> Float[Tensor, "B"]:
+) -> tuple[Float[Tensor, "B"], Reports]:
     """LiPO-lambda, arXiv:2402.01878 eq. 8: a pair-logistic loss weighted by the change in DCG.
 
     sum over label_i > label_j of D_ij * softplus(-(s_i - s_j)), with s = beta * logratios, D_ij = |G_i -
@@ -149,13 +150,16 @@ def lipo_lambda(
     below that rank, `normalize`, which divides by the ideal DCG, and `pair_mean`, which divides by the
     number of ordered pairs.
 
+    Reports `lambda_weight`, the mean of D over the ordered pairs.
+
     >>> import torch
     >>> s, y = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]])
-    >>> lipo_lambda(s, y, y >= 0)  # (1/ln 2 - 1/ln 3) * ln 2
+    >>> lipo_lambda(s, y, y >= 0)[0]  # (1/ln 2 - 1/ln 3) * ln 2
     tensor([0.3691])
     """
     scores_BK = beta * logratios
     weights_BKK = lambda_weights(
         scores_BK, labels, where, gain=gain, discount=discount, topn=topn, normalize=normalize
     )
-    return sum_pairs(weights_BKK * F.softplus(-gaps(scores_BK)), labels, where, pair_mean)
+    losses_B = sum_pairs(weights_BKK * F.softplus(-gaps(scores_BK)), labels, where, pair_mean)
+    return losses_B, {"lambda_weight": over_pairs(weights_BKK, labels, where)}

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 LOWEST = -1e30
@@ -26,9 +26,16 @@ def sum_pairs(
     pair_mean: bool = False,
 ) -> Float[Tensor, "B"]:
     """The sum (or mean) over the ordered pairs of each list, `[B]`; 0 where a list has none."""
+    totals_B, pairs_B = over_pairs(losses_BKK, labels, where)
+    return totals_B / pairs_B.clamp(min=1) if pair_mean else totals_B
+
+
+def over_pairs(
+    values_BKK: Float[Tensor, "B K K"], labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]
+) -> tuple[Float[Tensor, "B"], Int[Tensor, "B"]]:
+    """The sum of values over the ordered pairs of each list and their number, to report a mean over pairs."""
     ordered_BKK = ordered(labels, where)
-    totals_B = losses_BKK.masked_fill(~ordered_BKK, 0).sum(dim=(1, 2))
-    return totals_B / ordered_BKK.sum(dim=(1, 2)).clamp(min=1) if pair_mean else totals_B
+    return values_BKK.masked_fill(~ordered_BKK, 0).sum(dim=(1, 2)), ordered_BKK.sum(dim=(1, 2))
 
 
 def sum_list(losses_BK: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Float[Tensor, "B"]:

@@ -8,6 +8,7 @@ from alignlab.errors import one_of
 from alignlab.losses.lists.list_mle import order_nll
 from alignlab.losses.lists.masked_lists import LOWEST, gaps, is_top, ordered
 from alignlab.settings import NonNegative
+from alignlab.types import Reports
 
 
 def pro(
@@ -18,7 +19,7 @@ def pro(
     *,
     sft_weight: NonNegative = 0.05,
     temperature: str = "reward",
-) -> Float[Tensor, "B"]:
+) -> tuple[Float[Tensor, "B"], Reports]:
     """Preference ranking optimization, arXiv:2306.17492, without a reference.
 
     With s = logp / length, labels r as rewards, and n responses, the sum over k of logsumexp(s_k m_k,
@@ -29,25 +30,32 @@ def pro(
     labels keep the order of the list. With margins, equals are not set against each other. Small margins
     shrink all logits towards 0, where a term is the constant log of its size.
 
+    The paper's rewards are raw scores: `pipeline=[label_transform] pipeline.label_transform.to=raw` makes them the
+    labels, which most sources map to [0, 1].
+
+    Reports `margin`, the mean of m over the responses that are better than another, where margins are taken.
+
     >>> import torch
     >>> y = torch.tensor([[1.0, 0.0]])
-    >>> pro(torch.tensor([[-2.0, -6.0]]), 2 + 0 * y, y, y >= 0, sft_weight=0.0)  # softplus(-2)
+    >>> pro(torch.tensor([[-2.0, -6.0]]), 2 + 0 * y, y, y >= 0, sft_weight=0.0)[0]  # softplus(-2)
     tensor([0.1269])
     """
     scores_BK = logps / lengths.clamp(min=1)
+    reports: Reports = {}
     if one_of("temperature", temperature, ("reward", "none")) == "reward":
-        order_B = _margin_nll(scores_BK, labels, where)
+        worse_BKK = ordered(labels, where)
+        margins_BKK = gaps(labels).masked_fill(~worse_BKK, 0)
+        order_B = _margin_nll(scores_BK, margins_BKK, worse_BKK, where)
+        reports = {"margin": (margins_BKK.amax(dim=2).sum(dim=1), worse_BKK.any(dim=2).sum(dim=1))}
     else:
         order_B = order_nll(scores_BK, labels, where)
     top_B = logps.masked_fill(~is_top(labels, where), 0).sum(dim=1)
     others_B = where.sum(dim=1).to(logps.dtype) - 1
-    return order_B - sft_weight * others_B.square() * top_B
+    return order_B - sft_weight * others_B.square() * top_B, reports
 
 
-def _margin_nll(scores_BK: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+def _margin_nll(scores_BK: Tensor, margins_BKK: Tensor, worse_BKK: Tensor, where: Tensor) -> Tensor:
     """The negative log-likelihood of the labelled order when each score is multiplied by a reward margin."""
-    worse_BKK = ordered(labels, where)
-    margins_BKK = gaps(labels).masked_fill(~worse_BKK, 0)
     others_BKK = (scores_BK[:, None, :] * margins_BKK).masked_fill(~worse_BKK, LOWEST)
     own_BK1 = (scores_BK * margins_BKK.amax(dim=2))[:, :, None]
     losses_BK = torch.cat([own_BK1, others_BKK], dim=2).logsumexp(dim=2) - own_BK1.squeeze(2)

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.losses.lists.lambda_weights import lambda_weights
-from alignlab.losses.lists.masked_lists import gaps, is_top, sum_pairs
+from alignlab.losses.lists.masked_lists import gaps, is_top, over_pairs, sum_pairs
 from alignlab.settings import Positive, PositiveNumber
+from alignlab.types import Reports
 
 
 def tpo_tree(
@@ -27,7 +28,7 @@ def tpo_tree(
     topn: Positive | None = None,
     normalize: bool = False,
     pair_mean: bool = False,
-) -> Float[Tensor, "B"]:
+) -> tuple[Float[Tensor, "B"], Reports]:
     """Tree preference optimization, arXiv:2410.12854: LiPO-lambda with step-wise rewards.
 
     sum over label_i > label_j of D_ij * softplus(-m_ij), D as in `lipo_lambda`, ranks those of r.
@@ -44,9 +45,12 @@ def tpo_tree(
     gradient flows through w or D. With one step and emphasis none the loss is `lipo_lambda`. Labels are
     expected in [0, 1]; the other options are those of `lipo_lambda`.
 
+    Reports `lambda_weight` and `step_weight`, the means over the ordered pairs of D, and of w over the steps that both
+    responses have.
+
     >>> import torch
     >>> d, y = torch.zeros(1, 2, 3), torch.tensor([[1.0, 0.0]])
-    >>> tpo_tree(d, d + 1, torch.ones(1, 2, 2, 3), y, y >= 0)  # (1/ln 2 - 1/ln 3) * ln 2
+    >>> tpo_tree(d, d + 1, torch.ones(1, 2, 2, 3), y, y >= 0)[0]  # (1/ln 2 - 1/ln 3) * ln 2
     tensor([0.3691])
     """
     there_BKS = (step_lengths > 0) & where[:, :, None]
@@ -63,7 +67,12 @@ def tpo_tree(
     lambdas_BKK = lambda_weights(
         rewards_BK, labels, where, gain=gain, discount=discount, topn=topn, normalize=normalize
     )
-    return sum_pairs(lambdas_BKK * F.softplus(-margins_BKK), labels, where, pair_mean)
+    shared_BKK = (there_BKS[:, :, None] & there_BKS[:, None, :]).sum(dim=3).clamp(min=1)
+    reports = {
+        "lambda_weight": over_pairs(lambdas_BKK, labels, where),
+        "step_weight": over_pairs(weights_BKKS.sum(dim=3) / shared_BKK, labels, where),
+    }
+    return sum_pairs(lambdas_BKK * F.softplus(-margins_BKK), labels, where, pair_mean), reports
 
 
 def _weights(cosines_BKKS: Tensor, there_BKS: Tensor, emphasis: str) -> Tensor:

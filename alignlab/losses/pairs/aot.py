@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.numeric import soft_label
 from alignlab.settings import ErrorRate, PositiveNumber
+from alignlab.types import Reports
 
 
 class AOT(nn.Module):
@@ -23,10 +24,12 @@ class AOT(nn.Module):
     Among equals, which is paired with which is arbitrary. With one pair in the step the loss is `dpo`,
     and with an epsilon `cdpo`.
 
+    Reports `dominated`, the share of ranks at which the policy's margin is above the reference's.
+
     >>> one = torch.ones(1)
     >>> loss = AOT(beta=0.1)
     >>> gathered = Gathered(loss.contribute(one, 0 * one, 0 * one, 0 * one), one)
-    >>> loss(one, 0 * one, gathered)
+    >>> loss(one, 0 * one, gathered)[0]
     tensor([0.6444])
     """
 
@@ -46,12 +49,13 @@ class AOT(nn.Module):
 
     def forward(
         self, chosen_logps: Float[Tensor, "P"], rejected_logps: Float[Tensor, "P"], gathered: Gathered
-    ) -> Float[Tensor, "P"]:
+    ) -> tuple[Float[Tensor, "P"], Reports]:
         """The loss of each pair, `[P]`, by its margin under the policy."""
         policy_n, reference_n = gathered.rows.detach().unbind(dim=1)
         shares_Pn = couple(policy_n, reference_n, gathered, len(chosen_logps))
         margins_Pn = (chosen_logps - rejected_logps)[:, None] - reference_n
-        return (shares_Pn * soft_label(self.beta * margins_Pn, 1 - self.epsilon)).sum(dim=1)
+        losses_P = (shares_Pn * soft_label(self.beta * margins_Pn, 1 - self.epsilon)).sum(dim=1)
+        return losses_P, {"dominated": (shares_Pn * (margins_Pn > 0)).sum(dim=1)}
 
 
 class UnpairedAOT(nn.Module):
@@ -63,9 +67,11 @@ class UnpairedAOT(nn.Module):
     `epsilon` smooths the labels: (1 - epsilon) of this loss and epsilon of the loss with its sign turned.
     With one pair in the step the loss is `dpo`.
 
+    Reports `dominated`, the share of ranks at which the log-ratio of the chosen is above that of the rejected.
+
     >>> one = torch.ones(1)
     >>> loss = UnpairedAOT(beta=0.1)
-    >>> loss(0.5 * one, -0.5 * one, Gathered(loss.contribute(0.5 * one, -0.5 * one), one))
+    >>> loss(0.5 * one, -0.5 * one, Gathered(loss.contribute(0.5 * one, -0.5 * one), one))[0]
     tensor([0.6444])
     """
 
@@ -84,15 +90,17 @@ class UnpairedAOT(nn.Module):
         chosen_logratios: Float[Tensor, "P"],
         rejected_logratios: Float[Tensor, "P"],
         gathered: Gathered,
-    ) -> Float[Tensor, "P"]:
+    ) -> tuple[Float[Tensor, "P"], Reports]:
         """The loss of each pair, `[P]`, by its chosen side, with the gradients of both sides."""
         chosen_n, rejected_n = gathered.rows.detach().unbind(dim=1)
         pairs = len(chosen_logratios)
         better_Pn = chosen_logratios[:, None] - rejected_n
         worse_Pn = chosen_n - rejected_logratios[:, None]
-        chosen_P = self._values(better_Pn, couple(chosen_n, rejected_n, gathered, pairs))
+        shares_Pn = couple(chosen_n, rejected_n, gathered, pairs)
+        chosen_P = self._values(better_Pn, shares_Pn)
         rejected_P = self._values(worse_Pn, couple(rejected_n, chosen_n, gathered, pairs))
-        return chosen_P + (rejected_P - rejected_P.detach())  # over the step both have the same sum
+        losses_P = chosen_P + (rejected_P - rejected_P.detach())  # over the step both have the same sum
+        return losses_P, {"dominated": (shares_Pn * (better_Pn > 0)).sum(dim=1)}
 
     def _values(self, margins_Pn: Tensor, shares_Pn: Tensor) -> Tensor:
         return (shares_Pn * soft_label(self.beta * margins_Pn, 1 - self.epsilon)).sum(dim=1)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
 from alignlab.settings import PositiveNumber
+from alignlab.types import Reports
 
 
 def chi_po(
@@ -14,7 +15,7 @@ def chi_po(
     *,
     beta: PerPair = 0.1,
     clip: PositiveNumber | None = 2.0,
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Chi-squared preference optimization, arXiv:2407.13399.
 
     -log sigmoid(clamp(m, -clip, clip)), m = beta * (phi(chosen) - phi(rejected)), with the link phi =
@@ -23,10 +24,13 @@ def chi_po(
     clip is twice the largest reward (null: none); beyond it a pair has no gradient, by design. Log-ratios
     near 0 make it `dpo` with 2 beta.
 
+    Reports `clipped`, the share of pairs whose margin is beyond the clip.
+
     >>> import torch
     >>> chi_po(torch.tensor([0.01]), torch.tensor([-0.01]), beta=0.5)
-    tensor([0.6832])
+    (tensor([0.6832]), {'clipped': tensor([False])})
     """
     ratios = [d.clamp(max=MAX_EXPONENT).expm1() for d in (chosen_logratios, rejected_logratios)]
     margins = beta * (ratios[0] - ratios[1] + chosen_logratios - rejected_logratios)
-    return -F.logsigmoid(margins if clip is None else margins.clamp(-clip, clip))
+    kept = margins if clip is None else margins.clamp(-clip, clip)
+    return -F.logsigmoid(kept), {"clipped": kept != margins}

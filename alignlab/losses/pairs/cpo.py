@@ -8,6 +8,7 @@ from torch import Tensor
 from alignlab.errors import one_of
 from alignlab.objective.numeric import PerPair, per_token
 from alignlab.settings import NonNegative
+from alignlab.types import Reports
 
 
 def cpo(
@@ -18,7 +19,7 @@ def cpo(
     beta: PerPair = 0.1,
     alpha: NonNegative = 1.0,
     nll: str = "seq_sum",
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Contrastive preference optimization, arXiv:2401.08417.
 
     -log sigmoid(beta * (chosen_logp - rejected_logp)) + alpha * NLL, where the NLL of the chosen response
@@ -29,12 +30,15 @@ def cpo(
     `regularizers=[sft]` at weight alpha. Without NLL the loss is `dpo` whose reference is uniform. A sum
     makes the NLL dwarf the preference: some 20 nats against 0.7.
 
+    Reports `nll`, that of the chosen response as it is reduced, and `preference`, the loss without it.
+
     >>> import torch
     >>> cpo(torch.tensor([-12.0]), torch.tensor([-17.0]), torch.tensor([10.0]), beta=0.2)
-    tensor([12.3133])
+    (tensor([12.3133]), {'nll': tensor([12.]), 'preference': tensor([0.3133])})
     """
     losses = -F.logsigmoid(beta * (chosen_logps - rejected_logps))
-    return losses + alpha * nll_of(chosen_logps, chosen_lengths, nll)
+    likelihood = nll_of(chosen_logps, chosen_lengths, nll)
+    return losses + alpha * likelihood, {"nll": likelihood, "preference": losses}
 
 
 def nll_of(logps: Tensor, lengths: Tensor, reduction: str) -> Tensor:

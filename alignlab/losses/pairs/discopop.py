@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.objective.numeric import MAX_EXPONENT, PerPair
 from alignlab.settings import PositiveNumber
+from alignlab.types import Reports
 
 
 def discopop(
@@ -14,7 +15,7 @@ def discopop(
     *,
     beta: PerPair = 0.05,
     tau: PositiveNumber = 0.05,
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Discovered preference optimization, the log-ratio modulated loss, arXiv:2406.08414.
 
     (1 - g) * -log sigmoid(m) + g * exp(-m), where m = beta * (chosen_logratio - rejected_logratio) and
@@ -23,12 +24,14 @@ def discopop(
     The loss is not convex: around m = 0 it has a hump. A large tau makes it the mean of the logistic and
     the exponential loss.
 
+    Reports `gate`, the mean of g.
+
     >>> import torch
     >>> discopop(torch.tensor([0.0]), torch.tensor([0.0]))
-    tensor([0.8466])
+    (tensor([0.8466]), {'gate': tensor([0.5000])})
     """
     margins = beta * (chosen_logratios - rejected_logratios)
     logistic = (-margins / tau).sigmoid() * -F.logsigmoid(margins)
     # gate and exponential in one exponent: apart, they are 0 * inf for a large negative margin
     exponential = (F.logsigmoid(margins / tau) - margins).clamp(max=MAX_EXPONENT).exp()
-    return logistic + exponential
+    return logistic + exponential, {"gate": (margins / tau).sigmoid()}

@@ -7,6 +7,7 @@ from torch import Tensor
 from alignlab.errors import one_of
 from alignlab.objective.numeric import PerPair
 from alignlab.settings import NonNegative
+from alignlab.types import Reports
 
 
 def dpop(
@@ -16,7 +17,7 @@ def dpop(
     beta: PerPair = 0.3,
     lam: NonNegative = 50.0,
     penalty: str = "inside",
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """DPO-positive, Smaug, arXiv:2402.13228.
 
     -log sigmoid(beta * (h - lam * max(0, -chosen_logratio))), where h = chosen_logratio -
@@ -27,12 +28,16 @@ def dpop(
     penalty multiplies the gradient of a chosen response that fell by 1 + lam: where 50 diverges, try 1 to
     10.
 
+    Reports `fallen`, the nats that a chosen response has lost against the reference, max(0, -chosen_logratio).
+
     >>> import torch
     >>> dpop(torch.tensor([-0.5]), torch.tensor([-1.5]), lam=2.0)
-    tensor([0.6931])
+    (tensor([0.6931]), {'fallen': tensor([0.5000])})
     """
     fallen = F.relu(-chosen_logratios)
     margins = chosen_logratios - rejected_logratios
     if one_of("penalty", penalty, ("inside", "outside")) == "inside":
-        return -F.logsigmoid(beta * (margins - lam * fallen))
-    return -F.logsigmoid(beta * margins) + lam * fallen
+        losses = -F.logsigmoid(beta * (margins - lam * fallen))
+    else:
+        losses = -F.logsigmoid(beta * margins) + lam * fallen
+    return losses, {"fallen": fallen}

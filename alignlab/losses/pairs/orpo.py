@@ -7,6 +7,7 @@ from torch import Tensor
 from alignlab.losses.pairs.cpo import nll_of
 from alignlab.objective.numeric import log1mexp, per_token
 from alignlab.settings import NonNegative
+from alignlab.types import Reports
 
 
 def orpo(
@@ -17,7 +18,7 @@ def orpo(
     *,
     lam: NonNegative = 0.1,
     nll: str = "seq_mean",
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Odds ratio preference optimization, arXiv:2403.07691.
 
     NLL - lam * log sigmoid(log odds(chosen) - log odds(rejected)), odds(y) = p / (1 - p), p the geometric
@@ -29,12 +30,16 @@ def orpo(
     prompt's tokens; here only responses count. The mean log-probability is held below -1e-6 nats, where
     the odds would be infinite.
 
+    Reports `log_odds_ratio`, log odds(chosen) - log odds(rejected), and `nll`, that of the chosen response as it is
+    reduced.
+
     >>> import torch
     >>> orpo(torch.tensor([-10.0]), torch.tensor([-10.0]), torch.tensor([10.0]), torch.tensor([10.0]))
-    tensor([1.0693])
+    (tensor([1.0693]), {'log_odds_ratio': tensor([0.]), 'nll': tensor([1.])})
     """
     odds = _log_odds(chosen_logps, chosen_lengths) - _log_odds(rejected_logps, rejected_lengths)
-    return nll_of(chosen_logps, chosen_lengths, nll) - lam * F.logsigmoid(odds)
+    likelihood = nll_of(chosen_logps, chosen_lengths, nll)
+    return likelihood - lam * F.logsigmoid(odds), {"log_odds_ratio": odds, "nll": likelihood}
 
 
 def _log_odds(logps: Tensor, lengths: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from alignlab.objective.numeric import PerPair, per_token
 from alignlab.settings import NonNegative, PositiveNumber, Share
+from alignlab.types import Reports
 
 
 def rainbow_po(
@@ -18,7 +19,7 @@ def rainbow_po(
     gamma: NonNegative = 0.1,
     c: PositiveNumber = 0.29,
     dispersion: bool = True,
-) -> Callable[..., Float[Tensor, "P"]]:
+) -> Callable[..., Float[Tensor, "P"] | tuple[Float[Tensor, "P"], Reports]]:
     """RainbowPO, arXiv:2410.04203.
 
     -log sigmoid(beta * phi * m), m the difference of mean log-probabilities of the policy, less alpha
@@ -28,6 +29,8 @@ def rainbow_po(
 
     `dispersion=false` sets phi = 1, and asks for no entropy; with it alpha = 1 is `ln_dpo`, and alpha = 0
     is `simpo` with the margin beta * gamma.
+
+    Reports `phi`, where there is dispersion.
 
     >>> import torch
     >>> plain, one = rainbow_po(dispersion=False, gamma=0.0), torch.ones(1)
@@ -71,11 +74,11 @@ def dispersed(
     alpha: float,
     gamma: float,
     c: float,
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """The RainbowPO loss whose beta is scaled by phi, with H held between 1e-6 and 1."""
     entropy = (chosen_ref_entropy + rejected_ref_entropy).detach() / 2
     phi = -c * entropy.clamp(min=1e-6, max=1.0).log()
-    return mixed(
+    losses = mixed(
         chosen_logps,
         rejected_logps,
         chosen_ref_logps,
@@ -86,3 +89,4 @@ def dispersed(
         alpha=alpha,
         gamma=gamma,
     )
+    return losses, {"phi": phi}

@@ -9,16 +9,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, one_of
+from alignlab.losses.pairs.activation_masks import masks_from, masks_from_all
 from alignlab.settings import NonNegative, PositiveNumber
+from alignlab.types import Reported, Reports
 
 Tokens = Float[Tensor, "P L"]
 Sides = tuple[Tokens, Tokens]
 """Chosen and rejected."""
+Where = tuple[Bool[Tensor, "P L"], Bool[Tensor, "P L"]]
+Masked = tuple[Float[Tensor, "P"], Reports]
+MASKS = ("common", "independent", "activations", "all_activations")
 
 
 def sparse_po(
     *, mask: str = "common", beta: PositiveNumber = 0.1, l1_u: NonNegative = 0.001, l1_d: NonNegative = 0.001
-) -> Callable[..., Float[Tensor, "P"]]:
+) -> Callable[..., Masked]:
     """SparsePO, arXiv:2410.05102: DPO whose tokens count by masks on log-ratio (u) and KL (d).
 
     -log sigmoid(beta * (u_w - u_l + d_w - d_l)) + l1_u * |masks of u| + l1_d * |masks of d|, where u sums
@@ -26,12 +31,19 @@ def sparse_po(
 
     The `mask` common is learned for both (it counts in both l1 terms), independent learns one for each, both
     from the reference's hidden states; activations (MaPO) takes the mask from the reference's mean
-    activations and learns nothing (the l1 terms are left out). With masks of 1 the loss is `tdpo1`, with 1
-    for u and 0 for d token-level DPO. The paper's dropout of 0.01 in the mask is left out, since scores are
-    to be reproducible; the paper trains the mask with weight decay 0.01.
+    activations, of the attention block, the MLP block and the whole of each layer, and learns nothing (the
+    l1 terms are left out); all_activations takes it from every point that the released code reads. With masks
+    of 1 the loss is `tdpo1`, with 1 for u and 0 for d token-level DPO. Learned masks are not bounded by 1. The
+    paper's dropout of 0.01 in the mask is left out, since scores are to be reproducible; the paper trains
+    the mask with weight decay 0.01.
+
+    Reports `u_sparsity_chosen`, `u_sparsity_rejected`, `d_sparsity_chosen` and `d_sparsity_rejected`, the share of
+    tokens whose mask is 0, of each mask and side.
     """
-    if one_of("mask", mask, ("common", "independent", "activations")) == "activations":
+    if one_of("mask", mask, MASKS) == "activations":
         return partial(activation_masked, beta=beta)
+    if mask == "all_activations":
+        return partial(all_activations_masked, beta=beta)
     return Sparse(masks=1 if mask == "common" else 2, beta=beta, l1_u=l1_u, l1_d=l1_d)
 
 
@@ -56,23 +68,13 @@ def sparse_loss(
     return penalties_P - F.logsigmoid(beta * margins_P)
 
 
-def masks_from(activations: Float[Tensor, "P L 3 N"], where: Bool[Tensor, "P L"]) -> Float[Tensor, "P L"]:
-    """The mask of MaPO: each activation rescaled to [0, 1] over its sequence, then the mean of all.
-
-    The z-score that the paper takes before does not change what comes out. An activation that is the same
-    on all tokens tells none from the others, and gives 1. No gradient flows through the mask.
-
-    >>> one_layer = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1).expand(1, 3, 3, 1)
-    >>> masks_from(one_layer, torch.ones(1, 3, dtype=torch.bool))
-    tensor([[0.0000, 0.2500, 1.0000]])
-    """
-    activations = activations.detach()
-    real = where[:, :, None, None]
-    low = activations.masked_fill(~real, torch.inf).amin(dim=1, keepdim=True)
-    high = activations.masked_fill(~real, -torch.inf).amax(dim=1, keepdim=True)
-    spread = torch.where(high > low, high - low, torch.ones_like(high))
-    scaled = torch.where(high > low, (activations - low) / spread, torch.ones_like(activations))
-    return scaled.mean(dim=(2, 3)).masked_fill(~where, 0)
+def sparsity(u_masks: Sides, d_masks: Sides, where: Where) -> Reports:
+    """The reports of both masks: for each side the tokens whose mask is 0, and all of its tokens."""
+    shares: dict[str, Reported] = {}
+    for name, masks in {"u": u_masks, "d": d_masks}.items():
+        for side, mask, inside in zip(("chosen", "rejected"), masks, where, strict=True):
+            shares[f"{name}_sparsity_{side}"] = ((mask == 0) & inside).sum(dim=1), inside.sum(dim=1)
+    return shares
 
 
 def activation_masked(
@@ -86,21 +88,47 @@ def activation_masked(
     rejected_ref_activations: Float[Tensor, "P L 3 N"],
     *,
     beta: PositiveNumber = 0.1,
-) -> Float[Tensor, "P"]:
+) -> Masked:
     """The MaPO loss of each pair, `[P]`: SparsePO with one mask from the reference's activations."""
+    where = chosen_token_where, rejected_token_where
+    activations = chosen_ref_activations, rejected_ref_activations
+    masks = masks_from(activations[0], where[0]), masks_from(activations[1], where[1])
+    logratios = chosen_token_logratios, rejected_token_logratios
+    divergences = chosen_token_kl_forward, rejected_token_kl_forward
+    return mapo_loss(logratios, divergences, masks, where, beta=beta)
+
+
+def all_activations_masked(
+    chosen_token_logratios: Tokens,
+    rejected_token_logratios: Tokens,
+    chosen_token_kl_forward: Tokens,
+    rejected_token_kl_forward: Tokens,
+    chosen_token_where: Bool[Tensor, "P L"],
+    rejected_token_where: Bool[Tensor, "P L"],
+    chosen_ref_points: Float[Tensor, "P L 14 N"],
+    rejected_ref_points: Float[Tensor, "P L 14 N"],
+    chosen_ref_ends: Float[Tensor, "P L 2"],
+    rejected_ref_ends: Float[Tensor, "P L 2"],
+    chosen_token_ref_mean_logits: Tokens,
+    rejected_token_ref_mean_logits: Tokens,
+    *,
+    beta: PositiveNumber = 0.1,
+) -> Masked:
+    """The MaPO loss of each pair, `[P]`, with one mask from all activations of the reference."""
+    where = chosen_token_where, rejected_token_where
     masks = (
-        masks_from(chosen_ref_activations, chosen_token_where),
-        masks_from(rejected_ref_activations, rejected_token_where),
+        masks_from_all(chosen_ref_points, chosen_ref_ends, chosen_token_ref_mean_logits, where[0]),
+        masks_from_all(rejected_ref_points, rejected_ref_ends, rejected_token_ref_mean_logits, where[1]),
     )
-    return sparse_loss(
-        (chosen_token_logratios, rejected_token_logratios),
-        (chosen_token_kl_forward, rejected_token_kl_forward),
-        masks,
-        masks,
-        beta=beta,
-        l1_u=0.0,
-        l1_d=0.0,
-    )
+    logratios = chosen_token_logratios, rejected_token_logratios
+    divergences = chosen_token_kl_forward, rejected_token_kl_forward
+    return mapo_loss(logratios, divergences, masks, where, beta=beta)
+
+
+def mapo_loss(logratios: Sides, divergences: Sides, masks: Sides, where: Where, *, beta: float) -> Masked:
+    """The loss under one mask that is not learned, and its reports."""
+    losses = sparse_loss(logratios, divergences, masks, masks, beta=beta, l1_u=0.0, l1_d=0.0)
+    return losses, sparsity(masks, masks, where)
 
 
 class MaskNetwork(nn.Module):
@@ -147,7 +175,7 @@ class Sparse(nn.Module):
         rejected_token_where: Bool[Tensor, "P L"],
         chosen_ref_layers: Float[Tensor, "P L N D"],
         rejected_ref_layers: Float[Tensor, "P L N D"],
-    ) -> Float[Tensor, "P"]:
+    ) -> Masked:
         """The loss of each pair, `[P]`."""
         if not self.networks:
             raise ConfigError(
@@ -158,13 +186,14 @@ class Sparse(nn.Module):
             (net(chosen_ref_layers, chosen_token_where), net(rejected_ref_layers, rejected_token_where))
             for net in self.networks
         ]
-        return sparse_loss(
+        losses = sparse_loss(
             (chosen_token_logratios, rejected_token_logratios),
             (chosen_token_kl_forward, rejected_token_kl_forward),
             masks[0],
             masks[-1],
             **self.settings,
         )
+        return losses, sparsity(masks[0], masks[-1], (chosen_token_where, rejected_token_where))
 
 
 def _difference(masks: Sides, values: Sides) -> Float[Tensor, "P"]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from alignlab.objective.numeric import PerPair
 from alignlab.settings import NonNegative
+from alignlab.types import Reports
 
 
 def tdpo1(
@@ -15,7 +16,7 @@ def tdpo1(
     rejected_kl_forward: Float[Tensor, "P"],
     *,
     beta: PerPair = 0.1,
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Token-level DPO, first form, arXiv:2404.11999.
 
     -log sigmoid(beta * (h - (K_rejected - K_chosen))), where h = chosen_logratio - rejected_logratio, K
@@ -23,13 +24,16 @@ def tdpo1(
 
     Where both divergences are 0 the loss is `dpo`. The form is meant for low learning rates.
 
+    Reports `kl_chosen` and `kl_rejected`, the divergence K of each side, summed over the response, in nats.
+
     >>> import torch
     >>> half = torch.tensor([0.5])
-    >>> tdpo1(half, -half, half, 3 * half)
+    >>> tdpo1(half, -half, half, 3 * half)[0]
     tensor([0.6931])
     """
     drift = rejected_kl_forward - chosen_kl_forward
-    return -F.logsigmoid(beta * (chosen_logratios - rejected_logratios - drift))
+    losses = -F.logsigmoid(beta * (chosen_logratios - rejected_logratios - drift))
+    return losses, {"kl_chosen": chosen_kl_forward, "kl_rejected": rejected_kl_forward}
 
 
 def tdpo2(
@@ -40,7 +44,7 @@ def tdpo2(
     *,
     beta: PerPair = 0.1,
     alpha: NonNegative = 0.5,
-) -> Float[Tensor, "P"]:
+) -> tuple[Float[Tensor, "P"], Reports]:
     """Token-level DPO, second form, arXiv:2404.11999.
 
     -log sigmoid(beta * (h - alpha * (K_rejected - K_chosen))) without gradient through K_chosen.
@@ -48,10 +52,13 @@ def tdpo2(
     With alpha = 0 the loss is `dpo`; with alpha = 1 its value, but not its gradient, is that of `tdpo1`.
     The form is meant for high learning rates.
 
+    Reports `kl_chosen` and `kl_rejected`, the divergence K of each side, summed over the response, in nats.
+
     >>> import torch
     >>> half = torch.tensor([0.5])
-    >>> tdpo2(half, -half, half, 5 * half)
+    >>> tdpo2(half, -half, half, 5 * half)[0]
     tensor([0.6931])
     """
     drift = rejected_kl_forward - chosen_kl_forward.detach()
-    return -F.logsigmoid(beta * (chosen_logratios - rejected_logratios - alpha * drift))
+    losses = -F.logsigmoid(beta * (chosen_logratios - rejected_logratios - alpha * drift))
+    return losses, {"kl_chosen": chosen_kl_forward, "kl_rejected": rejected_kl_forward}

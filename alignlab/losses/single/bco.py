@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from alignlab.errors import one_of
 from alignlab.objective.gathered import Gathered
 from alignlab.settings import NonNegative, PositiveNumber
+from alignlab.types import Reports
 
-Values = Callable[..., Float[Tensor, "B K"]]
+Values = Callable[..., Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Reports]]
 
 SMALL = 1e-8
 """Keeps the odds of a sure probability finite."""
@@ -45,16 +46,20 @@ def bco(
     ratio of the two densities of prompts, clamped to [`udm_min`, `udm_max`]. The pipeline step
     `desirable_probs` computes p.
 
+    Reports `delta`, where there is one, in nats of log-ratio (delta / beta), and `odds`, the mean weight of undesirable
+    responses, where they are weighted.
+
     >>> d = torch.zeros(1, 2)
     >>> bco(delta="none")(d, torch.tensor([[1.0, 0.0]]), d == 0)
     tensor([[0.6931, 0.6931]])
     """
     has_shift = one_of("delta", delta, ("batch", "running", "none")) != "none"
-    if udm:
-        matched = partial(bco_at_zero_matched, beta=beta, udm_min=udm_min, udm_max=udm_max)
-        return MatchedBCO(matched, running=delta == "running") if has_shift else matched
-    loss = partial(bco_at_zero, beta=beta)
-    return BCO(loss, running=delta == "running") if has_shift else loss
+    running = delta == "running"
+    if not udm:
+        return BCO(beta=beta, running=running) if has_shift else partial(bco_at_zero, beta=beta)
+    if has_shift:
+        return MatchedBCO(beta=beta, running=running, udm_min=udm_min, udm_max=udm_max)
+    return partial(bco_at_zero_matched, beta=beta, udm_min=udm_min, udm_max=udm_max)
 
 
 class Shifted(nn.Module):
@@ -63,9 +68,9 @@ class Shifted(nn.Module):
     mean: Tensor
     count: Tensor
 
-    def __init__(self, loss: Values, *, running: bool) -> None:
+    def __init__(self, *, beta: float, running: bool) -> None:
         super().__init__()
-        self.loss, self.running = loss, running
+        self.beta, self.running = beta, running
         if running:
             self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
             self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -102,13 +107,18 @@ class BCO(Shifted):
         desirable: Float[Tensor, "B K"],
         where: Bool[Tensor, "B K"],
         gathered: Gathered,
-    ) -> Float[Tensor, "B K"]:
+    ) -> tuple[Float[Tensor, "B K"], Reports]:
         """The loss of each response, `[B, K]`."""
-        return self.loss(logratios - self.shift(gathered), desirable, where)
+        shift = self.shift(gathered)
+        return bco_at_zero(logratios - shift, desirable, where, beta=self.beta), {"delta": shift}
 
 
 class MatchedBCO(Shifted):
     """The BCO loss with a reward shift and with the underlying distributions matched."""
+
+    def __init__(self, *, beta: float, running: bool, udm_min: float, udm_max: float) -> None:
+        super().__init__(beta=beta, running=running)
+        self.udm_min, self.udm_max = udm_min, udm_max
 
     def forward(
         self,
@@ -117,9 +127,19 @@ class MatchedBCO(Shifted):
         desirable_probs: Float[Tensor, "B K"],
         where: Bool[Tensor, "B K"],
         gathered: Gathered,
-    ) -> Float[Tensor, "B K"]:
+    ) -> tuple[Float[Tensor, "B K"], Reports]:
         """The loss of each response, `[B, K]`."""
-        return self.loss(logratios - self.shift(gathered), desirable, desirable_probs, where)
+        shift = self.shift(gathered)
+        losses, reports = bco_at_zero_matched(
+            logratios - shift,
+            desirable,
+            desirable_probs,
+            where,
+            beta=self.beta,
+            udm_min=self.udm_min,
+            udm_max=self.udm_max,
+        )
+        return losses, {**reports, "delta": shift}
 
 
 def bco_at_zero(
@@ -142,10 +162,12 @@ def bco_at_zero_matched(
     beta: PositiveNumber = 0.1,
     udm_min: NonNegative = 0.5,
     udm_max: PositiveNumber = 10.0,
-) -> Float[Tensor, "B K"]:
+) -> tuple[Float[Tensor, "B K"], Reports]:
     """The BCO loss of each response, `[B, K]`, without a reward shift and with the underlying distributions
     matched.
     """
     odds_BK = (desirable_probs / (1 - desirable_probs + SMALL)).clamp(udm_min, udm_max)
-    weights_BK = desirable + (1 - desirable) * odds_BK
-    return weights_BK * bco_at_zero(logratios, desirable, where, beta=beta)
+    undesirable_BK = 1 - desirable
+    weights_BK = desirable + undesirable_BK * odds_BK
+    losses_BK = weights_BK * bco_at_zero(logratios, desirable, where, beta=beta)
+    return losses_BK, {"odds": (undesirable_BK * odds_BK, undesirable_BK)}

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from alignlab.errors import one_of
 from alignlab.objective.gathered import Gathered
 from alignlab.settings import NonNegative, PositiveNumber
+from alignlab.types import Reports
 
-Values = Callable[..., Float[Tensor, "B K"]]
+Values = Callable[..., Float[Tensor, "B K"] | tuple[Float[Tensor, "B K"], Reports]]
 
 
 def kto(
@@ -34,6 +35,8 @@ def kto(
     other prompts over the whole step, at least 0, without gradient. `z0="zero"` saves those forwards; a
     pair is then worth half of APO-zero. Gradients saturate on both sides.
 
+    Reports `z0`, the divergence of the step in nats, where it is estimated.
+
     >>> d = torch.zeros(1, 2)
     >>> kto(z0="zero")(d, torch.tensor([[1.0, 0.0]]), d == 0)
     tensor([[0.5000, 0.5000]])
@@ -47,7 +50,7 @@ def kto(
 class KTO(nn.Module):
     """The KTO loss whose reference point z0 is estimated over the whole optimizer step."""
 
-    def __init__(self, loss: Values) -> None:
+    def __init__(self, loss: Callable[..., Float[Tensor, "B K"]]) -> None:
         super().__init__()
         self.loss = loss
 
@@ -63,10 +66,10 @@ class KTO(nn.Module):
         desirable: Float[Tensor, "B K"],
         where: Bool[Tensor, "B K"],
         gathered: Gathered,
-    ) -> Float[Tensor, "B K"]:
+    ) -> tuple[Float[Tensor, "B K"], Reports]:
         """The loss of each response, `[B, K]`."""
         z0 = gathered.mean.detach().clamp(min=0)
-        return self.loss(logratios - z0, desirable, where)
+        return self.loss(logratios - z0, desirable, where), {"z0": z0}
 
 
 def kto_at_zero(

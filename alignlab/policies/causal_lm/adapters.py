@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from torch import nn
@@ -33,7 +34,7 @@ def lora(load: LoadModel, settings: PeftSettings, task: str = "CAUSAL_LM") -> tu
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ConfigError(
-            f"peft={settings.method} needs the package peft: pip install 'alignlab[peft]'"
+            f"peft={settings.method} needs the package peft: pip install -e '.[peft]'"
         ) from error
     model, tokenizer = load()
     if has_adapter(model):
@@ -107,12 +108,17 @@ def with_adapter(model: Any, folder: str) -> Any:
         from peft import PeftModel
     except ImportError as error:
         raise ConfigError(
-            f"model.path={folder} is an adapter, and needs the package peft: pip install 'alignlab[peft]'"
+            f"model.path={folder} is an adapter, and needs the package peft: pip install -e '.[peft]'"
         ) from error
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tie_word_embeddings.*")
             adapted = PeftModel.from_pretrained(model, folder)
+    except UnpicklingError as error:
+        raise ConfigError(
+            f"model.path={folder}: its pickled weights (adapter_model.bin) are damaged or hold more than weights, and "
+            "nothing else is read from a pickle: give them as safetensors, which hold no code"
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(

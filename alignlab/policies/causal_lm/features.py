@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from alignlab.policies.causal_lm.decoder import BLOCKS, block_of, layers_of
 
-FEATURES = frozenset({"layers", "activations"})
-"""The features that can be read: hidden states after every layer, and the mean activation of its blocks."""
+FEATURES = frozenset({"layers", "activations", "points", "ends"})
+"""The features that can be read: hidden states after every layer, the mean activation of its blocks, and those of all
+points inside it (`points.py`) with what comes before and after all layers."""
 
 Seen = Callable[[], dict[str, Tensor]]
 

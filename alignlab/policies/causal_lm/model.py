@@ -1,6 +1,7 @@
 """A causal language model as a policy: exact log-probabilities of the responses of a batch."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from alignlab.policies.causal_lm.decoder import decoder_of, disable_dropout, unw
 from alignlab.policies.causal_lm.features import watched
 from alignlab.policies.causal_lm.head import Head
 from alignlab.policies.causal_lm.packing.forms import PADDED, choose
+from alignlab.policies.causal_lm.points import points_watched
 from alignlab.policies.causal_lm.signals import PROVIDED, Encoded, Encoder, prompt_targets, score
 from alignlab.policies.policy import Policy, References
 from alignlab.types import Batch, Scores
@@ -61,27 +63,35 @@ class CausalLM(Policy):
         """Return hidden states where response tokens are predicted, and of prompt tokens and features if wanted."""
         layout = self.form.lay(batch)
         source_R = layout.source[batch.is_response]
-        with watched(self.model, source_R, features) as read_features:
+        inside = points_watched(self.model, source_R) if {"points", "ends"} & {*features} else nullcontext()
+        with watched(self.model, source_R, features) as read_features, inside as read_points:
             output = decoder_of(self.model)(**layout.inputs, use_cache=False)
         states = output.last_hidden_state.flatten(0, 1)
         prompt_hidden = states[layout.source[prompt_targets(batch)]] if prompts else None
-        return Encoded(states[source_R], prompt_hidden, read_features())
+        found = read_features()
+        if read_points is not None:
+            points, embeddings = read_points()
+            found |= {
+                "points": points,
+                "ends": torch.stack([embeddings, states[source_R].mean(dim=1)], dim=1),
+            }
+        return Encoded(states[source_R], prompt_hidden, found)
 
     def forward(
         self,
         batch: Batch,
         *,
         reference: Encoder | None = None,
-        reference2: Encoder | None = None,
+        others: Sequence[Encoder] = (),
         wanted: Collection[str] = (),
     ) -> Scores:
         """Return log-probabilities of every response, those under live references, and the wanted signals."""
-        return score(batch, self, reference, reference2, wanted)
+        return score(batch, self, reference, others, wanted)
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return log-probabilities and lengths of every response, and the other signals wanted, by name."""
-        first, second = references
-        scores: Scores = self(batch, reference=first, reference2=second, wanted=wanted)
+        first, others = references
+        scores: Scores = self(batch, reference=first, others=others, wanted=wanted)
         return scores.signals(batch)
 
 

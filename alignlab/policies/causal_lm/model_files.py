@@ -1,10 +1,11 @@
 """Fingerprints of the files of a model, told without loading it."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+
+from alignlab import disk
 
 KINDS = (
     "*.safetensors",
@@ -40,8 +41,7 @@ def model_files(source: str, revision: str | None = None) -> dict[str, str]:
 def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.iterdir()):
         if file.is_file() and any(fnmatch(file.name, kind) for kind in KINDS):
-            with file.open("rb") as stream:
-                yield file.name, hashlib.file_digest(stream, "sha256").hexdigest()
+            yield file.name, disk.sha256(file)
     if (adapter := folder / "adapter_config.json").is_file():
         base = str(json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path"))
         if base != str(folder):

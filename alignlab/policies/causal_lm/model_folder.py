@@ -19,6 +19,8 @@ SENTENCES = ("modules.json", "config_sentence_transformers.json")
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 """A decoder layer's number in the name of a weight."""
 POINTER = b"version https://git-lfs"
+LARGEST = {"*.jinja": 2**20, "*.json": 2**28, "vocab.*": 2**28, "merges.txt": 2**28, "*.model": 2**28}
+"""The bytes of the largest files that are read whole, by the form of their names."""
 
 
 class ModelFolder:
@@ -76,6 +78,9 @@ class ModelFolder:
 
     def problems(self) -> Iterator[str]:
         """Yield what keeps the folder from being a model that can train, each with the way out."""
+        if large := self._too_large():
+            yield large
+            return
         if self.is_adapter:
             yield from self._adapter_problems()
             return
@@ -88,6 +93,16 @@ class ModelFolder:
         yield from self._kind()
         yield from self._ends()
         yield from self._weights()
+
+    def _too_large(self) -> str:
+        """Say which file is too large to be what its name says; empty where none is."""
+        for form, most in LARGEST.items():
+            for file in sorted(self.path.glob(form)):
+                if (size := file.stat().st_size) > most:
+                    return (
+                        f"{file.name} has {size} bytes, and no such file has more than {most}: fetch it again"
+                    )
+        return ""
 
     def _adapter_problems(self) -> Iterator[str]:
         kind, task = self.adapter.get("peft_type"), self.adapter.get("task_type")
@@ -159,7 +174,7 @@ class ModelFolder:
         yield from self._layers(files)
 
     def _layers(self, files: list[Path]) -> Iterator[str]:
-        """Yield a message where the weights have layers beyond those of the config. Other modalities are let be."""
+        """Yield a message where weights and config have different layers. Other modalities are let be."""
         layers = self.config.get("num_hidden_layers", self.config.get("n_layer"))
         if not isinstance(layers, int) or self._text_config is not self.config:
             return
@@ -172,6 +187,11 @@ class ModelFolder:
             yield (
                 f"its weights have {held} layers, and config.json says {layers} (num_hidden_layers), so that the last "
                 "ones would be left out: write the right number there"
+            )
+        elif 0 < held < layers:
+            yield (
+                f"its weights have {held} layers, and config.json says {layers} (num_hidden_layers), so that the last "
+                "ones would start at random: write the right number there, or complete the folder"
             )
 
     def _weight_files(self) -> list[Path]:
@@ -187,9 +207,13 @@ class ModelFolder:
         file = self.path / name
         if not file.is_file():
             return {}
+        if file.stat().st_size > LARGEST["*.json"]:
+            raise ConfigError(
+                f"{file} has {file.stat().st_size} bytes, which is no file of settings: fetch it again"
+            )
         try:
             contents = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{file} is no json ({error}): complete the folder") from error
         if not isinstance(contents, dict):
             raise ConfigError(

@@ -1,12 +1,15 @@
 """The loader of causal LMs and their tokenizers, from a local folder or the hub."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 from alignlab import hub
 from alignlab.errors import ConfigError
+from alignlab.free_memory import free_memory
 from alignlab.policies.causal_lm.model_folder import TOKENIZER_FILES, ModelFolder, kind_problems
 
 log = logging.getLogger(__name__)
@@ -60,10 +63,8 @@ def _tokenizer(source: str, shared: Mapping[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
     offline = _offline(source)
-    try:
+    with _told(source, offline):
         tokenizer = AutoTokenizer.from_pretrained(source, **shared, local_files_only=offline)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise ConfigError(_failure(source, offline, error)) from error
     if tokenizer.eos_token_id is None:
         raise ConfigError(
             f"model.path={source}: its tokenizer has no end-of-sequence token; set eos_token there"
@@ -74,33 +75,69 @@ def _tokenizer(source: str, shared: Mapping[str, Any]) -> Any:
 def _model(source: str, tokenizer: Any, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Load a model that fits its tokenizer; ConfigError where weights are missing, or layers would be left out."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     offline = _offline(source)
     shared = {**shared, "local_files_only": offline}
-    try:
+    dtype = getattr(torch, options["dtype"])
+    with _told(source, offline):
         config = AutoConfig.from_pretrained(source, **shared)
         for problem in kind_problems(config.to_dict()):
             raise ConfigError(f"model '{source}': {problem}")
         _require_tokens(source, tokenizer, config)
         is_classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
         kind_of_model: Any = AutoModelForSequenceClassification if is_classifier else AutoModelForCausalLM
+        if not (options["four_bit"] or shared["trust_remote_code"]):
+            with torch.device("meta"):
+                _require_memory(source, kind_of_model.from_config(config), dtype.itemsize)
         model, report = kind_of_model.from_pretrained(
             source,
-            dtype=getattr(torch, options["dtype"]),
+            dtype=dtype,
             attn_implementation=options["attn_implementation"],
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
             **(in_four_bits() if options["four_bit"] else {}),
             **shared,
         )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(_failure(source, offline, error)) from error
     _require_weights(source, model, report)
     if is_classifier:
         model.generation_config = _ends_of_turn(source, shared)
     return model
+
+
+@contextmanager
+def _told(source: str, offline: bool) -> Iterator[None]:
+    """Turn what libraries raise over a model into a ConfigError."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except UnpicklingError as error:
+        raise ConfigError(
+            f"model '{source}': its pickled weights (.bin) are damaged or hold more than weights, and nothing else is "
+            "read from a pickle: give the weights as safetensors, which hold no code"
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+        StrictDataclassError,
+    ) as error:
+        raise ConfigError(_failure(source, offline, error)) from error
+
+
+def _require_memory(source: str, model: Any, width: int) -> None:
+    """Raise ConfigError where the weights that a config asks for do not fit into memory, at `width` bytes each."""
+    count, free = sum(weight.numel() for weight in model.parameters()), free_memory()
+    if count * width > free:
+        raise ConfigError(
+            f"model '{source}' has {count} weights by its config.json, {count * width / 2**30:.1f} GB of "
+            f"{8 * width} bits each, and {free / 2**30:.1f} GB of memory are free: choose a smaller model, or fewer "
+            "bits (model.loader.dtype=bfloat16), or correct the sizes in config.json"
+        )
 
 
 def _require_tokens(source: str, tokenizer: Any, config: Any) -> None:
@@ -235,4 +272,6 @@ def _failure(source: str, offline: bool, error: Exception) -> str:
             f"model '{source}' is neither a local folder nor in the local hub cache, and {hub.endpoint()} cannot "
             "be reached: pass model=local model.path=/my/model (or, for smollm2_135m, run 'make smollm2')"
         )
-    return f"model '{source}' cannot be loaded: {str(error).partition(chr(10))[0]}"
+    first, _, rest = str(error).partition("\n")
+    reason = f"{first} {rest.partition(chr(10))[0].strip()}" if first.endswith(":") else first
+    return f"model '{source}' cannot be loaded: {reason}"

@@ -1,7 +1,7 @@
 """The signals of a micro-batch, computed from the hidden states of a policy and its references."""
 
 import math
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -9,19 +9,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alignlab.policies.causal_lm.distributions import QUANTITIES, quantities
 from alignlab.policies.causal_lm.features import FEATURES
-from alignlab.policies.causal_lm.head import QUANTITIES, Head, quantities, token_scores
+from alignlab.policies.causal_lm.head import Head, token_scores
 from alignlab.policies.causal_lm.steps import STEP_SIGNALS, step_signals
 from alignlab.signals import BASE
 from alignlab.types import Batch, Scores
 
-PREFIXES = ("ref_", "ref2_", "")
-"""The prefixes in names of signals of the first reference, the second, and the policy."""
+PREFIXES = ("ref_", "")
+"""The prefixes in names of signals of the reference and of the policy."""
+OTHER = "other_ref_logps"
 PROVIDED = frozenset(BASE) & {
     *(prefix + name for prefix in PREFIXES for name in (*QUANTITIES, *FEATURES, "hidden", "prompt_logps")),
     *(f"token_{prefix}{name}" for prefix in PREFIXES for name in QUANTITIES),
     *(f"{row}_{prefix}logps" for prefix in PREFIXES for row in ("mismatched", "rationale")),
     *STEP_SIGNALS,
+    OTHER,
 }
 """The names of all signals that `score` can give."""
 
@@ -56,16 +59,17 @@ def score(
     batch: Batch,
     policy: Encoder,
     reference: Encoder | None = None,
-    reference2: Encoder | None = None,
+    others: Sequence[Encoder] = (),
     wanted: Collection[str] = (),
 ) -> Scores:
     """Return log-probabilities and lengths of all responses, and the wanted signals that are available.
 
-    Every model that is there is scored, so that `ref_logps` and `ref2_logps` come with their references.
+    Every model that is there is scored, so that `ref_logps` and `other_ref_logps` come with their references.
     References get no gradient.
     """
-    models = dict(zip(PREFIXES, (reference, reference2, policy), strict=True))
+    models = dict(zip(PREFIXES, (reference, policy), strict=True))
     asked = {*wanted, *(f"{prefix}logps" for prefix, model in models.items() if model is not None)}
+    under_others = [_logps_under(other, batch) for other in others]
     values, prompts, features = _by_token(batch, models, asked)
     sums_N = {name: per_row(value, batch) for name, value in values.items()}
     more = {name: batch.slotted(value) for name, value in sums_N.items()} | prompts
@@ -76,6 +80,9 @@ def score(
         for name in sums_N.keys() & {"logps", "ref_logps"}:
             more[f"{row}_{name}"] = torch.cat([sums_N[name], sums_N[name].new_zeros(1)])[index_B]
     more |= step_signals(batch, values, features["hidden"], asked)
+    if under_others:
+        more[OTHER] = torch.stack(under_others, dim=2).to(logps.dtype)
+        asked.add(OTHER)
     tokens = features | {f"token_{name}": value for name, value in values.items()}
     return Scores(
         token_logps=values["logps"],
@@ -84,6 +91,14 @@ def score(
         more={name: value for name, value in more.items() if name in asked},
         tokens={name: value.to(logps.dtype) for name, value in tokens.items() if name in asked},
     )
+
+
+@torch.no_grad()
+def _logps_under(model: Encoder, batch: Batch) -> Float[Tensor, "B K"]:
+    """Return the log-probability of each response under a further reference, which leaves nothing in memory."""
+    hidden = model.encode(batch).hidden
+    logps = token_scores(hidden, batch.tokens[batch.is_response], model.head)["logps"]
+    return batch.slotted(per_row(logps, batch))
 
 
 def _by_token(
@@ -99,19 +114,28 @@ def _by_token(
     features: dict[str, Tensor] = {}
     reference: tuple[Tensor, Head] | None = None
     targets = batch.tokens[batch.is_response]
+    names = quantities(wanted, compares=models["ref_"] is not None)
+    together = any(QUANTITIES[name].compares for name in names)
+    ref_names: list[str] = []
     for prefix, model in models.items():
         if model is None:
             continue
         own = {name.replace(prefix, "", 1) for name in wanted if prefix in name} if prefix else wanted
-        compared = None if prefix else reference
         with torch.set_grad_enabled(torch.is_grad_enabled() and not prefix):
             encoded = model.encode(batch, prompts="prompt_logps" in own, features=FEATURES & own)
-            names = quantities(own, compares=compared is not None)
-            scores = token_scores(encoded.hidden, targets, model.head, names=names, reference=compared)
+            if prefix == "ref_" and together:  # from the logits that the policy's are compared with
+                reference, ref_names = (encoded.hidden, model.head), quantities(own, compares=False)
+                scores = {}
+            elif prefix:
+                scores = token_scores(
+                    encoded.hidden, targets, model.head, names=quantities(own, compares=False)
+                )
+            else:
+                scores = token_scores(
+                    encoded.hidden, targets, model.head, names=names, reference=reference, ref_names=ref_names
+                )
             if encoded.prompt_hidden is not None:
                 prompts[f"{prefix}prompt_logps"] = _prompt_logps(batch, encoded.prompt_hidden, model.head)
-        if prefix == "ref_":
-            reference = encoded.hidden, model.head
         values |= {prefix + name: value for name, value in scores.items()}
         own_features = {**encoded.features, "hidden": encoded.hidden}
         features |= {prefix + name: value for name, value in own_features.items()}

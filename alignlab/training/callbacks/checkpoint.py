@@ -112,7 +112,7 @@ class Checkpoint(L.Callback):
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         """Wait for the checkpoint being written, unless all is to end at once; restore the signal handlers."""
         if not isinstance(exception, Stopped):
-            with suppress(OSError):
+            with suppress(OSError, RunError):
                 self.files.join()
         self.listener.end()
 

@@ -1,4 +1,8 @@
-"""The callback of a reference that follows the policy: TR-DPO (arXiv:2404.09656), SAPO (arXiv:2405.20830)."""
+"""The callback of a reference that follows the policy.
+
+TR-DPO (arXiv:2404.09656) and SAPO (arXiv:2405.20830) move it every so many steps, and the released code of MRPO
+(arXiv:2405.16388) where a validation was the best so far.
+"""
 
 from typing import Any
 
@@ -6,25 +10,34 @@ import lightning as L
 import torch
 from torch import nn
 
+from alignlab.training.callbacks.validation import Validation
 from alignlab.training.settings import MovingSpec
 from alignlab.training.strategies.shares import shares, together, whole_state
 
 
 class MovingReference(L.Callback):
-    """A callback that moves a live reference toward the policy after every n-th optimizer step.
+    """A callback that moves a live reference toward the policy after every n-th step, or to it where it was best.
 
     Its weights are saved in the checkpoint. It stands behind the validation, which so sees the reference that the step
     was trained with, and before the checkpoint.
     """
 
-    def __init__(self, reference: nn.Module, policy: nn.Module, spec: MovingSpec) -> None:
-        self.reference, self.policy, self.spec = reference, policy, spec
+    def __init__(
+        self, reference: nn.Module, policy: nn.Module, spec: MovingSpec, validation: Validation
+    ) -> None:
+        self.reference, self.policy, self.spec, self.validation = reference, policy, spec, validation
         self.decay = spec.ema_decay if spec.update == "ema" else 0.0
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Move the reference if an update is due after this step."""
-        if trainer.global_step % self.spec.every_n_steps == 0:
+        if self._is_due(trainer.global_step):
             move(self.reference, self.policy, self.decay)
+
+    def _is_due(self, step: int) -> bool:
+        if self.spec.update != "best":
+            return step % self.spec.every_n_steps == 0
+        losses = {at: metrics["loss"] for at, metrics in self.validation.history.items() if 0 < at <= step}
+        return step in losses and step == min(losses, key=lambda at: (losses[at], at))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the reference's weights by name on the first rank, for the checkpoint."""
@@ -37,9 +50,11 @@ class MovingReference(L.Callback):
                 share.flat.copy_(share.of(state_dict[name]))
 
 
-def following(spec: MovingSpec, reference: Any, policy: nn.Module) -> list[L.Callback]:
+def following(
+    spec: MovingSpec, reference: Any, policy: nn.Module, validation: Validation
+) -> list[L.Callback]:
     """Return the callback that moves the reference, in a list; an empty list where the reference does not move."""
-    return [] if spec.update == "none" else [MovingReference(reference, policy, spec)]
+    return [] if spec.update == "none" else [MovingReference(reference, policy, spec, validation)]
 
 
 @torch.no_grad()

@@ -1,44 +1,46 @@
 """The checkpoints of a stage: written whole or not at all, verified before use, the newest and the best stay."""
 
-import hashlib
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
-from torch import Tensor
 
-from alignlab import ranks
+from alignlab import disk, ranks
 from alignlab.errors import RunError
-from alignlab.runs.folder import sync_folder, write_text
+from alignlab.runs.folder import write_text
 from alignlab.training.checkpointing import tensor_file
 
 log = logging.getLogger(__name__)
 
-Write = Callable[[Path, tensor_file.Flat], Mapping[str, str]]
-"""A function that writes a state into a new file or folder. It returns the SHA-256 of each file by its name within the
+Hashes = Callable[[], Mapping[str, str]]
+"""A function that brings what was written onto the disk, and returns the SHA-256 of each file by its name within the
 folder; the name of a single file is empty.
 """
+Write = Callable[[Path, tensor_file.Flat], Hashes]
+"""A function that writes a state into a new file or folder. What it returns can be called while training goes on."""
 
 
-def one_file(path: Path, flat: tensor_file.Flat) -> dict[str, str]:
-    """Write the whole state into one file; returns its SHA-256 under an empty name."""
-    return {"": tensor_file.write(path, flat)}
+def one_file(path: Path, flat: tensor_file.Flat) -> Hashes:
+    """Write the whole state into one file."""
+    tensor_file.write(path, flat)
+    return lambda: {"": disk.lasting(path)}
 
 
 class Checkpoints(CheckpointIO):
     """The folder `checkpoints/` of a stage, which Lightning writes to and reads from.
 
     `step-000025.ckpt` has its SHA-256 beside it (`sha256sum -c` reads it); `last.ckpt` and `best.ckpt`
-    are links. The newest `keep` stay, and the best one. With `background` a copy is taken and written
-    by a thread, while training goes on. Where ranks hold parts of the model, all of them write, and
-    a checkpoint is a folder, with the SHA-256 of each file.
+    are links. The newest `keep` stay, and the best one. Training waits while a checkpoint is written; a thread
+    brings it onto the disk, hashes it and gives it its name. With `background` that thread writes it, too, from a
+    copy. Where ranks hold parts of the model, all of them write, and a checkpoint is a folder, with the SHA-256 of
+    each file.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, background: bool = False) -> None:
@@ -59,20 +61,20 @@ class Checkpoints(CheckpointIO):
         return None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint; it is there once `join` returns.
 
-        `storage_options` are `best` (it is the best so far), `then` (called once it is written) and `write` (a `Write`,
+        `storage_options` are `best` (it is the best so far), `then` (called once it is there) and `write` (a `Write`,
         where it is no single file).
         """
         self.join()
+        file, options = Path(path), dict(storage_options)
+        write = partial(self._write, file, options.pop("write", one_file))
         tree, tensors = tensor_file.flatten(checkpoint)
         if self.background:
             copied = {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
-            write = partial(self._write, Path(path), (tree, copied), **storage_options)
-            self._writing = Thread(target=self._noting_failure, args=(write,), daemon=True)
-            self._writing.start()
+            self._start(lambda: self._seal(file, write((tree, copied)), **options))
         else:
-            self._write(Path(path), (tree, tensors), **storage_options)
+            self._start(partial(self._seal, file, write((tree, tensors)), **options))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -87,7 +89,7 @@ class Checkpoints(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint and the file with its hash."""
-        _remove(Path(path))
+        disk.remove(Path(path))
         hash_file(Path(path)).unlink(missing_ok=True)
 
     def join(self) -> None:
@@ -103,37 +105,37 @@ class Checkpoints(CheckpointIO):
         if self.path(step).exists():
             _point(self.folder / f"{name}.ckpt", self.path(step).name)
 
-    def _noting_failure(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except BaseException as failure:
-            self._failure = failure
+    def _start(self, work: Callable[[], None]) -> None:
+        """Do work in a thread, which `join` waits for."""
 
-    def _write(
-        self,
-        file: Path,
-        flat: tuple[Any, dict[str, Tensor]],
-        *,
-        best: bool,
-        then: Callable[[], None],
-        write: Write = one_file,
-    ) -> None:
+        def noting_failure() -> None:
+            try:
+                work()
+            except BaseException as failure:
+                self._failure = failure
+
+        self._writing = Thread(target=noting_failure, daemon=True)
+        self._writing.start()
+
+    def _write(self, file: Path, write: Write, flat: tensor_file.Flat) -> Hashes:
+        """Write a checkpoint beside its place."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(file.name + ".partial")
-        try:
-            digests = write(partial, flat)
+        with _removed_where_it_fails(_beside(file)):
+            return write(_beside(file), flat)
+
+    def _seal(self, file: Path, hashes: Hashes, *, best: bool, then: Callable[[], None]) -> None:
+        """Put a checkpoint that is written in its place, once it is on the disk and its hash is known."""
+        with _removed_where_it_fails(_beside(file)):
+            digests = hashes()
             if not ranks.main():
                 return
             lines = [f"{digest}  {Path(file.name, name)}\n" for name, digest in digests.items()]
             write_text(hash_file(file), "".join(lines))
-            _remove(file)
-            os.replace(partial, file)
+            disk.remove(file)
+            os.replace(_beside(file), file)
             for name in ("last", "best") if best else ("last",):
                 _point(self.folder / f"{name}.ckpt", file.name)
-        finally:
-            if ranks.main():
-                _remove(partial)  # half a file on a full disk takes room from the rest
-        sync_folder(self.folder)
+        disk.sync(self.folder)
         then()
         self._prune()
 
@@ -144,7 +146,7 @@ class Checkpoints(CheckpointIO):
             if file.name not in links:
                 self.remove_checkpoint(file)
         for left in self.folder.glob("*.partial"):
-            _remove(left)
+            disk.remove(left)
 
     def _all(self) -> Iterator[Path]:
         """Yield all checkpoints, the newest first."""
@@ -158,7 +160,8 @@ def damage(file: Path) -> str | None:
         return "has no hash beside it"
     known = [line.partition("  ") for line in hash_file(file).read_text(encoding="utf-8").splitlines()]
     for digest, _, name in known:
-        if _digest(file.parent / name) != digest:
+        part = file.parent / name
+        if not part.is_file() or disk.sha256(part) != digest:
             return "is torn (its hash differs)"
     return None if known else "is torn (its hash is empty)"
 
@@ -173,20 +176,20 @@ def hash_file(file: Path) -> Path:
     return file.with_name(file.name + ".sha256")
 
 
-def _digest(file: Path) -> str | None:
-    """Return the SHA-256 of a file; None where it does not exist."""
-    if not file.is_file():
-        return None
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _beside(file: Path) -> Path:
+    """Return the path at which a checkpoint is written before it has its place."""
+    return file.with_name(file.name + ".partial")
 
 
-def _remove(path: Path) -> None:
-    """Delete a file or a folder, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+@contextmanager
+def _removed_where_it_fails(half: Path) -> Iterator[None]:
+    """Remove what is half done where an error ends its writing: on a full disk it takes room from the rest."""
+    try:
+        yield
+    except BaseException:
+        if ranks.main():
+            disk.remove(half)
+        raise
 
 
 def _point(link: Path, target: str) -> None:

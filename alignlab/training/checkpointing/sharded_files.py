@@ -1,22 +1,23 @@
 """A checkpoint that all ranks write: a folder with one safetensors file a rank, read back by any number of ranks."""
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from safetensors import safe_open
 from torch import Tensor
 
-from alignlab import ranks
+from alignlab import disk, ranks
 from alignlab.errors import RunError
-from alignlab.runs.folder import sync_folder
 from alignlab.training.checkpointing import tensor_file
+
+T = TypeVar("T")
 
 HELD = "held"
 """The key of a rank's state under which its shares of weights and optimizer state stand."""
@@ -63,38 +64,46 @@ class ShardedFiles:
 class FolderWriter:
     """A writer of one file a rank into a folder. All ranks make one, and call it together.
 
-    It has a process group of its own, so that threads can write while training goes on.
+    It has a process group of its own, so that threads can use it while training goes on.
     """
 
     def __init__(self) -> None:
         self._group: Any = dist.new_group(backend="gloo") if ranks.world() > 1 else None
 
-    def __call__(self, folder: Path, flat: tensor_file.Flat) -> Mapping[str, str]:
-        """Write this rank's file; returns the SHA-256 of every rank's file by name. RunError where a rank failed."""
+    def __call__(self, folder: Path, flat: tensor_file.Flat) -> Callable[[], Mapping[str, str]]:
+        """Write this rank's file. RunError where another rank failed.
+
+        Returns a function that all ranks call, too: it brings this rank's file onto the disk, and returns the SHA-256
+        of every rank's file by name.
+        """
+        file = folder / file_name(ranks.rank(), ranks.world())
+        self._together(folder, lambda: _make(folder) if ranks.main() else None)
+        self._together(folder, lambda: tensor_file.write(file, flat))
+        return partial(self._hashes, file)
+
+    def _hashes(self, file: Path) -> dict[str, str]:
+        hashes = self._together(file.parent, lambda: (file.name, disk.lasting(file)))
         if ranks.main():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        self._gathered(None)
-        name, failure, digest = file_name(ranks.rank(), ranks.world()), None, ""
+            disk.sync(file.parent)
+        return dict(hashes)
+
+    def _together(self, folder: Path, do: Callable[[], T]) -> list[T]:
+        """Return what a function gives on each rank; where it fails on one, all of them fail."""
+        result: Any = None
+        failure: OSError | None = None
         try:
-            digest = tensor_file.write(folder / name, flat)
+            result = do()
         except OSError as error:
             failure = error
-        written = self._gathered((name, digest, None if failure is None else str(failure)))
+        held: list[Any] = [(result, failure and str(failure))] * ranks.world()
+        if ranks.world() > 1:
+            dist.all_gather_object(held, held[0], group=self._group)
         if failure is not None:
             raise failure
-        for rank, (*_, problem) in enumerate(written):
+        for rank, (_, problem) in enumerate(held):
             if problem is not None:
                 raise RunError(f"rank {rank} could not write its part of {folder}: {problem}")
-        if ranks.main():
-            sync_folder(folder)
-        return {name: digest for name, digest, _ in written}
-
-    def _gathered(self, value: Any) -> list[Any]:
-        held: list[Any] = [value] * ranks.world()
-        if ranks.world() > 1:
-            dist.all_gather_object(held, value, group=self._group)
-        return held
+        return [each for each, _ in held]
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,11 @@ def filled(pieces: Sequence[Piece], start: int, count: int) -> Tensor:
 def file_name(rank: int, world: int) -> str:
     """Return the name of the file of a rank in a checkpoint of `world` ranks."""
     return f"rank-{rank:05d}-of-{world:05d}.safetensors"
+
+
+def _make(folder: Path) -> None:
+    disk.remove(folder)
+    folder.mkdir(parents=True)
 
 
 def _state(stream: Any) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """A nested state in one safetensors file: tensors in its body, all else as json in its header, no pickle."""
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,8 +71,8 @@ def nested(tree: Any, tensors: Mapping[str, Any]) -> Any:
     return {key: nested(each, tensors) for key, each in value}
 
 
-def write(file: Path, flat: Flat) -> str:
-    """Write a flattened state to disk tensor by tensor, without a copy of the whole; returns the file's SHA-256.
+def write(file: Path, flat: Flat) -> None:
+    """Write a flattened state into a file tensor by tensor, without a copy of the whole.
 
     safetensors' own `save_file` brings every tensor to the CPU before it writes the first.
     """
@@ -90,14 +88,10 @@ def write(file: Path, flat: Flat) -> str:
         }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    digest = hashlib.sha256()
     with file.open("wb") as stream:
-        for part in (len(text).to_bytes(8, "little"), text, *map(_bytes, tensors.values())):
-            stream.write(part)
-            digest.update(part)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return digest.hexdigest()
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            stream.write(_bytes(tensor))
 
 
 def read(file: Path) -> Any:

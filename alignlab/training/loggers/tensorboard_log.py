@@ -32,7 +32,7 @@ class TensorBoardLog(Logger):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise ConfigError(
-                "logger=tensorboard needs the tensorboard package: pip install 'alignlab[tensorboard]'"
+                "logger=tensorboard needs the tensorboard package: pip install -e '.[tensorboard]'"
             ) from error
         self.folder, self.config, self._make = folder, config, SummaryWriter
         self._writer: Any = None

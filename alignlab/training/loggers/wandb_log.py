@@ -42,7 +42,7 @@ def make_wandb(
         import wandb
         from lightning.pytorch.loggers import WandbLogger
     except ImportError as error:
-        raise ConfigError("logger=wandb needs the wandb package: pip install 'alignlab[wandb]'") from error
+        raise ConfigError("logger=wandb needs the wandb package: pip install -e '.[wandb]'") from error
     folder, config = tracked_run.folder, tracked_run.config
     settings = wandb.setup().settings  # a bare Settings() knows neither WANDB_API_KEY nor WANDB_BASE_URL
     actual_mode = chosen_mode(mode, server=settings.base_url, has_key=has_key(settings))

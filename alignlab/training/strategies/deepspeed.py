@@ -102,7 +102,7 @@ def misuses(config: Mapping[str, Any], objective: Objective) -> Iterator[str]:
     """Yield a message for everything that keeps a config from training with DeepSpeed."""
     trainer, strategy = config["trainer"], config["strategy"]["name"]
     if not find_spec("deepspeed"):
-        yield f"strategy={strategy} needs the deepspeed package: pip install 'alignlab[deepspeed]'"
+        yield f"strategy={strategy} needs the deepspeed package: pip install -e '.[deepspeed]'"
     if trainer["on_nonfinite"] == "skip":
         yield (
             "trainer.on_nonfinite=skip: DeepSpeed clips and moves in one, so that a step cannot be left out; "

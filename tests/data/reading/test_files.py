@@ -3,11 +3,13 @@
 import csv
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from alignlab.data.reading import files, unpacked
 from alignlab.data.reading.data_files import data_files
 from alignlab.data.reading.examples import Report, converted
 from alignlab.data.reading.files import grouped, read
@@ -158,3 +160,41 @@ def test_rows_that_follow_each_other_are_grouped():
         (origins[5], {"p": "b", "rows": rows[5:]}),
     ]
     assert list(grouped([], "p")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("a.jsonl.gz", b"a" * 2**20),
+        ("a.jsonl.gz", b"\n" * 2**20),
+        ("a.jsonl.gz", b'{"prompt": "p", "chosen": "c", "rejected": "r"}\n' * 2**15),
+        ("a.json.gz", b"[" + b" " * 2**20),
+        ("a.csv.gz", b"prompt,chosen,rejected\n" + b"p,c,r\n" * 2**18),
+        ("a.parquet.gz", b"PAR1" + bytes(2**20)),
+    ],
+)
+def test_a_small_file_that_inflates_to_a_huge_one(tmp_path, monkeypatch, name, inside):
+    monkeypatch.setattr(unpacked, "AT_LEAST", 2**16)
+    monkeypatch.setattr(unpacked, "TIMES", 5)
+    with (tmp_path / name).open("wb") as file:
+        file.write(gzip.compress(inside) * 50)
+    with pytest.raises(DataError, match="it inflates to more than 5 times its size"):
+        list(read(data_files(str(tmp_path)).sources))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_a_line_that_is_no_row(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(unpacked, "LONGEST", 2**20)
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 2**40)
+    with pytest.raises(DataError, match="a line of more than 1 MB, which is no row"):
+        examples(tmp_path)
+
+
+def test_one_json_text_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacked, "free_memory", lambda: 2**20)
+    monkeypatch.setattr(files, "LONGEST", 2**20)
+    (tmp_path / "a.json").write_text("[")
+    os.truncate(tmp_path / "a.json", 2**40)
+    with pytest.raises(DataError, match="do not fit into memory: write one row a line"):
+        examples(tmp_path)

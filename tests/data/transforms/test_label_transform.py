@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,9 @@ def test_raw_scores_in_place_of_labels():
     assert made.labels == [0.0, 1.0, 0.5]
     (same,) = label_transform(example, to="minmax")
     assert same.labels == example.labels
+    (raw,) = label_transform(example, to="raw")
+    assert raw.labels == [1.0, 3.0, 2.0]
+    assert outcome(label_transform, replace(example, rewards=None), to="raw") == "no raw scores (rewards)"
 
 
 @given(

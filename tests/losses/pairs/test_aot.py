@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from alignlab.losses.pairs.aot import AOT, UnpairedAOT
 from alignlab.losses.pairs.dpo import dpo
 from alignlab.objective.gathered import Gathered, join
+from tests.losses.calls import values_of
 from tests.vectors import case, load, tensor
 
 KINDS = {"aot": AOT, "aot_unpaired": UnpairedAOT}
@@ -38,7 +39,7 @@ def run(name, pairs, sizes=None, weights=None, **hyper):
     cut = list(zip(*(x.split(sizes) for x in signals(name, *leaves)), strict=True))
     rows = [loss.contribute(*(x.detach() for x in part)) for part in cut]
     views = join([Gathered(r, w) for r, w in zip(rows, weights.split(sizes), strict=True)])
-    values = torch.cat([loss(*part[:2], view) for part, view in zip(cut, views, strict=True)])
+    values = torch.cat([values_of(loss(*part[:2], view)) for part, view in zip(cut, views, strict=True)])
     total = (weights * values).sum()
     return values.detach(), total.detach(), torch.autograd.grad(total, leaves[:2])
 

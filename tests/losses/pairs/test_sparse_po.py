@@ -5,8 +5,10 @@ import torch
 from torch.testing import assert_close
 
 from alignlab.errors import ConfigError
-from alignlab.losses.pairs.sparse_po import MaskNetwork, masks_from, sparse_loss, sparse_po
+from alignlab.losses.pairs.activation_masks import masks_from, masks_from_all
+from alignlab.losses.pairs.sparse_po import MaskNetwork, sparse_loss, sparse_po
 from alignlab.objective.term import make_term
+from tests.losses.calls import values_of
 from tests.vectors import case, load, tensor
 
 SIZES = {"ref_layers": (3, 5)}
@@ -56,7 +58,8 @@ def random_signals(pairs=3, tokens=4, seed=0, dtype=torch.float64):
 
 
 def call(loss, signals):
-    return loss(**{name: signals[name] for name in make_term("loss", lambda: loss, {}).contract.signals})
+    wanted = make_term("loss", lambda: loss, {}).contract.signals
+    return values_of(loss(**{name: signals[name] for name in wanted}))
 
 
 def learned(mask, **hyper):
@@ -105,6 +108,33 @@ def test_vector_of_activation_masks():
         signals[f"{side}_ref_activations"] = activations
     values = call(sparse_po(mask="activations", beta=0.8), signals)
     assert_close(values, tensor(expected["per_example"]), rtol=1e-9, atol=1e-9)
+
+
+def test_the_mask_of_all_activations_is_the_mean_of_four_kinds():
+    """Of two tokens a point is 0 at one and 1 at the other, so that a kind's mask is the share of points that rise."""
+    rises = {"mlp": 0.0, "attention": 2 / 6, "residual": 9 / 16, "logits": 1.0}
+    points = torch.zeros(1, 2, 14, 2)
+    points[0, 0, 0] = 1.0  # the MLP's hidden layer falls
+    points[0, 0, 1:5], points[0, 1, 5:7] = 5.0, 2.0
+    points[0, 1, 7:11], points[0, 0, 11:] = 3.0, 1.0
+    ends = torch.tensor([[[0.0, 9.0], [0.5, 1.0]]])
+    masks = masks_from_all(points, ends, torch.tensor([[-1.0, 4.0]]), torch.ones(1, 2, dtype=torch.bool))
+    assert masks[0, 1].item() == pytest.approx(sum(rises.values()) / 4)
+    assert_close(masks.sum(), torch.tensor(1.0))
+
+
+def test_sparsity_counts_tokens_of_each_side_and_mask():
+    loss = learned("independent")
+    with torch.no_grad():
+        loss.networks[1].bias.fill_(-1.0)
+    signals = random_signals()
+    wanted = make_term("loss", lambda: loss, {}).contract.signals
+    _, reports = loss(**{name: signals[name] for name in wanted})
+    shares = {name: (sums.sum() / counts.sum()).item() for name, (sums, counts) in reports.items()}
+    assert shares == {
+        f"{mask}_sparsity_{side}": float(mask == "d") for mask in "ud" for side in ("chosen", "rejected")
+    }
+    assert [counts.tolist() for _, counts in reports.values()] == [[4, 2, 1], [4, 3, 1]] * 2
 
 
 @pytest.mark.parametrize("name", ["tdpo1", "token_dpo"])

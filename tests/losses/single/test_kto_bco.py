@@ -11,6 +11,7 @@ from alignlab.losses.single.bco import bco
 from alignlab.losses.single.kto import kto
 from alignlab.objective.gathered import Gathered, join
 from alignlab.objective.term import make_term
+from tests.losses.calls import values_of
 from tests.vectors import case, load, tensor
 
 DESIRABLE = tensor([[1, 0], [0, 1], [0, 0], [1, 0], [0, 0]])
@@ -56,7 +57,7 @@ def call(loss, logratios, desirable=DESIRABLE, where=WHERE, probs=PROBS, gathere
         if gathered is None:
             gathered = gather(loss, logratios, desirable, where)
         signals["gathered"] = gathered
-    return loss(**signals)
+    return values_of(loss(**signals))
 
 
 def value_and_gradient(loss, logratios, **given):
@@ -91,7 +92,7 @@ def test_vector_of_kto(dtype):
     gathered = Gathered(rows, torch.ones(4, dtype=dtype))
     assert gathered.mean.item() == load()["meta"]["kto_z0"]
     desirable, where = tensor([[1, 0]] * 4, dtype), torch.ones(4, 2, dtype=torch.bool)
-    assert_pairs(loss(logratios, desirable, where, gathered), logratios, "kto_pairsum")
+    assert_pairs(values_of(loss(logratios, desirable, where, gathered)), logratios, "kto_pairsum")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

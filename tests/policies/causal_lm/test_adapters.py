@@ -20,7 +20,7 @@ from alignlab.training.stage import run_stage
 from tests.data.ragged import draw, token_rows
 from tests.training.small import load_small, small_stage
 
-pytest.importorskip("peft", reason="needs the package peft (pip install 'alignlab[peft]')")
+pytest.importorskip("peft", reason="needs the package peft (pip install -e '.[peft]')")
 
 BATCH = collate(token_rows(draw((2, 3), vocabulary=30, seed=1)), [0, 1])
 WANTED = ["kl_reverse", "kl_forward"]

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import pickle
 import shutil
 
 import pytest
@@ -118,6 +120,31 @@ def test_layers_beyond_the_config_are_told_before_anything_is_loaded(folder):
     assert resolve(str(folder)) == str(folder)
 
 
+def test_layers_without_weights_are_told_before_anything_is_loaded(folder):
+    edit(folder / "config.json", num_hidden_layers=10**7)
+    with pytest.raises(ConfigError, match="its weights have 2 layers, and"):
+        resolve(str(folder))
+
+
+def test_a_model_that_does_not_fit_into_memory(folder):
+    edit(folder / "config.json", hidden_size=10**6, intermediate_size=10**6)
+    said = refused(folder)
+    assert "GB of 32 bits each, and" in said
+    assert "model.loader.dtype=bfloat16" in said
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "chat_template.jinja"])
+def test_small_files_that_are_huge(folder, name):
+    (folder / name).touch()
+    os.truncate(folder / name, 2**40)
+    assert f"{name} has {2**40} bytes, and no such file has more" in refused(folder)
+
+
+def test_settings_that_contradict_each_other(folder):
+    edit(folder / "config.json", num_attention_heads=10**9)
+    assert "is not a multiple of the number of attention heads" in refused(folder)
+
+
 def test_weights_in_layers_that_the_config_has_no_place_for(folder):
     file = folder / "model.safetensors"
     bias = "model.layers.1.self_attn.q_proj.bias"
@@ -142,6 +169,31 @@ def test_weights_as_torch_pickles_them(folder):
     torch.save(tensors, folder / "pytorch_model.bin")
     model, _ = load(path=str(folder), dtype="float64")
     assert torch.equal(model.lm_head.weight, tensors["lm_head.weight"])
+
+
+class Command:
+    """What a pickle may hold: a command that runs where it is read."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.file}",)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda held, file: file.write_bytes(pickle.dumps(held, 2))])
+def test_pickles_that_hold_more_than_weights_are_not_read(folder, tmp_path, write):
+    (folder / "model.safetensors").unlink()
+    write({"lm_head.weight": Command(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    assert "hold more than weights" in refused(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_adapter_whose_pickle_holds_more_than_weights(adapter, tmp_path):
+    (adapter / "adapter_model.safetensors").unlink()
+    torch.save({"lm_head.weight": Command(tmp_path / "ran")}, adapter / "adapter_model.bin")
+    assert "hold more than weights" in refused(adapter)
+    assert not (tmp_path / "ran").exists()
 
 
 def shards(folder, *names):
@@ -245,8 +297,9 @@ def test_an_unknown_architecture(folder, kind):
     assert "cannot be loaded" in refused(folder)
 
 
-def test_broken_json(folder):
-    (folder / "config.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_broken_json(folder, text):
+    (folder / "config.json").write_text(text)
     assert "config.json is no json" in refused(folder)
 
 

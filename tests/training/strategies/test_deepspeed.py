@@ -94,7 +94,7 @@ def diverging(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     if not find_spec("deepspeed"):
-        pytest.skip("deepspeed is not installed: pip install 'alignlab[deepspeed]'")
+        pytest.skip("deepspeed is not installed: pip install -e '.[deepspeed]'")
     folder = tmp_path_factory.mktemp("deepspeed")
     return folder, train(folder / "alone"), on_ranks(2, on_two, folder)[0]
 
@@ -173,4 +173,4 @@ def test_what_it_cannot_do_is_told(monkeypatch, changed, told):
 def test_a_missing_package_is_told(monkeypatch):
     monkeypatch.setattr(deepspeed, "find_spec", lambda name: None)
     (problem,) = problems()
-    assert "pip install 'alignlab[deepspeed]'" in problem
+    assert "pip install -e '.[deepspeed]'" in problem

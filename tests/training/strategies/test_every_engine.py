@@ -103,7 +103,7 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_two_ranks_are_one_process(engine, alone, tmp_path):
     if engine.startswith("deepspeed") and not find_spec("deepspeed"):
-        pytest.skip("deepspeed is not installed: pip install 'alignlab[deepspeed]'")
+        pytest.skip("deepspeed is not installed: pip install -e '.[deepspeed]'")
     together = on_ranks(2, matrix, tmp_path, engine)[0]
     start = torch.cat([p.detach().flatten() for p in load_small()[0].parameters()])
     for case, (metrics, weights) in together.items():

@@ -135,7 +135,7 @@ def test_tiny_settings_keep_what_tells_the_layers_apart():
 
 @pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v6.*:FutureWarning")  # peft's
 def test_a_model_inside_peft_is_packed_too():
-    peft = pytest.importorskip("peft", reason="needs the package peft (pip install 'alignlab[peft]')")
+    peft = pytest.importorskip("peft", reason="needs the package peft (pip install -e '.[peft]')")
     options = peft.LoraConfig(
         r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False
     )
