@@ -87,16 +87,19 @@ def aside(place: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(place: Path) -> Iterator[None]:
-    """Hold the lock by which one job at a time builds an entry; RunError where the cache cannot be written."""
+def locked(place: Path, reason: str = "") -> Iterator[None]:
+    """Hold the lock by which one job at a time builds an entry; RunError where the cache cannot be written.
+
+    The error says what is missing: by `reason`, or the entry itself.
+    """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{place}.lock")
         lock.acquire()
     except OSError as error:
         raise RunError(
-            f"{place} is {_said(problem(place))}, and the cache cannot be written: {error}. Choose another one: "
-            "cache_dir=<folder>"
+            f"{reason or f'{place} is {_said(problem(place))}'}, and the cache cannot be written: {error}. Choose "
+            "another one: cache_dir=<folder>"
         ) from error
     try:
         yield

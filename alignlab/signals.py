@@ -177,6 +177,11 @@ BASE = {
         _by(REFERENCE),
     ),
     # one value a pair of responses
+    "wins": Signal(
+        "1 where the first response was preferred to the second, 0 where the second was, 1/2 for neither",
+        "B K K",
+        neutral=0.5,
+    ),
     "preferences": Signal(
         "score by which the policy prefers the first response to the second; antisymmetric",
         "B K K",

@@ -70,6 +70,10 @@ class Batch:
     another list's response), `rationale`; -1 where a list has none."""
     step: Int[Tensor, "T"] | None = None
     """The reasoning step of its response that a token belongs to, from 0; -1 on prompts; None without steps."""
+    wins: Float[Tensor, "B K K"] | None = None
+    """Who was preferred to whom: 1, 0, or 1/2 for neither; None where no loss asks."""
+    users: tuple[str, ...] = ()
+    """The user whose preferences each list holds; empty where no policy asks."""
     idle: bool = False
     """Whether this is a copy that keeps the rank in step with others that have more to do, and counts for nothing."""
 

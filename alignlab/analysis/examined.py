@@ -42,7 +42,7 @@ def examine(stage: Stage, split: str = "validation") -> Examined:
     opened = open_rows(stage, one_device(stage))
     reference = None
     if stage.reference.mode != "none":
-        reference = frozen(stage, stage.reference.load, opened.place.device, opened.tokenizer)
+        reference = frozen(stage, stage.reference.load, opened.place, opened.tokenizer)
     return Examined(opened, getattr(opened.splits, split), reference)
 
 
@@ -80,7 +80,6 @@ def _logps(stage: Stage, policy: Policy, rows: TokenRows, what: str) -> Any:
             rows,
             ["ref_logps"],
             cache_dir=stage.cache_dir,
-            budget=stage.data.microbatch_tokens,
             track=advance,
         )
     return signals["ref_logps"]
@@ -92,7 +91,6 @@ def _products(stage: Stage, policy: Policy, rows: TokenRows) -> list[torch.Tenso
             language_model(policy, "CHES"),
             rows,
             cache_dir=stage.cache_dir,
-            budget=stage.data.microbatch_tokens,
             track=advance,
         )
     return [torch.from_numpy(values.copy()) for values in products]

@@ -139,10 +139,12 @@ def adopting(config: Config, loader: Config, *, keep_adapter: bool = False) -> L
     The adapter of a folder that holds one is merged into its base model, unless it is kept.
     """
     policy, load = locate(config["policy"]["_target_"], "policy._target_"), call(loader, "model.loader")
+    taken = inspect.signature(policy.adopt).parameters
+    settings = {key: value for key, value in config["policy"].items() if key in taken}
 
     def adopted() -> tuple[Any, Any]:
         model, tokenizer = load()
-        return policy.adopt(model if keep_adapter else merge(model), tokenizer), tokenizer
+        return policy.adopt(model if keep_adapter else merge(model), tokenizer, **settings), tokenizer
 
     return adopted
 

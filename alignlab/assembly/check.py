@@ -22,11 +22,19 @@ from alignlab.data.spec import DataSpec, Hub
 from alignlab.errors import AlignlabError, ConfigError
 from alignlab.places import choices
 from alignlab.policies.causal_lm import pretrained
+from alignlab.policies.causal_lm.model_folder import ModelFolder
 from alignlab.runs.record import RENAMED
 from alignlab.settings import Config, misfits
 
 TRACKERS = {"wandb", "tensorboard"}
 """The loggers that need a package of their own."""
+CAUSAL = "alignlab.policies.causal_lm.model.CausalLM"
+HEADED = {
+    "alignlab.policies.reward_model.RewardModel": "reward_model",
+    "alignlab.policies.preference_model.PreferenceModel": "preference_model",
+    "alignlab.policies.user_model.UserModel": "user_model",
+}
+"""The policies that have a head of their own on the decoder, by their class."""
 
 
 def check(config: Config) -> None:
@@ -159,6 +167,8 @@ def _model(config: Config) -> Iterator[str]:
         failure := failure_of(pretrained.resolve, path, copy if isinstance(copy, str) else None)
     ):
         yield failure
+    elif isinstance(path, str):
+        yield from _wrong_head(str(config["policy"].get("_target_", "")), path)
     if (template := model.get("chat_template")) and (failure := failure_of(named_template, template)):
         yield failure
     reference = config["reference"]
@@ -169,11 +179,27 @@ def _model(config: Config) -> Iterator[str]:
         yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
 
 
+def _wrong_head(target: str, path: str) -> Iterator[str]:
+    """Yield a message where a folder holds a classifier, and the policy is a language model, or of another size."""
+    folder = ModelFolder(Path(path).expanduser())
+    names = [str(name) for name in folder.config.get("architectures") or ()] if folder.is_model else []
+    if not any(name.endswith("ForSequenceClassification") for name in names):
+        return
+    labels = len(folder.config.get("id2label") or {}) or 2
+    if target == CAUSAL:
+        yield (
+            f"model.path={path} is a classifier ({names[0]}), as reward models are, and has no head over the "
+            "vocabulary: use policy=reward_model, or a language model"
+        )
+    elif HEADED.get(target) == "reward_model" and labels != 1:
+        yield f"model.path={path} is a classifier of {labels} labels, and policy=reward_model needs one: choose another"
+
+
 def _peft(config: Config) -> Iterator[str]:
     """Yield a message for adapters that cannot be trained, or not be kept, with the rest of the config."""
-    peft, target = config["peft"], config["policy"].get("_target_", "")
-    if peft.get("export") == "adapter" and str(target).endswith(".RewardModel"):
-        yield "peft.export=adapter keeps adapters alone, and policy=reward_model has a head too: use peft.export=merged"
+    peft, target = config["peft"], str(config["policy"].get("_target_", ""))
+    if peft.get("export") == "adapter" and (policy := HEADED.get(target)):
+        yield f"peft.export=adapter keeps adapters alone, and policy={policy} has a head too: use peft.export=merged"
     if "four_bit" in config["model"]["loader"]:
         yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
     if peft["method"] != "qlora":
@@ -238,7 +264,7 @@ def _cache(config: Config) -> Iterator[str]:
 
 TOGETHER: dict[Callable[[Config], Iterator[str]], tuple[str, ...]] = {
     _data: ("data",),
-    _model: ("model", "data", "reference", "evaluation"),
+    _model: ("model", "data", "reference", "evaluation", "policy"),
     _peft: ("peft", "policy", "model", "strategy"),
     _ranks: ("trainer", "strategy", "data"),
     _loggers: ("logger",),

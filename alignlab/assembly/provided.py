@@ -24,6 +24,7 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
     if not (isinstance(policy, type) and issubclass(policy, Policy)):
         yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
         return
+    yield from policy.problems(node)
     yield from unprovided(node, objective, given_by(config["pipeline"]))
     if (reward := config["evaluation"]["reward"]) and not policy.draws:
         yield (

@@ -19,7 +19,7 @@ from alignlab.data.tables.identity import digest, identity
 from alignlab.data.tables.table import ExampleTable, chunks, write_table
 from alignlab.types import Example
 
-VERSION = "3"
+VERSION = "4"
 """A part of every fingerprint: raise it when the form of the stored files changes."""
 REPORT = "report.json"
 MANY = 50_000

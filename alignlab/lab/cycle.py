@@ -36,6 +36,11 @@ def win(one: str, other: str) -> float:
     return float((theirs - ours) % 3 == 1)
 
 
+def is_decided(responses: Sequence[str]) -> bool:
+    """Whether every response of a list has a move, and their win rates differ."""
+    return None not in map(move, responses) and len(set(win_rates(responses))) > 1
+
+
 def win_rates(responses: Sequence[str]) -> list[float]:
     """The mean win of each response against the others of its list, `[K]`."""
     total = len(responses) - 1

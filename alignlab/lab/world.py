@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from alignlab.errors import ConfigError, nearest
-from alignlab.lab.cycle import win_rates
+from alignlab.lab.cycle import is_decided, win, win_rates
 from alignlab.lab.draws import draw, policy_of
 from alignlab.lab.grammar import FACTS, INSULTS
 from alignlab.lab.knobs import WEIGHTS, Knobs
@@ -55,8 +55,9 @@ def examples(
     `rewards` are exact (those of the row's user, where there are several); labels are a fixed increasing function
     of the *observed* rewards: plus `length_bias` a word, plus Gaussian noise of standard deviation `noise`. The
     texts do not depend on who judges them. With `grades`, rewards are the grades themselves, and ties happen;
-    a `cyclic` row has no rewards. meta["ratings"] holds the aspects and the exact reward of each response,
-    whatever the labels; meta["source"] names the source, of `sources` in turn.
+    a `cyclic` row has no rewards, each of its responses has a move, and meta["wins"] holds who beats whom.
+    meta["ratings"] holds the aspects and the exact reward of each response, whatever the labels; meta["source"]
+    names the source, of `sources` in turn.
     conf/data/lab.yaml explains each setting. Raises ConfigError for settings that make no sense.
     """
     if split not in SPLITS:
@@ -146,6 +147,7 @@ def _example(row: _Row, drawn: list[str]) -> Example:
         rewards = [_worth(g, knobs.users[meta["user"]]) for g in golds]
     if cyclic:
         rewards, labels = None, win_rates(texts)
+        meta["wins"] = [[win(one, other) for other in texts] for one in texts]
     else:
         rng = row.rng("observed")
         labels = [
@@ -184,7 +186,7 @@ def _list(row: _Row, drawn: list[str], cyclic: bool) -> tuple[str, list[str], li
             worst = min(range(len(texts)), key=lambda i: gold(prompt, texts[i]).reward)
             texts[worst] = _insulting(rng, texts[worst])
         golds = [gold(prompt, text) for text in texts]
-        if len(set(win_rates(texts) if cyclic else [g.reward for g in golds])) > 1:
+        if is_decided(texts) if cyclic else len({g.reward for g in golds}) > 1:
             return prompt, texts, golds
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -48,7 +49,7 @@ def train(run: Run, plan: Sequence[Planned]) -> int | None:
     """Run every stage that is not finished, and sum them up; returns the signal that stopped the run, or None."""
     began = time.perf_counter()
     if run.inputs:
-        note_models(run.inputs, plan)
+        note_models(run.inputs, plan, Path(run.config["cache_dir"]))
     if not plan[0].spec.name:
         result = _trained(run, plan[0].config, run.folder, {"name": run.name, "group": run.group})
         seconds = {**result.timings, "total": round(time.perf_counter() - began, 3)}

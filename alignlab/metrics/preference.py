@@ -7,9 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.metrics.chosen_rejected import ChosenRejected
-from alignlab.metrics.ranking import kendall_tau, ndcg, top1, wins
+from alignlab.metrics.ranking import kendall_tau, ndcg, top1
+from alignlab.metrics.ranking import wins as won
 from alignlab.objective.implicit_reward import ImplicitReward
-from alignlab.objective.pair_selection import all_pairs
+from alignlab.objective.pair_selection import all_pairs, decided
 from alignlab.types import Part
 
 FARTHEST = 20.0
@@ -24,6 +25,8 @@ def preference_metrics(
     reward: ImplicitReward,
     logps: Float[Tensor, "B K"] | None = None,
     values: Float[Tensor, "B K"] | None = None,
+    preferences: Float[Tensor, "B K K"] | None = None,
+    wins: Float[Tensor, "B K K"] | None = None,
     ref_logps: Float[Tensor, "B K"] | None = None,
     start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
@@ -35,7 +38,9 @@ def preference_metrics(
     strictly ordered pairs, a tie counting one half. Of lone responses, chosen are the desirable ones
     (label above 0.5), and `rewards/accuracy` is how often a reward against the reference has the sign
     that the label asks for. `rewards` are the objective's implicit ones: beta * logratio in nats, or beta * logp
-    without a reference, divided by the length in tokens where the loss is; of a reward model, its values.
+    without a reference, divided by the length in tokens where the loss is; of a reward model, its values, and of a
+    preference model the mean scores against the list, while its accuracies go by the scores of pairs, and by who was
+    preferred to whom in `wins`.
     `ranking_accuracy` is that of the policy's log-probabilities alone (arXiv:2405.19534), else of its values.
     `logps_change` is the change since the start, in nats, where `start_logps` are given.
     `logratio` is the mean log-ratio to the reference on the data's responses: no KL, since the policy did not
@@ -46,9 +51,11 @@ def preference_metrics(
     `rationale_logps` are given, is the mean negative log-likelihood of the lists' rationales, in nats.
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
-    scores = {"logps": logps, "values": values, "ref_logps": ref_logps}
-    rewards = reward.of({"lengths": lengths, **{k: v for k, v in scores.items() if v is not None}})
-    sides, every = ChosenRejected.of(labels, where), all_pairs(labels, where)
+    scores = {"logps": logps, "values": values, "preferences": preferences, "ref_logps": ref_logps}
+    known = {"lengths": lengths, **{k: v for k, v in scores.items() if v is not None}}
+    rewards = reward.of(known)
+    sides = ChosenRejected.of(labels, where)
+    every = all_pairs(labels, where) if wins is None else decided(wins, where)
     metrics = {}
     quantities = {"rewards": rewards, **({} if logps is None else {"logps": logps}), "lengths": lengths}
     if logps is not None and start_logps is not None:
@@ -56,11 +63,10 @@ def preference_metrics(
     for name, value in quantities.items():
         for side in ("chosen", "rejected"):
             metrics[f"{name}/{side}"] = _mean(sides.take(value, side))
-    metrics["rewards/margin"] = _mean(
-        sides.ends.take(rewards, "chosen") - sides.ends.take(rewards, "rejected")
-    )
-    own = rewards if logps is None else logps
-    right, ranked = (wins(every.take(x, "chosen"), every.take(x, "rejected")) for x in (rewards, own))
+    metrics["rewards/margin"] = _mean(reward.margins(known, sides.ends))
+    right = ranked = won(margins := reward.margins(known, every), torch.zeros_like(margins))
+    if logps is not None:
+        ranked = won(every.take(logps, "chosen"), every.take(logps, "rejected"))
     if ref_logps is not None and reward.against_reference:
         right = torch.cat([right, sides.signs_right(rewards)])
     metrics |= {"rewards/accuracy": _mean(right), "ranking_accuracy": _mean(ranked)}

@@ -13,8 +13,8 @@ from alignlab.metrics.calibration import both_orders, brier
 from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.metrics.lengths import correlation, within_lists
 from alignlab.metrics.ranking import wins
-from alignlab.objective.implicit_reward import ImplicitReward
-from alignlab.objective.pair_selection import all_pairs
+from alignlab.objective.implicit_reward import PREFERENCES, ImplicitReward
+from alignlab.objective.pair_selection import all_pairs, decided
 
 BINS = 10
 SOURCES = 8
@@ -32,6 +32,10 @@ class Rows:
     where: Bool[Tensor, "B K"]
     signed: bool = False
     """Whether the sign of a reward has a meaning, as it does against a reference."""
+    leads: Float[Tensor, "B K K"] | None = None
+    """The lead of the first response of every two over the second, where no difference of rewards gives it."""
+    wins: Float[Tensor, "B K K"] | None = None
+    """Who was preferred to whom, where labels do not tell."""
 
     @staticmethod
     def joined(parts: Sequence[Mapping[str, Tensor]], reward: ImplicitReward) -> "Rows":
@@ -40,26 +44,42 @@ class Rows:
 
         def stacked(name: str) -> Tensor:
             values = [part[name].detach().cpu() for part in parts]
+            more = [(0, widest - value.shape[1]) * (value.dim() - 1) for value in values]
             return torch.cat(
-                [torch.nn.functional.pad(value, (0, widest - value.shape[1])) for value in values]
+                [torch.nn.functional.pad(value, ends) for value, ends in zip(values, more, strict=True)]
             )
 
         scores = {
             name: stacked(name).double()
-            for name in ("logps", "ref_logps", "values", "lengths")
+            for name in ("logps", "ref_logps", "values", "preferences", "lengths")
             if name in parts[0]
         }
         signed = "ref_logps" in scores and reward.against_reference
-        return Rows(reward.of(scores), scores["lengths"], stacked("labels"), stacked("where"), signed)
+        leads = reward.beta * scores[PREFERENCES] if reward.scores == PREFERENCES else None
+        wins = stacked("wins") if "wins" in parts[0] else None
+        return Rows(
+            reward.of(scores), scores["lengths"], stacked("labels"), stacked("where"), signed, leads, wins
+        )
 
     def take(self, rows: Tensor) -> "Rows":
         """The lists that `rows`, a mask or numbers, selects."""
-        return Rows(self.rewards[rows], self.lengths[rows], self.labels[rows], self.where[rows], self.signed)
+        return Rows(
+            self.rewards[rows],
+            self.lengths[rows],
+            self.labels[rows],
+            self.where[rows],
+            self.signed,
+            None if self.leads is None else self.leads[rows],
+            None if self.wins is None else self.wins[rows],
+        )
 
     @cached_property
     def margins(self) -> Float[Tensor, "P"]:
-        """The rewards of chosen minus rejected over all strictly ordered pairs."""
-        pairs = all_pairs(self.labels, self.where)
+        """By how much chosen leads rejected, over all strictly ordered pairs: the difference of their rewards or so."""
+        labels, where = self.labels, self.where
+        pairs = all_pairs(labels, where) if self.wins is None else decided(self.wins, where)
+        if self.leads is not None:
+            return self.leads[pairs.list, pairs.chosen, pairs.rejected]
         return pairs.take(self.rewards, "chosen") - pairs.take(self.rewards, "rejected")
 
 

@@ -28,7 +28,7 @@ FAMILIES = {
     "free": "Pairs, without a reference",
     "single": "Single responses",
     "lists": "Lists",
-    "values": "Reward models (policy=reward_model)",
+    "values": "Reward models (policy=reward_model, preference_model, user_model)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }
@@ -209,7 +209,7 @@ def _settings(hyper: Mapping[str, Any], path: str = "") -> str:
 
 
 def _family(objective: Objective) -> str:
-    if objective.reward.is_value:
+    if objective.reward.scores:
         return "values"
     if objective.data_form == "single":
         return "single"

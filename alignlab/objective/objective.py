@@ -241,7 +241,7 @@ class Objective:
         known += [base["where"].float()] if "where" in base else []
         if not known:
             raise ConfigError(f"counts of objective '{self.name}' need lengths or labels, as [B, K] tensors")
-        scored = {name for name in self.signals if not is_known_before(name) or BASE[name].shape != "B K"}
+        scored = {name for name in self.signals if name not in base or not is_known_before(name)}
         signals: dict[str, Any] = {**base, **{name: blank(name, known[0], self.sizes) for name in scored}}
         with torch.no_grad():
             return {name: part.count for name, part in self(**signals).parts.items()}

@@ -51,6 +51,12 @@ def adjacent(labels: Labels, where: Where) -> Pairs:
     return Pairs(index_P, chosen_P, rejected_P)
 
 
+def decided(wins: Float[Tensor, "B K K"], where: Where) -> Pairs:
+    """Select every pair of responses of which one was preferred to the other."""
+    both_BKK = where[:, :, None] & where[:, None, :]
+    return Pairs(*(both_BKK & (wins > 0.5)).nonzero(as_tuple=True))
+
+
 CHOICES: dict[str, Callable[[Labels, Where], Pairs]] = {
     "best_worst": best_worst,
     "best_rest": best_rest,

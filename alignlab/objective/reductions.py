@@ -55,7 +55,9 @@ REDUCTIONS = [
     Reduction("f_dpo", {"divergence": "alpha", "alpha": 1.0}, "f_dpo", {"divergence": "forward_kl"}),
     Reduction("chi_po", {}, "dpo", {"beta": 0.6}, where="log-ratios are near 0"),
     # values
-    Reduction("plackett_luce", {}, "bradley_terry"),
+    Reduction("plackett_luce_values", {}, "bradley_terry"),
+    Reduction("softmax_values", {}, "bradley_terry"),
+    Reduction("bt_margin", {"margin": 0.0}, "bradley_terry"),
     Reduction("bradley_terry", {"epsilon": 0.2}, "bradley_terry", {"modifiers": SMOOTHED}),
     # references
     Reduction("mrpo", {}, "dpo", where="both references are one"),

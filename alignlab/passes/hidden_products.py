@@ -1,6 +1,6 @@
 """The inner products of summed hidden states of a list's responses, from which CHES scores are computed."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.data.batching.batches import collate, within_budget
-from alignlab.data.encoding.token_rows import Array, TokenRows
-from alignlab.passes.reference import cache_key, pass_entry
+from alignlab.data.batching.batches import collate
+from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.passes.by_list import Track, by_list
+from alignlab.passes.store import Array
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.signals import Encoder
 from alignlab.types import Batch
-
-Track = Callable[[int], None]
 
 
 def hidden_sums(batch: Batch, policy: Encoder) -> Float[Tensor, "N D"]:
@@ -25,33 +24,26 @@ def hidden_sums(batch: Batch, policy: Encoder) -> Float[Tensor, "N D"]:
 
 
 def cached_products(
-    policy: CausalLM, rows: TokenRows, *, cache_dir: Path, budget: int, track: Track = lambda rows: None
+    policy: CausalLM, rows: TokenRows, *, cache_dir: Path, track: Track = lambda rows: None
 ) -> list[Array]:
-    """Return the `[K, K]` inner products of every list, from the cache or computed now.
-
-    The key in the cache is that of a reference pass.
-    """
+    """Return the `[K, K]` inner products of every list, from the cache or computed now, as `by_list` does."""
     sizes = rows.members.lengths
-    ends = np.cumsum(sizes**2)[:-1]
-    place = cache_dir / "reference" / cache_key(policy, rows, ["products"])
+    values, _ = by_list(
+        policy,
+        rows,
+        ["products"],
+        sizes**2,
+        partial(_products, policy, rows),
+        cache_dir=cache_dir,
+        track=track,
+    )
+    parts = np.split(values, np.cumsum(sizes**2)[:-1])
+    return [part.reshape(size, size) for part, size in zip(parts, sizes, strict=True)]
 
-    def compute(_: Path) -> Array:
-        products = _products(policy, rows, budget, track)
-        return np.concatenate([values.ravel() for values in products])
 
-    flat = pass_entry(place, compute)
-    return [part.reshape(size, size) for part, size in zip(np.split(flat, ends), sizes, strict=True)]
-
-
-@torch.no_grad()
-def _products(policy: CausalLM, rows: TokenRows, budget: int, track: Track) -> list[Array]:
-    device = next(policy.parameters()).device
-    products: list[Array] = [np.empty(0)] * len(rows)
-    for group in within_budget(rows, range(len(rows)), budget, packed=policy.packed):
-        batch = collate(rows, group).to(device)
-        sums = batch.slotted(hidden_sums(batch, policy))
-        for values, where, index in zip((sums @ sums.mT).cpu(), batch.where.cpu(), group, strict=True):
-            size = int(where.sum())
-            products[index] = values[:size, :size].numpy()
-        track(len(group))
-    return products
+def _products(policy: CausalLM, rows: TokenRows, index: int) -> Array:
+    """Return the inner products of one list, row by row."""
+    batch = collate(rows, [index]).to(next(policy.parameters()).device)
+    sums = batch.slotted(hidden_sums(batch, policy))[0]
+    flat: Array = (sums @ sums.mT).flatten().cpu().numpy()
+    return flat

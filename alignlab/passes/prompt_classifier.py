@@ -1,7 +1,6 @@
 """How probable it is that a prompt is one of the desirable data, by a classifier on a model's states of prompts."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignlab.data.batching.batches import collate, within_budget
+from alignlab.data.batching.batches import collate
 from alignlab.data.encoding.token_rows import Array, TokenRows
-from alignlab.passes.reference import cache_key, pass_entry
+from alignlab.passes.by_list import Track, by_list
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.signals import Encoder, prompt_targets
 from alignlab.types import Batch
-
-Track = Callable[[int], None]
 
 STEPS = 1000
 """The most steps that the fit of the classifier takes."""
@@ -30,23 +27,30 @@ def cached_probabilities(
     desirable: Array,
     *,
     cache_dir: Path,
-    budget: int,
     track: Track = lambda rows: None,
 ) -> Array:
     """Return for each row the probability that its prompt is one of the desirable data, from the cache or computed now.
 
     A logistic regression tells the prompts of the rows `fitted_on` that are `desirable` `[rows]` (true or false) from
     the others, both classes weighing the same, by the mean of the policy's final hidden states over a prompt's tokens.
-    The key in the cache is that of a reference pass, with the rows that the classifier is fitted on.
+    What is kept is kept by list, as `by_list` says, for the rows that the classifier is fitted on.
     """
     of = hashlib.sha256(fitted_on.tokens_hash.encode() + np.asarray(desirable, bool).tobytes()).hexdigest()
-    place = cache_dir / "reference" / cache_key(policy, rows, ["desirable_probs", of])
+    classifiers: list[Any] = []
 
-    def compute(_: Path) -> Array:
-        classifier = fitted(_states(policy, fitted_on, budget, lambda part: part, track), desirable)
-        return _states(policy, rows, budget, lambda part: classifier.predict_proba(part)[:, 1], track)
+    def fit() -> None:
+        states = []
+        for index in range(len(fitted_on)):
+            states.append(_state(policy, fitted_on, index))
+            track(1)
+        classifiers.append(fitted(np.stack(states), desirable))
 
-    return pass_entry(place, compute)
+    def score(index: int) -> Array:
+        probabilities: Array = classifiers[0].predict_proba(_state(policy, rows, index)[None])[:, 1]
+        return probabilities
+
+    sizes, names = np.ones(len(rows), dtype=np.int64), ["desirable_probs", of]
+    return by_list(policy, rows, names, sizes, score, cache_dir=cache_dir, track=track, before=fit)[0]
 
 
 def fitted(states: Array, desirable: Array) -> Any:
@@ -71,14 +75,8 @@ def prompt_means(batch: Batch, policy: Encoder) -> Float[Tensor, "B D"]:
 
 
 @torch.no_grad()
-def _states(
-    policy: CausalLM, rows: TokenRows, budget: int, made: Callable[[Array], Array], track: Track
-) -> Array:
-    """What `made` makes of the mean states `[lists, D]` of the prompts, in the order of the rows."""
-    device = next(policy.parameters()).device
-    parts: dict[int, Array] = {}
-    for group in within_budget(rows, range(len(rows)), budget, packed=policy.packed):
-        means = prompt_means(collate(rows, group).to(device), policy).cpu().numpy()
-        parts |= dict(zip(group, made(means), strict=True))
-        track(len(group))
-    return np.stack([parts[index] for index in range(len(rows))])
+def _state(policy: CausalLM, rows: TokenRows, index: int) -> Array:
+    """The mean state `[D]` of the prompt of one list."""
+    batch = collate(rows, [index]).to(next(policy.parameters()).device)
+    state: Array = prompt_means(batch, policy)[0].cpu().numpy()
+    return state

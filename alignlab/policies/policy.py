@@ -1,7 +1,7 @@
 """The protocol between models and all that trains or scores them: a policy gives the signals of a batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +27,8 @@ class Policy(nn.Module, ABC):
     """The base signals that the policy can give, those of its references included."""
     draws: ClassVar[bool] = False
     """Whether the policy generates text, which metrics of samples (`evaluation`) and analyses of text need."""
+    reads_users: ClassVar[bool] = False
+    """Whether scores depend on the user of a list, whom batches then name."""
     task: ClassVar[str]
     """The `pipeline_tag` of the model card."""
     peft_task: ClassVar[str]
@@ -37,10 +39,16 @@ class Policy(nn.Module, ABC):
     """The transformers model, in which engines and checkpoints find the decoder and the weights."""
 
     @classmethod
+    def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the settings of `conf/policy`, as far as it shows before anything is loaded."""
+        yield from ()
+
+    @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
         """Return the transformers model that this policy wraps, made from one that a loader gave.
 
-        Raises ConfigError for a model that cannot serve.
+        It is also given those settings of `conf/policy` that its signature names. Raises ConfigError for a model that
+        cannot serve.
         """
         return model
 

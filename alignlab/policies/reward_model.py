@@ -1,165 +1,28 @@
 """A reward model as a policy: a scalar head on a decoder, read at the last token of each response."""
 
-import copy
-import logging
 from collections.abc import Collection
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from alignlab.errors import ConfigError, RunError
-from alignlab.policies.causal_lm.decoder import decoder_of, disable_dropout, unwrapped
-from alignlab.policies.causal_lm.packing.forms import PADDED, choose
-from alignlab.policies.policy import Policy, References
+from alignlab.policies.policy import References
+from alignlab.policies.sequence_head import SequenceHead, adopted
 from alignlab.types import Batch
 
-log = logging.getLogger(__name__)
 
-HEAD = "score"
-"""The name of the scalar head in transformers' sequence classifiers."""
-
-
-class RewardModel(Policy):
-    """A policy that gives every response one number, `values [B, K]`. Dropout is off: a score is a fact.
-
-    The decoder reads each prompt once for all its responses where that is exact for its architecture, as
-    `CausalLM` does. The model is transformers' sequence classifier with one label, and loads as that: it reads
-    the last token that is no padding. Raises RunError on construction where it gives another score than the model
-    itself.
-    """
+class RewardModel(SequenceHead):
+    """A policy that gives every response one number, `values [B, K]`."""
 
     provides = frozenset({"values"})
-    task = "text-classification"
-    peft_task = "SEQ_CLS"
-    lr_factor = 20.0  # 1e-5 at 7B: a head that starts at nothing, and no reference to stay near
-
-    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
-        super().__init__()
-        self.model = model
-        disable_dropout(model)
-        verify_head(model)
-        self.form = choose(unwrapped(model), packing)
 
     @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
-        """Return a sequence classifier as it is, or one made of a language model's decoder and a new head.
+        """Return a sequence classifier with one label: as it is, or a language model's decoder with a new head.
 
         Raises ConfigError for a classifier of more than one label, and for an architecture without a classifier.
         """
-        if not is_classifier(model):
-            model = with_new_head(model)
-        if model.config.num_labels != 1:
-            raise ConfigError(
-                f"policy=reward_model needs a classifier with one label, and {type(model).__name__} has "
-                f"{model.config.num_labels}: choose another model.path"
-            )
-        model.config.pad_token_id = tokenizer.pad_token_id = padding_of(model, tokenizer)
-        return model
-
-    @property
-    def packed(self) -> bool:
-        """Whether each prompt is read once for all its responses."""
-        return self.form != PADDED
+        return adopted(model, tokenizer, 1, "reward_model")
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return `values [B, K]`, in float32 or better; references are not used."""
-        layout = self.form.lay(batch)
-        states = decoder_of(self.model)(**layout.inputs, use_cache=False).last_hidden_state.flatten(0, 1)
-        values_N = score(self.model, states[layout.place[last_tokens(batch)]])
-        return {"values": batch.slotted(values_N)}
-
-    def export(self, folder: Path) -> None:
-        """Save the classifier, with the generation config that names the tokens which end a turn."""
-        super().export(folder)
-        if (settings := getattr(unwrapped(self.model), "generation_config", None)) is not None:
-            settings.save_pretrained(folder)
-
-
-def last_tokens(batch: Batch) -> Int[Tensor, "N"]:
-    """Return the place in the batch of the last token of every response."""
-    places_R = torch.nonzero(batch.is_response).squeeze(1)
-    return places_R[batch.row_lengths.cumsum(0) - 1]
-
-
-def score(model: Any, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N"]:
-    """Apply the head to hidden states, in the precision of its weights even under autocast."""
-    head = getattr(unwrapped(model), HEAD)
-    with torch.autocast(hidden.device.type, enabled=False):
-        scores: Tensor = head(hidden.to(next(head.parameters()).dtype)).squeeze(-1)
-    return scores if scores.dtype == torch.float64 else scores.float()
-
-
-def is_classifier(model: Any) -> bool:
-    """Whether a transformers model is a sequence classifier with a head on its decoder."""
-    return isinstance(getattr(unwrapped(model), HEAD, None), nn.Module)
-
-
-def with_new_head(model: Any) -> Any:
-    """Return a sequence classifier on a language model's decoder, its head drawn with deviation 1 / (width + 1).
-
-    The head is the same at every call, so that ranks and restarts agree. Raises ConfigError for an architecture that
-    transformers has no such classifier for.
-    """
-    from transformers import AutoModelForSequenceClassification
-
-    decoder: Any = decoder_of(model)
-    config = copy.deepcopy(model.config)
-    config.num_labels = 1
-    try:
-        with torch.device("meta"):
-            classifier: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"policy=reward_model: transformers has no sequence classifier for {type(model).__name__}; "
-            "choose another model"
-        ) from error
-    if not is_classifier(classifier):
-        raise ConfigError(
-            f"policy=reward_model: {type(classifier).__name__} has no head '{HEAD}' on its decoder; "
-            "choose another model"
-        )
-    width = getattr(classifier, HEAD).in_features
-    noise = torch.randn(1, width, generator=torch.Generator().manual_seed(0)) / (width + 1)
-    head = nn.Linear(width, 1, bias=False, device=model.device, dtype=model.dtype)
-    head.weight.data.copy_(noise)
-    setattr(classifier, HEAD, head)
-    setattr(classifier, classifier.base_model_prefix, decoder)
-    decoder.config.num_labels = 1
-    classifier.config = decoder.config
-    classifier.generation_config = getattr(model, "generation_config", None)
-    return classifier.train(model.training)
-
-
-def padding_of(model: Any, tokenizer: Any) -> int | None:
-    """Return a token for padding that no response ends with, so that the plain classifier finds the last token.
-
-    None where the tokenizer has none: the plain classifier then takes one sequence at a time.
-    """
-    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-    for token in (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id):
-        if token is not None and token not in ends:
-            return int(token)
-    log.warning(
-        "the tokenizer has no token for padding that ends no turn: the exported classifier takes one sequence at a time"
-    )
-    return None
-
-
-@torch.no_grad()
-def verify_head(model: Any) -> None:
-    """Compare the head at the last hidden state with the model's own score; RunError where they differ."""
-    device = next(model.parameters()).device
-    padding = model.config.get_text_config().pad_token_id
-    tokens = torch.tensor([[token for token in range(1, 6) if token != padding][:4]], device=device)
-    whole = model(input_ids=tokens, use_cache=False).logits[0, 0].float()
-    hidden = decoder_of(model)(input_ids=tokens, use_cache=False).last_hidden_state[0, -1:]
-    gap = (score(model, hidden)[0] - whole).abs().item()
-    if gap > 1e-3 * max(1.0, whole.abs().item()):
-        raise RunError(
-            f"{type(model).__name__}: its score is not that of its head at the last token (they differ by {gap:.2g}); "
-            "choose a model whose classifier reads the last hidden state"
-        )
+        return {"values": self.read(batch).squeeze(-1)}

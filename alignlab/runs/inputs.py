@@ -1,7 +1,9 @@
 """What a run has read, by fingerprints: a run that goes on must read the same, or be allowed to read something else."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any
 
 from alignlab.errors import RunError
@@ -26,6 +28,7 @@ class Inputs:
 
     def __init__(self, folder: RunFolder, allow: Sequence[str] = ()) -> None:
         self.folder, self.allow = folder, allow
+        self._awaited: list[tuple[str, str, Future[Mapping[str, Any]], Sequence[str]]] = []
         kept = folder.read_json(FILE) if folder.begun else {}
         self.before: dict[str, dict[str, str]] = {key: v for key, v in kept.items() if isinstance(v, dict)}
         if folder.begun and not self.before:
@@ -37,6 +40,18 @@ class Inputs:
     def knows(self, key: str) -> bool:
         """Whether fingerprints under this key were kept before."""
         return key in self.before
+
+    def note_later(
+        self, key: str, what: str, parts: Callable[[], Mapping[str, Any]], allowed_by: Sequence[str]
+    ) -> None:
+        """Note what `parts` gives, which takes long, when `settle` is called; it works in a thread until then."""
+        self._awaited.append((key, what, _beside(parts), allowed_by))
+
+    def settle(self) -> None:
+        """Wait for what is noted later, and note it; to be called before anything is trained."""
+        while self._awaited:
+            key, what, parts, allowed_by = self._awaited.pop()
+            self.note(key, what, parts.result(), allowed_by)
 
     def note(self, key: str, what: str, parts: Mapping[str, Any], allowed_by: Sequence[str]) -> None:
         """Keep the fingerprints of the `parts` of something that is read, or compare them with those that were kept.
@@ -57,6 +72,20 @@ class Inputs:
         if changed or not before:
             self.before[key] = dict(parts)
             self.folder.write_json(FILE, self.before)
+
+
+def _beside(work: Callable[[], Mapping[str, Any]]) -> Future[Mapping[str, Any]]:
+    """Run a function in a thread that no end of the program waits for."""
+    future: Future[Mapping[str, Any]] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
 
 
 def _holds(name: str, keys: Sequence[str]) -> bool:

@@ -37,4 +37,5 @@ def _validated(ready: Prepared) -> dict[str, float]:
         references=ready.references,
     ).to(opened.model.device)
     module.on_fit_start()
-    return module.evaluate(ready.validation, sources=sources_of(opened.splits.validation))
+    sources = sources_of(opened.splits.validation)
+    return module.evaluate(ready.validation, untrained=stage.reference.is_start, sources=sources)

@@ -25,7 +25,7 @@ from alignlab.training.distance import Distance
 from alignlab.training.first_loss import FirstLoss
 from alignlab.training.optim import warn_of_rounding
 from alignlab.training.peak import peaks
-from alignlab.training.rails import Finite, check_start, put_back, state_of
+from alignlab.training.rails import Finite, Tolerance, check_start, put_back, state_of
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Batch, Outcome, Part
 
@@ -33,7 +33,7 @@ Found = dict[str, Tensor]
 """Signals by name."""
 Statistics = dict[str, Gathered] | None
 """Of the whole step, by term."""
-ROWS = ("logps", "ref_logps", "values", "lengths", "labels", "where")
+ROWS = ("logps", "ref_logps", "values", "preferences", "wins", "lengths", "labels", "where")
 """Signals that metrics of a whole split go by."""
 MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
@@ -43,8 +43,8 @@ class PreferenceModule(L.LightningModule):
 
     Every part of the loss is divided by its count over the whole optimizer step, so micro-batches
     change nothing. `references` are live ones; cached scores travel in the batch.
-    With `start_tolerance`, the first loss must be that of zero log-ratios. A step that is not `finite`
-    moves nothing, but counts: data order, schedule and random state go on. `reference_is_start`: the first
+    With `start_tolerance`, the first reference must give what the policy gives at the first step. A step that is not
+    `finite` moves nothing, but counts: data order, schedule and random state go on. `reference_is_start`: the first
     reference is, and stays, what the policy starts as, so that log-ratios tell the change since then.
     """
 
@@ -59,7 +59,7 @@ class PreferenceModule(L.LightningModule):
         scorer: nn.Module | None = None,
         references: References = NO_REFERENCES,
         gradient_clip_val: float | None = None,
-        start_tolerance: float | None = None,
+        start_tolerance: Tolerance | None = None,
         finite: Finite | None = None,
         reference_is_start: bool = False,
     ) -> None:
@@ -92,6 +92,11 @@ class PreferenceModule(L.LightningModule):
     def learned_terms(self) -> bool:
         """Whether terms have parameters: engines then want them called on every rank, on idle ones too."""
         return any(True for _ in self.terms.parameters())
+
+    @property
+    def scored_dtype(self) -> torch.dtype:
+        """The dtype of log-probabilities and of the loss: float64 where the policy is in it, else float32."""
+        return torch.promote_types(next(self.scorer.parameters()).dtype, torch.float32)
 
     @property
     def progress(self) -> float:
@@ -140,7 +145,7 @@ class PreferenceModule(L.LightningModule):
                     continue
                 outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
                 if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
-                    check_start(self.objective, signals, batch.ids, tolerance=self.start_tolerance)
+                    check_start(signals, batch.ids, self.start_tolerance)
                 share = outcome.loss_over(totals)
                 if ranks.world() > 1:  # engines average gradients, and want the same way back on every rank
                     share = share * (0 if batch.idle else ranks.world()) + nothing(signals)
@@ -248,13 +253,13 @@ class PreferenceModule(L.LightningModule):
 
     def _from_cache(self, batch: Batch) -> Found:
         """Signals of a policy that still is its reference: cached scores are its own, where they suffice."""
-        known = cached(batch, torch.float32)
-        found = as_reference({**data_signals(batch, torch.float32), **known})
+        known = cached(batch, self.scored_dtype)
+        found = as_reference({**data_signals(batch, self.scored_dtype), **known})
         return found if self.objective.signals <= set(found) else as_reference(self.signals(batch))
 
     def _totals(self, step: Step) -> dict[str, Tensor]:
         """Elements that each part of the loss counts over the whole step."""
-        counts = [self.objective.counts(**data_signals(batch, torch.float32)) for batch in step]
+        counts = [self.objective.counts(**data_signals(batch, self.scored_dtype)) for batch in step]
         busy = torch.tensor([not batch.idle for batch in step], device=self.device)
         sums = [(torch.stack([count[name] for count in counts]) * busy).sum() for name in counts[0]]
         return dict(zip(counts[0], ranks.total(torch.stack(sums)), strict=True))
@@ -333,6 +338,8 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
     known = {"labels": batch.labels, "weights": batch.weights, "lengths": response_lengths(batch)}
     if batch.rewards is not None:
         known["rewards"] = batch.rewards
+    if batch.wins is not None:
+        known["wins"] = batch.wins
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 

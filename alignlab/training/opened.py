@@ -10,15 +10,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
-from torch import nn
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
@@ -31,6 +29,7 @@ from alignlab.data.transforms.limit import kept
 from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
+from alignlab.training.placing import CPU, Place
 from alignlab.training.references import attach_reference
 from alignlab.training.rows import Splits, extras_for, tokenize, with_rationales
 from alignlab.training.spec import Stage, on_gpu
@@ -52,27 +51,6 @@ class Clock:
         began = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the models of a stage compute, and how: device, precision of the weights, autocast."""
-
-    device: torch.device
-    convert: Callable[[nn.Module], Any] = lambda module: module
-    """Bring a model's weights to the precision of the training."""
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
-    spreads: bool = False
-    """Whether the policy waits on the CPU, because its engine spreads its weights over the ranks later."""
-
-    @classmethod
-    def of(cls, trainer: L.Trainer, *, spreads: bool) -> "Place":
-        """The place that a Lightning trainer trains at."""
-        precision = trainer.precision_plugin
-        return cls(trainer.strategy.root_device, precision.convert_module, precision.forward_context, spreads)
-
-
-CPU = Place(torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -164,7 +142,7 @@ def place(opened: Opened, on: Place) -> Opened:
         opened.policy.to(on.device)
     with opened.clock.timed("reference"), on.autocast():
         splits, ordered = selected(
-            opened.stage, opened.policy, opened.splits, opened.examples, on.device, opened.tokenizer
+            opened.stage, opened.policy, opened.splits, opened.examples, on, opened.tokenizer
         )
     return replace(opened, splits=splits, ordered=ordered, place=on)
 
@@ -183,11 +161,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():
         mode, references, splits = attach_reference(
-            stage, opened.policy, splits, loader, on.device, opened.tokenizer
+            stage, opened.policy, splits, loader, on, opened.tokenizer
         )
-    for reference in (references[0], *references[1]):
-        if isinstance(reference, nn.Module):
-            on.convert(reference)
     return Prepared(replace(opened, splits=splits), loader.over(splits.train), mode, references, whole)
 
 
@@ -203,7 +178,9 @@ def one_epoch(opened: Opened) -> StepLoader:
         shuffle=not ordered if data.shuffle == "auto" else data.shuffle,
         seed=stage.seed,
         packed=opened.policy.packed,
-        extras=extras_for(stage.objective, data, opened.tokenizer, opened.model),
+        extras=extras_for(
+            stage.objective, data, opened.tokenizer, opened.model, users=opened.policy.reads_users
+        ),
         rank=ranks.rank(),
         world=ranks.world(),
     )

@@ -5,13 +5,13 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from alignlab.errors import RunError
-from alignlab.objective.objective import Objective
 from alignlab.runs.folder import write_text
 from alignlab.training.checkpointing import tensor_file
 from alignlab.types import Batch
@@ -97,31 +97,45 @@ def save_batches(file: Path, facts: Mapping[str, Any], batches: Sequence[Batch],
     write_text(file, json.dumps({**facts, **ids}, indent=2, ensure_ascii=False) + "\n")
 
 
+class Tolerance(NamedTuple):
+    """How far two log-probabilities of a response may be apart, in nats, where one model gave both."""
+
+    nats: float
+    """Of a response whose log-probability is near 0; twice that at 100 nats below, and so on."""
+    noise: float = 0.0
+    """For each square root of a response's tokens, where roundings of another batch, or other kernels, add up."""
+
+    def of(self, logps: Float[Tensor, "B K"], lengths: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """Return the tolerance of each response."""
+        return torch.maximum(self.nats * (1 + logps.abs() / 100), self.noise * lengths.sqrt())
+
+
 @torch.no_grad()
-def check_start(
-    objective: Objective, signals: Mapping[str, Tensor], ids: Sequence[str], *, tolerance: float
-) -> None:
-    """The step-0 rail: policy and reference are one model, so the loss is that of zero log-ratios.
+def check_start(signals: Mapping[str, Tensor], ids: Sequence[str], tolerance: Tolerance) -> None:
+    """The step-0 rail: policy and reference are one model, so every response has one log-probability under both.
 
-    Log-ratios of rounding alone pass too: they decide the ranks, and so the value, of a loss that
-    goes by ranks.
+    A loss may not see that they differ: pairwise ones are blind to a shift of all values.
 
-    Raises RunError that says by how much they differ, and on which row most.
+    Raises RunError that says which responses differ, by how much, and on which row most.
     """
-    logps, reference = signals["logps"], signals["ref_logps"]
-    inputs: list[dict[str, Any]] = [at_zero(signals), dict(signals)]
-    expected, first = (objective(**part).parts[objective.name].mean.item() for part in inputs)
-    gaps = (logps - reference).abs().masked_fill(~signals["where"], 0)
-    rounding = bool((gaps <= tolerance * (1 + reference.abs() / 100)).all())
-    if rounding or abs(first - expected) <= tolerance * max(1.0, abs(expected)):
-        return
-    row, slot = divmod(int(gaps.argmax()), gaps.shape[1])
-    raise RunError(
-        f"the first loss of '{objective.name}' is {first:.6f}; at zero log-ratios it is {expected:.6f}. Policy and "
-        f"reference should start equal and do not: row {ids[row]}, response {slot}, has log-probability "
-        f"{logps[row, slot].item():.4f} under the policy and {reference[row, slot].item():.4f} under the reference. "
-        "If the reference is meant to be another model, set reference.path; else delete the reference cache"
-    )
+    where, lengths = signals["where"], signals["lengths"]
+    for name in ("logps", "prompt_logps"):
+        if name not in signals or f"ref_{name}" not in signals:
+            continue
+        own, reference = signals[name].double(), signals[f"ref_{name}"].double()
+        gaps = (own - reference).abs().masked_fill(~where, 0)
+        beyond = where & ~(gaps <= tolerance.of(reference, lengths.double()))  # so it is with NaN, too
+        if not beyond.any():
+            continue
+        row, slot = divmod(int(gaps.masked_fill(~beyond, -1).argmax()), gaps.shape[1])
+        what = "response" if name == "logps" else "the prompt of response"
+        raise RunError(
+            f"policy and reference should start equal and do not: row {ids[row]}, {what} {slot}, has log-probability "
+            f"{own[row, slot].item():.4f} under the policy and {reference[row, slot].item():.4f} under the reference. "
+            f"{int(beyond.sum())} of {int(where.sum())} responses looked at are further apart than rounding explains. "
+            "If the reference is meant to be another model, set reference.path; else delete the folder scores/ of the "
+            "cache"
+        )
 
 
 def at_zero(signals: Mapping[str, Tensor]) -> dict[str, Tensor]:

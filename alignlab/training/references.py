@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from alignlab import ranks
 from alignlab.console import tracked
@@ -20,6 +19,7 @@ from alignlab.policies.causal_lm.vocabularies import require_same_tokens
 from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.policies.policy import NO_REFERENCES, Policy, References
 from alignlab.signals import REFERENCE, provided_by
+from alignlab.training.placing import Place
 from alignlab.training.rows import Splits
 from alignlab.training.spec import LoadModel, Stage
 from alignlab.training.strategies.frozen import shard_frozen
@@ -27,8 +27,10 @@ from alignlab.training.strategies.frozen import shard_frozen
 log = logging.getLogger(__name__)
 
 
-def frozen(stage: Stage, load: LoadModel, device: torch.device, tokenizer: Any) -> Policy:
-    """A policy that only scores, on the device; spread over the ranks as the config says, or as the trained one is.
+def frozen(stage: Stage, load: LoadModel, on: Place, tokenizer: Any) -> Policy:
+    """A policy that only scores, in the precision and on the device of the place.
+
+    It is spread over the ranks as the config says, or as the trained one is.
 
     Raises ConfigError where it reads other token ids than those of this `tokenizer`, which wrote the rows.
     """
@@ -36,12 +38,13 @@ def frozen(stage: Stage, load: LoadModel, device: torch.device, tokenizer: Any) 
         loaded, own_tokenizer = load()
         require_same_tokens(tokenizer, own_tokenizer, loaded.name_or_path)
         model = stage.make_policy(loaded).eval().requires_grad_(False)
+        on.convert(model)
     shard = stage.engine.shards if stage.reference.shard is None else stage.reference.shard
-    return shard_frozen(model, device) if shard and ranks.world() > 1 else model.to(device)
+    return shard_frozen(model, on.device) if shard and ranks.world() > 1 else model.to(on.device)
 
 
 def attach_reference(
-    stage: Stage, policy: Policy, splits: Splits, loader: StepLoader, device: torch.device, tokenizer: Any
+    stage: Stage, policy: Policy, splits: Splits, loader: StepLoader, on: Place, tokenizer: Any
 ) -> tuple[str, References, Splits]:
     """(mode, live references if any, rows with cached scores if precomputed).
 
@@ -67,17 +70,17 @@ def attach_reference(
         first = (
             WithoutAdapter(language_model(policy, "reference=adapter"))
             if mode == "adapter"
-            else frozen(stage, spec.load, device, tokenizer)
+            else frozen(stage, spec.load, on, tokenizer)
         )
-        further: list[Any] = [frozen(stage, load, device, tokenizer) for _, load in others]
+        further: list[Any] = [frozen(stage, load, on, tokenizer) for _, load in others]
         return mode, (first, tuple(further or [first] * objective.needs_other_references)), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference
     is_policy = spec.is_start and not adapted and not stage.engine.shards
-    scorer = policy if is_policy else frozen(stage, spec.load, device, tokenizer)
+    scorer = policy if is_policy else frozen(stage, spec.load, on, tokenizer)
     wanted = sorted({"ref_logps"} | provided_by(objective.signals, REFERENCE))
     splits = _scored(stage, scorer, splits, loader, wanted)
     if objective.needs_other_references:
-        splits = _scored_by_others(stage, [other for _, other in others], splits, loader, device, tokenizer)
+        splits = _scored_by_others(stage, [other for _, other in others], splits, loader, on, tokenizer)
     return mode, NO_REFERENCES, splits
 
 
@@ -86,13 +89,13 @@ def _scored_by_others(
     others: Sequence[LoadModel],
     splits: Splits,
     loader: StepLoader,
-    device: torch.device,
+    on: Place,
     tokenizer: Any,
 ) -> Splits:
     """Both splits with the scores of all further references, one after another in memory; of the first, with none."""
     seen = [splits] if not others else []
     for load in others:
-        other = frozen(stage, load, device, tokenizer)
+        other = frozen(stage, load, on, tokenizer)
         seen.append(_scored(stage, other, splits, loader, ["ref_logps"]))
 
     def joined(split: str) -> TokenRows:
@@ -114,7 +117,6 @@ def _scored(stage: Stage, scorer: Policy, splits: Splits, loader: StepLoader, na
                 part,
                 names,
                 cache_dir=stage.cache_dir,
-                budget=stage.data.microbatch_tokens,
                 track=advance,
             )
         places = np.concatenate([rows.members[index] for index in visited])

@@ -159,8 +159,10 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     return Splits(tokens["train"], tokens["validation"], keys)
 
 
-def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any) -> Extras:
-    """What the batches of this objective carry beside their lists."""
+def extras_for(
+    objective: Objective, data: DataSpec, tokenizer: Any, model: Any, *, users: bool = False
+) -> Extras:
+    """What the batches of this objective carry beside their lists; their users too, where the policy reads them."""
     rows = {BASE[name].rows for name in objective.signals}
     ends = None
     if "steps" in rows:
@@ -172,6 +174,8 @@ def extras_for(objective: Objective, data: DataSpec, tokenizer: Any, model: Any)
         mismatched="mismatched" in rows,
         rationale="rationale" in rows,
         step_ends=ends,
+        users=users,
+        wins="wins" in objective.signals,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )
 

@@ -28,8 +28,8 @@ def on_gpu(accelerator: str) -> bool:
 class ReferenceSpec:
     """Where reference log-probabilities come from.
 
-    `is_start`: it is the very model that training starts from, so the first loss is known. `others` are
-    the names and loaders of further references, for objectives that take more than one; with none, the
+    `is_start`: it is the very model that training starts from, so both score alike before the first step. `others`
+    are the names and loaders of further references, for objectives that take more than one; with none, the
     first stands for one.
     """
 

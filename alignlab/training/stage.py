@@ -12,7 +12,7 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.data.spec import SPLITS
 from alignlab.evaluation.gold import GoldReport
-from alignlab.policies.causal_lm.decoder import recompute
+from alignlab.policies.causal_lm.decoder import has_adapter, recompute
 from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
@@ -20,6 +20,7 @@ from alignlab.sampling.rollout import Rollout
 from alignlab.training.callbacks.checkpoint import Checkpoint
 from alignlab.training.callbacks.moving_reference import following
 from alignlab.training.callbacks.progress import TrainingProgress
+from alignlab.training.callbacks.same_scores import SameScores
 from alignlab.training.callbacks.step_log import StepLog
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpointing.checkpoints import Checkpoints
@@ -29,20 +30,33 @@ from alignlab.training.gold import against, initial_model, measure, side_by_side
 from alignlab.training.loggers.csv_log import Rewind
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
-from alignlab.training.opened import Clock, Place, Prepared, load, place, prepare, read
+from alignlab.training.opened import Clock, Prepared, load, place, prepare, read
 from alignlab.training.optim import trainable
-from alignlab.training.rails import Finite
+from alignlab.training.placing import Place
+from alignlab.training.rails import Finite, Tolerance
 from alignlab.training.references import reference_margin
 from alignlab.training.rows import check_lists, content_of, first_ids
+<<<<<<< HEAD
 from alignlab.training.shown import answers, beside
 from alignlab.training.spec import Result, Stage
+=======
+from alignlab.training.spec import Result, Stage, on_gpu
+>>>>>>> main
 from alignlab.training.stop import Listener
+from alignlab.training.strategies.ddp import Ddp
+from alignlab.training.strategies.engine import Engine
 from alignlab.training.trainer import make_trainer, precision_of
 
 log = logging.getLogger(__name__)
 
 TOLERANCE = {"32-true": 1e-3, "64-true": 1e-6}
-"""How far the first loss may be from its value at zero log-ratios; 0.05 in lower precision."""
+"""How far log-probabilities of one model may be apart, in nats, by precision; `ROUNDED` in lower ones."""
+ROUNDED = 0.05
+NOISE = {"64-true": 0.0, "32-true": 0.02}
+"""How far for each square root of a response's tokens where another batch, or engine, has rounded; `NOISY` in lower
+precision. Float32 on a CPU has none to speak of; some kernels of a GPU multiply it as TF32.
+"""
+NOISY = 0.5
 
 VALIDATIONS = 4
 """Validations of a run, the one at the start apart, where no interval is set."""
@@ -143,7 +157,7 @@ def _module(ready: Prepared, trainer: L.Trainer, folder: RunFolder) -> Preferenc
         scorer=stage.engine.place(Scorer(opened.policy), opened.place.device, trainer.precision),
         references=ready.references,
         gradient_clip_val=stage.trainer.gradient_clip_val,
-        start_tolerance=start_tolerance(stage),
+        start_tolerance=start_tolerance(stage, alike=False),
         finite=Finite(folder.nonfinite(ranks.rank()), skips=_skips(stage)),
         reference_is_start=stage.reference.is_start and stage.reference.moving.update == "none",
     )
@@ -167,6 +181,11 @@ def _callbacks(
         yield step_log
     yield Rewind()
     yield MemoryProbe(ready.loader.largest(), stage.data.microbatch_tokens)
+    tolerance = start_tolerance(stage, alike=not has_adapter(opened.model))  # which the pass had none of
+    if tolerance and ready.mode == "precomputed":
+        yield SameScores(
+            (ready.loader.rows, ready.validation.rows), tolerance, ready.loader.visited(), stage.seed
+        )
     yield from others.values()
     yield validation
     yield from following(stage.reference.moving, ready.references[0], opened.policy, validation)
@@ -255,11 +274,19 @@ def _prompts(ready: Prepared) -> Sequence[Any]:
     return ready.prompts(gold.prompts if gold else 0)
 
 
-def start_tolerance(stage: Stage) -> float | None:
-    """How far the first loss may be from that of zero log-ratios; None where it may be anything."""
+def start_tolerance(stage: Stage, *, alike: bool) -> Tolerance | None:
+    """How far policy and reference may be apart before the first step; None where that may be anything.
+
+    `alike`: the same modules scored both, in the same batches.
+    """
     spec = stage.reference
-    checks = spec.is_start and spec.check_start and stage.objective.needs_reference
-    return TOLERANCE.get(precision_of(stage.trainer), 0.05) if checks else None
+    if not (spec.is_start and spec.check_start and stage.objective.needs_reference):
+        return None
+    precision = precision_of(stage.trainer)
+    nats, noise = TOLERANCE.get(precision, ROUNDED), NOISE.get(precision, NOISY)
+    exact = precision == "32-true" and not on_gpu(stage.trainer.accelerator)
+    same = alike and type(stage.engine) in (Engine, Ddp)  # others compute in ways of their own
+    return Tolerance(nats, 0.0 if exact or same else noise)
 
 
 def validation_interval(stage: Stage, loader: StepLoader, validation: int) -> int:

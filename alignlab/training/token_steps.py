@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 
 from alignlab.console import tracked
 from alignlab.data.batching.batches import require_rows
@@ -24,8 +23,10 @@ from alignlab.own_code import named
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.prompt_classifier import cached_probabilities
 from alignlab.passes.reference import cached_signals
+from alignlab.policies.causal_lm.decoder import has_adapter
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
+from alignlab.training.placing import Place
 from alignlab.training.references import frozen
 from alignlab.training.rows import Splits
 from alignlab.training.spec import Stage
@@ -38,7 +39,7 @@ def selected(
     policy: Policy,
     splits: Splits,
     examples: Examples,
-    device: torch.device,
+    on: Place,
     tokenizer: Any,
 ) -> tuple[Splits, bool]:
     """The rows that the pipeline's steps on tokens leave, in their order, and whether that order matters.
@@ -50,9 +51,12 @@ def selected(
 
     @cache
     def initial() -> Policy:
-        if stage.load_initial is None and not stage.engine.shards:
+        load, start = stage.load_initial or stage.load_model, stage.reference
+        if stage.load_initial is None and has_adapter(policy.model) and start.is_start:
+            load = start.load  # adapters start at random, and are no part of it
+        elif stage.load_initial is None and not stage.engine.shards:
             return policy
-        return frozen(stage, stage.load_initial or stage.load_model, device, tokenizer)
+        return frozen(stage, load, on, tokenizer)
 
     left = {split: getattr(splits, split) for split in SPLITS}
     ordered = False
@@ -101,23 +105,23 @@ def _selection(name: str, step: Step, tokenized: Tokenized) -> Selection:
 def _tokenized(
     stage: Stage, initial: Callable[[], Policy], rows: TokenRows, training: TokenRows
 ) -> Tokenized:
-    settings: dict[str, Any] = {"cache_dir": stage.cache_dir, "budget": stage.data.microbatch_tokens}
-
     def score() -> list[Any]:
         with tracked("log-probabilities of the initial model", len(rows)) as advance:
-            scores = cached_signals(initial(), rows, ["ref_logps"], **settings, track=advance)
+            scores = cached_signals(initial(), rows, ["ref_logps"], cache_dir=stage.cache_dir, track=advance)
         return [scores["ref_logps"][rows.members[i]] for i in range(len(rows))]
 
     def multiply() -> list[Any]:
         with tracked("hidden states of the initial model", len(rows)) as advance:
             policy = language_model(initial(), "a step of the pipeline")
-            return cached_products(policy, rows, **settings, track=advance)
+            return cached_products(policy, rows, cache_dir=stage.cache_dir, track=advance)
 
     def classify(places: Array, desirable: Array) -> Array:
         with tracked("states of prompts under the initial model", len(places) + len(rows)) as advance:
             policy = language_model(initial(), "a step of the pipeline")
             sample = training.take(places)
-            return cached_probabilities(policy, rows, sample, desirable, **settings, track=advance)
+            return cached_probabilities(
+                policy, rows, sample, desirable, cache_dir=stage.cache_dir, track=advance
+            )
 
     examples = Subset(rows.examples, rows.places)
     lengths = [rows.responses.lengths[rows.members[i]] for i in range(len(rows))]

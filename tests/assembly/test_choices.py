@@ -20,14 +20,22 @@ MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 GROUPS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml")))
 UNTRAINED = {"hypo": "hypo takes sample_logps, sample_ref_logps: no recipe here draws samples"}
 """Regularizers for loops of one's own, and what a training run says of them."""
-TRAINED = [name for name in group("regularizers") if name not in UNTRAINED]
+TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, "ties")]
 CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if choice not in UNTRAINED]
 NEEDS = {
     "reference=none": ["objective=simpo"],
     "reference=adapter": ["peft=lora"],
     "objective=bradley_terry": ["policy=reward_model"],
-    "objective=plackett_luce": ["policy=reward_model"],
+    "objective=plackett_luce_values": ["policy=reward_model"],
+    **{
+        f"objective={name}": ["policy=reward_model"] for name in ("bt_margin", "softmax_values", "regression")
+    },
     "policy=reward_model": ["objective=bradley_terry"],
+    "objective=gpm": ["policy=preference_model"],
+    "objective=pal": ["policy=reward_model"],
+    "policy=user_model": ["objective=pal", "policy.users=[anna]"],
+    "policy=preference_model": ["objective=gpm"],
+    "regularizers=[ties]": ["policy=reward_model", "objective=bradley_terry"],
     "data=kto": ["objective=kto"],
     "data=sentiment": ["objective=kto"],
     "data=mixture": ["data.parts={hh_rlhf:{weight:2},shp:{}}"],

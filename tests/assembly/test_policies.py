@@ -8,7 +8,9 @@ from alignlab.assembly.build import build_stage
 from alignlab.assembly.provided import name_of
 from alignlab.config.stage_of import stage_of
 from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
+from alignlab.policies.user_model import UserModel
 from alignlab.runs.folder import RunFolder
 from alignlab.signals import BASE, DATA, OTHERS, POLICY, REFERENCE
 from alignlab.training.opened import open_rows
@@ -34,6 +36,15 @@ REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
         ([*REWARD_MODEL, "evaluation=gold"], "policy=reward_model draws none: use evaluation=none"),
         (["policy._target_=alignlab.policies.reward_model.Nobody"], "has no 'Nobody'"),
         (
+            ["policy=preference_model", "objective=gpm", "policy.dimension=3"],
+            "policy.dimension=3: expected an even",
+        ),
+        (["policy=user_model", "objective=pal"], "policy.users=[anna,ben]"),
+        (
+            ["policy=reward_model", "objective=gpm"],
+            "gpm takes preferences: policy=reward_model does not give this; use policy=preference_model",
+        ),
+        (
             ["policy._target_=alignlab.policies.causal_lm.packing.forms.choose"],
             "expected a class of policies",
         ),
@@ -44,7 +55,8 @@ def test_what_a_policy_cannot_do_is_told_before_anything_loads(overrides, told):
 
 
 def test_a_signal_that_nobody_gives_is_told(monkeypatch):
-    monkeypatch.setattr(RewardModel, "provides", frozenset())
+    for policy in (RewardModel, UserModel):
+        monkeypatch.setattr(policy, "provides", frozenset())
     assert "bradley_terry takes values: no policy here gives this; compute" in problem(
         composed(*REWARD_MODEL)
     )
@@ -65,7 +77,7 @@ def test_steps_of_the_pipeline_that_go_by_log_probabilities_are_refused(tmp_path
 
 
 def test_policies_give_what_the_vocabulary_says_that_models_give():
-    for policy in (CausalLM, RewardModel):
+    for policy in (CausalLM, RewardModel, PreferenceModel, UserModel):
         for name in policy.provides:
             assert BASE[name].providers <= {POLICY, REFERENCE, OTHERS} or BASE[name].providers == {DATA}, name
 

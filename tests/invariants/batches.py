@@ -62,15 +62,18 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
     prompt_logps, samples, others = uniform(-20, -5), uniform(-20, -5, "B M"), uniform(-20, -5, "B")
     steps = uniform(0, 4, "B K S").floor()
     steps[..., 0] += 1  # every response has a first step
+    labels = uniform(0, 1).argsort(dim=1) / max(width - 1, 1)
     responses = torch.tensor([width, width - 1, 1, width, 2, width])[torch.arange(lists) % 6].clamp(1, width)
     return {
         "lengths": lengths,
         "logps": logps,
         "ref_logps": logps + gaps,
         "other_ref_logps": (logps + uniform(-4, 4))[..., None],
-        "labels": uniform(0, 1).argsort(dim=1) / max(width - 1, 1),
+        "labels": labels,
+        "wins": (1 + (labels[:, :, None] - labels[:, None]).sign()) / 2,
         "rewards": uniform(-3, 3),
         "values": uniform(-3, 3),
+        "preferences": (scores := uniform(-1, 1, "B K K")) - scores.transpose(1, 2),
         "desirable_probs": uniform(0.1, 0.9),
         "kl_reverse": lengths * uniform(0, 1),
         "kl_forward": token_kl.sum(2),
@@ -232,7 +235,7 @@ def far(signals: Mapping[str, Tensor], scale: float, first: int = 0) -> Batch:
     moved = dict(signals)
     for name, value in signals.items():
         is_even = (torch.arange(value.numel()).reshape(value.shape) + first) % 2 == 0
-        if name.startswith(("kl_", "token_kl_")) or name == "hidden":
+        if name.startswith(("kl_", "token_kl_")) or name in ("hidden", "preferences"):
             moved[name] = value * scale
         elif name == "step_logratios" or name == "values":
             moved[name] = torch.where(is_even, scale, -scale).to(value.dtype)

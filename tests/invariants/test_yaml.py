@@ -49,7 +49,8 @@ def test_yaml_reaches_the_loss(name):
     objective = build_objective(node, {})
     assert settings(node["loss"]).keys() == defaults(node["loss"]).keys() - {"reduction"}
     assert settings(node["loss"]).items() <= objective.loss.hyper.items()
-    assert objective.reward.beta == node["loss"].get("beta", 1.0)
+    inverse = node["loss"]["temperature"] if objective.reward.scores == "preferences" else 1.0
+    assert objective.reward.beta == node["loss"].get("beta", 1 / inverse)
     assert [term.name for term in objective.modifiers] == list(node.get("modifiers", {}))
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from alignlab.data.tables.identity import identity
 from alignlab.errors import ConfigError
-from alignlab.lab.cycle import win_rates
+from alignlab.lab.cycle import move, win, win_rates
 from alignlab.lab.reading import asked
 from alignlab.lab.reward import gold, label, reward
 from alignlab.lab.world import examples
@@ -223,6 +223,8 @@ def test_cyclic_lists_are_judged_by_the_game_alone():
     ruled = [row for row in rows if row.rewards is None]
     assert 70 < len(ruled) < 130
     assert all(row.labels == win_rates(row.responses) and len(set(row.labels)) > 1 for row in ruled)
+    assert all(move(text) is not None for row in ruled for text in row.responses)
+    assert all(row.meta["wins"][0][1] == win(*row.responses[:2]) for row in ruled)
     assert all(row.labels == [label(value) for value in row.rewards] for row in rows if row.rewards)
 
 

@@ -1,12 +1,17 @@
 """Models and rows of a run that goes on are compared with those that it was begun with."""
 
+import hashlib
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from alignlab import file_digests
 from alignlab.config.stage_configs import Planned
 from alignlab.errors import RunError
+from alignlab.launch import inputs
 from alignlab.launch.inputs import note_models, noting_rows
 from alignlab.recipes.stage_spec import StageSpec
 from alignlab.runs.folder import RunFolder
@@ -79,6 +84,30 @@ def test_a_model_that_changed_is_refused(run, tmp_path, name):
     with pytest.raises(RunError, match=rf"the model .* changed since .*{Path(name).name} differ"):
         note_models(run(), plan(tmp_path))
     note_models(run("model.files", "reference.files"), plan(tmp_path))
+
+
+def test_models_are_noted_beside_the_loading_and_before_the_training(tmp_path, monkeypatch):
+    model(tmp_path / "start")
+    model(tmp_path / "other")
+    hashing = threading.Event()
+    hashed = inputs.model_files
+    monkeypatch.setattr(inputs, "model_files", lambda *args: hashing.wait(10) and hashed(*args))
+    noted = Inputs(RunFolder(tmp_path / "run"))
+    note_models(noted, plan(tmp_path))
+    noting = noting_rows(noted, "", {"name": "local"})
+    noting("rows", ROWS)
+    assert not noted.knows(f"model {tmp_path / 'start'}")
+    hashing.set()
+    noting("tokens", ROWS)
+    assert {f"model {tmp_path / name}" for name in ("start", "other")} <= noted.before.keys()
+
+
+def test_files_that_did_not_change_are_hashed_once(run, tmp_path, monkeypatch):
+    later = time.time() + 60
+    monkeypatch.setattr(file_digests.time, "time", lambda: later)
+    note_models(run(), plan(tmp_path), tmp_path / "cache")
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    note_models(run(), plan(tmp_path), tmp_path / "cache")
 
 
 def test_rows_of_a_stage_that_was_begun_are_compared_after_the_pipeline(run):

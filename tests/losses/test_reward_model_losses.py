@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from alignlab import load_objective
-from alignlab.losses.lists.plackett_luce import plackett_luce
+from alignlab.losses.lists.plackett_luce_values import plackett_luce_values
+from alignlab.losses.lists.softmax_values import softmax_values
 from alignlab.losses.pairs.bradley_terry import bradley_terry
 from tests.vectors import more, tensor
 
@@ -37,7 +38,7 @@ def test_centring_vector():
     torch.testing.assert_close(penalty, tensor(CASE["outputs"]["center_penalty_0p01"]))
 
 
-@pytest.mark.parametrize("name", ["bradley_terry", "plackett_luce"])
+@pytest.mark.parametrize("name", ["bradley_terry", "plackett_luce_values"])
 def test_only_differences_of_values_matter(name):
     objective = load_objective(name)
     losses = [objective(values=VALUES + c, labels=LABELS, where=WHERE).loss for c in (0.0, 40.0)]
@@ -60,7 +61,7 @@ def test_a_margin_has_a_gradient_and_asks_for_more():
 
 def test_plackett_luce_is_the_likelihood_of_drawing_in_order():
     for temperature in (1.0, 0.5):
-        found = plackett_luce(VALUES, LABELS, WHERE, temperature=temperature)
+        found = plackett_luce_values(VALUES, LABELS, WHERE, temperature=temperature)
         orders = [(2, 0, 1), (1, 0)]
         for b, order in enumerate(orders):
             weights = [math.exp(VALUES[b, k].item() / temperature) for k in order]
@@ -71,7 +72,7 @@ def test_plackett_luce_is_the_likelihood_of_drawing_in_order():
 def test_plackett_luce_sums_to_one_over_all_orders():
     values, everywhere = VALUES[:1], torch.ones(1, 3, dtype=torch.bool)
     orders = [torch.tensor([order], dtype=torch.float64) for order in itertools.permutations(range(3))]
-    total = sum(math.exp(-plackett_luce(values, order, everywhere).item()) for order in orders)
+    total = sum(math.exp(-plackett_luce_values(values, order, everywhere).item()) for order in orders)
     assert total == pytest.approx(1)
 
 
@@ -80,3 +81,47 @@ def test_rewards_are_the_values_over_the_temperature(temperature, scale):
     reward = load_objective("bradley_terry", temperature=temperature).reward
     torch.testing.assert_close(reward.of({"values": VALUES, "lengths": VALUES}), scale * VALUES)
     assert reward.unit == "score"
+
+
+def test_softmax_is_the_mean_log_likelihood_of_a_draw_by_the_labels():
+    found = softmax_values(VALUES, LABELS, WHERE, temperature=0.5)
+    for b, size in enumerate((3, 2)):
+        weights = [math.exp(value / 0.5) for value in VALUES[b, :size].tolist()]
+        shares = [label / LABELS[b, :size].sum().item() for label in LABELS[b, :size].tolist()]
+        expected = -sum(s * math.log(w / sum(weights)) for s, w in zip(shares, weights, strict=True))
+        assert found[b].item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_margin_by_strength_is_in_force_by_default():
+    signals = {"values": tensor([[1.0, 0.5], [0.2, 0.6]]), "labels": tensor([[0.3, 0.0], [0.1, 0.0]])}
+    objective = load_objective("bt_margin")
+    expected = tensor(CASE["outputs"]["bt_margin"])[:2].mean()
+    torch.testing.assert_close(objective(**signals).loss, expected, atol=1e-9, rtol=0)
+
+
+def test_regression_counts_what_is_known():
+    rewards = torch.tensor([[3.0, math.nan], [-1.0, 4.0]], dtype=torch.float64)
+    values = torch.tensor([[1.0, 9.0], [0.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    objective = load_objective("regression", scale=0.5)
+    outcome = objective(values=values, rewards=rewards)
+    assert outcome.loss.item() == pytest.approx((0.5**2 + 0.5**2 + 0.0) / 3)
+    (slope,) = torch.autograd.grad(outcome.loss, values)
+    torch.testing.assert_close(slope, tensor([[-1 / 3, 0.0], [1 / 3, 0.0]]))
+    assert objective.counts(rewards=rewards)["regression"] == 3
+
+
+def test_ties_pull_values_together_and_leave_other_pairs_alone():
+    objective = load_objective("bradley_terry", regularizers={"ties": 2.0})
+    values = torch.tensor([[2.0, 0.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    outcome = objective(values=values, labels=tensor([[0.5, 0.5, 0.9]]))
+    expected = (math.log1p(math.exp(-2)) + math.log1p(math.exp(2))) / 2
+    assert outcome.parts["ties"].mean.item() == pytest.approx(expected)
+    (slope,) = torch.autograd.grad(outcome.parts["ties"].mean, values)
+    assert slope[0, 0].item() == pytest.approx(1 / (1 + math.exp(-2)) - 0.5)
+    assert slope[0, 2] == 0
+
+
+@pytest.mark.parametrize("name", ["bradley_terry", "bt_margin", "plackett_luce_values", "softmax_values"])
+def test_slopes_are_those_of_finite_differences(name):
+    objective, values = load_objective(name), VALUES.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: objective(values=v, labels=LABELS, where=WHERE).loss, (values,))

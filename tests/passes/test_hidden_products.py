@@ -35,7 +35,7 @@ def alone(model, rows, index):
 @torch.no_grad()
 def test_they_are_those_of_each_response_alone(rows, tmp_path, packing):
     model = load_small(torch.float64)[0]
-    found = cached_products(CausalLM(model, packing=packing), rows, cache_dir=tmp_path, budget=300)
+    found = cached_products(CausalLM(model, packing=packing), rows, cache_dir=tmp_path)
     assert len(found) == len(rows)
     for index in range(0, len(rows), 5):
         expected = alone(model, rows, index).numpy()
@@ -44,9 +44,14 @@ def test_they_are_those_of_each_response_alone(rows, tmp_path, packing):
 
 def test_they_come_from_the_cache_where_they_are(rows, tmp_path, monkeypatch):
     policy = CausalLM(load_small()[0])
-    first = cached_products(policy, rows, cache_dir=tmp_path, budget=1000)
-    monkeypatch.setattr(CausalLM, "encode", None)
-    again = cached_products(policy, rows, cache_dir=tmp_path, budget=10)
-    assert all((a == b).all() for a, b in zip(first, again, strict=True))
-    with pytest.raises(TypeError):
-        cached_products(policy, rows.take(range(3)), cache_dir=tmp_path, budget=1000)
+    cached_products(policy, rows.take([5, 1]), cache_dir=tmp_path)
+    some = cached_products(policy, rows.take(range(20)), cache_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(CausalLM, "encode", None)
+        again = cached_products(policy, rows.take([7, 1, 3]), cache_dir=tmp_path)
+        with pytest.raises(TypeError):
+            cached_products(policy, rows, cache_dir=tmp_path)
+    cold = cached_products(policy, rows.take([7, 1, 3]), cache_dir=tmp_path / "cold")
+    for place, index in enumerate((7, 1, 3)):
+        assert (again[place] == some[index]).all()
+        assert (again[place] == cold[place]).all()

@@ -1,5 +1,6 @@
 """Values of responses: exact in every packing and batch, with their gradients, as the plain classifier has them."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,9 @@ from alignlab.errors import ConfigError, RunError
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.packing.tiny_copy import Exact
 from alignlab.policies.causal_lm.pretrained import load
-from alignlab.policies.reward_model import RewardModel, last_tokens, padding_of
+from alignlab.policies.reward_model import RewardModel
+from alignlab.policies.sequence_head import last_tokens, padding_of
+from tests.config.compose import composed, problem
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import VOCABULARY, assert_same, build, gradients_of
 from tests.training.small import load_small
@@ -126,6 +129,20 @@ def test_a_classifier_is_loaded_with_its_head(tmp_path):
     assert model.generation_config.eos_token_id == load_small()[0].generation_config.eos_token_id
     with pytest.raises(ConfigError, match="no head over the vocabulary: use policy=reward_model"):
         CausalLM.adopt(model, tokenizer)
+
+
+def test_what_a_folder_cannot_be_is_told_before_it_is_loaded(tmp_path):
+    _, folder = exported(tmp_path)
+    line = [f"model.path={folder}", "model=local", "data=hh_rlhf"]
+    told = problem(composed(*line))
+    assert (
+        f"model.path={folder} is a classifier (LlamaForSequenceClassification), as reward models are" in told
+    )
+    headed = [*line, "policy=reward_model", "objective=bradley_terry"]
+    assert "classifier" not in problem(composed(*headed))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": {"0": "bad", "1": "good"}}))
+    assert "is a classifier of 2 labels, and policy=reward_model needs one" in problem(composed(*headed))
 
 
 def test_several_labels_are_refused():

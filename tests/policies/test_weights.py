@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from alignlab.policies import weights
 from alignlab.policies.weights import weights_hash
 
 
@@ -19,11 +20,37 @@ def make(**changes):
 
 
 def test_the_hash_is_over_names_types_shapes_and_bytes():
-    digest = hashlib.sha256()
-    digest.update(b"count torch.int64 ()" + (3).to_bytes(8, "little"))
-    digest.update(b"flags torch.bool (2,)" + bytes([1, 0]))
-    digest.update(b"weight torch.float32 (2, 3)" + torch.arange(6.0).numpy().tobytes())
-    assert weights_hash(make()) == digest.hexdigest()
+    parts = {
+        "count torch.int64 ()": (3).to_bytes(8, "little"),
+        "flags torch.bool (2,)": bytes([1, 0]),
+        "weight torch.float32 (2, 3)": torch.arange(6.0).numpy().tobytes(),
+    }
+    text = "".join(f"{name} {hashlib.sha256(part).hexdigest()}\n" for name, part in parts.items())
+    assert weights_hash(make()) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_model_is_hashed_once_until_it_changes(monkeypatch):
+    model = make()
+    before = weights_hash(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "_hash", None)
+        assert weights_hash(model) == before
+    with torch.no_grad():
+        model.weight[1, 2] = -1.0
+    changed = weights_hash(model)
+    model.flags = torch.tensor([False, False])
+    assert len({before, changed, weights_hash(model)}) == 3
+
+
+def test_more_tensors_than_threads_are_hashed_in_order():
+    models = [
+        nn.ParameterList([torch.full((2,), float(i)) for i in order])
+        for order in (range(40), range(39, -1, -1))
+    ]
+    assert weights_hash(models[0]) != weights_hash(models[1])
+    assert weights_hash(models[0]) == weights_hash(
+        nn.ParameterList([torch.full((2,), float(i)) for i in range(40)])
+    )
 
 
 @pytest.mark.parametrize(

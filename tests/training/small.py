@@ -14,6 +14,7 @@ from alignlab.lab import vocabulary, world
 from alignlab.objective.load import load_objective
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.policy import Policy
+from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
 from alignlab.training.loggers.csv_log import CsvLog
@@ -59,7 +60,8 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
     data = DataSpec("lab", world.examples, limit=24, limit_validation=8, lists_per_step=8, form="lists")
     trainer = TrainerSpec(max_steps=3, accelerator="cpu")
     made = load_objective(objective, **changes.pop("hyper", {}))
-    policy = RewardModel if "values" in made.signals else CausalLM
+    scoring = {"values": RewardModel, "preferences": PreferenceModel}
+    policy = next((scoring[name] for name in scoring if name in made.signals), CausalLM)
     stage = Stage(
         objective=made,
         data=replace(data, **changes.pop("data", {})),

@@ -19,7 +19,8 @@ from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.evaluate import evaluate
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
-from alignlab.training.opened import CPU, Clock, load, open_rows, place, prepare, read
+from alignlab.training.opened import Clock, load, open_rows, place, prepare, read
+from alignlab.training.placing import CPU
 from alignlab.training.stage import run_stage
 from alignlab.training.trainer import make_trainer
 from tests.training.small import load_small, small_stage
@@ -62,7 +63,7 @@ def test_rows_that_the_steps_visit_are_scored_by_the_reference(tmp_path):
     assert (len(ready.loader), known.sum()) == (2, 16)
     assert (ready.mode, ready.references) == ("precomputed", NO_REFERENCES)
     policy, batch = ready.opened.policy, next(iter(ready.loader))[0]
-    torch.testing.assert_close(policy(batch).logps.float(), batch.cached["ref_logps"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(policy(batch).logps.double(), batch.cached["ref_logps"], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["precomputed", "live"])

@@ -25,6 +25,10 @@ class Extras:
     """Whether the rationale of each list comes along, after a prompt of its own."""
     step_ends: Array | None = None
     """Whether each token of the vocabulary ends a reasoning step, `[vocabulary]`; None without such steps."""
+    users: bool = False
+    """Whether the user of each list comes along."""
+    wins: bool = False
+    """Whether the preference between every two responses comes along, which labels may not tell."""
     max_length: int | None = None
     """The largest length of a mismatched prompt with response, in tokens; None for no limit."""
 
@@ -102,7 +106,7 @@ def collate(
         tokens=_joined(packed.tokens),
         slot=slot,
         labels=_dense([rows.labels[i] for i in indices]),
-        weights=torch.tensor(rows.weights[list(indices)], dtype=torch.float32),
+        weights=torch.tensor(rows.weights[list(indices)], dtype=torch.float64),
         ids=tuple(rows.ids[i] for i in indices),
         rewards=None if rows.rewards is None else _dense([rows.rewards[i] for i in indices]),
         cached={
@@ -110,6 +114,8 @@ def collate(
         },
         extra=extra,
         step=None if extras.step_ends is None else step,
+        users=tuple(rows.user(i) for i in indices) if extras.users else (),
+        wins=_square([rows.wins(i) for i in indices]) if extras.wins else None,
         positions=columns["positions"],
         prompt=columns["prompt"],
         row=columns["row"],
@@ -291,8 +297,17 @@ def _joined(pieces: list[Any]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(pieces).astype(np.int64))
 
 
+def _square(tables: list[Any]) -> torch.Tensor:
+    widest = max(len(table) for table in tables)
+    out = torch.full((len(tables), widest, widest), 0.5)
+    for b, table in enumerate(tables):
+        out[b, : len(table), : len(table)] = torch.tensor(table)
+    return out
+
+
 def _dense(lists: list[Any]) -> torch.Tensor:
-    out = torch.zeros(len(lists), max(len(values) for values in lists), *np.shape(lists[0])[1:])
+    shape = (len(lists), max(len(values) for values in lists), *np.shape(lists[0])[1:])
+    out = torch.zeros(shape, dtype=torch.float64)
     for b, values in enumerate(lists):
         out[b, : len(values)] = torch.tensor(values)
     return out

@@ -19,7 +19,7 @@ from alignlab.data.tables.table import chunks
 from alignlab.errors import DataError
 from alignlab.types import Example
 
-VERSION = "4"
+VERSION = "5"
 """A part of every fingerprint: raise it when tokenizing changes its output."""
 
 CHUNK = 256

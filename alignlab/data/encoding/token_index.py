@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from alignlab import disk
-from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
+from alignlab.data.encoding.token_rows import KEY, Array, Lists, RowIds, TokenRows, list_key
 from alignlab.data.encoding.tokenize import Ids, Tokens
 from alignlab.types import Example
 
@@ -78,7 +78,14 @@ class Writer:
         self.folder = folder
         self._lists = {name: Ragged(folder, name) for name in (*TOKENS, *RATIONALES)}
         self._lists["ids"] = Ragged(folder, "ids", "u1")
-        kinds = {"places": "i8", "labels": "f8", "rewards": "f8", "weights": "f8", "highest": "i4"}
+        kinds = {
+            "keys": KEY,
+            "places": "i8",
+            "labels": "f8",
+            "rewards": "f8",
+            "weights": "f8",
+            "highest": "i4",
+        }
         self._columns = {name: Column(folder / f"{name}.npy", kind) for name, kind in kinds.items()}
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -96,7 +103,8 @@ class Writer:
             "rationale_prompts": [row.rationale[0] for row in tokens],
             "rationales": [row.rationale[1] for row in tokens],
         }
-        columns: dict[str, Iterable[float]] = {
+        columns: dict[str, Iterable[Any]] = {
+            "keys": (list_key(row.prompts, row.responses) for row in tokens),
             "places": places,
             "labels": chain.from_iterable(e.labels for e in examples),
             "rewards": chain.from_iterable(e.rewards or [] for e in examples),
@@ -152,6 +160,7 @@ def open_rows(folder: Path, examples: Sequence[Example]) -> TokenRows:
         highest=column("highest"),
         rationales=(asked, reasons) if asked and reasons else None,
         own_prompts=lists("own_prompts"),
+        stored_keys=column("keys"),
         content=json.loads((folder / FACTS).read_text(encoding="utf-8"))["tokens"],
     )
 

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alignlab.errors import DataError
 from alignlab.types import Example, Message
 
 Array = NDArray[Any]
@@ -43,6 +45,27 @@ class Lists:
     def take(self, indices: Array) -> "Lists":
         """The lists at the places `indices`, in this order, without a copy."""
         return replace(self, picks=indices if self.picks is None else self.picks[indices])
+
+
+def ranges(starts: Array, sizes: Array) -> Array:
+    """Return the numbers from each start on, as many as its size says, one range after the other.
+
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(sizes, dtype=np.int64)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)
+
+
+def list_key(prompts: Sequence[Any], responses: Sequence[Any]) -> bytes:
+    """Return the SHA-256 of the token ids of a list and of where they stand; one prompt, or one for each response."""
+    sizes = [len(prompts), len(responses), *map(len, chain(prompts, responses))]
+    ids = [np.asarray(part, dtype=np.int64) for part in (sizes, *prompts, *responses)]
+    return hashlib.sha256(np.concatenate(ids).data).digest()
+
+
+KEY = "S32"
+"""The dtype of keys of lists: bytes of a SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +111,8 @@ class TokenRows:
     """The prompt of each response, where those of its list have one each; else empty."""
     content: str = ""
     """The hash of the tokens, where it is known; see `tokens_hash`."""
+    stored_keys: Array | None = None
+    """The key of each list, where they are stored; see `keys`."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -95,6 +120,27 @@ class TokenRows:
     def messages(self, index: int) -> list[Message]:
         """The messages of the prompt of list `index`."""
         return self.examples[int(self.places[index])].prompt
+
+    def user(self, index: int) -> str:
+        """The user whose preferences list `index` holds; DataError where it names none."""
+        if user := self.examples[int(self.places[index])].meta.get("user"):
+            return str(user)
+        raise DataError(
+            f"row {self.ids[index]} names no user, whose preferences a user model learns: use data with users "
+            "(meta.user of data=local, data.source.users of data=lab)"
+        )
+
+    def wins(self, index: int) -> Array:
+        """Who of list `index` was preferred to whom: 1, 0, or 1/2 for neither, `[K, K]`; by its labels, or `meta`."""
+        if table := self.examples[int(self.places[index])].meta.get("wins"):
+            size = int(self.members.lengths[index])
+            if [len(row) for row in table] != [size] * size:
+                raise DataError(
+                    f"row {self.ids[index]}: meta.wins has to be a table of its {size} responses by each other"
+                )
+            return np.asarray(table, dtype=np.float64)
+        labels = self.labels[index]
+        return (1 + np.sign(labels[:, None] - labels[None, :])) / 2
 
     def parts(self, index: int) -> list[tuple[Array, Array]]:
         """The prompts of list `index`, each with the numbers of the responses that follow it."""
@@ -141,6 +187,18 @@ class TokenRows:
             digest.update(np.ascontiguousarray(lists.offsets).data)
         return digest.hexdigest()
 
+    @cached_property
+    def keys(self) -> Array:
+        """The key of each list `[lists]`, by which its scores are kept: the hash of its tokens alone."""
+        if self.stored_keys is not None:
+            return self.stored_keys
+        hashed = []
+        for index in range(len(self)):
+            parts = self.parts(index)
+            members = [self.responses[member] for _, numbers in parts for member in numbers]
+            hashed.append(list_key([prompt for prompt, _ in parts], members))
+        return np.array(hashed, dtype=KEY)
+
     def take(self, indices: Indices) -> "TokenRows":
         """The rows at the places `indices`, in this order; tokens are not copied."""
         picks = np.asarray(indices, dtype=np.int64)
@@ -148,7 +206,7 @@ class TokenRows:
             return self
         sizes = self.members.lengths[picks]
         offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        numbers = np.arange(offsets[-1]) + np.repeat(self.members.offsets[picks] - offsets[:-1], sizes)
+        numbers = ranges(self.members.offsets[picks], sizes)
         return TokenRows(
             examples=self.examples,
             places=self.places[picks],
@@ -164,6 +222,7 @@ class TokenRows:
             rationales=self.rationales and (self.rationales[0].take(picks), self.rationales[1].take(picks)),
             own_prompts=self.own_prompts and self.own_prompts.take(numbers),
             content=hashlib.sha256(self.tokens_hash.encode() + picks.tobytes()).hexdigest(),
+            stored_keys=None if self.stored_keys is None else self.stored_keys[picks],
         )
 
     def with_cached(self, scores: Mapping[str, Array]) -> "TokenRows":

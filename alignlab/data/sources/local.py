@@ -39,6 +39,8 @@ SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"),
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
 """The column names for the scores of a pair; the first two that a row has both of count."""
 BOOLEANS = {"True": "true", "False": "false", "TRUE": "true", "FALSE": "false"}
+META = ("source", "margin", "user")
+"""Columns that are kept in the meta of a row."""
 
 
 def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
@@ -157,8 +159,8 @@ def _response(response: Any, name: str) -> list[Message] | str:
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The meta of the raw row, with its columns `source` and `margin`, and the tools that the prompt offers."""
-    columns = {name: storable(_parsed(row[name]), name) for name in ("source", "margin") if has(row, name)}
+    """The meta of the raw row, with its columns `source`, `margin` and `user`, and the tools that the prompt offers."""
+    columns = {name: storable(_parsed(row[name]), name) for name in META if has(row, name)}
     meta = _parsed(row["meta"]) if has(row, "meta") else {}
     if not isinstance(meta, Mapping):
         note(row, "meta")

@@ -14,7 +14,7 @@ words on it, and the judge's reasons by aspect."""
 def take(example: Example, places: Sequence[int]) -> Example:
     """The list with the responses at `places`, in this order; a place may come more than once.
 
-    Labels, rewards and the entries `PER_RESPONSE` of meta follow their responses.
+    Labels, rewards, the entries `PER_RESPONSE` of meta, and who was preferred to whom (`wins`) follow their responses.
 
     >>> rated = Example([], ["a", "b"], [0.0, 1.0], meta={"models": ["A", "B"]})
     >>> best = take(rated, [1])
@@ -25,6 +25,8 @@ def take(example: Example, places: Sequence[int]) -> Example:
     for name in PER_RESPONSE:
         if (values := per_response(example, name)) is not None:
             meta[name] = [values[i] for i in places]
+    if (wins := per_response(example, "wins")) is not None:
+        meta["wins"] = [[wins[i][j] for j in places] for i in places]
     prompts = per_response(example, "prompts")
     return replace(
         example,
@@ -54,6 +56,7 @@ def with_copies(
         responses=[*taken.responses[:count], *copies],
         labels=[*taken.labels[:count], *labels],
         rewards=None,
+        meta=without_wins(taken),
     )
 
 
@@ -63,9 +66,14 @@ def per_response(example: Example, name: str) -> list[Any] | None:
     return values if isinstance(values, list) and len(values) == len(example.responses) else None
 
 
+def without_wins(example: Example) -> dict[str, Any]:
+    """The meta of a list whose labels now tell who was preferred to whom."""
+    return {name: value for name, value in example.meta.items() if name != "wins"}
+
+
 def flipped(example: Example, labels: list[float]) -> Example:
     """The list with flipped labels `labels`: meta["flipped"] is negated, and meta["margins"] change their sign."""
-    meta = {**example.meta, "flipped": not example.meta.get("flipped", False)}
+    meta = {**without_wins(example), "flipped": not example.meta.get("flipped", False)}
     if "margins" in meta:
         meta["margins"] = [-margin for margin in meta["margins"]]
     return replace(example, labels=labels, meta=meta)

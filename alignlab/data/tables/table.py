@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from alignlab.types import Example
 
 FILE = "rows.arrow"
+FACTS = "facts.json"
+"""What is told of each record batch of the file when it is written: the hash of its content, and its contrary rows."""
 CHUNK = 1024
 """The number of rows of a record batch."""
 JSON = ("prompt", "responses", "meta")
@@ -38,6 +40,7 @@ class ExampleTable(Sequence[Example]):
         self.folder, self.fingerprint = folder, folder.name
         file = pa.ipc.open_file(pa.memory_map(str(folder / FILE)))
         self._batches = [file.get_batch(i) for i in range(file.num_record_batches)]
+        self._facts: list[tuple[str, int]] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self._ends = np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -78,14 +81,7 @@ class ExampleTable(Sequence[Example]):
     @property
     def contrary(self) -> int:
         """The number of rows whose rewards rank the responses of the lowest label above all others."""
-        lists = (
-            pair
-            for batch in self._batches
-            for pair in zip(
-                batch.column("labels").to_pylist(), batch.column("rewards").to_pylist(), strict=True
-            )
-        )
-        return sum(_is_contrary(labels, rewards) for labels, rewards in lists if rewards)
+        return sum(contrary for _, contrary in self._facts)
 
     @property
     def label_range(self) -> tuple[float, float]:
@@ -106,11 +102,7 @@ class ExampleTable(Sequence[Example]):
     @property
     def content(self) -> str:
         """The SHA-256 of all that the rows hold, in order, wherever they were read from."""
-        digest = hashlib.sha256()
-        for batch in self._batches:
-            for column in batch.columns:
-                digest.update(repr(column.to_pylist()).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(" ".join(digest for digest, _ in self._facts).encode()).hexdigest()
 
 
 class Subset(Sequence[Example]):
@@ -141,6 +133,15 @@ class Subset(Sequence[Example]):
         return (self.rows[int(place)] for place in places)
 
 
+def _told(batch: pa.RecordBatch) -> tuple[str, int]:
+    """Return the hash of all that the rows of a batch hold, and the number of rows that are contrary."""
+    digest = hashlib.sha256()
+    for column in batch.columns:
+        digest.update(repr(column.to_pylist()).encode())
+    lists = zip(batch.column("labels").to_pylist(), batch.column("rewards").to_pylist(), strict=True)
+    return digest.hexdigest(), sum(_is_contrary(labels, rewards) for labels, rewards in lists if rewards)
+
+
 def _is_contrary(labels: Sequence[float], rewards: Sequence[float]) -> bool:
     worst = [reward for label, reward in zip(labels, rewards, strict=True) if label == min(labels)]
     others = [reward for label, reward in zip(labels, rewards, strict=True) if label > min(labels)]
@@ -152,12 +153,15 @@ def write_table(
 ) -> int:
     """Write examples to a table as they come, and return their number; `track` is called with each number written."""
     folder.mkdir(parents=True, exist_ok=True)
-    total = 0
+    total, facts = 0, []
     with pa.OSFile(str(folder / FILE), "wb") as stream, pa.ipc.new_file(stream, SCHEMA) as file:
         for chunk in chunks(examples, CHUNK):
-            file.write_batch(_batch(chunk))
+            batch = _batch(chunk)
+            file.write_batch(batch)
+            facts.append(_told(batch))
             total += len(chunk)
             track(len(chunk))
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     return total
 
 

@@ -120,9 +120,7 @@ def lipo_softmax(
     >>> lipo_softmax(0 * y, y, y >= 0)
     tensor([0.6931])
     """
-    totals_B = labels.masked_fill(~where, 0).sum(dim=1, keepdim=True)
-    targets_BK = labels / torch.where(totals_B > 0, totals_B, torch.ones_like(totals_B))
-    return sum_list(-targets_BK * log_softmax(beta * logratios, where), where)
+    return softmax_nll(beta * logratios, labels, where)
 
 
 def lipo_lambda(
@@ -163,3 +161,10 @@ def lipo_lambda(
     )
     losses_B = sum_pairs(weights_BKK * F.softplus(-gaps(scores_BK)), labels, where, pair_mean)
     return losses_B, {"lambda_weight": over_pairs(weights_BKK, labels, where)}
+
+
+def softmax_nll(scores_BK: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+    """Return the cross-entropy of each list's labels, as shares of their sum, with the softmax of its scores, `[B]`."""
+    totals_B = labels.masked_fill(~where, 0).sum(dim=1, keepdim=True)
+    targets_BK = labels / torch.where(totals_B > 0, totals_B, torch.ones_like(totals_B))
+    return sum_list(-targets_BK * log_softmax(scores_BK, where), where)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignlab.data import tables
 from alignlab.data.reading.rows import user
 from alignlab.data.tables.table import CHUNK, ExampleTable, Subset, write_table
 from alignlab.types import Example
@@ -60,6 +61,15 @@ def test_tables_of_equal_rows_have_equal_content(tmp_path):
         write_table(tmp_path / name, written)
     contents = {name: ExampleTable(tmp_path / name).content for name in ("a", "b", "swapped", "labels")}
     assert len(set(contents.values())) == 4
+
+
+def test_what_a_table_holds_is_told_without_reading_its_rows(tmp_path, monkeypatch):
+    write_table(tmp_path / "t", numbered(CHUNK + 9))
+    table = ExampleTable(tmp_path / "t")
+    content, contrary = table.content, table.contrary
+    monkeypatch.setattr(tables.table, "_told", None)
+    again = ExampleTable(tmp_path / "t")
+    assert (again.content, again.contrary) == (content, contrary)
 
 
 def test_rows_whose_rewards_turn_the_labels_round(tmp_path):

@@ -7,7 +7,7 @@ from alignlab.losses.lists.list_mle import order_nll
 from alignlab.settings import PositiveNumber
 
 
-def plackett_luce(
+def plackett_luce_values(
     values: Float[Tensor, "B K"],
     labels: Float[Tensor, "B K"],
     where: Bool[Tensor, "B K"],
@@ -21,7 +21,7 @@ def plackett_luce(
     Equal labels keep the order of the list. With K = 2 the loss is `bradley_terry`.
 
     >>> import torch
-    >>> plackett_luce(torch.zeros(1, 3), torch.tensor([[1.0, 0.5, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
+    >>> plackett_luce_values(torch.zeros(1, 3), torch.tensor([[1.0, 0.5, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
     tensor([1.7918])
     """
     return order_nll(values / temperature, labels, where)
