@@ -36,12 +36,8 @@ from alignlab.training.placing import Place
 from alignlab.training.rails import Finite, Tolerance
 from alignlab.training.references import reference_margin
 from alignlab.training.rows import check_lists, content_of, first_ids
-<<<<<<< HEAD
 from alignlab.training.shown import answers, beside
-from alignlab.training.spec import Result, Stage
-=======
 from alignlab.training.spec import Result, Stage, on_gpu
->>>>>>> main
 from alignlab.training.stop import Listener
 from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine
