@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification
 from alignlab.data.batching.batches import collate
 from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.packing.tiny_copy import Exact
+from alignlab.policies.policy import NO_REFERENCES
 from alignlab.policies.preference_model import PreferenceModel, preferences
 from alignlab.policies.reward_model import RewardModel
 from tests.data.ragged import draw, token_rows
@@ -30,7 +31,7 @@ def model(dtype=torch.float64):
 
 def scores(policy, rows=ROWS, indices=None):
     batch = collate(token_rows(rows), indices or range(len(rows)))
-    return policy.signals(batch, (None, None), {"preferences"})["preferences"]
+    return policy.signals(batch, NO_REFERENCES, {"preferences"})["preferences"]
 
 
 def test_scores_are_those_of_the_vectors():

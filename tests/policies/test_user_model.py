@@ -10,6 +10,7 @@ from alignlab.data.batching.batches import Extras, collate
 from alignlab.errors import ConfigError, DataError
 from alignlab.policies.causal_lm.packing.tiny_copy import Exact
 from alignlab.policies.causal_lm.pretrained import load
+from alignlab.policies.policy import NO_REFERENCES
 from alignlab.policies.user_head import UserHead, by_angle, by_distance
 from alignlab.policies.user_model import UserModel
 from tests.data.ragged import draw, token_rows
@@ -70,7 +71,7 @@ def values(policy, users=USERS, rows=ROWS, indices=None):
     tokens = token_rows(rows)
     examples = [replace(e, meta={"user": user}) for e, user in zip(tokens.examples, users, strict=True)]
     batch = collate(replace(tokens, examples=examples), indices or range(len(rows)), Extras(users=True))
-    return policy.signals(batch, (None, None), {"values"})["values"]
+    return policy.signals(batch, NO_REFERENCES, {"values"})["values"]
 
 
 @pytest.mark.parametrize("form", ["A", "B"])

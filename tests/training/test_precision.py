@@ -9,6 +9,7 @@ import torch
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.policy import NO_REFERENCES
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.opened import load, place, prepare, read
@@ -44,10 +45,10 @@ def test_float64_reaches_the_kept_scores_of_the_reference(tmp_path, adapted):
     trainer = make_trainer(stage, RunFolder(tmp_path), Checkpoints(tmp_path))
     ready = prepare(place(load(stage, read(stage)), Place.of(trainer, spreads=False)), steps=1)
     (batch,) = next(iter(ready.loader))
-    exact = CausalLM(load_small(torch.float64)[0]).signals(batch, (None, None), ())["logps"]
+    exact = CausalLM(load_small(torch.float64)[0]).signals(batch, NO_REFERENCES, ())["logps"]
     assert batch.cached["ref_logps"].dtype == torch.float64
     torch.testing.assert_close(batch.cached["ref_logps"], exact, rtol=0, atol=1e-10)
-    policy = ready.opened.policy.signals(batch, (None, None), ())["logps"]
+    policy = ready.opened.policy.signals(batch, NO_REFERENCES, ())["logps"]
     assert (policy - batch.cached["ref_logps"]).abs().max() < 1e-10
 
 
