@@ -25,7 +25,7 @@ from alignlab.training.loggers.csv_log import make_csv
 from alignlab.training.loggers.guarded import guarded
 from alignlab.training.loggers.tracked_run import TrackedRun
 from alignlab.training.optim import auto_lr, groups
-from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, TrainerSpec
+from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
 from alignlab.training.spec import ReferenceSpec, Stage
 from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine
@@ -72,7 +72,15 @@ def build_stage(
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
         if gold["reward"]
         else None,
+        shown=None if gold["reward"] else _shown(config),
     )
+
+
+def _shown(config: Config) -> ShownSpec | None:
+    """Return how samples are drawn that nothing scores; None where there are to be none, or the policy draws none."""
+    plain = {name: value for name, value in config["evaluation"].items() if name != "reward"}
+    draws = locate(config["policy"]["_target_"], "policy._target_").draws
+    return ShownSpec(**plain, seed=config["seed"]) if draws and plain["prompts"] else None
 
 
 def objective_of(config: Config) -> Objective:

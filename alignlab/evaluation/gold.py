@@ -1,19 +1,23 @@
 """What alignment is after: the exact reward of a policy's own samples, against its KL divergence."""
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.metrics.preference import k3
+from alignlab.policies.causal_lm.chat_format import stop_ids
+from alignlab.sampling.in_process import InProcess
+from alignlab.sampling.rollout import Prompt, Rollout
+from alignlab.sampling.scored import token_logps
+from alignlab.sampling.settings import Sampling
 from alignlab.types import Message
 from alignlab.uncertainty import Estimate, mean_over_rows
 
@@ -63,23 +67,22 @@ def evaluate(
     dataclass whose field `reward` is one and whose others are aspects (but for `length`: here it is in tokens).
     The KL is the mean over samples of the sum over response tokens of log(model / reference), both taken
     at temperature 1 over the full vocabulary, so it is unbiased for samples drawn at temperature 1.
-    Without a reference the model is its own. Draws no random numbers from the caller's generator.
+    Without a reference the model is its own. Draws no random numbers from the caller's generator: the noise of a sample
+    is keyed by the seed and the place of its prompt, whatever is drawn beside it, and is the same for every model.
     """
-    rows = [prompt for prompt in prompts for _ in range(samples_per_prompt)]
+    asked = encoded(Encoder(tokenizer), prompts)
+    how = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
+    stop = {*stop_ids(model), int(tokenizer.eos_token_id)}
+    rollouts = InProcess(model, sorted(stop), rows=batch_size).draw(asked, samples_per_prompt, how)
     samples: list[Sample] = []
-    with torch.no_grad(), _evaluating(model, reference), _seeded(seed, model.device):
-        for start in range(0, len(rows), batch_size):
-            chunk = rows[start : start + batch_size]
-            tokens, mask = _encode(tokenizer, chunk, model.device)
-            drawn = _draw(model, tokenizer, tokens, mask, max_new_tokens, temperature)
-            where = _until_end(drawn, tokenizer.eos_token_id)
-            ratios = _ratios(model, reference, tokens, mask, drawn, where)
-            sums = zip(ratios.sum(1).tolist(), k3(ratios).sum(1).tolist(), strict=True)
-            for prompt, ids, real, (k1, of_k3) in zip(chunk, drawn, where, sums, strict=True):
-                asked = "\n".join(message["content"] for message in prompt)
-                text = str(tokenizer.decode(ids[real], skip_special_tokens=True))
-                worth, aspects = _worth(reward(asked, text))
-                samples.append(Sample(asked, text, worth, k1, int(real.sum()), of_k3, aspects))
+    ratios = log_ratios(model, reference, rollouts, how)
+    for prompt, rollout, of_prompt in zip(prompts, rollouts, ratios, strict=True):
+        text_of_prompt = "\n".join(message["content"] for message in prompt)
+        for ids, ratio in zip(rollout.responses, of_prompt, strict=True):
+            text = str(tokenizer.decode(ids, skip_special_tokens=True))
+            worth, aspects = _worth(reward(text_of_prompt, text))
+            sums = float(ratio.sum()), float(k3(ratio).sum())
+            samples.append(Sample(text_of_prompt, text, worth, sums[0], len(ids), sums[1], aspects))
     return GoldReport(summarize(samples, samples_per_prompt), samples, samples_per_prompt)
 
 
@@ -125,101 +128,25 @@ def _over_prompts(values: list[float], samples_per_prompt: int) -> Estimate:
     return mean_over_rows([statistics.fmean(values[i : i + samples_per_prompt]) for i in starts])
 
 
-@contextmanager
-def _evaluating(*models: PreTrainedModel | None) -> Iterator[None]:
-    """Dropout off, and every model back in its own mode afterwards."""
-    modes = [(model, model.training) for model in models if model is not None]
-    for model, _ in modes:
-        model.train(False)
-    try:
-        yield
-    finally:
-        for model, mode in modes:
-            model.train(mode)
+def encoded(encoder: Encoder, prompts: Sequence[list[Message]]) -> list[Prompt]:
+    """The token ids of prompts, whose places among them key the noise of their samples."""
+    return [Prompt(str(place), encoder.prompt_ids(prompt)) for place, prompt in enumerate(prompts)]
 
 
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+def log_ratios(
+    model: PreTrainedModel, reference: PreTrainedModel | None, rollouts: Sequence[Rollout], how: Sampling
+) -> list[list[Float[Tensor, "_"]]]:
+    """log(model / reference) of every response token, in float64; 0 without a reference.
 
-
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[Message]], device: torch.device
-) -> tuple[Int[Tensor, "N L"], Int[Tensor, "N L"]]:
-    """Prompt tokens, padded on the left, and their attention mask."""
-    encoder = Encoder(tokenizer)
-    rows = [encoder.prompt_ids(prompt) for prompt in prompts]
-    length = max(map(len, rows))
-    filler = _pad(tokenizer)
-    tokens = torch.tensor([[filler] * (length - len(row)) + row for row in rows], device=device)
-    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
-    return tokens, mask
-
-
-def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
-    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    return int(end if pad is None else pad)
-
-
-def _draw(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    tokens: Int[Tensor, "N L"],
-    mask: Int[Tensor, "N L"],
-    max_new_tokens: int,
-    temperature: float,
-) -> Int[Tensor, "N R"]:
-    """Responses from the whole distribution: no top-k, no nucleus, no penalty of the model's own."""
-    plan = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=True,
-        temperature=temperature,
-        top_k=0,
-        top_p=1.0,
-        repetition_penalty=1.0,
-        max_new_tokens=max_new_tokens,
-        pad_token_id=_pad(tokenizer),
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    out = model.generate(tokens, attention_mask=mask, generation_config=plan)  # type: ignore[operator]
-    return out[:, tokens.shape[1] :]
-
-
-def _until_end(drawn: Int[Tensor, "N R"], end: int) -> Bool[Tensor, "N R"]:
-    """True up to and with the first end-of-sequence token."""
-    ends = (drawn == end).long()
-    return ends.cumsum(1) - ends == 0
-
-
-def _ratios(
-    model: PreTrainedModel,
-    reference: PreTrainedModel | None,
-    tokens: Int[Tensor, "N L"],
-    mask: Int[Tensor, "N L"],
-    drawn: Int[Tensor, "N R"],
-    where: Bool[Tensor, "N R"],
-) -> Float[Tensor, "N R"]:
-    """log(model / reference) of every response token; 0 after the end."""
+    What the sampler noted is the model's part where it drew from the whole distribution at temperature 1, in no less
+    than float32: in lower precision a pass over whole rows and one over single tokens differ by more than they should.
+    """
     if reference is None:
-        return torch.zeros(drawn.shape, device=drawn.device)
-    mask = torch.cat([mask, where.long()], 1)
-    tokens = torch.cat([tokens, drawn], 1)
-    ours = _token_logps(model, tokens, mask, drawn)
-    theirs = _token_logps(reference, tokens, mask, drawn).to(ours.device)
-    return (ours - theirs) * where
-
-
-def _token_logps(
-    model: PreTrainedModel,
-    tokens: Int[Tensor, "N S"],
-    mask: Int[Tensor, "N S"],
-    drawn: Int[Tensor, "N R"],
-) -> Float[Tensor, "N R"]:
-    length = drawn.shape[1]
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    inputs = {"input_ids": tokens, "attention_mask": mask, "position_ids": positions}
-    inputs = {name: value.to(model.device) for name, value in inputs.items()}
-    logits = model(**inputs, use_cache=False, logits_to_keep=length + 1).logits[:, :-1]
-    logps = logits.float().log_softmax(-1)
-    return logps.gather(-1, drawn.to(logps.device).unsqueeze(-1)).squeeze(-1)
+        return [[torch.zeros(len(ids), dtype=torch.float64) for ids in one.responses] for one in rollouts]
+    exact = model.dtype in (torch.float32, torch.float64) and how.temperature == 1 and not how.truncated
+    ours = [one.token_logps for one in rollouts] if exact else token_logps(model, rollouts)
+    theirs = token_logps(reference, rollouts)
+    return [
+        [torch.from_numpy(a.astype("float64") - b.astype("float64")) for a, b in zip(*both, strict=True)]
+        for both in zip(ours, theirs, strict=True)
+    ]

@@ -70,7 +70,7 @@ def best_samples(settings: Sequence[Setting]) -> list[tuple[float, float]]:
     drawn: list[list[float]] = []
     for run in runs:
         by_prompt: dict[str, list[float]] = {}
-        for sample in run.samples:
+        for sample in (row for row in run.samples if "reward_before" in row):
             by_prompt.setdefault(sample["prompt"], []).append(sample["reward_before"])
         drawn += by_prompt.values()
     most = min(map(len, drawn), default=0)

@@ -26,6 +26,7 @@ from alignlab.data.load import Examples, load_examples
 from alignlab.data.reading.examples import Report
 from alignlab.data.spec import DataSpec
 from alignlab.data.transforms.limit import kept
+from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
 from alignlab.training.placing import CPU, Place
@@ -193,10 +194,9 @@ def affordable(validation: TokenRows, loader: StepLoader, data: DataSpec) -> Tok
 
 def first_prompts(rows: TokenRows, count: int) -> list[list[Message]]:
     """The prompts of the first `count` rows as they stand before an order that the pipeline gives them."""
-    return [rows.messages(int(i)) for i in np.argsort(rows.places, kind="stable")[:count]]
+    return [rows.messages(i) for i in first(rows, count)]
 
 
-def stop_ids(model: Any) -> list[int]:
-    """Tokens with which the model ends a turn, by its generation config."""
-    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+def first(rows: TokenRows, count: int) -> list[int]:
+    """The numbers of the first `count` rows as they stand before an order that the pipeline gives them."""
+    return [int(i) for i in np.argsort(rows.places, kind="stable")[:count]]

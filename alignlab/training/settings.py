@@ -101,6 +101,16 @@ class ReferenceSettings(MovingSpec):
 
 
 @dataclass(frozen=True)
+class ShownSpec:
+    """How samples are drawn that nothing scores: conf/evaluation without a reward."""
+
+    prompts: Count = 4
+    samples_per_prompt: Positive = 1
+    max_new_tokens: Positive = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class GoldSpec:
     """How samples are drawn and scored: conf/evaluation; `reward(prompt, response)` has a field `reward`."""
 

@@ -11,7 +11,7 @@ from torch import nn
 from alignlab.data.spec import DataSpec
 from alignlab.objective.objective import Objective
 from alignlab.policies.policy import Policy
-from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, TrainerSpec
+from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
 
@@ -75,6 +75,9 @@ class Stage:
     load_initial: LoadModel | None = None
     """The model that the run began with, where this stage begins with another; steps of the pipeline go by it."""
     gold: GoldSpec | None = None
+    """How samples are drawn and scored, where there is a reward."""
+    shown: ShownSpec | None = None
+    """How samples are drawn to be read, where there is none."""
     engine: Engine = field(default_factory=Engine)
     """How it trains on one device or several ranks."""
     step_log: Path | None = None

@@ -16,6 +16,7 @@ from alignlab.policies.causal_lm.decoder import has_adapter, recompute
 from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
+from alignlab.sampling.rollout import Rollout
 from alignlab.training.callbacks.checkpoint import Checkpoint
 from alignlab.training.callbacks.moving_reference import following
 from alignlab.training.callbacks.progress import TrainingProgress
@@ -35,6 +36,7 @@ from alignlab.training.placing import Place
 from alignlab.training.rails import Finite, Tolerance
 from alignlab.training.references import reference_margin
 from alignlab.training.rows import check_lists, content_of, first_ids
+from alignlab.training.shown import answers, beside
 from alignlab.training.spec import Result, Stage, on_gpu
 from alignlab.training.stop import Listener
 from alignlab.training.strategies.ddp import Ddp
@@ -63,9 +65,9 @@ def run_stage(stage: Stage, folder: RunFolder) -> Result:
         folder.checkpoints, keep=stage.checkpoint.keep, background=stage.checkpoint.background
     )
     ready, trainer = _open(stage, folder, checkpoints)
-    before = _sampled_before(ready)
+    before, shown = _sampled_before(ready), answers(ready, ready.opened.model)
     fitted = _fit(ready, trainer, folder, checkpoints)
-    return _close(ready, trainer, fitted, before)
+    return _close(ready, trainer, fitted, before, shown)
 
 
 def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Prepared, L.Trainer]:
@@ -189,15 +191,21 @@ def _callbacks(
         yield step_log.others_done
 
 
-def _close(ready: Prepared, trainer: L.Trainer, fitted: _Fitted, before: GoldReport | None) -> Result:
+def _close(
+    ready: Prepared, trainer: L.Trainer, fitted: _Fitted, before: GoldReport | None, shown: Sequence[Rollout]
+) -> Result:
     """What the stage came to, with its trained model in one piece where it is finished."""
     opened, stage, validation = ready.opened, ready.opened.stage, fitted.validation
     finished, policy, after = fitted.stopped_by is None, opened.policy, None
+    samples: Sequence[Mapping[str, Any]] = ()
     if finished:
         policy = _trained(stage, fitted.module, policy)
     with opened.clock.timed("evaluation"):
         if finished and stage.gold and ranks.main():
             after = _sampled_after(ready, policy.model)
+            samples = side_by_side(before, after) if before else ()
+    if finished and shown:
+        samples = beside(ready, shown, answers(ready, policy.model))
     return Result(
         status="finished" if finished else "interrupted",
         steps=trainer.global_step,
@@ -210,7 +218,7 @@ def _close(ready: Prepared, trainer: L.Trainer, fitted: _Fitted, before: GoldRep
         tokens_per_second=fitted.module.tokens_per_second,
         facts=_facts(ready),
         reference_margin=reference_margin(opened.splits.train),
-        samples=side_by_side(before, after) if before and after else (),
+        samples=samples,
         stopped_by=fitted.stopped_by,
     )
 

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from alignlab.evaluation import gold
-from alignlab.evaluation.gold import GoldReport, Sample, _draw, _until_end, evaluate, summarize, win_rate
+from alignlab.evaluation.gold import GoldReport, Sample, evaluate, summarize, win_rate
 from alignlab.lab import tiny, world
 from alignlab.lab.reward import gold as scored
 from alignlab.lab.reward import reward
+from alignlab.sampling.in_process import InProcess
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,14 @@ def test_equal_weights_have_no_divergence(lab, prompts):
 def test_kl_is_the_log_ratio_of_the_samples(lab, prompts, monkeypatch):
     model, tokenizer = lab
     reference = nudged(model)
-    drawn = []
-    monkeypatch.setattr(gold, "_draw", lambda *args: drawn.append(_draw(*args)) or drawn[-1])
+    drawn, draw = [], InProcess.draw
+    monkeypatch.setattr(InProcess, "draw", lambda *args: drawn.extend(draw(*args)) or drawn)
     report = run(lab, prompts, reference, batch_size=5, max_new_tokens=12)
-    rows = [ids.tolist() for batch in drawn for ids in batch]
-    for prompt, ids, sample in zip(prompts, rows, report.samples, strict=True):
+    for prompt, rollout, sample in zip(prompts, drawn, report.samples, strict=True):
+        ids = rollout.responses[0].tolist()
         asked = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         before = tokenizer(asked, add_special_tokens=False)["input_ids"]
+        assert before == rollout.prompt_ids.tolist()
         both = before + ids[: sample.length]
         ratio = sum_logps(model, both, len(before)) - sum_logps(reference, both, len(before))
         assert sample.kl == pytest.approx(ratio, abs=1e-3)
@@ -126,15 +127,6 @@ def test_length_is_bounded_and_counts_the_end(lab, prompts):
 def test_low_temperature_samples_agree(lab, prompts):
     cold = run(lab, prompts[:1], samples_per_prompt=8, temperature=1e-4)
     assert cold.metrics["distinct"] == 1 / 8
-
-
-def test_where_ends_with_the_first_end_of_sequence():
-    drawn = torch.tensor([[5, 3, 3, 0], [3, 0, 0, 0], [5, 6, 7, 8]])
-    assert _until_end(drawn, 3).tolist() == [
-        [True, True, False, False],
-        [True, False, False, False],
-        [True, True, True, True],
-    ]
 
 
 def test_summary_by_hand():

@@ -116,7 +116,7 @@ def test_every_verb_has_help_with_a_command_to_copy(verb, capsys):
 
 def test_every_file_of_the_room_is_a_verb():
     room = Path(program.__file__).parent / "verbs"
-    assert {file.stem for file in room.glob("*.py")} == {*VERBS, "__init__", "words"}
+    assert {file.stem for file in room.glob("*.py")} == {*VERBS, "__init__", "words", "drawing"}
 
 
 def test_help_of_train_fits_a_screen(capsys):

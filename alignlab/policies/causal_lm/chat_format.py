@@ -1,4 +1,4 @@
-"""Gives a model the chat template that the config names, with the token that ends its turns."""
+"""The chat template of a model, as the config names it, and the tokens that end its turns."""
 
 import logging
 import re
@@ -35,6 +35,12 @@ def use_template(model: Any, tokenizer: Any, name: str) -> None:
             name,
             ", ".join(missing),
         )
+
+
+def stop_ids(model: Any) -> list[int]:
+    """Return the tokens with which a model ends a turn, by its generation config."""
+    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
 
 
 def _end_of_turn(tokenizer: Any) -> str:

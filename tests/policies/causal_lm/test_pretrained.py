@@ -16,9 +16,9 @@ from alignlab.data.encoding.id_turns import id_turns
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.errors import ConfigError, RunError
 from alignlab.lab import vocabulary
+from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.causal_lm.model import CausalLM, verify_head
 from alignlab.policies.causal_lm.pretrained import load, resolve
-from alignlab.training.opened import stop_ids
 from alignlab.types import Example
 from tests.data.tokenizers_ import byte_level
 from tests.policies.models import policy

@@ -41,19 +41,27 @@ def choose(model: Any, packing: str = "auto") -> Form:
     Raises ConfigError where packing is `on` and no packed form is exact.
     """
     one_of("model.packing", packing, PACKING)
-    name, reason = type(model).__name__, "model.packing=off"
-    if packing != "off":
-        settings = model.config.to_json_string(use_diff=False)
-        best, reason = _tried(type(model), type(model.config), settings, _plain(model))  # type: ignore[arg-type]
-        if best:
-            log.info("packing: %s for %s, exact on a tiny copy; each prompt is read once", best, name)
-            form = candidates(model)[best]
-            form.prepare(model)
-            return form
+    name = type(model).__name__
+    form, best, reason = (PADDED, "", "model.packing=off") if packing == "off" else fastest(model)
+    if best:
+        log.info("packing: %s for %s, exact on a tiny copy; each prompt is read once", best, name)
+        return form
     if packing == "on":
         raise ConfigError(f"{name} cannot be packed exactly ({reason}): use model.packing=auto")
     log.info("packing: none for %s (%s); every response is read behind a copy of its prompt", name, reason)
-    return PADDED
+    return form
+
+
+def fastest(model: Any) -> tuple[Form, str, str]:
+    """The fastest form that is exact for a model, which is prepared for it; its name, and the faults of others.
+
+    The padded form has no name.
+    """
+    settings = model.config.to_json_string(use_diff=False)
+    best, reason = _tried(type(model), type(model.config), settings, _plain(model))  # type: ignore[arg-type]
+    form = candidates(model)[best] if best else PADDED
+    form.prepare(model)
+    return form, best, reason
 
 
 def candidates(model: Any) -> dict[str, Form]:
