@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.losses.lists.lambda_weights import lambda_weights
-from alignlab.losses.lists.masked_lists import ordered
+from alignlab.losses.lists.masked_lists import gaps, ordered
 from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, Signal, trailing_sizes
 
@@ -100,6 +100,7 @@ def _neutral_signals(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -
     """The base signals of neutral responses, of which the policy's scores have moved by `moves_BK`."""
     labels_BK = labels_K.expand_as(moves_BK.detach())
     judged = {"labels": labels_BK, "rewards": labels_BK - 0.5}
+    judged |= {"wins": (1 + gaps(labels_BK).sign()) / 2, "preferences": gaps(moves_BK)}
     return {
         name: judged[name] if name in judged else _neutral(BASE[name], moves_BK) for name in objective.signals
     }

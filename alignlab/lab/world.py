@@ -34,7 +34,7 @@ def examples(
     seed: Seed = 0,
     responses: Annotated[int, whole(2, 64)] = 4,
     skill: Share = 0.5,
-    gap: Share = 1.0,
+    gap: NonNegative = 1.0,
     kin: str = "free",
     topics: Sequence[str] | None = None,
     harmful: Share = 0.0,

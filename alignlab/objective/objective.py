@@ -242,7 +242,9 @@ class Objective:
         if not known:
             raise ConfigError(f"counts of objective '{self.name}' need lengths or labels, as [B, K] tensors")
         scored = {name for name in self.signals if name not in base or not is_known_before(name)}
-        signals: dict[str, Any] = {**base, **{name: blank(name, known[0], self.sizes) for name in scored}}
+        letters = sizes_of({name: base[name] for name in base if name in BASE and is_known_before(name)})
+        blanks = {name: blank(name, known[0], self.sizes, letters) for name in scored}
+        signals: dict[str, Any] = {**base, **blanks}
         with torch.no_grad():
             return {name: part.count for name, part in self(**signals).parts.items()}
 

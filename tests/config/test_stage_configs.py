@@ -167,7 +167,7 @@ def test_adapters_are_no_reference_where_that_is_the_first_model():
         (['recipe.overrides={2:["objective=dpoo"]}'], ["stage 2, step2", "did you mean 'dpo'"]),
         (
             ['recipe.overrides={1:["seed=-1"],2:["optimizer.lr=x"]}'],
-            ["stage 1, step1: seed=-1", "stage 2, step2: optimizer.lr=x"],
+            ["stage 1, step1:", "seed=-1: expected a whole number", "stage 2, step2: optimizer.lr=x"],
         ),
         (["recipe.by=sauce"], ["pipeline.stepwise.by=sauce: did you mean 'source'?"]),
         (["seed=-1"], ["seed=-1: expected a whole number from 0 to 4294967295"]),
@@ -193,7 +193,7 @@ def test_two_stages_of_one_name():
         ("{name: a, init: ./nowhere}", "init=./nowhere: no such folder"),
         ("{name: a, collect: {_target_: math.sqroot}}", "collect._target_: 'math' has no 'sqroot'"),
         ("{name: a, collect: {words: 1}}", "collect._target_"),
-        ("{name: a/b}", "name=a/b: it names a folder"),
+        ("{name: a/b}", "name=a/b: expected the name of one folder"),
     ],
 )
 def test_names_models_and_collectors_that_cannot_be(stage, message):

@@ -55,7 +55,7 @@ def test_on_refuses_what_is_not_exact():
 
 def test_a_misspelt_choice_names_the_nearest():
     with pytest.raises(ConfigError, match=r"model\.packing=atuo: did you mean 'auto'"):
-        CausalLM(build("llama"), packing="atuo")
+        forms.choose(build("llama"), packing="atuo")
 
 
 def test_an_architecture_that_no_tiny_copy_can_be_made_of_is_padded(monkeypatch, messages):
