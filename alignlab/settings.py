@@ -15,6 +15,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -215,12 +216,38 @@ def misfit(value: Any, hint: Any) -> str:
     options = _options(hint)
     if all(get_origin(option) is Literal for option in options):
         return nearest(typed(value), [str(choice) for option in options for choice in get_args(option)])
-    text = (
-        f"; a text that reads otherwise is quoted twice: '\"{typed(value)}\"'"
-        if str in options_of(hint) and isinstance(value, (int, float))
-        else ""
-    )
-    return f"expected {words_of(hint)}{text}"
+    return f"expected {words_of(hint)}{_advice(value, hint)}"
+
+
+def _advice(value: Any, hint: Any) -> str:
+    """What to type instead of a value that looks as if it should fit; empty where there is no such value."""
+    options = options_of(hint)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if str in options and is_number:
+        return f"; a text that reads otherwise is quoted twice: '\"{typed(value)}\"'"
+    if isinstance(value, float) and not math.isfinite(value) and float in options:
+        return "; infinity and NaN are none"
+    if isinstance(value, float) and value.is_integer() and fits(int(value), hint, ranges=True):
+        return f"; write {int(value)}"
+    if isinstance(value, list) and any(get_args(option)[:1] == (str,) for option in options):
+        numbers = [part for part in value if isinstance(part, (int, float)) and not isinstance(part, bool)]
+        return f"; quoted twice, a number is a text: '[\"{typed(numbers[0])}\"]'" if numbers else ""
+    if (
+        isinstance(value, str)
+        and not {str, Any} & {*options}
+        and any(fits(n, hint, ranges=True) for n in _read(value))
+    ):
+        return "; in quotes it is a text"
+    return ""
+
+
+def _read(text: str) -> list[int | float]:
+    """The number that a text reads as, as a whole one and as any; empty where it reads as none."""
+    numbers: list[int | float] = []
+    for kind in (int, float):
+        with suppress(ValueError):
+            numbers.append(kind(text))
+    return numbers
 
 
 def words_of(hint: Any) -> str:

@@ -159,7 +159,7 @@ class Part:
         return self.sum / torch.where(count > 0, count, torch.ones_like(count))
 
 
-Reported = Tensor | float | tuple[Tensor, Tensor]
+Reported = Tensor | float | tuple[Tensor | float, Tensor | float]
 """What a term reports under one name, to be watched and not trained on.
 
 Values that are averaged as the term's own are, in the same shape (of a mask: how often it is True); (values, counts),

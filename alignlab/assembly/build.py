@@ -80,7 +80,8 @@ def _shown(config: Config) -> ShownSpec | None:
     """Return how samples are drawn that nothing scores; None where there are to be none, or the policy draws none."""
     plain = {name: value for name, value in config["evaluation"].items() if name != "reward"}
     draws = locate(config["policy"]["_target_"], "policy._target_").draws
-    return ShownSpec(**plain, seed=config["seed"]) if draws and plain["prompts"] else None
+    shown = ShownSpec(**plain, seed=config["seed"])
+    return shown if draws and shown.prompts else None
 
 
 def objective_of(config: Config) -> Objective:
@@ -212,6 +213,14 @@ def build_reference(config: Config, initial: Config | None = None) -> ReferenceS
     )
 
 
+def optimizer_settings(optimizer: Config) -> dict[str, Any]:
+    """Return what an optimizer is called with besides parameters and lr; torch takes no whole number for a beta."""
+    settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
+    if isinstance(betas := settings.get("betas"), (list, tuple)):
+        settings["betas"] = tuple(map(float, betas))
+    return settings
+
+
 def make_optimizer(
     optimizer: Config,
     scheduler: Config,
@@ -226,7 +235,7 @@ def make_optimizer(
     `lr: auto` goes by their `count` over all ranks, times the `lr_factor` of the kind of policy.
     A schedule is given the number of `steps` under whichever name it takes it (`STEP_NAMES`).
     """
-    settings = {key: value for key, value in optimizer.items() if key not in ("_target_", "lr")}
+    settings = optimizer_settings(optimizer)
     lr = lr_factor * auto_lr(count) if optimizer["lr"] == "auto" else float(optimizer["lr"])
     log.info(
         "optimizer: %s, lr %.3g, %s parameters", optimizer["_target_"].rpartition(".")[2], lr, f"{count:,}"

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
-from alignlab.assembly.build import is_adapters_off, objective_of
+from alignlab.assembly.build import is_adapters_off, objective_of, optimizer_settings
 from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.provided import policy_problems
@@ -196,7 +196,7 @@ def _optimizer(config: Config) -> Iterator[str]:
     node = config["optimizer"]
     if not str(node["_target_"]).startswith("torch.optim."):
         return
-    settings = {key: value for key, value in node.items() if key not in ("_target_", "lr")}
+    settings = optimizer_settings(node)
     lr = 1.0 if node["lr"] == "auto" else float(node["lr"])
     try:
         locate(node["_target_"])([nn.Parameter(torch.zeros(2, 2))], lr=lr, **settings)

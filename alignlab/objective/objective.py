@@ -175,6 +175,7 @@ class Objective:
             returned = modified(term, view, self.modifiers if is_loss else (), **hyper)
             values[term.name] = returned.values
             row_weights = term.row_weights(returned.values, view, weights)
+            _require_shape(term, returned, row_weights)
             parts[term.name] = returned.part(row_weights, now[term.name])
             reports |= _reports(term, returned, view, weights)
         if self.reduction == "sum":
@@ -202,7 +203,9 @@ class Objective:
             if isinstance(returned, Part):
                 parts[term.name] = returned
                 continue
-            parts[term.name] = returned.part(term.row_weights(returned.values, signals, weights))
+            row_weights = term.row_weights(returned.values, signals, weights)
+            _require_shape(term, returned, row_weights)
+            parts[term.name] = returned.part(row_weights)
             parts |= _reports(term, returned, signals, weights)
         return parts
 
@@ -273,6 +276,16 @@ class Objective:
         return Signals(base, where, lambda: choose(base["labels"].masked_fill(~where, 0), where)), weights
 
 
+def _require_shape(term: Term, returned: Returned, row_weights: Tensor) -> None:
+    """Raise ConfigError where the values or counts of a term are not one for each weight, nor one number for all."""
+    for what, given in (("values", returned.values), ("counts", returned.counts)):
+        if given is not None and given.dim() > 0 and given.shape != row_weights.shape:
+            raise ConfigError(
+                f"{term.path or term.name} returned {what} of shape {tuple(given.shape)}: expected "
+                f"{tuple(row_weights.shape)}, one for each pair, list or response that it sees"
+            )
+
+
 def _reports(term: Term, returned: Returned, signals: Signals, weights: Tensor) -> dict[str, Part]:
     """Return what a term (and its modifiers) reported, each as (sum, count), where lists have these weights.
 
@@ -281,6 +294,8 @@ def _reports(term: Term, returned: Returned, signals: Signals, weights: Tensor) 
     parts: dict[str, Part] = {}
     for name, report in returned.reported().items():
         row_weights = term.row_weights(report.values, signals, weights)
+        if returned.values.dim() == 0 and report.values.dim() == 0:
+            report = Returned(report.values.expand_as(row_weights), report.counts)
         counts = row_weights if report.counts is None else report.counts
         if not report.values.shape == row_weights.shape == counts.shape:
             raise ConfigError(

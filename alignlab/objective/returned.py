@@ -32,12 +32,17 @@ class Returned:
         for name, report in self.reports.items():
             values, counts = report if isinstance(report, tuple) else (report, None)
             like = self.values.detach()
-            values = torch.as_tensor(values, device=like.device).detach().to(like.dtype)
             taken[name] = Returned(
-                values.expand_as(like) if values.dim() == 0 else values,
-                None if counts is None else counts.detach().to(like.dtype),
+                _expanded(values, like),
+                None if counts is None else _expanded(counts, like),
             )
         return taken
+
+
+def _expanded(given: Tensor | float, like: Tensor) -> Tensor:
+    """A number or tensor of a report without gradient; one number stands for as many as there are values."""
+    values = torch.as_tensor(given, device=like.device).detach().to(like.dtype)
+    return values.expand_as(like) if values.dim() == 0 else values
 
 
 def take_apart(returned: object, term: str, path: str) -> Returned:

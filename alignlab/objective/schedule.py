@@ -41,6 +41,10 @@ def read_weight(value: Any, path: str) -> Weight:
     kind = value.get("schedule", "constant")
     if kind not in KINDS:
         raise ConfigError(f"{path}.schedule={kind}: {nearest(str(kind), KINDS)}")
+    if "schedule" not in value and "end" in value:
+        raise ConfigError(
+            f"{path}: a weight that goes from start to end needs its schedule: linear or cosine"
+        )
     if "start" not in value or ("end" not in value and kind != "constant"):
         raise ConfigError(f"{path}: a schedule needs start and end")
     start = number(value["start"], f"{path}.start")

@@ -1,5 +1,6 @@
 """A user model as a policy: values of responses to each user, whose taste is a mixture of a few prototypes."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,6 +54,9 @@ class UserModel(SequenceHead):
         """Yield what is wrong with the settings of a config, before anything is loaded."""
         if not settings.get("users"):
             yield "policy=user_model needs the names of the users of the data: policy.users=[anna,ben]"
+            return
+        if twice := [name for name, count in Counter(settings["users"]).items() if count > 1]:
+            yield f"policy.users names {twice[0]} twice: a user has one mixture"
 
     @classmethod
     def adopt(  # type: ignore[override]

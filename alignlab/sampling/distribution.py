@@ -15,14 +15,17 @@ def distribution(logits: Float[Tensor, "R V"], how: Sampling) -> Float[Tensor, "
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if how.temperature != 1.0:
-        logits = logits / how.temperature
+        smallest = torch.finfo(logits.dtype).tiny
+        logits = (logits - logits.amax(-1, keepdim=True)) / max(how.temperature, smallest)  # no inf - inf
     if 0 < how.top_k < logits.shape[-1]:
         least = logits.topk(how.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
     if how.top_p < 1:
         ordered, places = logits.softmax(-1).sort(descending=True, stable=True)
         before = ordered.cumsum(-1) - ordered
-        beyond = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, places, before >= how.top_p)
+        beyond = torch.zeros_like(logits, dtype=torch.bool).scatter(
+            -1, places, (before >= how.top_p) & (before > 0)
+        )
         logits = logits.masked_fill(beyond, -torch.inf)
     return logits.log_softmax(-1)
 

@@ -17,8 +17,18 @@ from alignlab.places import CONF, choices
 Config = dict[str, Any]
 FILES = ("kto", "local", "sentiment", "token_ids")
 """The sources that are read from files alone."""
-ON_TOKENS = ("curry", "filter_ches", "filter_difficulty", "filter_reference_outliers", "order_by", "stepwise")
+ON_TOKENS = (
+    "curry",
+    "desirable_probs",
+    "filter_ches",
+    "filter_difficulty",
+    "filter_reference_outliers",
+    "order_by",
+    "stepwise",
+)
 ON_TEXTS = sorted({*choices("pipeline")} - {*ON_TOKENS, "unpaired"})
+OF_A_HEAD = ("values", "preferences")
+"""What objectives compare that a language model does not give; they come with their policy."""
 STAGES = "[{name:first,overrides:['objective=ipo']},{name:last,init:previous}]"
 LINES = [
     [],
@@ -34,7 +44,9 @@ LINES = [
     ["reference=adapter", "peft=lora"],
     ["launcher=slurm", "logger=[wandb]"],
     ["policy=reward_model", "objective=bradley_terry"],
-    ["policy=reward_model", "objective=plackett_luce"],
+    ["policy=reward_model", "objective=plackett_luce_values"],
+    ["policy=preference_model", "objective=gpm"],
+    ["policy=user_model", "objective=pal", "policy.users=[anna,ben]"],
     ["data=mixture", "model=smollm2_135m", "data.parts={shp:{weight:2},hh_rlhf:{limit:3}}"],
 ]
 """Command lines that choose what a yaml alone does not give; the other choices take the place of a node of these."""
@@ -91,7 +103,7 @@ def configs() -> dict[str, Config]:
         for name in choices(group):
             node = {"modifiers": {}} if group == "objective" else {}
             node |= read_choice(group, name)
-            if node.get("implicit_reward") != "values" and (group, name) != ("recipe", "stages"):
+            if node.get("implicit_reward") not in OF_A_HEAD and (group, name) != ("recipe", "stages"):
                 made[f"{group}={name}"] = {**plain, group: node}
     knobs = read_choice("data", "knobs")
     for name in options("data"):

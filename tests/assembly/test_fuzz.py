@@ -22,7 +22,7 @@ from alignlab.places import CONF
 from alignlab.runs.folder import RunFolder
 from tests.assembly import mutations
 
-CONFIGS, LINES, LONGEST = 1750, 250, 5.0
+CONFIGS, LINES, LONGEST = 900, 200, 5.0
 """How many mutated configs and command lines are tried, and the CPU seconds that one may take."""
 
 
@@ -114,7 +114,7 @@ def test_every_choice_is_sound_as_it_stands(place):
 def test_a_mutated_config_is_taken_or_told(place):
     answers = fuzzed_configs(CONFIGS, seed=0)
     assert not faults(answers)
-    assert 100 < sum(not said for said in answers.values()) < CONFIGS / 2
+    assert CONFIGS / 20 < sum(not said for said in answers.values()) < CONFIGS / 2
 
 
 def test_an_odd_command_line_is_taken_or_told(place):

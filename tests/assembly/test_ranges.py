@@ -136,6 +136,27 @@ def test_a_value_beyond_its_range_is_refused_by_its_key(every):
         ),
         (["objective=mrpo", "objective.loss.alpha=2"], "expected a share between 0 and 1 or adaptive"),
         (["~trainer.devices"], "trainer.devices is missing"),
+        (["trainer.max_steps=1e3"], "expected a whole number from 1 to 10**12 or null; write 1000"),
+        (
+            ["objective=chi_po", "objective.loss.clip=inf"],
+            "expected a number above 0 or null; infinity and NaN are none",
+        ),
+        (
+            ["objective.loss.beta='0.1'"],
+            "objective.loss.beta=0.1: expected a number above 0; in quotes it is a text",
+        ),
+        (
+            ["policy=user_model", "objective=pal", "policy.users=[1,2]"],
+            "expected a list of texts or null; quoted twice, a number is a text: '[\"1\"]'",
+        ),
+        (
+            ["policy=user_model", "objective=pal", "policy.users=[anna,ben,anna]"],
+            "policy.users names anna twice: a user has one mixture",
+        ),
+        (
+            ["regularizers=[sft]", "regularizers.sft.weight={start:1,end:0}"],
+            "regularizers.sft.weight: a weight that goes from start to end needs its schedule: linear or cosine",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -149,7 +170,8 @@ def test_the_message_names_key_value_and_range(overrides, said):
         ["objective=alpha_po", "objective.loss.alpha=-3.0"],
         ["regularizers=[entropy]", "regularizers.entropy.weight=-2"],
         ["regularizers=[sft]", "regularizers.sft.weight={schedule:cosine,start:1,end:0}"],
-        ["objective.loss.beta=1000.0", "optimizer.lr=0"],
+        ["objective.loss.beta=1000.0", "optimizer.lr=0", "optimizer.betas=[0,0.95]"],
+        ["evaluation=none", "~evaluation.prompts"],
         ["model.loader.skill=[0.5,0.5]", "objective=chi_po", "objective.loss.clip=null"],
     ],
     ids=" ".join,

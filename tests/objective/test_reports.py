@@ -179,3 +179,47 @@ def test_a_report_of_another_shape_is_named():
     mine = Objective("mine", make_term("mine", loss, {}))
     with pytest.raises(ConfigError, match=r"mine/both is reported in shape \(2, 1\): expected \(1,\)"):
         mine(logps=pair(-1.0, -2.0), labels=PAIR["labels"])
+
+
+def test_numbers_of_a_report_count_as_often_as_there_are_values():
+    def loss(chosen_logps, rejected_logps):
+        return rejected_logps - chosen_logps, {
+            "a": (0.5, 2.0),
+            "b": (chosen_logps, 2.0),
+            "c": (0.5, torch.tensor(4.0)),
+        }
+
+    mine = Objective("mine", make_term("mine", loss, {}))
+    reports = mine(logps=pair(-1.0, -2.0), labels=PAIR["labels"]).reports
+    assert {name: (part.sum.item(), part.count.item()) for name, part in reports.items()} == {
+        "mine/a": (0.5, 2),
+        "mine/b": (-1, 2),
+        "mine/c": (0.5, 4),
+    }
+
+
+@pytest.mark.parametrize("signal", ["chosen_logps", "logps"])
+def test_a_loss_that_is_one_number_reports_one_too(signal):
+    mean = {
+        "logps": lambda logps: (logps.mean(), {"a": 3.0}),
+        "chosen_logps": lambda chosen_logps: (chosen_logps.mean(), {"a": 3.0}),
+    }
+    mine = Objective("mine", make_term("mine", mean[signal], {}))
+    assert reported(mine, logps=torch.ones(3, 2), labels=torch.tensor([[1.0, 0.0]] * 3)) == {"mine/a": 3}
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (
+            lambda chosen_logps: chosen_logps[:, None] * chosen_logps,
+            r"returned values of shape \(2, 2\): expected \(2,\)",
+        ),
+        (lambda chosen_logps: chosen_logps.repeat(2), r"returned values of shape \(4,\): expected \(2,\)"),
+        (lambda logps: (logps, torch.ones(2)), r"returned counts of shape \(2,\): expected \(2, 2\)"),
+    ],
+)
+def test_values_of_another_shape_are_named_and_not_broadcast(loss, said):
+    mine = Objective("mine", make_term("mine", loss, {}, path="objective.loss"))
+    with pytest.raises(ConfigError, match=f"objective.loss {said}"):
+        mine(logps=torch.ones(2, 2), labels=torch.tensor([[1.0, 0.0]] * 2))

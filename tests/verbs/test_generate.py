@@ -1,5 +1,6 @@
 """`alignlab generate` writes answers, and goes on with a file that was broken off; `alignlab chat` keeps turns."""
 
+import fcntl
 import io
 import json
 
@@ -57,6 +58,37 @@ def test_a_file_of_something_else_is_refused(tmp_path, change):
     ):
         write(file, sampler, given["asked"], given["n"], given["how"], Tokens())
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"my notes", b'{"prompt": "a"}\n{"prompt": "b"}', b"\xff\n", b"[1]\n"])
+def test_a_file_of_ones_own_is_left_as_it_is(tmp_path, content):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows.jsonl: line \d"):
+        write(file, InProcess(model(), [STOP]), prompts(2), 1, Sampling(max_new_tokens=2), Tokens())
+    assert file.read_bytes() == content
+
+
+def test_rows_whose_prompts_changed_are_not_gone_on_with(tmp_path):
+    sampler, file, how = InProcess(model(), [STOP]), tmp_path / "answers.jsonl", Sampling(max_new_tokens=2)
+    write(file, sampler, prompts(2), 1, how, Tokens())
+    before = file.read_bytes()
+    changed = [prompt._replace(ids=[5, *prompt.ids]) for prompt in prompts(3)]
+    with pytest.raises(DataError, match="line 1 answers row row-0 as another prompt"):
+        write(file, sampler, changed, 1, how, Tokens())
+    assert file.read_bytes() == before
+
+
+def test_a_file_that_another_process_writes_and_a_folder_are_told(tmp_path):
+    sampler, how = InProcess(model(), [STOP]), Sampling(max_new_tokens=2)
+    with (tmp_path / "answers.jsonl").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another process writes it"):
+            write(tmp_path / "answers.jsonl", sampler, prompts(2), 1, how, Tokens())
+    assert write(tmp_path / "answers.jsonl", sampler, prompts(2), 1, how, Tokens()) == 0
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        write(tmp_path / "folder.jsonl", sampler, prompts(2), 1, how, Tokens())
 
 
 @pytest.fixture(scope="module")
