@@ -95,7 +95,7 @@ def test_writers_of_other_skill_make_another_model(tmp_path):
     first, _ = tiny.load(cache_dir=str(tmp_path), **SHORT)
     other, _ = tiny.load(cache_dir=str(tmp_path), **SHORT, skill=[0.9, 1.0])
     assert not _same(first, other)
-    assert "model.loader.skill=[1.0,0.5]: expected" in problem(composed("model.loader.skill=[1.0,0.5]"))
+    assert "model.loader.skill=[1.0, 0.5]: expected" in problem(composed("model.loader.skill=[1.0,0.5]"))
 
 
 def test_more_words_leave_what_was_learned_as_it_is(tmp_path):
