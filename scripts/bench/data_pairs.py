@@ -23,6 +23,7 @@ def pairs(count: int, prompt: Span, response: Span, seed: int = 0) -> Iterator[E
         word
         for file in sorted((ROOT / "docs").glob("*.md"))
         for word in re.split(r"(?<=\s)", file.read_text())
+        if "<|" not in word  # special tokens in texts are letters here, and special tokens elsewhere
     ]
     draw = random.Random(seed)
     draw.shuffle(words)
