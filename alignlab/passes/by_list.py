@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ VERSION = "3"
 """A part of every key; raise it when scoring changes its numbers."""
 ORIGIN = ("_name_or_path", "transformers_version", "architectures", "dtype")
 """The keys of a model config that say where the model came from, and change no number."""
+USE = ("base_model_name_or_path", "inference_mode")
+"""The keys of an adapter's settings that say what it was put on and whether it trains, and change no number."""
 
 Track = Callable[[int], None]
 Score = Callable[[int], Array]
@@ -80,7 +83,10 @@ def model_key(policy: Policy, names: Collection[str]) -> str:
     """
     model = policy.model
     device = next(policy.parameters()).device.type
-    adapters = {name: settings.to_dict() for name, settings in getattr(model, "peft_config", {}).items()}
+    adapters = {
+        name: {key: value for key, value in settings.to_dict().items() if key not in USE}
+        for name, settings in getattr(model, "peft_config", {}).items()
+    }
     dependencies = {
         "version": VERSION,
         "names": sorted(names),
@@ -97,8 +103,13 @@ def model_key(policy: Policy, names: Collection[str]) -> str:
         "packed": policy.packed,
         "libraries": [version("torch"), version("transformers")],
     }
-    text = json.dumps(dependencies, sort_keys=True, default=str)
+    text = json.dumps(dependencies, sort_keys=True, default=_written)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _written(value: Any) -> Any:
+    """Return a value that JSON has no form for as one that it has, the same in every process."""
+    return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
 
 
 def _from(store: Store, rows: TokenRows, sizes: Array) -> Array:

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -255,6 +256,31 @@ def test_the_key_of_a_model_covers_how_it_computes():
     torch.set_float32_matmul_precision("highest")
     assert len(set(keys)) == 6
     assert model_key(model, [*OWN][::-1]) == keys[3]
+
+
+def test_the_key_of_a_model_covers_its_adapters_in_any_process_and_wherever_their_base_lies():
+    model = policy(seed=5)
+
+    def key(**settings):
+        model.model.peft_config = {"default": SimpleNamespace(to_dict=lambda: settings)}
+        return model_key(model, ["ref_logps"])
+
+    one, same = {0, 8}, {8, 0}
+    assert str(one) != str(same)  # as sets of names differ from process to process
+    first = key(r=2, layers=one, base_model_name_or_path="/a", inference_mode=False)
+    assert key(r=2, layers=same, base_model_name_or_path="/b", inference_mode=True) == first
+    assert len({first, key(r=4, layers=one), key(r=2, layers={0})}) == 3
+
+
+def test_a_model_that_a_fused_optimizer_moved_is_scored_again(tmp_path):
+    model = policy(seed=5)
+    before = ask(tmp_path, model)["ref_logps"]
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    torch.optim.AdamW(model.parameters(), lr=0.01, fused=True).step()
+    moved = ask(tmp_path, model)["ref_logps"]
+    assert moved.tolist() == ask(tmp_path / "empty", model)["ref_logps"].tolist()
+    assert (moved != before).all()
 
 
 @pytest.mark.parametrize("value", [torch.nan, -torch.inf])

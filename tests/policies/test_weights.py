@@ -75,3 +75,32 @@ def test_memory_layout_and_training_state_do_not_matter():
     model = make(weight=transposed).eval()
     model.weight.requires_grad_(False)
     assert weights_hash(model) == weights_hash(make())
+
+
+def by_a_fused_optimizer(model):
+    model.weight.grad = torch.ones_like(model.weight)
+    torch.optim.AdamW([model.weight], lr=0.1, fused=True).step()
+
+
+def by_a_write_to_the_data(model):
+    model.weight.data += 1
+
+
+@pytest.mark.parametrize("change", [by_a_fused_optimizer, by_a_write_to_the_data])
+def test_a_change_that_torch_does_not_count_is_seen(change):
+    model = make()
+    before, counted = weights_hash(model), model.weight._version
+    change(model)
+    assert model.weight._version == counted
+    assert weights_hash(model) == weights_hash(make(weight=model.weight.data.clone())) != before
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bfloat16, torch.float32, torch.float64])
+def test_the_change_of_any_value_is_seen_wherever_a_tensor_begins(start, dtype):
+    model = make(flags=torch.ones(16, dtype=dtype)[start:])
+    seen = {weights_hash(model)}
+    for place in range(16 - start):
+        model.flags.data[place] += place + 1
+        seen.add(weights_hash(model))
+    assert len(seen) == 17 - start

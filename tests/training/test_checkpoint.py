@@ -133,7 +133,13 @@ def with_half_a_hash(file):
     emptied(file.with_name(f"{file.resolve().name}.sha256"))
 
 
-@pytest.mark.parametrize("harm", [torn, flipped, emptied, without_hash, with_half_a_hash])
+def with_a_damaged_hash(file):
+    file.with_name(f"{file.resolve().name}.sha256").write_bytes(b"\xff\xfe\x00\x80")
+
+
+@pytest.mark.parametrize(
+    "harm", [torn, flipped, emptied, without_hash, with_half_a_hash, with_a_damaged_hash]
+)
 def test_a_torn_one_gives_way_to_the_one_before(harm, tmp_path, caplog):
     files = Checkpoints(tmp_path, keep=2)
     saved(files, 1, 2)

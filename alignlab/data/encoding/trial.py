@@ -22,19 +22,26 @@ def excess(render: Callable[[], Sequence[str]], size: int) -> str | None:
     """Return in what way a template knows no bounds, as a sentence goes on after "it"; None where it keeps to them.
 
     `render` renders a few conversations, whose longest has `size` characters. It runs in a process forked from this
-    one, whose time and memory the system limits. What it raises is no excess.
+    one, whose time and memory the system limits. What it raises is no excess, and it goes untried where the system has
+    no room for a process, or keeps no record of how one ended.
     """
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
         )  # of a fork beside threads: the child needs none of them
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            return None
     if child == 0:
         _tried(render, size)
     until = time.monotonic() + 10 * SECONDS
     status = None
     while status is None:
-        ended, state = os.waitpid(child, os.WNOHANG)
+        try:
+            ended, state = os.waitpid(child, os.WNOHANG)
+        except ChildProcessError:  # whoever started this program had SIGCHLD ignored
+            return None
         if ended:
             status = state
         elif (
@@ -62,17 +69,26 @@ def limit(size: int) -> int:
 
 def _tried(render: Callable[[], Sequence[str]], size: int) -> None:
     """Render within the bounds, and end the process."""
-    code = 0
+    code, room, most = 0, 0, 0
     try:
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        room = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (room, room))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        most = pages * resource.getpagesize() + MEMORY
+        room = _limited(resource.RLIMIT_AS, most)
+        _limited(resource.RLIMIT_CPU, SECONDS)
+        _limited(resource.RLIMIT_CORE, 0)
         code = LONG if any(len(text) > limit(size) for text in render()) else 0
     except MemoryError:
-        code = LARGE
+        code = LARGE if room == most else 0  # else it met a limit of this machine, as it will again
     except BaseException:
         code = 0
     finally:
         os._exit(code)
+
+
+def _limited(what: int, most: int) -> int:
+    """Limit what this process may take to `most`, or to what it may at all, if that is less; returns the limit."""
+    hard = resource.getrlimit(what)[1]
+    limited = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (limited, hard))
+    return limited

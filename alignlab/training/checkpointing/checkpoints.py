@@ -158,7 +158,8 @@ def damage(file: Path) -> str | None:
     """Return what is wrong with a checkpoint (a file or a folder); None where it is whole."""
     if not hash_file(file).is_file():
         return "has no hash beside it"
-    known = [line.partition("  ") for line in hash_file(file).read_text(encoding="utf-8").splitlines()]
+    text = hash_file(file).read_text(encoding="utf-8", errors="replace")
+    known = [line.partition("  ") for line in text.splitlines()]
     for digest, _, name in known:
         part = file.parent / name
         if not part.is_file() or disk.sha256(part) != digest:

@@ -1,5 +1,8 @@
 """Chat templates that know no bounds are told in bounded time and memory."""
 
+import resource
+import signal
+
 import pytest
 
 from alignlab.data.encoding import trial
@@ -75,3 +78,33 @@ def test_a_template_is_tried_once(monkeypatch):
 
     monkeypatch.setattr(trial.os, "fork", again)
     assert render.one(ASK) == "Sky?"
+
+
+def test_limits_of_the_machine_that_are_lower_leave_the_trial_its_own(monkeypatch):
+    def lower(what, limits):
+        if limits[1] > 2**40:
+            raise ValueError("not allowed to raise maximum limit")
+        return set_limit(what, limits)
+
+    set_limit = resource.setrlimit
+    monkeypatch.setattr(trial, "MEMORY", 2**41)
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (2**40, 2**40))
+    monkeypatch.setattr(resource, "setrlimit", lower)
+    with pytest.raises(ConfigError, match="more than 1 s"):
+        rendering("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}").one(ASK)
+
+
+def test_where_the_system_keeps_no_record_of_processes_a_template_goes_untried():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert rendering(CONTENTS).one(ASK) == "Sky?"
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_where_there_is_no_room_for_a_process_a_template_goes_untried(monkeypatch):
+    def refused():
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(trial.os, "fork", refused)
+    assert rendering(CONTENTS).one(ASK) == "Sky?"
