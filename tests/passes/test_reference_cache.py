@@ -1,6 +1,5 @@
 """The reference's scores: computed once for each list, read ever after, never with a hole, and always the same bits."""
 
-import multiprocessing
 import random
 from collections import Counter
 from dataclasses import replace
@@ -21,6 +20,7 @@ from alignlab.passes.reference import cached_signals
 from alignlab.passes.store import Store
 from alignlab.policies.causal_lm.model import CausalLM
 from tests.data.ragged import draw, token_rows
+from tests.forked import context
 from tests.policies.models import VOCABULARY, naive_logps, policy
 from tests.test_cache import DAMAGES
 
@@ -315,7 +315,6 @@ def _job(cache_dir, number, results):
 
 @pytest.mark.slow
 def test_racing_processes_score_each_list_once_and_agree(tmp_path):
-    context = multiprocessing.get_context("fork")
     results = context.Queue()
     jobs = [context.Process(target=_job, args=(tmp_path / "raced", i, results)) for i in range(4)]
     for job in jobs:
@@ -343,7 +342,6 @@ def _rank(rank, folder, results):
 
 @pytest.mark.slow
 def test_ranks_share_a_pass_and_get_the_numbers_of_one(tmp_path):
-    context = multiprocessing.get_context("fork")
     results = context.Queue()
     jobs = [context.Process(target=_rank, args=(rank, tmp_path, results)) for rank in range(2)]
     for job in jobs:
