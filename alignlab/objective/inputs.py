@@ -45,14 +45,14 @@ def sizes_of(given: Mapping[str, Tensor]) -> dict[str, int]:
     return sizes
 
 
-def blank(name: str, like: Tensor, sizes: Sizes, letters: Mapping[str, int] | None = None) -> Tensor:
+def blank(name: str, like: Tensor, sizes: Sizes, known: Mapping[str, int] | None = None) -> Tensor:
     """Return zeros in the shape of a signal, for the lists of `like` `[B, K]`.
 
-    `letters` are the sizes of further dimensions, as other signals have them; unknown dimensions are 1.
+    `known` are the sizes of further dimensions, as other signals have them; unknown dimensions are 1.
     """
-    known = {**(letters or {}), "B": like.shape[0], "K": like.shape[1]}
+    by_letter = {**(known or {}), "B": like.shape[0], "K": like.shape[1]}
     letters = BASE[name].shape.split()
-    shape = [known.get(letter, int(letter) if letter.isdigit() else 1) for letter in letters]
+    shape = [by_letter.get(letter, int(letter) if letter.isdigit() else 1) for letter in letters]
     if name in sizes:
         shape[len(shape) - len(sizes[name]) :] = sizes[name]
     return torch.zeros(shape, dtype=like.dtype, device=like.device)
