@@ -20,7 +20,8 @@ def differences(whole: Path, run: Path) -> Iterator[str]:
         expected = [path.relative_to(whole) for path in stage_files(whole, pattern)]
         found = [path.relative_to(run) for path in stage_files(run, pattern)]
         if expected != found:
-            yield f"{pattern}: there is {found or 'none'}, not {expected}"
+            have, want = (", ".join(map(str, paths)) or "none" for paths in (found, expected))
+            yield f"{pattern}: there is {have}, not {want}"
         yield from (
             f"{path} differs" for path in expected if path in found and not same(whole / path, run / path)
         )

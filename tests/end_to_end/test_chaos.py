@@ -37,6 +37,6 @@ def test_what_differs_is_told(tmp_path, monkeypatch):
     (tmp_path / "one/model/model.safetensors").write_bytes(b"weights")
     told = list(differences(tmp_path / "one", tmp_path / "other"))
     assert told[0] == "the status is interrupted"
-    assert "model/model.safetensors: there is none" in told[1]
+    assert "there is none, not model/model.safetensors" in told[1]
     assert told[2:] == ["metrics.csv differs"]
     assert list(differences(tmp_path / "one", tmp_path / "one")) == []

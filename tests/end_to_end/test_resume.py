@@ -58,7 +58,7 @@ def test_killed_and_resumed_is_the_same_run(name, whole, tmp_path, cache):
     run = tmp_path / "run"
     assert signalled(signal.SIGKILL, 17, *RUNS[name], *LONG, run=run, cache=cache) == -signal.SIGKILL
     assert summary(run)["status"] == "interrupted"
-    assert 14 <= summary(run)["steps"] < 40
+    assert 7 <= summary(run)["steps"] < 40  # of a checkpoint every 7 steps, which a thread completes
     done = go_on(run, cache, *RUNS[name])
     assert "resuming" in done.stderr
     equal(run, whole(name))
