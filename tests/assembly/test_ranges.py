@@ -120,7 +120,7 @@ def test_a_value_beyond_its_range_is_refused_by_its_key(every):
         ),
         (["model.loader.skill=2"], "model.loader.skill=2: expected [low,high] between 0 and 1"),
         (["data.source.skill=2"], "data.source.skill=2: expected a share between 0 and 1"),
-        (["data.source.sources={easy:{gap:-1}}"], "data.source.gap=-1: expected a share between 0 and 1"),
+        (["data.source.sources={easy:{gap:-1}}"], "data.source.gap=-1: expected a number of at least 0"),
         (["run_name=../../x"], "run_name=../../x: expected the name of one folder"),
         (["seed=4294967296"], "seed=4294967296: expected a whole number from 0 to 4294967295"),
         (

@@ -4,7 +4,6 @@ import pytest
 
 from alignlab.data.reading.rows import Drop, RowError, user, validate
 from alignlab.data.sources import kto, sentiment
-from alignlab.errors import ConfigError
 from tests.data.sources.rows import ASK, KTO, OPENING, RED, SENTIMENT
 
 
@@ -71,8 +70,3 @@ def test_sentences_that_do_not_serve(change, failure, message):
     with pytest.raises(failure) as error:
         sentiment.convert(SENTIMENT | change)
     assert message in str(error.value)
-
-
-def test_a_prompt_of_no_words():
-    with pytest.raises(ConfigError, match="prompt_words=0"):
-        sentiment.convert(SENTIMENT, prompt_words=0)
