@@ -210,5 +210,5 @@ def test_without_the_package_the_way_out_is_told(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match=r"pip install 'alignlab\[tensorboard\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[tensorboard\]'"):
         chosen(tmp_path, "csv", "tensorboard")()

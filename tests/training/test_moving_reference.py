@@ -118,7 +118,7 @@ def test_a_moving_reference_is_live(update):
         (["reference.update=emma"], "did you mean 'ema'"),
         (
             ["reference.update=ema", "reference.every_n_steps=0"],
-            "reference.every_n_steps=0: expected a number",
+            "reference.every_n_steps=0: expected a whole number",
         ),
         (["reference.update=ema", "reference.ema_decay=2"], "reference.ema_decay=2: expected a share"),
         (["reference.update=ema", "reference=precomputed", "reference.update=ema"], "use reference=live"),

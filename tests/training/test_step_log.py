@@ -56,7 +56,7 @@ def test_a_run_logs_its_steps(tmp_path):
     assert steps[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert all(0 < event["dt"] < 60 and 0 < event["cpu"] < 60 for event in steps)
     assert of("ref", file)[0]["t"] == pytest.approx(result.timings["reference"], abs=0.01)
-    assert 50 < of("done", file)[0]["hwm"] <= peak_memory()
+    assert 50 < of("done", file)[0]["hwm"] <= peak_memory() + 0.1  # of a rounded number
 
 
 def test_the_next_run_appends_and_reads_the_reference_from_the_cache(tmp_path):
