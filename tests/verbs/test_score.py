@@ -89,7 +89,9 @@ def test_overrides_change_the_data_and_not_the_model(run):
     few = scored(["data.limit_validation=5"], run=run)
     assert few.ids == own.ids[:5]
     torch.testing.assert_close(few.logps, own.logps[:5], atol=1e-4, rtol=1e-5)
-    pairs = scored(["data=lab", "pipeline=[pairs]", "data.limit_validation=5"], run=run, split="train")
+    pairs = scored(
+        ["data=lab", "pipeline=[pairs]", "data.limit=20", "data.limit_validation=5"], run=run, split="train"
+    )
     assert pairs.where.shape[1] == 2
     assert pairs.ref_logps is not None
 
