@@ -24,6 +24,8 @@ from alignlab.types import Batch
 
 COPYING = {torch.ops.aten.logsumexp.default}
 """The operations that hold a copy of their input while they run."""
+ADDING = {torch.ops.aten.add_.Tensor}
+"""The operations that hold a copy of what they add, in the dtype of the sum, while they run on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Faked:
             for weight in model.parameters():
                 weight.grad = torch.zeros_like(weight) if training and weight.requires_grad else None
             gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-            with LiveBytes([*model.parameters(), *model.buffers(), *gradients]) as live, cast:
+            there = [*model.parameters(), *model.buffers(), *gradients]
+            with LiveBytes(there, self.run.device) as live, cast:
                 with _outputs(layers_of(model)) as outputs:
                     states = decoder_of(model)(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
                     hidden = states[source_R]
@@ -166,10 +169,14 @@ def _outputs(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of new tensors as long as they live, without those of `existing` ones."""
+    """Counts the bytes of new tensors as long as they live, without those of `existing` ones.
 
-    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
+    What an operation holds while it runs depends on the type of device.
+    """
+
+    def __init__(self, existing: Iterable[Tensor] = (), device: str = "cuda") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.device = device
         self.now = self.most = 0
         self._known = {tensor.untyped_storage()._cdata for tensor in existing}
 
@@ -185,9 +192,15 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self._see(leaf.untyped_storage())
-        inside = args[0].nbytes if function in COPYING else 0
-        self.most = max(self.most, self.now + inside)
+        self.most = max(self.most, self.now + self._inside(function, args))
         return result
+
+    def _inside(self, function: Any, args: Any) -> int:
+        """Return the bytes that an operation holds while it runs, beside its inputs and results."""
+        if function in COPYING:
+            return args[0].nbytes
+        casts = function in ADDING and isinstance(args[1], Tensor) and args[1].dtype != args[0].dtype
+        return args[1].numel() * args[0].itemsize if casts and self.device == "cpu" else 0
 
     def _see(self, storage: Any) -> None:
         key = storage._cdata
