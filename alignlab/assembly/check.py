@@ -204,9 +204,7 @@ def _peft(config: Config) -> Iterator[str]:
         yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
     if peft["method"] != "qlora":
         return
-    try:
-        version("bitsandbytes")
-    except PackageNotFoundError:
+    if not _is_installed("bitsandbytes"):
         yield "peft=qlora needs the package bitsandbytes: pip install -e '.[qlora]', or use peft=lora"
     if peft.get("export", "adapter") == "merged":
         yield (
@@ -240,19 +238,22 @@ def _ranks(config: Config) -> Iterator[str]:
 def _loggers(config: Config) -> Iterator[str]:
     """Yield a message for each logger whose package is not installed (a folder of its name, as W&B leaves, is none)."""
     for name in sorted(TRACKERS & config["logger"].keys()):
-        try:
-            version(name)
-        except PackageNotFoundError:
+        if not _is_installed(name):
             yield f"logger={name} needs the {name} package: pip install -e '.[{name}]'"
 
 
 def _classifier(config: Config) -> Iterator[str]:
     """Yield a message where a step of the pipeline fits a classifier, and its package is not installed."""
-    if "desirable_probs" in config.get("pipeline", {}):
-        try:
-            version("scikit-learn")
-        except PackageNotFoundError:
-            yield "pipeline=[desirable_probs] needs the package scikit-learn: pip install -e '.[udm]'"
+    if "desirable_probs" in config.get("pipeline", {}) and not _is_installed("scikit-learn"):
+        yield "pipeline=[desirable_probs] needs the package scikit-learn: pip install -e '.[udm]'"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _cache(config: Config) -> Iterator[str]:
