@@ -1,0 +1,53 @@
+"""What is asked of a judge, and what it says; a judge that cannot say gives the reason in place of a verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from alignlab.types import Message
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt with its responses, as text: a judge tokenizes for itself, as its model may have tokens of its own."""
+
+    id: str
+    """The id of the row or prompt; what a judge places or draws at random is keyed by it."""
+    prompt: Sequence[Message]
+    """The turns of the prompt."""
+    responses: tuple[str, ...]
+    """The texts of the K responses."""
+    finished: tuple[bool, ...] = ()
+    """Whether each response came to its end; empty: all did."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """What the row knows beside: a domain, tests, criteria, ... by name."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a judge says of K responses: rewards, or preferences, or both; `unsaid` where it cannot say.
+
+    Each response, and each pair, may be without a verdict of its own (None); `unsaid` stands where all are.
+    """
+
+    rewards: tuple[float | None, ...] | None = None
+    """[K], larger is better, in units of the judge."""
+    preferences: tuple[tuple[float | None, ...], ...] | None = None
+    """[K, K], the probability in [0, 1] that the first response is better than the second."""
+    aspects: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Parts of the verdict, by name, each [K]."""
+    reasons: tuple[str, ...] = ()
+    """Why, in the judge's words: a text a response; empty where it gives none."""
+    unsaid: str | None = None
+    """Why there is no verdict: 'timed out', 'unparsed', ...; such lists are counted by this text."""
+
+
+class Judge(Protocol):
+    """Judges lists; `identity` names it with all that its verdicts depend on, so that they may be kept."""
+
+    @property
+    def identity(self) -> str:
+        """The judge's name, its model's hash, its prompts and settings; other verdicts mean another identity."""
+
+    def __call__(self, asked: Sequence[Asked]) -> list[Judged]:
+        """Judge each list, in order; raises AlignlabError only for what would fail for every list."""
