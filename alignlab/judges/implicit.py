@@ -29,6 +29,12 @@ class ImplicitJudge:
         self.reference = ScoringModel(reference, "logps", "judge.reference", dtype)
         self.beta, self.per_token = beta, per_token
 
+    @property
+    def wants(self) -> frozenset[str]:
+        """The models of the run that stand where no folder was named."""
+        models = {"policy": self.policy, "reference": self.reference}
+        return frozenset(name for name, model in models.items() if model.path is None)
+
     def bind(self, policy: LoadedPolicy | None, reference: LoadedPolicy | None) -> None:
         """Take the models of the run where no folders were named."""
         self.policy.bind(policy)

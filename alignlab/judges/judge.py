@@ -42,6 +42,7 @@ class Judged:
     """Why there is no verdict: 'timed out', 'unparsed', ...; such lists are counted by this text."""
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Judges lists; `identity` names it with all that its verdicts depend on, so that they may be kept."""
 
@@ -57,8 +58,12 @@ class Judge(Protocol):
 class Bound(Protocol):
     """A judge that may judge by the models of the run itself, where its settings name no others."""
 
+    @property
+    def wants(self) -> frozenset[str]:
+        """Which of the run's models it reads: 'policy', 'reference', both or none."""
+
     def bind(self, policy: Any, reference: Any) -> None:
-        """Take the run's policy and its reference, each a `LoadedPolicy`, or None where there is none.
+        """Take the run's policy and its reference, each a `LoadedPolicy`, or None where it is not wanted.
 
         A loop calls it before it asks; weights that training moved since count at the next call, and in `identity`.
         """
