@@ -15,6 +15,7 @@ from typing import Any
 
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
+from alignlab.assembly.online import online_problems
 from alignlab.assembly.schema import GROUPS, OPTIONAL, misshapen, unknown_or_wrong
 from alignlab.data.encoding.named_templates import named_template
 from alignlab.data.reading.splits import asked, chosen_files
@@ -270,6 +271,7 @@ TOGETHER: dict[Callable[[Config], Iterator[str]], tuple[str, ...]] = {
     _ranks: ("trainer", "strategy", "data"),
     _loggers: ("logger",),
     _classifier: ("pipeline",),
+    online_problems: ("online", "judge", "data", "strategy"),
     _metric: ("optimized_metric", "metrics"),
     _cache: ("cache_dir",),
 }

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
@@ -20,6 +20,7 @@ from alignlab.sampling.settings import Sampling
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Generator(Protocol):
     """What draws responses; `version` is the number of optimizer steps that its weights have seen."""
 

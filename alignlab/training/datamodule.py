@@ -1,7 +1,7 @@
 """Training steps for Lightning, from wherever the last checkpoint left off."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import torch
@@ -10,6 +10,7 @@ from alignlab.data.batching.batches import Step
 from alignlab.types import Batch
 
 
+@runtime_checkable
 class Steps(Protocol):
     """The optimizer steps of a run, of rows that are there before it or that it draws; they can start at any one."""
 
