@@ -13,6 +13,7 @@ import torch
 
 from alignlab.errors import ConfigError, RunError
 from alignlab.policies.causal_lm.decoder import unwrapped
+from alignlab.policies.weights import weights_hash
 from alignlab.sampling.by_generate import by_generate
 from alignlab.sampling.context import Reader
 from alignlab.sampling.loop import continued
@@ -54,6 +55,19 @@ class InProcess:
             )
             return None
         return Reader(self.model)
+
+    @property
+    def weights(self) -> str:
+        """The weights drawn from, by their hash."""
+        return f"weights {weights_hash(self.model)[:16]}"
+
+    def sync(self, model: Any, version: int) -> None:
+        """Draw from this model, whose weights have seen so many optimizer steps; they are read where they lie."""
+        if model is not self.model:
+            self.model = model
+            require_whole(model)
+            self.__dict__.pop("reader", None)
+        self.version = version
 
     def draw(
         self,
