@@ -1,12 +1,13 @@
 """What draws responses: in the process of the training, or on a server elsewhere."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
 
 
+@runtime_checkable
 class Generator(Protocol):
     """Draws responses from a language model, whose weights may be set to those of a policy that trains.
 
@@ -17,9 +18,8 @@ class Generator(Protocol):
     version: int
     """The number of optimizer steps that the weights drawn from had seen."""
 
-    @property
     def weights(self) -> str:
-        """The weights drawn from, in words that stand beside what is drawn, and tell other weights from these."""
+        """Return a name of the weights drawn from, in words that stand beside what is drawn, and tell other weights from these."""
         ...
 
     def draw(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from alignlab.sampling.loop import continued
 from alignlab.sampling.rollout import Prompt, Rollout, Row
 from alignlab.sampling.settings import Sampling
 from alignlab.sampling.trial import fault_of, require_whole
+from alignlab.settings import whole
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class InProcess:
     Raises ConfigError for a model without a head over the vocabulary, or with weights that are spread over ranks.
     """
 
-    def __init__(self, model: Any, stop: Sequence[int], *, rows: int = 64, version: int = 0) -> None:
+    def __init__(self, model: Any, stop: Sequence[int], *, rows: Annotated[int, whole(1, 10_000)] = 64, version: int = 0) -> None:
         self.model, self.stop, self.rows, self.version = model, tuple(stop), rows, version
         if unwrapped(model).get_output_embeddings() is None:
             raise ConfigError(
@@ -56,9 +57,8 @@ class InProcess:
             return None
         return Reader(self.model)
 
-    @property
     def weights(self) -> str:
-        """The weights drawn from, by their hash."""
+        """Return a name of the weights drawn from: their hash."""
         return f"weights {weights_hash(self.model)[:16]}"
 
     def sync(self, model: Any, version: int) -> None:

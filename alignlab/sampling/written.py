@@ -27,7 +27,7 @@ def write(
     Raises DataError, and leaves the file as it is, where it holds something else than the first of these prompts, drawn
     in the same way, or where another process writes it.
     """
-    drawn = f"{how.name}; {n} of at most {how.max_new_tokens} tokens; {sampler.weights}"
+    drawn = f"{how.name}; {n} of at most {how.max_new_tokens} tokens; {sampler.weights()}"
     file.parent.mkdir(parents=True, exist_ok=True)
     with _held(file) as out:
         begun, end = _whole_lines(file)
