@@ -35,14 +35,13 @@ def judge_nodes(overrides: Sequence[str]) -> dict[str, Config]:
     settings = [text for text in own if text is not chosen]
     for name in names:
         one_of("judge", name, choices("judge"))
-    nodes = {name: _node(name, settings if len(names) == 1 else _part(settings, name)) for name in names}
     if len(names) > 1:
         for text in settings:
             if not any(_within(text, name) for name in names):
                 raise ConfigError(
                     f"'{text}': {len(names)} judges are chosen: say whose it is, as judge.{names[0]}.<key>="
                 )
-    return nodes
+    return {name: _node(name, settings if len(names) == 1 else _part(settings, name)) for name in names}
 
 
 def judges_of(overrides: Sequence[str]) -> dict[str, Judge]:

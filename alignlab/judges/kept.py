@@ -30,9 +30,14 @@ class Kept:
         self.file = cache_dir / "verdicts" / f"{name}.jsonl"
         self._known = dict(_read(self.file))
 
-    def __contains__(self, asked: Asked) -> bool:
-        """Whether a verdict is there without asking."""
-        return key_of(asked) in self._known
+    def affordable(self, asked: Sequence[Asked], budget: int | None) -> list[bool]:
+        """Return which of these lists can be judged without asking anew about more than `budget` of them."""
+        left, affordable = float("inf") if budget is None else budget, []
+        for one in asked:
+            cost = key_of(one) not in self._known
+            affordable.append(cost <= left)
+            left -= cost and cost <= left
+        return affordable
 
     def __call__(
         self, asked: Sequence[Asked], *, advance: Callable[[int], None] = lambda count: None

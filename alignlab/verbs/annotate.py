@@ -87,15 +87,18 @@ def _annotate(
     said, identities, work = {}, {}, {}
     for name, judge in judges.items():
         kept, began = Kept(judge, cache_dir, at_once=own.batch_size), time.perf_counter()
-        left, asked = own.budget, []
-        for one in questions:
-            affordable = isinstance(one, Asked) and (left is None or left > 0 or one in kept)
-            if affordable and left is not None and one not in kept:
-                left -= 1
-            asked.append(one if affordable else NOT_ASKED if isinstance(one, Asked) else one)
-        with tracked(f"lists judged by {name}", len(asked)) as advance:
-            verdicts = iter(kept([one for one in asked if isinstance(one, Asked)], advance=advance))
-        said[name] = [next(verdicts) if isinstance(one, Asked) else Judged(unsaid=one) for one in asked]
+        lists = [one for one in questions if isinstance(one, Asked)]
+        within = dict(zip(map(id, lists), kept.affordable(lists, own.budget), strict=True))
+        with tracked(f"lists judged by {name}", len(lists)) as advance:
+            verdicts = iter(kept([one for one in lists if within[id(one)]], advance=advance))
+        said[name] = [
+            Judged(unsaid=one)
+            if isinstance(one, str)
+            else next(verdicts)
+            if within[id(one)]
+            else Judged(unsaid=NOT_ASKED)
+            for one in questions
+        ]
         identities[name] = kept.identity
         work[name] = kept.asked_anew, time.perf_counter() - began
     account = Account()
