@@ -98,5 +98,6 @@ def test_repeating_the_question_scores_below_an_answer_on_its_topic(folders):
     short, long = closed([asked(responses=["It eats.", "x " * 50], meta={"reference": "It eats."})])[
         0
     ].rewards
-    assert short == pytest.approx(1) > long
+    assert short == pytest.approx(1)
+    assert long < short
     assert [*RelevanceJudge.problems({"path": "/a", "encoder": "/b"})]
