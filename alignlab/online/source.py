@@ -10,10 +10,10 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge
-from alignlab.online.labels import Labelling, check_verdict
+from alignlab.online.labels import Labelling
 from alignlab.online.listed import Listed
+from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
-from alignlab.own_code import named
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
 
@@ -66,7 +66,7 @@ class Source:
 
         Raises RunError where not one list can be trained on.
         """
-        self.generator.version, self.seconds = head.step, {}
+        self.generator.version = head.step
         lists: list[Listed] = []
         for _ in range(1 + self.refills):
             if not (missing := head.lists - sum(not one.dropped for one in lists)):
@@ -90,7 +90,9 @@ class Source:
         asked = [self._prompt(place) for place in places]
         own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
         with self._timed("draw"), self.within():
-            shares = [iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))]
+            shares = [
+                iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))
+            ]
         return [(row, next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
 
     def _judged(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
@@ -110,16 +112,12 @@ class Source:
             )
             for (row, rollout), of_one in zip(rollouts, texts, strict=True)
         ]
-        with self._timed("judge"), named(f"judge {self.judge.identity}", type(self.judge)):
-            verdicts = self.judge(asked)
-        if len(verdicts) != len(asked):
-            raise RunError(f"{self.judge.identity} judged {len(verdicts)} of {len(asked)} lists: expected all, in order")
+        with self._timed("judge"):
+            said = verdicts(self.judge, asked)
         lists = [
             Listed(rollout, row, of_one, verdict)
-            for (row, rollout), of_one, verdict in zip(rollouts, texts, verdicts, strict=True)
+            for (row, rollout), of_one, verdict in zip(rollouts, texts, said, strict=True)
         ]
-        for one in lists:
-            check_verdict(one, self.judge.identity)
         return [self.labelling(one) for one in lists]
 
     @contextmanager
@@ -147,4 +145,3 @@ def _nothing_left(drawn: Drawn) -> str:
         f"step {drawn.head.step + 1}: of {len(drawn.lists)} lists that were drawn, none can be trained on ({listed}): "
         f"{way}. The run goes on from its last checkpoint with resume=auto"
     )
-

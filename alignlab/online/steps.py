@@ -110,8 +110,8 @@ class OnlineSteps:
             return everywhere(partial(self.rollouts.past, began))
         since, wanted = time.perf_counter(), self._wanted(began)
         head = self.source.head(began, first, wanted - buffer.share_of(wanted))
-        drawn = everywhere(lambda: self.rollouts.reusable(head))
-        if drawn is None:
+        self.source.seconds = {}
+        if (drawn := everywhere(lambda: self.rollouts.reusable(head))) is None:
             drawn = self.source.draw(head)
             if ranks.main():
                 self.rollouts.write(drawn)

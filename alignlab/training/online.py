@@ -9,12 +9,11 @@ from alignlab import ranks
 from alignlab.errors import ConfigError
 from alignlab.judges.judge import Asked, Judge, Judged
 from alignlab.objective.objective import Objective
-from alignlab.online.labels import Labelling, check_verdict
-from alignlab.online.listed import Listed
-from alignlab.online.rows import blank
+from alignlab.online.labels import Labelling
 from alignlab.online.settings import LabelsOf, OnlineSpec
 from alignlab.online.source import Source
 from alignlab.online.steps import OnlineSteps
+from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Rollouts
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
@@ -100,12 +99,12 @@ def _probe(ready: Prepared, judge: Judge, decode: Any, labelling: Labelling) -> 
     texts = tuple(decode(rows.responses[member]) for member in rows.members[0])
     example = rows.examples[int(rows.places[0])]
     asked = Asked(rows.ids[0], rows.messages(0), texts, (True,) * len(texts), example.meta)
-    (judged,) = judge([asked])
-    one = blank(rows, 0, len(texts), 1)
-    check_verdict(Listed(one.rollout, 0, texts, judged), judge.identity)
+    (judged,) = verdicts(judge, [asked])
     log.info("judge: %s; it gives %s for the responses of row %s", judge.identity, _said(judged), rows.ids[0])
     if judged.unsaid is not None:
-        log.warning("the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid)
+        log.warning(
+            "the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid
+        )
     elif judged.rewards is None:
         if "rewards" in objective.signals:
             raise ConfigError(
