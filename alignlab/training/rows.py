@@ -54,7 +54,7 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"
         )
-    if absent := lacking(examples.train[0], objective.signals):
+    if not drawn and (absent := lacking(examples.train[0], objective.signals)):
         raise DataError(
             f"objective '{objective.name}' takes {', '.join(absent)}. First row of data '{spec.name}': "
             f"{not_carried(absent)}"
@@ -164,7 +164,8 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     for split, rows in tokens.items():
         require_rows(rows, split)
         require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
-        tokens[split] = with_drawn(rows, stage.objective.signals)
+        if stage.online is None:
+            tokens[split] = with_drawn(rows, stage.objective.signals)
     return Splits(tokens["train"], tokens["validation"], keys)
 
 

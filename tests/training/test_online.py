@@ -28,6 +28,7 @@ from alignlab.training.stage import run_stage
 from alignlab.training.strategies.engine import Engine
 from tests.training.small import load_small, small_stage
 
+
 class Told:
     """A judge that says what a function says of each list."""
 
@@ -74,7 +75,10 @@ def whole(tmp_path_factory):
         key = tuple(sorted(spec.items()))
         if key not in results:
             folder = tmp_path_factory.mktemp("whole")
-            results[key] = train(drawing(folder, **spec, changes={"trainer": {"max_steps": 4}}), folder), folder
+            results[key] = (
+                train(drawing(folder, **spec, changes={"trainer": {"max_steps": 4}}), folder),
+                folder,
+            )
         return results[key]
 
     return trained
@@ -105,7 +109,11 @@ def killed(monkeypatch, folder, where, call, steps=4, **spec):
             judge = Stops(call + 1)  # the first call is the probe of the start
             stage = replace(stage, online=replace(stage.online, make_judge=lambda: judge))
         else:
-            name = {"drawing": (InProcess, "draw"), "writing": (Rollouts, "write"), "update": (Engine, "update")}
+            name = {
+                "drawing": (InProcess, "draw"),
+                "writing": (Rollouts, "write"),
+                "update": (Engine, "update"),
+            }
             owner, method = name[where]
             patch.setattr(owner, method, stopping(getattr(owner, method), call, after=where == "writing"))
         train(stage, folder)
@@ -125,9 +133,7 @@ def stopping(function, call, *, after):
     return called
 
 
-@pytest.mark.parametrize(
-    ("where", "call"), [("drawing", 2), ("judging", 3), ("writing", 4), ("update", 1)]
-)
+@pytest.mark.parametrize(("where", "call"), [("drawing", 2), ("judging", 3), ("writing", 4), ("update", 1)])
 def test_killed_anywhere_it_ends_bit_equal_with_every_prompt_once(where, call, whole, tmp_path, monkeypatch):
     result, folder = whole()
     killed(monkeypatch, tmp_path, where, call)
@@ -141,7 +147,9 @@ def test_killed_anywhere_it_ends_bit_equal_with_every_prompt_once(where, call, w
 
 @pytest.mark.parametrize("spec", [{"every": 2, "updates": 2}, {"updates": 2, "buffer": {"size": 6}}])
 def test_killed_within_a_round_it_ends_bit_equal(spec, tmp_path, monkeypatch):
-    result = train(drawing(tmp_path / "whole", **spec, changes={"trainer": {"max_steps": 6}}), tmp_path / "whole")
+    result = train(
+        drawing(tmp_path / "whole", **spec, changes={"trainer": {"max_steps": 6}}), tmp_path / "whole"
+    )
     run = tmp_path / "run"
     killed(monkeypatch, run, "update", 4, steps=6, **spec)
     again = train(drawing(run, **spec, changes={"trainer": {"max_steps": 6}}), run)
@@ -158,14 +166,19 @@ def test_a_torn_file_ahead_is_drawn_again_and_one_behind_is_told(whole, tmp_path
     assert same(train(drawing(tmp_path, changes={"trainer": {"max_steps": 4}}), tmp_path), result)
     assert "is torn" in caplog.text
     Rollouts(tmp_path / "copy").file(1).unlink()
-    with pytest.raises(RunError, match="step-000001.jsonl is gone, and the weights that drew it have moved on"):
+    with pytest.raises(
+        RunError, match="step-000001.jsonl is gone, and the weights that drew it have moved on"
+    ):
         train(drawing(tmp_path / "copy", changes={"trainer": {"max_steps": 4}}), tmp_path / "copy")
 
 
 def test_the_first_step_is_of_log_ratios_0_and_of_what_was_drawn(whole):
     result, folder = whole()
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    first = {name: next(row[name] for row in rows if row[name]) for name in ("train/loss", "online/kl", "online/reward")}
+    first = {
+        name: next(row[name] for row in rows if row[name])
+        for name in ("train/loss", "online/kl", "online/reward")
+    }
     assert float(first["train/loss"]) == pytest.approx(math.log(2), abs=1e-7)
     assert float(first["online/kl"]) == 0
     lists = [of_line(json.loads(line)) for line in Rollouts(folder).file(0).read_text().splitlines()[1:-1]]
@@ -209,7 +222,9 @@ def test_what_a_bad_judge_says_is_one_clear_message(say, message, tmp_path):
 def test_preferences_are_labels_and_a_table_of_wins(tmp_path):
     def say(one):
         count = len(one.responses)
-        return Judged(preferences=tuple(tuple(0.5 + 0.1 * (j - i) for j in range(count)) for i in range(count)))
+        return Judged(
+            preferences=tuple(tuple(0.5 + 0.1 * (j - i) for j in range(count)) for i in range(count))
+        )
 
     train(drawing(tmp_path, judge=lambda: Told(say), changes={"trainer": {"max_steps": 1}}), tmp_path)
     assert Rollouts(tmp_path).past(0).lists[0].labels == pytest.approx((0.7, 0.5 + 1 / 15, 0.5 - 1 / 15, 0.3))

@@ -76,7 +76,9 @@ def steps(objective, drawn):
         extras=extras_for(objective, opened.stage.data, opened.tokenizer, policy.model),
     )
     (batch,) = next(iter(loader))
-    module = PreferenceModule(policy, objective, lambda _: None, steps=2, references=(reference, (reference,)))
+    module = PreferenceModule(
+        policy, objective, lambda _: None, steps=2, references=(reference, (reference,))
+    )
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     losses = []
     for _ in range(2):
