@@ -35,7 +35,14 @@ class InProcess:
     Raises ConfigError for a model without a head over the vocabulary, or with weights that are spread over ranks.
     """
 
-    def __init__(self, model: Any, stop: Sequence[int], *, rows: Annotated[int, whole(1, 10_000)] = 64, version: int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        stop: Sequence[int],
+        *,
+        rows: Annotated[int, whole(1, 10_000)] = 64,
+        version: int = 0,
+    ) -> None:
         self.model, self.stop, self.rows, self.version = model, tuple(stop), rows, version
         if unwrapped(model).get_output_embeddings() is None:
             raise ConfigError(

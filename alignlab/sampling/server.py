@@ -63,7 +63,9 @@ class Server:
         by_name = {one["id"]: one for one in models or () if isinstance(one, dict) and "id" in one}
         names = ", ".join(by_name) or "none"
         if self.name is None and len(by_name) != 1:
-            raise ConfigError(f"{self.endpoint.url} has several models, or none: set generator.name ({names})")
+            raise ConfigError(
+                f"{self.endpoint.url} has several models, or none: set generator.name ({names})"
+            )
         name = self.name or next(iter(by_name))
         if name not in by_name:
             raise ConfigError(f"{self.endpoint.url} has no model {name}; it has {names}")

@@ -18,7 +18,6 @@ from alignlab.sampling.trial import require_whole
 from alignlab.settings import Count, Place, PositiveNumber, Text, whole
 
 
-
 class VLLM(Server):
     """Draws from vLLM (or `alignlab serve updates=true`), which takes up the policy's weights at every `sync`.
 
@@ -44,7 +43,14 @@ class VLLM(Server):
         folder: Place | None = None,
     ) -> None:
         super().__init__(
-            model, stop, url=url, name=name, timeout=timeout, retries=retries, at_once=at_once, key_env=key_env
+            model,
+            stop,
+            url=url,
+            name=name,
+            timeout=timeout,
+            retries=retries,
+            at_once=at_once,
+            key_env=key_env,
         )
         self.transfer, self.folder = transfer, folder
         self.expected: str | None = None

@@ -156,9 +156,7 @@ def ids(rollouts):
 
 def test_a_server_that_another_training_uses_is_noticed(url, local, tmp_path):
     model, _ = load_small()
-    ours, theirs = (
-        VLLM(model, local.stop, url=url, transfer="disk", folder=str(tmp_path)) for _ in range(2)
-    )
+    ours, theirs = (VLLM(model, local.stop, url=url, transfer="disk", folder=str(tmp_path)) for _ in range(2))
     ours.sync(model, 1)
     theirs.sync(model, 2)
     with pytest.raises(RunError, match="has version 2 of its weights before drawing, and version 1"):
