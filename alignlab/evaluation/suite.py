@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from alignlab.types import Message
 from alignlab.uncertainty import Estimate, share
@@ -32,6 +32,7 @@ class ScoredList:
         return self.scores[0] > max(self.scores[1:])
 
 
+@runtime_checkable
 class Subject(Protocol):
     """A model under evaluation, and what a suite may ask of it."""
 

@@ -100,6 +100,7 @@ def draw(result: Result, file: Path) -> None:
         )
         for place, line in zip(places, lines, strict=True):
             axes.plot([line.estimate.low, line.estimate.high], [place, place], color="#333333", lw=1.2)
+        axes.set_axisbelow(True)
         coins = [
             (line.chance, place) for place, line in zip(places, lines, strict=True) if line.chance is not None
         ]

@@ -30,9 +30,9 @@ def context_pairs(
     """Make two rows of two responses and two criteria that prefer opposite ones: data for context-aware preferences.
 
     Without its criterion the preference is open, so that a model which does not read it ranks half of these rows
-    rightly (arXiv:2407.14916). A criterion is an aspect of meta["ratings"], larger being better, or smaller where `-` stands
-    before its name; `criteria` gives each the words by which `template` states it in the prompt, and null is every
-    rated aspect, by its own name. `form`: system, user or auto, as for reward_augmented. `pairs` is the largest number
+    rightly (arXiv:2407.14916). A criterion is an aspect of meta["ratings"], larger being better, or smaller where `-`
+    stands before its name; `criteria` gives each the words by which `template` states it in the prompt, and null is
+    every rated aspect, by its own name. `form`: system, user or auto, as for reward_augmented. `pairs` is the most
     of pairs of responses of a list, drawn at random, each with two of its opposite criteria. The rows have labels 1 and
     0; meta["context"] names the criterion, and meta["pair"] what both rows share. Rows that have both in meta already
     stay as they are.

@@ -23,7 +23,7 @@ def run(subject: Subject) -> Result:
     A tie counts one half. A model that does not read the context gives the same order under both, and so is right under
     exactly one of them: 0.5, and never under both.
     """
-    lists = subject.scored(["pipeline=[context_pairs]"])
+    lists = subject.scored(["data.limit_at=start", "pipeline=[context_pairs]"])
     pairs = reversed_pairs(lists)
     contexts = by_meta(lists, "context")
     lines = [Line(name, accuracy(part, ties=0.5), 0.5) for name, part in contexts.items()]

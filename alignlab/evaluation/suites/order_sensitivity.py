@@ -5,6 +5,7 @@ from alignlab.uncertainty import weighted_sum
 
 UNITS = ("words", "trigrams", "sentences", "attributes", "relations")
 STEP = [
+    "data.limit_at=start",
     "pipeline=[order_perturbed_negatives]",
     f"pipeline.order_perturbed_negatives.unit=[{','.join(UNITS)}]",
 ]

@@ -87,8 +87,8 @@ def ties_score(ref: Margins, tied: Margins) -> Estimate:
 
     It is 0.3 each of how often all right answers lie above all wrong ones, 0.2 of how often the gap between right and
     wrong is wider than the spread among the right, 0.2 of the same with the narrower gap of the two prompts of a
-    number, and 0.01 of tanh(gap / spread - 1). A spread of 0 counts 1 where the gap is positive, -1 where it is negative, and 0
-    where it is 0 too. The score can reach 1.01. The interval is that of a mean over prompts.
+    number, and 0.01 of tanh(gap / spread - 1). A spread of 0 counts 1 where the gap is positive, -1 where it is
+    negative, and 0 where it is 0 too. The score can reach 1.01. The interval is that of a mean over prompts.
     """
     _, at_ref, at_tied = np.intersect1d(ref.numbers, tied.numbers, return_indices=True)
     gaps, spreads = tied.gaps[at_tied], tied.spreads[at_tied]
