@@ -9,6 +9,7 @@ alignlab evaluate suite=context_reversal run=<run> out=reversed
                         order_sensitivity: any data; a response against its own words in another order
                         context_reversal: any data rated by aspects, or data=rpr; two responses under criteria
                         that prefer opposite ones
+                        judge: judges against the labels of any data: judge=[a,b] (docs/judges.md)
                         package.module: a suite of your own, a function `run` from a subject to a result
     model=FOLDER        a reward, preference or user model, which scores by its head; or a language model, by its
                         implicit rewards: log-ratios to reference.path=, log-probabilities without
@@ -48,6 +49,7 @@ def run(words: Sequence[str]) -> None:
         raise ConfigError("run= names a trained model, and model= another: leave one of them out")
     out = own.out or _place(own, chosen)
 
+    from alignlab.config.judging import StageJudges
     from alignlab.config.stage_of import trained_run
     from alignlab.config.subject import StageSubject
     from alignlab.console import print_table
@@ -57,7 +59,8 @@ def run(words: Sequence[str]) -> None:
     require_place(out)
     function = locate(suite, "suite")
     trained = None if own.run is None else trained_run(own.run, own.trust)
-    subject = StageSubject(typed.overrides, trained, own.split)
+    kind: Any = StageJudges if own.suite == "judge" else StageSubject
+    subject = kind(typed.overrides, trained, own.split)
     result = subject.noted(function(subject))
     write_result(result, _facts(typed, chosen, subject), out)
     print_table(result.title, HEADER, table(result))
@@ -88,6 +91,9 @@ def _place(own: Any, chosen: dict[str, str]) -> Path:
     """The folder of the result where none is named: in that of the run, or named after the model."""
     if own.run is not None:
         return Path(own.run) / "evaluation" / str(own.suite)
+    if own.suite == "judge":
+        judges = chosen.get("judge", "").strip("[]").replace(",", "-")
+        return Path("outputs") / "evaluation" / f"judge-{judges}"
     model = Path(chosen.get("model.path") or chosen.get("model") or "model").expanduser()
     name = model.resolve().parent.name if model.name == "model" else model.name
     return Path("outputs") / "evaluation" / f"{own.suite}-{name}"
@@ -95,7 +101,7 @@ def _place(own: Any, chosen: dict[str, str]) -> Path:
 
 def _facts(typed: Words, chosen: dict[str, str], subject: Any) -> dict[str, Any]:
     """What was evaluated, on what."""
-    model = str(typed.own.run or chosen.get("model.path") or chosen.get("model") or "")
+    model = str(typed.own.run or chosen.get("judge") or chosen.get("model.path") or chosen.get("model") or "")
     return {
         "suite": typed.own.suite,
         "model": model,
