@@ -6,6 +6,7 @@ import pytest
 
 from alignlab.config.stage_of import stage_of
 from alignlab.errors import ConfigError, DataError
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
@@ -105,3 +106,22 @@ def test_a_judge_is_evaluated_on_labelled_pairs_of_people(tmp_path):
     assert lines["agreement"]["value"] in (0.0, 1.0)
     assert lines["two people agree"]["value"] == 1.0
     assert "1 rows were left out by source: an empty response." in result["notes"]
+
+
+@pytest.mark.parametrize("judge", ["follow_up", "relevance", "density_ratio", "combination"])
+def test_judges_without_labels_annotate(tmp_path, lab, judge):
+    path, other = (save_policy(CausalLM, tmp_path / str(seed), seed) for seed in (0, 1))
+    settings = {
+        "follow_up": [f"judge.path={path}"],
+        "relevance": [f"judge.path={path}"],
+        "density_ratio": [f"judge.strong={path}", f"judge.weak={other}"],
+        "combination": [
+            "+judge@judge.judges.true=gold",
+            "+judge@judge.judges.near=relevance",
+            f"judge.judges.near.path={path}",
+        ],
+    }
+    annotate.run([*lab, f"judge={judge}", *settings[judge], "rows=2"])
+    for row in rows_in(tmp_path):
+        assert len({*row["rewards"]}) == len(row["responses"])
+        assert [rating[judge] for rating in row["meta"]["ratings"]] == row["rewards"]
