@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from alignlab.errors import ConfigError, RunError
+from alignlab.errors import ConfigError
 from alignlab.http_json import Endpoint
 from alignlab.sampling.answers import drawn_of
 from alignlab.sampling.rollout import Prompt, Rollout
