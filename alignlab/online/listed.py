@@ -23,6 +23,8 @@ class Listed:
     texts: tuple[str, ...]
     """The responses as the judge read them."""
     judged: Judged
+    prompt: str = ""
+    """The contents of the prompt's turns, a line each, for people."""
     kept: tuple[int, ...] = ()
     """The numbers of the responses that stay, in their order."""
     labels: tuple[float, ...] = ()
@@ -44,6 +46,7 @@ class Listed:
         return {
             "id": rollout.id,
             "row": self.row,
+            "prompt": self.prompt,
             "texts": list(self.texts),
             "judged": judged.rewards,
             "kept": list(self.kept),
@@ -87,6 +90,7 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         line["row"],
         tuple(line["texts"]),
         judged,
+        line["prompt"],
         tuple(line["kept"]),
         tuple(line["labels"]),
         _tuple(line["rewards"]),

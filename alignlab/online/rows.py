@@ -83,4 +83,4 @@ def blank(source: TokenRows, row: int, samples: int, tokens: int) -> Listed:
     )
     places = tuple(range(samples))
     labels = tuple(map(float, places))
-    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), places, labels, labels)
+    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), "", places, labels, labels)

@@ -10,6 +10,7 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge
+from alignlab.judges.worth import lines_of
 from alignlab.online.labels import Labelling
 from alignlab.online.listed import Array, Listed
 from alignlab.online.verdicts import verdicts
@@ -121,7 +122,7 @@ class Source:
         with self._timed("judge"):
             said = verdicts(self.judge, asked)
         lists = [
-            Listed(rollout, row, of_one, verdict, old_logps=old)
+            Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), old_logps=old)
             for (row, rollout, old), of_one, verdict in zip(rollouts, texts, said, strict=True)
         ]
         return [self.labelling(one) for one in lists]

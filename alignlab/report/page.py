@@ -13,6 +13,7 @@ from alignlab.errors import RunError
 from alignlab.report.findings import findings
 from alignlab.report.plots import PLOTS, plot_run
 from alignlab.report.reliability import plot_reliability
+from alignlab.report.rollouts import shown_rollouts
 from alignlab.report.table import Table
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.record import Record, read_run
@@ -32,6 +33,9 @@ FIRST = (
     "kl",
     "calibration",
     "reliability",
+    "drawn_reward",
+    "drawn_kl",
+    "drawn_variety",
 )
 """Pictures that are open on the page; the others are a click away."""
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -81,6 +85,7 @@ def run_page(record: Record, pictures: Sequence[Path]) -> str:
         pictures=[inlined(file) for file in first],
         more_pictures=[inlined(file) for file in pictures if file not in first],
         shown=SHOWN_SAMPLES,
+        rollouts=shown_rollouts(record.folder),
         changed=_changed(record),
         rows=_rows(record.manifest.get("rows", {})),
         command=record.command,

@@ -142,7 +142,7 @@ def _probe(ready: Prepared, judge: Judge, decode: Any, labelling: Labelling) -> 
     elif judged.rewards is None:
         if "rewards" in objective.signals:
             raise ConfigError(
-                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use a judge "
+                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use one "
                 "that gives rewards (judge=function, judge=reward_model)"
             )
         if labelling.unfinished in ("subtract", "replace"):

@@ -100,22 +100,21 @@ class Stops:
         return self.gold(asked)
 
 
+PLACES = {"drawing": (InProcess, "draw"), "writing": (Rollouts, "write"), "update": (Engine, "update")}
+
+
 def killed(monkeypatch, folder, where, call, steps=3, **spec):
-    """Train until something ends the process."""
+    """Train until something ends the process: at the nth call, or behind it where files are written."""
     stage = drawing(folder, **spec, changes={"trainer": {"max_steps": steps}})
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        if where == "judging":
-            judge = Stops(call + 1)  # the first call is the probe of the start
-            stage = replace(stage, online=replace(stage.online, make_judge=lambda: judge))
-        else:
-            name = {
-                "drawing": (InProcess, "draw"),
-                "writing": (Rollouts, "write"),
-                "update": (Engine, "update"),
-            }
-            owner, method = name[where]
+    if where == "judging":
+        judge = Stops(call + 1)  # the first call is the probe of the start
+        stage = replace(stage, online=replace(stage.online, make_judge=lambda: judge))
+    with monkeypatch.context() as patch:
+        if where in PLACES:
+            owner, method = PLACES[where]
             patch.setattr(owner, method, stopping(getattr(owner, method), call, after=where == "writing"))
-        train(stage, folder)
+        with pytest.raises(Killed):
+            train(stage, folder)
 
 
 def stopping(function, call, *, after):
@@ -166,7 +165,7 @@ def test_a_torn_file_ahead_is_drawn_again_and_one_behind_is_told(whole, tmp_path
     assert "is torn" in caplog.text
     Rollouts(tmp_path / "copy").file(1).unlink()
     with pytest.raises(
-        RunError, match="step-000001.jsonl is gone, and the weights that drew it have moved on"
+        RunError, match=r"step-000001\.jsonl is gone, and the weights that drew it have moved on"
     ):
         train(drawing(tmp_path / "copy", changes={"trainer": {"max_steps": 3}}), tmp_path / "copy")
 
