@@ -148,6 +148,14 @@ BASE = {
     "token_kl_forward": Signal(
         "KL(reference || policy) at each response token", "B K L", _by(POLICY, REFERENCE)
     ),
+    "token_kl_reverse": Signal(
+        "KL(policy || reference) at each response token", "B K L", _by(POLICY, REFERENCE)
+    ),
+    "token_jsd": Signal(
+        "Jensen-Shannon divergence of policy and reference at each response token",
+        "B K L",
+        _by(POLICY, REFERENCE),
+    ),
     "token_values": Signal(
         "value of the state at each response token by the policy's value head", "B K L", _by(POLICY)
     ),

@@ -25,15 +25,16 @@ def truncated_is(
     high: PositiveNumber | None = None,
     scores: Literal["old", "policy"] = "old",
 ) -> Callable[..., Weighted]:
-    """Truncated importance sampling, IMPALA, arXiv:1802.01561 eq. 1, for any policy gradient whose sampler is not quite the policy.
+    """Truncated importance weights, IMPALA, arXiv:1802.01561: any policy gradient, where the sampler is not the policy.
 
-    loss with tokens that weigh min(exp(log pi_old - log pi_drawn), cap), where pi_old is the policy as the trainer scored
-    it at the time of drawing, and pi_drawn the distribution that the sampler drew from.
+    loss with tokens that weigh min(exp(log pi_old - log pi_drawn), cap), where pi_old is the policy as the trainer
+    scored it at the time of drawing, and pi_drawn the distribution that the sampler drew from.
 
     A server samples in other precision, or with weights some steps old. `level=sequence` takes the exponential of the
     sum over a response, `sequence_mean` of the mean (for `gspo`). Ratios below `low` or above `high` reject a token (or
     response), which then leaves the denominators too. `scores=policy` takes the policy of now, without gradient, for a
-    loss that has no ratio of its own; what is rejected has to be known before, so that it goes without `low` and `high`.
+    loss that has no ratio of its own; what is rejected has to be known before, so that it goes without `low` and
+    `high`.
 
     Reports `weight`, the mean weight of tokens that count, and `rejected`, the share of tokens that do not.
 

@@ -2,20 +2,15 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from alignlab.losses.lists.masked_lists import is_tied
 
 Std = Literal["sample", "population", "none"]
 """What the advantages of a list are divided by: a standard deviation over n - 1 or n responses, or nothing."""
 FLOOR = 1e-4
 """What is added to the standard deviation of a list."""
-
-
-def is_tied(rewards: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Bool[Tensor, "B 1"]:
-    """True for a list whose rewards are all equal; a lone response is such a list, and so is an empty one."""
-    best = rewards.masked_fill(~where, -torch.inf).amax(dim=1, keepdim=True)
-    return best <= rewards.masked_fill(~where, torch.inf).amin(dim=1, keepdim=True)
 
 
 def to_mean(

@@ -5,7 +5,8 @@ from typing import Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.losses.policy_gradient.advantages import Std, is_tied, to_mean
+from alignlab.losses.lists.masked_lists import is_tied
+from alignlab.losses.policy_gradient.advantages import Std, to_mean
 from alignlab.losses.policy_gradient.ratios import Counted, clipped_tokens, summed, token_counts
 from alignlab.settings import NonNegative, Positive, ShareBelowOne
 from alignlab.types import Reports

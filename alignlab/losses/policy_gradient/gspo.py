@@ -22,8 +22,8 @@ def gspo(
 ) -> Counted:
     """Group sequence policy optimization, arXiv:2507.18071.
 
-    -min(s * A, clip(s, 1 - epsilon_low, 1 + epsilon_high) * A), with s = exp(mean over tokens of log-ratios to the policy
-    at the time of drawing) and A as in GRPO.
+    -min(s * A, clip(s, 1 - epsilon_low, 1 + epsilon_high) * A), with s = exp(mean over tokens of log-ratios to the
+    policy at the time of drawing) and A as in GRPO.
 
     The mean is over responses, those of lists of equal rewards included. A response weighs the mean of its tokens'
     weights: beside `truncated_is`, take `level=sequence_mean`. Where nothing moved since the drawing the loss reads 0,

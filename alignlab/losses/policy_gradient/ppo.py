@@ -25,8 +25,8 @@ class PPO(nn.Module):
     then whitened over the tokens of the step: less their mean, divided by the root of their variance + 1e-8. All of it
     is data. A response that was cut goes on from a state that is worth what its last one is.
 
-    Reports `policy` and `value`, the two terms without weight, and `clipped`, the share of tokens whose gradient the clip
-    takes away.
+    Reports `policy` and `value`, the two terms without weight, and `clipped`, the share of tokens whose gradient the
+    clip takes away.
     """
 
     def __init__(

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from alignlab.losses.lists.masked_lists import is_top
-from alignlab.losses.policy_gradient.advantages import is_tied
+from alignlab.losses.lists.masked_lists import is_tied, is_top
 from alignlab.losses.policy_gradient.ratios import Counted, summed, token_counts
 from alignlab.settings import AnyNumber
 

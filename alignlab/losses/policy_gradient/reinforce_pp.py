@@ -23,12 +23,13 @@ def reinforce_pp(
 ) -> nn.Module:
     """REINFORCE++, arXiv:2501.03262.
 
-    -min(ratio * A, clip(ratio, 1 - epsilon, 1 + epsilon) * A) at each token, with A = (reward - mean) / (std + 1e-8) over
-    all responses of the step, and the mean over all tokens of the step.
+    -min(ratio * A, clip(ratio, 1 - epsilon, 1 + epsilon) * A) at each token, with A = (reward - mean) / (std + 1e-8)
+    over all responses of the step, and the mean over all tokens of the step.
 
     The list is no baseline: its prompt may be easy. A is 0 where all rewards of the step are equal. `over=tokens` takes
     mean and std over all tokens, as the paper (eq. 10) and OpenRLHF do with `std=population`, and goes with `beta`: the
-    reward at a token is then reduced by beta * the sum over this and later tokens of log pi_drawn - log pi_ref, as data.
+    reward at a token is then reduced by beta * the sum over this and later tokens of log pi_drawn - log pi_ref, which
+    is data.
 
     Reports `clipped`, the share of tokens whose gradient the clip takes away.
     """
