@@ -76,6 +76,8 @@ class PreferenceModule(L.LightningModule):
         self.strict_loading = not has_adapter(policy.model)  # the frozen weights are not in its checkpoints
         self.latest_step: dict[str, float] = {}
         self.reliability: dict[str, list[float]] = {}
+        self.validated: tuple[list[str], Rows] | None = None
+        """The ids of the lists of the latest evaluation, and what the policy made of them."""
         self._tokens, self._seconds = 0, 0.0
 
     @property
@@ -213,7 +215,7 @@ class PreferenceModule(L.LightningModule):
         seen = [signals for part in everywhere for signals in part[2]]
         ids = [row for part in everywhere for row in part[3]]
         rows = Rows.joined(seen, self.objective.reward)
-        self.reliability = diagram(rows)
+        self.reliability, self.validated = diagram(rows), (ids, rows)
         of_split = split_metrics(rows, [sources[row] for row in ids] if sources else ())
         metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **of_split}
         seconds = time.perf_counter() - began

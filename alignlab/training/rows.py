@@ -62,6 +62,25 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
     check_labels(objective, examples, spec)
 
 
+def check_users(users: frozenset[str] | None, examples: Examples) -> None:
+    """DataError where a row is of a user whom the policy does not know, or of none; None is a policy without users."""
+    if users is None:
+        return
+    for split in ("train", "validation"):
+        for example in getattr(examples, split):
+            name = example.meta.get("user")
+            if not name:
+                raise DataError(
+                    f"row {example.id} names no user, whose preferences a user model learns: use data with users "
+                    "(meta.user of data=local, data.source.users of data=lab)"
+                )
+            if str(name) not in users:
+                raise DataError(
+                    f"row {example.id} is of user '{name}', whom the model does not know ({', '.join(sorted(users))}): "
+                    "name it in policy.users, or fit it to a trained model with policy.fit=user"
+                )
+
+
 def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:
     """DataError where the objective takes labels between 0 and 1, and those of the rows are beyond; see `data.scale`.
 
