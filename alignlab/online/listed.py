@@ -1,7 +1,7 @@
 """A rollout with what the judge says of it, and what of it is trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,9 @@ class Listed:
     """A label for each that stays; larger is better."""
     rewards: tuple[float, ...] | None = None
     """A reward for each that stays, as it is trained on; None of a judge that gives preferences alone."""
-    old_logps: tuple[Array, ...] | None = None
-    """The policy's own log-probability of each token at drawing; None where the sampler's are these."""
+    told: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    """What the policy itself said of each token at drawing, by signal (`token_old_logps`,
+    `token_behavior_values`), where an objective asks for it and the sampler does not tell."""
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
@@ -63,7 +64,7 @@ class Listed:
             "prompt_ids": rollout.prompt_ids.tolist(),
             "response_ids": [ids.tolist() for ids in rollout.responses],
             "token_logps": _plain(rollout.token_logps),
-            "old_logps": None if self.old_logps is None else _plain(self.old_logps),
+            "told": {name: _plain(values) for name, values in self.told.items()},
         }
 
 
@@ -94,7 +95,7 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         tuple(line["kept"]),
         tuple(line["labels"]),
         _tuple(line["rewards"]),
-        None if line["old_logps"] is None else _arrays(line["old_logps"]),
+        {name: _arrays(values) for name, values in line["told"].items()},
         line["dropped"],
     )
 

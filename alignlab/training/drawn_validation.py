@@ -33,6 +33,7 @@ def as_if_drawn(rows: TokenRows, objective: Objective, model: Any) -> TokenRows:
     known = {
         **dict.fromkeys(OF_TOKENS, scores),
         "behavior_logps": [values.sum(keepdims=True) for values in scores],
+        "token_behavior_values": [np.zeros(len(values)) for values in scores],  # a value head starts at 0
         "finished": [np.ones(1)] * len(scores),
         "from_reference": [np.zeros(1)] * len(scores),
     }

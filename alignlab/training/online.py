@@ -13,7 +13,7 @@ from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
 from alignlab.online.labels import Labelling
 from alignlab.online.settings import LabelsOf, OnlineSpec
-from alignlab.online.source import Source
+from alignlab.online.source import Source, TellOf
 from alignlab.online.steps import OnlineSteps
 from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Rollouts
@@ -21,8 +21,8 @@ from alignlab.policies.load import LoadedPolicy
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
-from alignlab.sampling.scored import token_logps
 from alignlab.training.opened import Prepared
+from alignlab.training.own_signals import OWN, own_signals
 from alignlab.training.references import frozen
 from alignlab.training.rows import context_of
 from alignlab.training.spec import Online
@@ -54,7 +54,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         samples=spec.samples,
         refills=spec.refills,
         within=opened.place.autocast,
-        rescore=None if _sampler_tells(ready, spec) else partial(token_logps, opened.model),
+        tell_of=_tells(ready, spec),
     )
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
@@ -82,13 +82,15 @@ def _bound(judge: Judge, ready: Prepared) -> Judge:
     return judge
 
 
-def _sampler_tells(ready: Prepared, spec: OnlineSpec) -> bool:
-    """Whether the sampler's log-probabilities are the policy's own, or no objective asks for those."""
-    with ready.opened.place.autocast():
+def _tells(ready: Prepared, spec: OnlineSpec) -> TellOf | None:
+    """Return what scores drawn tokens by the policy itself; None where the sampler tells all that is asked for."""
+    opened = ready.opened
+    with opened.place.autocast():
         mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
-    exact = ready.opened.model.dtype in (torch.float32, torch.float64) and not mixed
+    exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
     same = exact and spec.temperature == 1 and not spec.sampling.truncated
-    return same or "token_old_logps" not in ready.opened.stage.objective.signals
+    asked = OWN.keys() & opened.stage.objective.signals - ({"token_old_logps"} if same else set())
+    return partial(own_signals, opened.policy, {name: OWN[name] for name in sorted(asked)}) if asked else None
 
 
 def _labelling(online: Online, objective: Objective) -> Labelling:
