@@ -156,7 +156,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     stage, splits, on = opened.stage, opened.splits, opened.place
     stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
-    loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
+    updates = stage.online.spec.updates if stage.online else 1
+    loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():
