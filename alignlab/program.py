@@ -20,6 +20,7 @@ VERBS = {
     "plan": "the memory that a run would take on each GPU",
     "score": "implicit rewards and accuracy of a trained policy on any data",
     "generate": "answers of a model to the prompts of a data set, with their tokens and log-probabilities",
+    "serve": "a model over HTTP: scores of responses, or responses with their log-probabilities",
     "chat": "a conversation with a model in the terminal",
     "analyze": "one question to a trained policy, answered by a table and a picture",
     "report": "a page about a run or about many: means over seeds, tests, plots",

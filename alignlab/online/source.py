@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
@@ -14,20 +14,11 @@ from alignlab.online.labels import Labelling, check_verdict
 from alignlab.online.listed import Listed
 from alignlab.online.written import Drawn, Head
 from alignlab.own_code import named
+from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
 
 log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """What draws responses; `version` is the number of optimizer steps that its weights have seen."""
-
-    version: int
-
-    def draw(self, prompts: Sequence[Prompt], n: int, how: Sampling) -> list[Rollout]:
-        """Draw `n` responses for each prompt, in the order of the prompts."""
 
 
 class Source:
@@ -66,7 +57,9 @@ class Source:
 
         Raises RunError where not one list can be trained on.
         """
-        self.generator.version, self.seconds = head.step, {}
+        self.seconds = {}
+        with self._timed("sync"):
+            self.generator.sync(head.step)
         lists: list[Listed] = []
         for _ in range(1 + self.refills):
             if not (missing := head.lists - sum(not one.dropped for one in lists)):
@@ -90,7 +83,9 @@ class Source:
         asked = [self._prompt(place) for place in places]
         own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
         with self._timed("draw"), self.within():
-            shares = [iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))]
+            shares = [
+                iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))
+            ]
         return [(row, next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
 
     def _judged(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
@@ -113,7 +108,9 @@ class Source:
         with self._timed("judge"), named(f"judge {self.judge.identity}", type(self.judge)):
             verdicts = self.judge(asked)
         if len(verdicts) != len(asked):
-            raise RunError(f"{self.judge.identity} judged {len(verdicts)} of {len(asked)} lists: expected all, in order")
+            raise RunError(
+                f"{self.judge.identity} judged {len(verdicts)} of {len(asked)} lists: expected all, in order"
+            )
         lists = [
             Listed(rollout, row, of_one, verdict)
             for (row, rollout), of_one, verdict in zip(rollouts, texts, verdicts, strict=True)
@@ -147,4 +144,3 @@ def _nothing_left(drawn: Drawn) -> str:
         f"step {drawn.head.step + 1}: of {len(drawn.lists)} lists that were drawn, none can be trained on ({listed}): "
         f"{way}. The run goes on from its last checkpoint with resume=auto"
     )
-

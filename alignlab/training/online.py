@@ -17,7 +17,6 @@ from alignlab.online.source import Source
 from alignlab.online.steps import OnlineSteps
 from alignlab.online.written import Rollouts
 from alignlab.runs.folder import RunFolder
-from alignlab.sampling.in_process import InProcess
 from alignlab.training.opened import Prepared
 from alignlab.training.rows import context_of
 from alignlab.training.spec import Online
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
-    """Return the steps of an opened stage, whose rollouts are kept in its folder; the policy draws in this process.
+    """Return the steps of an opened stage, whose rollouts are kept in its folder.
 
     The judge is asked once for a row of the data before anything is drawn. Raises ConfigError where it does not give
     what the objective takes.
@@ -41,7 +40,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     labelling = _labelling(online, opened.stage.objective)
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
-        InProcess(opened.model, sorted(opened.encoder.stops)),
+        opened.stage.make_generator(opened.model, sorted(opened.encoder.stops)),
         judge,
         labelling,
         decode,
@@ -105,7 +104,9 @@ def _probe(ready: Prepared, judge: Judge, decode: Any, labelling: Labelling) -> 
     check_verdict(Listed(one.rollout, 0, texts, judged), judge.identity)
     log.info("judge: %s; it gives %s for the responses of row %s", judge.identity, _said(judged), rows.ids[0])
     if judged.unsaid is not None:
-        log.warning("the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid)
+        log.warning(
+            "the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid
+        )
     elif judged.rewards is None:
         if "rewards" in objective.signals:
             raise ConfigError(
