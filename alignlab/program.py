@@ -19,6 +19,7 @@ VERBS = {
     "objectives": "every loss, regularizer and modifier: formula, hyper-parameters, a picture",
     "plan": "the memory that a run would take on each GPU",
     "score": "implicit rewards and accuracy of a trained policy on any data",
+    "annotate": "what judges say of a data set, as rows that train",
     "generate": "answers of a model to the prompts of a data set, with their tokens and log-probabilities",
     "serve": "a model over HTTP: scores of responses, or responses with their log-probabilities",
     "chat": "a conversation with a model in the terminal",

@@ -126,6 +126,9 @@ BASE = {
     "finished": Signal(
         "1 where a drawn response came to its end, 0 where it was cut", providers=_by(SAMPLER), neutral=1.0
     ),
+    "from_reference": Signal(
+        "1 where a response was drawn from the reference, 0 where from the policy", providers=_by(SAMPLER)
+    ),
     # one value a token
     "token_logps": Signal(
         "log-probability of each response token under the policy",
@@ -154,6 +157,18 @@ BASE = {
         _by(SAMPLER),
         neutral=NATS,
         additive=True,
+    ),
+    "token_old_logps": Signal(
+        "log-probability of each response token under the policy as it was when the response was drawn",
+        "B K L",
+        _by(SAMPLER),
+        neutral=NATS,
+        additive=True,
+    ),
+    "token_behavior_values": Signal(
+        "value of the state at each response token by the policy's value head as it was when the response was drawn",
+        "B K L",
+        _by(SAMPLER),
     ),
     # features, where each response token is predicted
     "hidden": Signal("final hidden states of the policy", "B K L D", _by(POLICY)),
@@ -285,12 +300,14 @@ def provided_by(names: Iterable[str], *providers: str) -> set[str]:
 
 
 def is_known_before(name: str) -> bool:
-    """Whether a base signal is known of the data, before any forward."""
-    return BASE[name].providers == {DATA}
+    """Whether a base signal is known of the data, or of what its sampler told, before any forward."""
+    return BASE[name].providers <= {DATA, SAMPLER}
 
 
+DRAWN = frozenset(name for name, signal in BASE.items() if signal.providers == {SAMPLER})
+"""What a sampler tells of the responses that it drew, and rows carry (`types.Example`)."""
 IN_EVERY_BATCH = frozenset(name for name in BASE if is_known_before(name) and not BASE[name].rows)
-"""What no policy has to give."""
+"""What no policy has to give; of these, only rows of drawn responses carry `DRAWN`."""
 
 
 def trailing_sizes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:

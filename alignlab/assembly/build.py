@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from alignlab.assembly.judges import build_judge
 from alignlab.assembly.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of, part_nodes
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
@@ -89,7 +90,7 @@ def build_online(config: Config) -> Online | None:
     chosen = {} if pairs is None else {"builder": call(pairs, "online.pairs"), "built": described(pairs)}
     return Online(
         OnlineSpec(**{**node, "pairs": None}, seed=config["seed"]),
-        make_judge=call(config["judge"], "judge"),
+        make_judge=partial(build_judge, config["judge"]),
         **chosen,
     )
 

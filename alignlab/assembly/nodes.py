@@ -84,7 +84,7 @@ def misused_targets(config: Config, read: Reader = from_source) -> Iterator[str]
         except AlignlabError as error:
             yield str(error)
         else:
-            yield from _arguments(path, node, signature) if signature else ()
+            yield from misused(path, node, signature) if signature else ()
     for path, node in term_nodes(config).items():
         yield from _term(path, node, read)
 
@@ -151,7 +151,7 @@ def _unchosen(path: str) -> str:
     return f"{path} is set, but nothing is chosen there: {way}"
 
 
-def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
+def misused(path: str, node: Config, signature: Read) -> Iterator[str]:
     """Yield a message for keys that the target does not take, and for numbers and choices that are none."""
     group = path.partition(".")[0]
     settings = signature.parameters.keys() - OFFERED.get(group, set())

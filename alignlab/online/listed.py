@@ -1,13 +1,16 @@
 """A rollout with what the judge says of it, and what of it is trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignlab.judges.judge import Judged
 from alignlab.sampling.rollout import Rollout
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Listed:
     """A label for each that stays; larger is better."""
     rewards: tuple[float, ...] | None = None
     """A reward for each that stays, as it is trained on; None of a judge that gives preferences alone."""
+    old_logps: tuple[Array, ...] | None = None
+    """The policy's own log-probability of each token at drawing; None where the sampler's are these."""
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
@@ -54,7 +59,8 @@ class Listed:
             "sampler": rollout.sampler,
             "prompt_ids": rollout.prompt_ids.tolist(),
             "response_ids": [ids.tolist() for ids in rollout.responses],
-            "token_logps": [[float(f"{value:.9g}") for value in values] for values in rollout.token_logps],
+            "token_logps": _plain(rollout.token_logps),
+            "old_logps": None if self.old_logps is None else _plain(self.old_logps),
         }
 
 
@@ -64,7 +70,7 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         id=line["id"],
         prompt_ids=np.asarray(line["prompt_ids"], dtype=np.int64),
         responses=tuple(np.asarray(ids, dtype=np.int64) for ids in line["response_ids"]),
-        token_logps=tuple(np.asarray(values, dtype=np.float32) for values in line["token_logps"]),
+        token_logps=_arrays(line["token_logps"]),
         finished=tuple(line["finished"]),
         version=line["version"],
         sampler=line["sampler"],
@@ -84,8 +90,18 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         tuple(line["kept"]),
         tuple(line["labels"]),
         _tuple(line["rewards"]),
+        None if line["old_logps"] is None else _arrays(line["old_logps"]),
         line["dropped"],
     )
+
+
+def _plain(of_responses: Sequence[Array]) -> list[list[float]]:
+    """Numbers in as many digits as float32 has, and no more."""
+    return [[float(f"{value:.9g}") for value in values] for values in of_responses]
+
+
+def _arrays(of_responses: Sequence[Sequence[float]]) -> tuple[Array, ...]:
+    return tuple(np.asarray(values, dtype=np.float32) for values in of_responses)
 
 
 def _tuple(values: Any) -> Any:

@@ -10,10 +10,10 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge
-from alignlab.online.labels import Labelling, check_verdict
-from alignlab.online.listed import Listed
+from alignlab.online.labels import Labelling
+from alignlab.online.listed import Array, Listed
+from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
-from alignlab.own_code import named
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
@@ -21,12 +21,17 @@ from alignlab.sampling.settings import Sampling
 log = logging.getLogger(__name__)
 
 
+Old = tuple[Array, ...] | None
+Rescore = Callable[[Sequence[Rollout]], Sequence[tuple[Array, ...]]]
+
+
 class Source:
     """Gives judged lists for the prompts of rows, each prompt once an epoch, in an order by (seed, epoch).
 
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
-    precision in which the policy computes.
+    precision in which the policy computes, and `rescore` gives the policy's own log-probabilities, where an objective
+    takes them and the sampler's are others.
     """
 
     def __init__(
@@ -41,10 +46,11 @@ class Source:
         samples: int,
         refills: int,
         within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        rescore: Rescore | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
-        self.within = within
+        self.within, self.rescore = within, rescore
         self.seconds: dict[str, float] = {}
 
     def head(self, step: int, first: int, lists: int) -> Head:
@@ -57,7 +63,6 @@ class Source:
 
         Raises RunError where not one list can be trained on.
         """
-        self.seconds = {}
         with self._timed("sync"):
             self.generator.sync(head.step)
         lists: list[Listed] = []
@@ -78,22 +83,22 @@ class Source:
         name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
         return row, Prompt(name, rows.prompts[row].tolist())
 
-    def _drawn(self, places: range) -> list[tuple[int, Rollout]]:
+    def _drawn(self, places: range) -> list[tuple[int, Rollout, Old]]:
         """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
         asked = [self._prompt(place) for place in places]
         own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
         with self._timed("draw"), self.within():
-            shares = [
-                iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))
-            ]
-        return [(row, next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
+            mine = self.generator.draw(own, self.samples, self.how)
+            old: Sequence[Old] = self.rescore(mine) if self.rescore else [None] * len(mine)
+            shares = [iter(share) for share in ranks.gathered([*zip(mine, old, strict=True)])]
+        return [(row, *next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
 
-    def _judged(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
+    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Old]]) -> list[Listed]:
         """The lists that the first rank makes of rollouts, on all ranks."""
         return list(ranks.broadcast(self._verdicts(rollouts) if ranks.main() else None))
 
-    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
-        texts = [tuple(map(self.decode, rollout.responses)) for _, rollout in rollouts]
+    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Old]]) -> list[Listed]:
+        texts = [tuple(map(self.decode, rollout.responses)) for _, rollout, _ in rollouts]
         rows = self.prompts.rows
         asked = [
             Asked(
@@ -103,20 +108,14 @@ class Source:
                 rollout.finished,
                 rows.examples[int(rows.places[row])].meta,
             )
-            for (row, rollout), of_one in zip(rollouts, texts, strict=True)
+            for (row, rollout, _), of_one in zip(rollouts, texts, strict=True)
         ]
-        with self._timed("judge"), named(f"judge {self.judge.identity}", type(self.judge)):
-            verdicts = self.judge(asked)
-        if len(verdicts) != len(asked):
-            raise RunError(
-                f"{self.judge.identity} judged {len(verdicts)} of {len(asked)} lists: expected all, in order"
-            )
+        with self._timed("judge"):
+            said = verdicts(self.judge, asked)
         lists = [
-            Listed(rollout, row, of_one, verdict)
-            for (row, rollout), of_one, verdict in zip(rollouts, texts, verdicts, strict=True)
+            Listed(rollout, row, of_one, verdict, old_logps=old)
+            for (row, rollout, old), of_one, verdict in zip(rollouts, texts, said, strict=True)
         ]
-        for one in lists:
-            check_verdict(one, self.judge.identity)
         return [self.labelling(one) for one in lists]
 
     @contextmanager

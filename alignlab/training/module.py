@@ -340,6 +340,7 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
         known["rewards"] = batch.rewards
     if batch.wins is not None:
         known["wins"] = batch.wins
+    known |= batch.drawn
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 

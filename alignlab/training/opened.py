@@ -29,6 +29,7 @@ from alignlab.data.transforms.limit import kept
 from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
+from alignlab.training.drawn_validation import as_if_drawn
 from alignlab.training.placing import CPU, Place
 from alignlab.training.references import attach_reference
 from alignlab.training.rows import Splits, extras_for, tokenize, with_rationales
@@ -158,6 +159,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     loader = one_epoch(opened)
     updates = stage.online.spec.updates if stage.online else 1
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
+    if stage.online:
+        splits = replace(splits, validation=as_if_drawn(splits.validation, stage.objective, opened.model))
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():

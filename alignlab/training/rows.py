@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alignlab.console import tracked
 from alignlab.data.batching.batches import Extras, StepLoader, require_rows
+from alignlab.data.encoding.drawn import lacking, not_carried, with_drawn
 from alignlab.data.encoding.prepare import require_vocabulary, tokenized
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder, Limits
@@ -52,6 +53,11 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
         raise DataError(
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"
+        )
+    if not drawn and (absent := lacking(examples.train[0], objective.signals)):
+        raise DataError(
+            f"objective '{objective.name}' takes {', '.join(absent)}. First row of data '{spec.name}': "
+            f"{not_carried(absent)}"
         )
     check_labels(objective, examples, spec)
 
@@ -158,6 +164,8 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     for split, rows in tokens.items():
         require_rows(rows, split)
         require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
+        if stage.online is None:
+            tokens[split] = with_drawn(rows, stage.objective.signals)
     return Splits(tokens["train"], tokens["validation"], keys)
 
 
@@ -189,9 +197,12 @@ def context_of(model: Any) -> int | None:
 
 
 def content_of(rows: TokenRows) -> str:
-    """The SHA-256 of what training reads of the rows, in their order: tokens, labels, raw scores and weights."""
+    """The SHA-256 of what training reads of the rows, in their order: tokens, labels, raw scores, weights, and
+    what a sampler told."""
     digest = hashlib.sha256(rows.tokens_hash.encode())
-    for values in (rows.labels.values, rows.weights, *([rows.rewards.values] if rows.rewards else [])):
+    rewards = [rows.rewards.values] if rows.rewards else []
+    drawn = [rows.drawn[name].values for name in sorted(rows.drawn)]
+    for values in (rows.labels.values, rows.weights, *rewards, *drawn):
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 

@@ -24,6 +24,8 @@ TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, "t
 CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if choice not in UNTRAINED]
 NEEDS = {
     "reference=none": ["objective=simpo"],
+    "generator=server": ["generator.url=http://127.0.0.1:8000"],
+    "generator=vllm": ["generator.url=http://127.0.0.1:8000"],
     "reference=adapter": ["peft=lora"],
     "objective=bradley_terry": ["policy=reward_model"],
     "objective=plackett_luce_values": ["policy=reward_model"],
