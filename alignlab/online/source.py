@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
@@ -15,20 +15,11 @@ from alignlab.online.labels import Labelling
 from alignlab.online.listed import Array, Listed
 from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
+from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
 
 log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """What draws responses; `version` is the number of optimizer steps that its weights have seen."""
-
-    version: int
-
-    def draw(self, prompts: Sequence[Prompt], n: int, how: Sampling) -> list[Rollout]:
-        """Draw `n` responses for each prompt, in the order of the prompts."""
 
 
 Told = Mapping[str, tuple[Array, ...]]
@@ -73,7 +64,8 @@ class Source:
 
         Raises RunError where not one list can be trained on.
         """
-        self.generator.version = head.step
+        with self._timed("sync"):
+            self.generator.sync(head.step)
         lists: list[Listed] = []
         for _ in range(1 + self.refills):
             if not (missing := head.lists - sum(not one.dropped for one in lists)):

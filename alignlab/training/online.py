@@ -20,6 +20,7 @@ from alignlab.online.written import Rollouts
 from alignlab.policies.load import LoadedPolicy
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
+from alignlab.sampling.generator import Generator
 from alignlab.sampling.in_process import InProcess
 from alignlab.training.opened import Prepared
 from alignlab.training.own_signals import OWN, own_signals
@@ -44,9 +45,10 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
 
     labelling = _labelling(online, opened.stage.objective)
+    generator = opened.stage.make_generator(opened.model, sorted(opened.encoder.stops))
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
-        InProcess(opened.model, sorted(opened.encoder.stops)),
+        generator,
         judge,
         labelling,
         decode,
@@ -54,7 +56,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         samples=spec.samples,
         refills=spec.refills,
         within=opened.place.autocast,
-        tell_of=_tells(ready, spec),
+        tell_of=_tells(ready, spec, generator),
     )
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
@@ -82,12 +84,13 @@ def _bound(judge: Judge, ready: Prepared) -> Judge:
     return judge
 
 
-def _tells(ready: Prepared, spec: OnlineSpec) -> TellOf | None:
+def _tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> TellOf | None:
     """Return what scores drawn tokens by the policy itself; None where the sampler tells all that is asked for."""
     opened = ready.opened
     with opened.place.autocast():
         mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
     exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
+    exact = exact and isinstance(generator, InProcess)
     same = exact and spec.temperature == 1 and not spec.sampling.truncated
     asked = OWN.keys() & opened.stage.objective.signals - ({"token_old_logps"} if same else set())
     return partial(own_signals, opened.policy, {name: OWN[name] for name in sorted(asked)}) if asked else None

@@ -33,6 +33,8 @@ CHOICES = [
 ]
 NEEDS = {
     "reference=none": ["objective=simpo"],
+    "generator=server": ["generator.url=http://127.0.0.1:8000"],
+    "generator=vllm": ["generator.url=http://127.0.0.1:8000"],
     "reference=adapter": ["peft=lora"],
     "objective=bradley_terry": ["policy=reward_model"],
     "objective=plackett_luce_values": ["policy=reward_model"],
