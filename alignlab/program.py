@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": "a model against a suite of tests: RewardBench, order sensitivity, context reversal, ...",
     "annotate": "what judges say of a data set, as rows that train",
     "generate": "answers of a model to the prompts of a data set, with their tokens and log-probabilities",
+    "serve": "a model over HTTP: scores of responses, or responses with their log-probabilities",
     "chat": "a conversation with a model in the terminal",
     "analyze": "one question to a trained policy, answered by a table and a picture",
     "report": "a page about a run or about many: means over seeds, tests, plots",

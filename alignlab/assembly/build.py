@@ -22,6 +22,7 @@ from alignlab.policies.causal_lm.decoder import merge
 from alignlab.policies.causal_lm.model_folder import ModelFolder
 from alignlab.policies.causal_lm.pretrained import is_adapter
 from alignlab.runs.folder import RunFolder
+from alignlab.sampling.in_process import InProcess
 from alignlab.settings import Config
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import make_csv
@@ -70,6 +71,7 @@ def build_stage(
         seed=config["seed"],
         checkpoint=CheckpointSpec(**config["callbacks"]["checkpoint"]),
         progress_every=config["callbacks"]["progress"]["every_n_steps"],
+        make_generator=call(config["generator"], "generator") if config.get("generator") else InProcess,
         online=build_online(config),
         engine=build_engine(config),
         step_log=_step_log(config["callbacks"], folder),

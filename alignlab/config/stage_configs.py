@@ -11,8 +11,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alignlab.assembly.check import check, failure_of
+from alignlab.assembly.check import check, failure_of, raise_for
 from alignlab.assembly.nodes import loader_of
+from alignlab.assembly.online import unused_generator
 from alignlab.assembly.schema import GROUPS, with_texts
 from alignlab.config.explain import explain
 from alignlab.config.mixture import with_parts
@@ -20,7 +21,7 @@ from alignlab.config.typed import parsed
 from alignlab.errors import ConfigError, nearest
 from alignlab.own_code import named
 from alignlab.policies.causal_lm import pretrained
-from alignlab.recipes.stage_spec import StageSpec
+from alignlab.recipes.stage_spec import PREVIOUS_JUDGE, StageSpec
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
 from alignlab.settings import Config
@@ -55,6 +56,7 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
     Raises one ConfigError for all that is wrong.
     """
     check(with_parts(config))
+    raise_for(unused_generator(config))
     plan = []
     problems = []
     for number, spec in enumerate(specs_of(config), start=1):
@@ -138,6 +140,11 @@ def placed(stage: Planned, previous: Path | None) -> dict[str, Any]:
     if reference is not None:
         path = None if reference == start else str(reference)
         config["reference"] = {**config["reference"], "path": path}
+    judge = config.get("judge") or {}
+    if judge.get("path") == PREVIOUS_JUDGE:
+        if previous is None:
+            raise ConfigError(f"judge.path={PREVIOUS_JUDGE}: there is no stage before this one")
+        config["judge"] = {**judge, "path": str(previous)}
     return config
 
 

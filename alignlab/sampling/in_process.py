@@ -68,12 +68,8 @@ class InProcess:
         """Return a name of the weights drawn from: their hash."""
         return f"weights {weights_hash(self.model)[:16]}"
 
-    def sync(self, model: Any, version: int) -> None:
-        """Draw from this model, whose weights have seen so many optimizer steps; they are read where they lie."""
-        if model is not self.model:
-            self.model = model
-            require_whole(model)
-            self.__dict__.pop("reader", None)
+    def sync(self, version: int) -> None:
+        """Say that the weights, which are read where they lie, have seen so many optimizer steps."""
         self.version = version
 
     def draw(

@@ -16,7 +16,17 @@ from alignlab.policies.load import LoadedPolicy
 from alignlab.serving.app import Desk
 from alignlab.types import Example, Message
 
-Turns = Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+class Turn(BaseModel):
+    """One turn of a conversation, with what else the chat template reads of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: str
+    content: str
+
+
+Turns = Annotated[list[Turn], Field(min_length=1)]
 ManyTexts = Annotated[list[str], Field(min_length=1, max_length=4096)]
 
 
@@ -107,7 +117,10 @@ def routes(desk: Desk, scoring: Scoring) -> APIRouter:
             raise HTTPException(400, f"user: this model {need}")
         if "values" not in scoring.gives and len(texts) < 2:
             raise HTTPException(400, "documents: this model compares responses: give two or more")
-        (signals,) = await desk.ask(partial(scoring.encoded, request.prompt, texts, request.user))
+        asked = (
+            request.prompt if isinstance(request.prompt, str) else [t.model_dump() for t in request.prompt]
+        )
+        (signals,) = await desk.ask(partial(scoring.encoded, asked, texts, request.user))
         scores = enumerate(_scores(signals))
         answer = {
             "id": f"score-{uuid.uuid4().hex}",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from alignlab.errors import AlignlabError, RunError
+from alignlab.errors import RunError
 
 Work = Callable[[Sequence[Any]], Sequence[Any]]
 
@@ -111,12 +111,11 @@ def _settle(group: Sequence[Waiting], work: Work) -> None:
     try:
         results = work([waiting.item for waiting in group])
     except Exception as error:
-        if len(group) > 1 and isinstance(error, AlignlabError):
+        if len(group) == 1:
+            group[0].result.set_exception(error)
+        else:
             for waiting in group:
                 _settle([waiting], work)
-            return
-        for waiting in group:
-            waiting.result.set_exception(error)
     else:
         for waiting, result in zip(group, results, strict=True):
             waiting.result.set_result(result)

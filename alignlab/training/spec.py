@@ -14,6 +14,8 @@ from alignlab.objective.objective import Objective
 from alignlab.online.pairs import Builder, whole
 from alignlab.online.settings import OnlineSpec
 from alignlab.policies.policy import Policy
+from alignlab.sampling.generator import Generator
+from alignlab.sampling.in_process import InProcess
 from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
@@ -86,6 +88,8 @@ class Stage:
     """Told the fingerprints of both splits, of "rows", of "data" before the pipeline, of "tokens"; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None
     """Makes the rows to train on from the model and the prompts of the data."""
+    make_generator: Callable[[Any, Sequence[int]], Generator] = InProcess
+    """Gives what draws from a model, whose responses end with these tokens."""
     online: Online | None = None
     """How its lists are drawn from the policy as it trains; the rows of the data then give the prompts alone."""
     load_initial: LoadModel | None = None

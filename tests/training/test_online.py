@@ -10,15 +10,17 @@ from functools import partial
 import pytest
 import torch
 
-from alignlab.errors import AlignlabError, ConfigError, RunError
+from alignlab.errors import AlignlabError, RunError
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Judged
+from alignlab.lab import world
 from alignlab.online.listed import of_line
-from alignlab.online.pairs import max_min
 from alignlab.online.settings import OnlineSpec
 from alignlab.online.written import Rollouts
+from alignlab.policies.actor_critic import ActorCritic
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import lora
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
 from alignlab.sampling.scored import token_logps
@@ -76,7 +78,7 @@ def whole(tmp_path_factory):
         if key not in results:
             folder = tmp_path_factory.mktemp("whole")
             results[key] = (
-                train(drawing(folder, **spec, changes={"trainer": {"max_steps": 4}}), folder),
+                train(drawing(folder, **spec, changes={"trainer": {"max_steps": 3}}), folder),
                 folder,
             )
         return results[key]
@@ -101,22 +103,21 @@ class Stops:
         return self.gold(asked)
 
 
-def killed(monkeypatch, folder, where, call, steps=4, **spec):
-    """Train until something ends the process."""
+PLACES = {"drawing": (InProcess, "draw"), "writing": (Rollouts, "write"), "update": (Engine, "update")}
+
+
+def killed(monkeypatch, folder, where, call, steps=3, **spec):
+    """Train until something ends the process: at the nth call, or behind it where files are written."""
     stage = drawing(folder, **spec, changes={"trainer": {"max_steps": steps}})
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        if where == "judging":
-            judge = Stops(call + 1)  # the first call is the probe of the start
-            stage = replace(stage, online=replace(stage.online, make_judge=lambda: judge))
-        else:
-            name = {
-                "drawing": (InProcess, "draw"),
-                "writing": (Rollouts, "write"),
-                "update": (Engine, "update"),
-            }
-            owner, method = name[where]
+    if where == "judging":
+        judge = Stops(call + 1)  # the first call is the probe of the start
+        stage = replace(stage, online=replace(stage.online, make_judge=lambda: judge))
+    with monkeypatch.context() as patch:
+        if where in PLACES:
+            owner, method = PLACES[where]
             patch.setattr(owner, method, stopping(getattr(owner, method), call, after=where == "writing"))
-        train(stage, folder)
+        with pytest.raises(Killed):
+            train(stage, folder)
 
 
 def stopping(function, call, *, after):
@@ -133,20 +134,20 @@ def stopping(function, call, *, after):
     return called
 
 
-@pytest.mark.parametrize(("where", "call"), [("drawing", 2), ("judging", 3), ("writing", 4), ("update", 1)])
+@pytest.mark.parametrize(("where", "call"), [("drawing", 2), ("judging", 3), ("writing", 3), ("update", 1)])
 def test_killed_anywhere_it_ends_bit_equal_with_every_prompt_once(where, call, whole, tmp_path, monkeypatch):
     result, folder = whole()
     killed(monkeypatch, tmp_path, where, call)
-    again = train(drawing(tmp_path, changes={"trainer": {"max_steps": 4}}), tmp_path)
+    again = train(drawing(tmp_path, changes={"trainer": {"max_steps": 3}}), tmp_path)
     assert same(again, result)
     assert ids(tmp_path) == ids(folder)
-    assert len({*ids(tmp_path)}) == len(ids(tmp_path)) >= 16
+    assert len({*ids(tmp_path)}) == len(ids(tmp_path)) >= 12
     files = [sorted((run / "rollouts").glob("*.jsonl")) for run in (tmp_path, folder)]
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
 
 
-@pytest.mark.parametrize("spec", [{"every": 2, "updates": 2}, {"updates": 2, "buffer": {"size": 6}}])
-def test_killed_within_a_round_it_ends_bit_equal(spec, tmp_path, monkeypatch):
+def test_killed_within_a_round_it_ends_bit_equal(tmp_path, monkeypatch):
+    spec = {"every": 2, "updates": 2, "buffer": {"size": 6, "choose": "weighted"}}
     result = train(
         drawing(tmp_path / "whole", **spec, changes={"trainer": {"max_steps": 6}}), tmp_path / "whole"
     )
@@ -158,22 +159,22 @@ def test_killed_within_a_round_it_ends_bit_equal(spec, tmp_path, monkeypatch):
 
 
 def test_a_torn_file_ahead_is_drawn_again_and_one_behind_is_told(whole, tmp_path, monkeypatch, caplog):
-    result, folder = whole()
-    killed(monkeypatch, tmp_path, "update", 4)
-    file = Rollouts(tmp_path).file(3)
+    result, _ = whole()
+    killed(monkeypatch, tmp_path, "update", 3)
+    file = Rollouts(tmp_path).file(2)
     file.write_text(file.read_text().replace("lab-train", "lab-trein", 1))
     shutil.copytree(tmp_path, tmp_path / "copy")
-    assert same(train(drawing(tmp_path, changes={"trainer": {"max_steps": 4}}), tmp_path), result)
+    assert same(train(drawing(tmp_path, changes={"trainer": {"max_steps": 3}}), tmp_path), result)
     assert "is torn" in caplog.text
     Rollouts(tmp_path / "copy").file(1).unlink()
     with pytest.raises(
-        RunError, match="step-000001.jsonl is gone, and the weights that drew it have moved on"
+        RunError, match=r"step-000001\.jsonl is gone, and the weights that drew it have moved on"
     ):
-        train(drawing(tmp_path / "copy", changes={"trainer": {"max_steps": 4}}), tmp_path / "copy")
+        train(drawing(tmp_path / "copy", changes={"trainer": {"max_steps": 3}}), tmp_path / "copy")
 
 
 def test_the_first_step_is_of_log_ratios_0_and_of_what_was_drawn(whole):
-    result, folder = whole()
+    _, folder = whole()
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     first = {
         name: next(row[name] for row in rows if row[name])
@@ -203,62 +204,6 @@ def test_lists_that_are_all_tied_give_way_to_the_next_prompts(tmp_path):
     assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 5, 5)
 
 
-@pytest.mark.parametrize(
-    ("say", "message"),
-    [
-        (lambda one: Judged(rewards=(1.0,) * len(one.responses)), "all tied: 12.*judge gives all responses"),
-        (lambda one: Judged(rewards=(1.0,)), "1 rewards for"),
-        (lambda one: Judged(rewards=(math.nan,) * len(one.responses)), "the reward nan"),
-        (lambda one: Judged(), "neither rewards nor preferences"),
-        (lambda one: Judged(unsaid="timed out"), "not judged: timed out: 12"),
-        (lambda one: 1 / 0, "judge told.*division by zero"),
-    ],
-)
-def test_what_a_bad_judge_says_is_one_clear_message(say, message, tmp_path):
-    with pytest.raises(AlignlabError, match=message):
-        train(drawing(tmp_path, judge=lambda: Told(say), refills=2), tmp_path)
-
-
-def test_preferences_are_labels_and_a_table_of_wins(tmp_path):
-    def say(one):
-        count = len(one.responses)
-        return Judged(
-            preferences=tuple(tuple(0.5 + 0.1 * (j - i) for j in range(count)) for i in range(count))
-        )
-
-    train(drawing(tmp_path, judge=lambda: Told(say), changes={"trainer": {"max_steps": 1}}), tmp_path)
-    assert Rollouts(tmp_path).past(0).lists[0].labels == pytest.approx((0.7, 0.5 + 1 / 15, 0.5 - 1 / 15, 0.3))
-    with pytest.raises(ConfigError, match="unfinished=subtract changes rewards"):
-        train(
-            drawing(tmp_path / "b", judge=lambda: Told(say), unfinished="subtract", unfinished_reward=1.0),
-            tmp_path / "b",
-        )
-
-
-@pytest.mark.parametrize(("unfinished", "seen"), [("subtract", -2.0), ("replace", 2.0)])
-def test_responses_that_were_cut_are_paid_as_asked(unfinished, seen, tmp_path):
-    def say(one):
-        return Judged(rewards=tuple(0.01 * k for k in range(len(one.responses))))
-
-    spec = {"unfinished": unfinished, "unfinished_reward": 2.0, "max_new_tokens": 30}
-    train(drawing(tmp_path, judge=lambda: Told(say), **spec, changes={"trainer": {"max_steps": 1}}), tmp_path)
-    for one in Rollouts(tmp_path).past(0).trained:
-        for k, reward in zip(one.kept, one.rewards, strict=True):
-            expected = 0.01 * k if one.rollout.finished[k] else seen + (0.01 * k if seen < 0 else 0)
-            assert reward == pytest.approx(expected)
-
-
-def test_responses_that_were_cut_are_dropped_and_where_all_are_it_is_told(tmp_path):
-    with pytest.raises(RunError, match="raise online.max_new_tokens, or use online.unfinished=keep"):
-        train(drawing(tmp_path, unfinished="drop", max_new_tokens=1, refills=1), tmp_path)
-
-
-def test_pairs_stay_of_lists_where_a_builder_says_so(tmp_path):
-    train(drawing(tmp_path, builder=max_min, changes={"trainer": {"max_steps": 1}}), tmp_path)
-    for one in Rollouts(tmp_path).past(0).trained:
-        assert one.labels == (max(one.judged.rewards), min(one.judged.rewards))
-
-
 def test_adapters_and_moving_references_train_on_their_own_lists(tmp_path):
     base = drawing(tmp_path)
     adapted = partial(lora, load_small, PeftSettings("lora", r=2), "CAUSAL_LM")
@@ -275,3 +220,35 @@ def test_temperature_and_little_room_are_told(tmp_path, caplog):
     train(stage, tmp_path)
     assert "drawn at temperature 0.5 and trained on at temperature 1" in caplog.text
     assert "leave less than online.max_new_tokens=505" in caplog.text
+
+
+def test_a_judge_that_gives_all_the_same_or_raises_ends_the_run_with_one_message(tmp_path):
+    for number, (say, message) in enumerate(BAD):
+        folder = tmp_path / str(number)
+        with pytest.raises(AlignlabError, match=message):
+            train(drawing(folder, judge=lambda say=say: Told(say), refills=2), folder)
+
+
+BAD = [
+    (lambda one: Judged(rewards=(1.0,) * len(one.responses)), "all tied: 12.*judge gives all responses"),
+    (lambda one: 1 / 0, "judge told.*division by zero"),
+]
+
+
+def test_ratio_losses_and_a_critic_train_on_prompts_without_scores(tmp_path):
+    def prompts(*, split, size):
+        for example in world.examples(split=split, size=size):
+            yield replace(example, responses=example.responses[:1], labels=[1.0], rewards=None)
+
+    for name, policy in (("grpo", CausalLM), ("ppo", ActorCritic)):
+        changes = {
+            "trainer": {"max_steps": 2},
+            "make_policy": policy,
+            "data": {"source": prompts, "form": "single"},
+        }
+        done = train(drawing(tmp_path / name, name, changes=changes), tmp_path / name)
+        assert math.isfinite(done.final["val/loss"])
+    of_tokens = Rollouts(tmp_path / "ppo").past(1).lists[0].told["token_behavior_values"]
+    assert [len(values) for values in of_tokens] == [
+        len(ids) for ids in Rollouts(tmp_path / "ppo").past(1).lists[0].rollout.responses
+    ]
