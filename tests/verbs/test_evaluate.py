@@ -1,4 +1,4 @@
-"""`alignlab evaluate` and `alignlab score` of a model folder: reward models by their heads, others by implicit rewards."""
+"""`alignlab evaluate` and `alignlab score` of model folders, by their heads or by implicit rewards."""
 
 import json
 
@@ -85,7 +85,7 @@ def test_implicit_rewards_are_log_ratios_to_the_reference(folder):
     words = ["suite=rewardbench", f"data.path={folder / 'filtered.jsonl'}", "objective.loss.beta=0.5"]
     model = f"model={folder / 'run' / 'model'}"
     alone, free = evaluated(folder, *words, model, out="free")
-    _, start = evaluated(folder, *words, f"model={folder / 'start'}", out="start")
+    _, start = evaluated(folder, *words, f"model={folder / 'start'}", out="of_start")
     against, ratios = evaluated(folder, *words, model, f"reference.path={folder / 'start'}", out="ratio")
     for row, own, reference in zip(ratios, free, start, strict=True):
         gaps = [a - b for a, b in zip(own["scores"], reference["scores"], strict=True)]
@@ -105,7 +105,7 @@ def test_any_data_under_a_run(folder):
     )
     assert len(rows) == 24  # two for each of the twelve lists of the run
     assert {line["name"] for line in result["lines"]} >= {"length", "-length", "reversed pairs"}
-    result, rows = evaluated(folder, "suite=order_sensitivity", f"run={folder / 'run'}")
+    result, rows = evaluated(folder, "suite=order_sensitivity", *few)
     assert result["lines"][0]["name"] == "words"
     assert all(len(row["scores"]) == 2 for row in rows)
 
@@ -162,10 +162,7 @@ def test_a_language_model_is_no_reward_model_to_score_with(folder):
 
 def test_users_whom_the_policy_does_not_know_are_told_by_their_row():
     def rows(*users):
-        every = [
-            Example([], ["a", "b"], [1.0, 0.0], id=f"r{u}", meta={"user": u} if u else {}) for u in users
-        ]
-        return type("Two", (), {"train": every[:1], "validation": every[1:]})()
+        return [Example([], ["a", "b"], [1.0, 0.0], id=f"r{u}", meta={"user": u} if u else {}) for u in users]
 
     check_users(frozenset({"anna", "ben"}), rows("anna", "ben"))
     check_users(None, rows("anna", ""))
