@@ -8,7 +8,9 @@ import torch
 import alignlab
 from alignlab.assembly.build import call
 from alignlab.config.stage_of import stage_to_score, train_config
+from alignlab.config.subject import StageSubject
 from alignlab.errors import ConfigError, DataError
+from alignlab.evaluation.suites.context_reversal import require_two_contexts
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.reward_model import RewardModel
 from alignlab.program import main
@@ -153,6 +155,29 @@ def test_bad_words_are_told_before_anything_loads(folder, words, message, monkey
     places = {"start": folder / "start", "reward": folder / "reward", "file": folder / "filtered.jsonl"}
     with pytest.raises(SystemExit, match=message):
         main(["evaluate", *(word.format(**places) for word in words)])
+
+
+LONE = [{"prompt": f"Ask {k}.", "completion": "Yes.", "label": k % 2 == 0} for k in range(4)]
+PAIRS = [{"prompt": f"Ask {k}.", "chosen": "Yes.", "rejected": "No."} for k in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "message"),
+    [
+        (LONE, ((), None), r"row data\.jsonl:1 has one response: a suite compares"),
+        (PAIRS, (["pipeline=[context_pairs]"], None), "no ratings by aspect"),
+        (PAIRS, ((), require_two_contexts), "has no context"),
+    ],
+)
+def test_rows_that_cannot_serve_are_told_before_a_model_loads(
+    folder, tmp_path, rows, asked, message, monkeypatch
+):
+    monkeypatch.setattr("alignlab.training.opened.load", lambda *_: pytest.fail("a model was loaded"))
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = ["data=local", f"data.path={tmp_path / 'data.jsonl'}", "data.validation_fraction=null"]
+    words = [f"model={folder / 'reward'}", *data, f"cache_dir={folder / 'cache'}"]
+    with pytest.raises(DataError, match=message):
+        StageSubject(words, None).scored(*asked)
 
 
 def test_a_language_model_is_no_reward_model_to_score_with(folder):
