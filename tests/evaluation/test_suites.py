@@ -79,6 +79,12 @@ def test_rewardbench_is_the_worked_case():
     assert subject.asked == ["data=rewardbench"]
 
 
+def test_pairs_of_other_subsets_have_a_mean_of_their_own():
+    result = rewardbench.run(Told([*pairs(1.0, 4, subset="mine"), *pairs(0.5, 8, subset="yours")]))
+    assert by_name(result)["mean of the subsets"].value == pytest.approx(0.75)
+    assert "No subset" in result.notes[0]
+
+
 def test_a_tie_is_wrong_in_a_benchmark_and_one_half_where_a_blind_model_is_at_one_half():
     tied = [listed([1.0, 1.0], subset="math-prm", unit="words") for _ in range(8)]
     assert by_name(rewardbench.run(Told(tied)))["math-prm"].value == 0.0
