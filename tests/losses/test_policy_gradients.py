@@ -57,7 +57,7 @@ def test_a_loss_that_reads_0_has_a_gradient(name):
     signals["token_old_logps"] = signals["token_logps"]
     loss, slopes = loss_and_gradients(objective, signals)
     assert abs(loss.item()) < 1e-12
-    assert slopes["token_logps"].abs().max() > 0.01
+    assert slopes["token_logps"].abs().max() > 0.001
 
 
 def test_ratios_are_told_by_the_signals_that_are_asked_for():
