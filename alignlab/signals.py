@@ -148,6 +148,14 @@ BASE = {
     "token_kl_forward": Signal(
         "KL(reference || policy) at each response token", "B K L", _by(POLICY, REFERENCE)
     ),
+    "token_kl_reverse": Signal(
+        "KL(policy || reference) at each response token", "B K L", _by(POLICY, REFERENCE)
+    ),
+    "token_jsd": Signal(
+        "Jensen-Shannon divergence of policy and reference at each response token",
+        "B K L",
+        _by(POLICY, REFERENCE),
+    ),
     "token_values": Signal(
         "value of the state at each response token by the policy's value head", "B K L", _by(POLICY)
     ),
@@ -255,6 +263,11 @@ DERIVED = {
         "token_logps - token_ref_logps", "B K L", parents=("token_logps", "token_ref_logps")
     ),
     "token_where": Signal("True on the tokens of a response", "B K L", parents=("lengths",)),
+    "token_weights": Signal(
+        "weight of each response token in losses that take it: 1, unless a modifier has another",
+        "B K L",
+        parents=("lengths",),
+    ),
     "desirable": Signal(
         "1 where the label is above the middle of its list (of a lone response, above 0.5), else 0",
         parents=("labels",),
@@ -417,6 +430,8 @@ class Signals:
             return self["token_logps"] - self["token_ref_logps"]
         if name == "token_where":
             return _tokens(self["lengths"], self._longest())
+        if name == "token_weights":
+            return _tokens(self["lengths"], self._longest()).to(self["lengths"].dtype)
         if name == "desirable":
             return desirable(self["labels"], self["where"])
         if name == "degrees":

@@ -19,6 +19,7 @@ from alignlab.online.settings import OnlineSpec
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.policies.causal_lm.decoder import merge
+from alignlab.policies.causal_lm.model_folder import ModelFolder
 from alignlab.policies.causal_lm.pretrained import is_adapter
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
@@ -78,6 +79,7 @@ def build_stage(
         if gold["reward"]
         else None,
         shown=None if gold["reward"] else _shown(config),
+        users=_users(config),
     )
 
 
@@ -109,6 +111,17 @@ def described(node: Config) -> str:
     """
     settings = [f"{key} {value}" for key, value in node.items() if key != "_target_"]
     return ", ".join([node["_target_"].rpartition(".")[2], *settings])
+
+
+def _users(config: Config) -> frozenset[str] | None:
+    """Return the users whom the policy will know: those of the config, and of the folder of a trained user model."""
+    policy, path = locate(config["policy"]["_target_"], "policy._target_"), config["model"].get("path")
+    if not policy.reads_users or (own := config["policy"].get("users")) is None:
+        return None
+    saved = (
+        ModelFolder(Path(path).expanduser()).config.get("alignlab_users") if isinstance(path, str) else None
+    )
+    return frozenset(map(str, [*own, *(saved or ())]))
 
 
 def _shown(config: Config) -> ShownSpec | None:

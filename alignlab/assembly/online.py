@@ -39,8 +39,8 @@ def online_problems(config: Config) -> Iterator[str]:
         )
     if (strategy := config["strategy"]["name"]) in SPREAD:
         yield (
-            f"strategy={strategy} spreads the weights over ranks, and recipe=online draws from a model that is whole in "
-            "its process: use strategy=ddp, or deepspeed_zero2"
+            f"strategy={strategy} spreads the weights over ranks, and recipe=online draws from a model that is whole "
+            "in its process: use strategy=ddp, or deepspeed_zero2"
         )
     changes, reward = online.get("unfinished"), online.get("unfinished_reward")
     if changes in ("subtract", "replace") and reward is None:

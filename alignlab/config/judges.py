@@ -55,7 +55,7 @@ def judges_of(overrides: Sequence[str]) -> dict[str, Judge]:
 def _node(name: str, settings: Sequence[str]) -> Config:
     resolvers.register()
     with initialize_config_dir(str(CONF), version_base=None):
-        config = composed(f"judge/{name}", settings)
+        config = composed("train", [f"judge={name}", *settings, "run_name=judge"])
     node: Config = config["judge"]
     return node
 

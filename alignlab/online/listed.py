@@ -1,7 +1,7 @@
 """A rollout with what the judge says of it, and what of it is trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,19 @@ class Listed:
     texts: tuple[str, ...]
     """The responses as the judge read them."""
     judged: Judged
+    prompt: str = ""
+    """The contents of the prompt's turns, a line each, for people."""
     kept: tuple[int, ...] = ()
     """The numbers of the responses that stay, in their order."""
     labels: tuple[float, ...] = ()
     """A label for each that stays; larger is better."""
     rewards: tuple[float, ...] | None = None
     """A reward for each that stays, as it is trained on; None of a judge that gives preferences alone."""
-    old_logps: tuple[Array, ...] | None = None
-    """The policy's own log-probability of each token at drawing; None where the sampler's are these."""
+    told: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    """What the policy itself said of each token at drawing, by signal (`token_old_logps`,
+    `token_behavior_values`), where an objective asks for it and the sampler does not tell."""
+    gold: tuple[float, ...] | None = None
+    """The exact reward of each response, where there is one; nothing is trained on it."""
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
@@ -44,6 +49,7 @@ class Listed:
         return {
             "id": rollout.id,
             "row": self.row,
+            "prompt": self.prompt,
             "texts": list(self.texts),
             "judged": judged.rewards,
             "kept": list(self.kept),
@@ -60,7 +66,8 @@ class Listed:
             "prompt_ids": rollout.prompt_ids.tolist(),
             "response_ids": [ids.tolist() for ids in rollout.responses],
             "token_logps": _plain(rollout.token_logps),
-            "old_logps": None if self.old_logps is None else _plain(self.old_logps),
+            "gold": self.gold,
+            "told": {name: _plain(values) for name, values in self.told.items()},
         }
 
 
@@ -87,10 +94,12 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         line["row"],
         tuple(line["texts"]),
         judged,
+        line["prompt"],
         tuple(line["kept"]),
         tuple(line["labels"]),
         _tuple(line["rewards"]),
-        None if line["old_logps"] is None else _arrays(line["old_logps"]),
+        {name: _arrays(values) for name, values in line["told"].items()},
+        _tuple(line["gold"]),
         line["dropped"],
     )
 

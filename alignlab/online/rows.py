@@ -52,7 +52,8 @@ def _example(one: Listed, source: TokenRows) -> Example:
         "finished": [float(ended) for ended in one.rollout.finished],
         "from_reference": [0.0] * len(logps),
         "token_behavior_logps": [values.tolist() for values in logps],
-        "token_old_logps": [values.tolist() for values in one.old_logps or logps],
+        "token_old_logps": [values.tolist() for values in logps],
+        **{name: [values.tolist() for values in of_tokens] for name, of_tokens in one.told.items()},
     }
     meta |= {name: [values[k] for k in one.kept] for name, values in told.items()}
     texts = [one.texts[k] for k in one.kept]
@@ -81,6 +82,7 @@ def blank(source: TokenRows, row: int, samples: int, tokens: int) -> Listed:
         0,
         "",
     )
+    told = {"token_behavior_values": rollout.token_logps}
     places = tuple(range(samples))
     labels = tuple(map(float, places))
-    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), places, labels, labels)
+    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), "", places, labels, labels, told)

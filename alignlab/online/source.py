@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge
+from alignlab.judges.worth import lines_of, worth
 from alignlab.online.labels import Labelling
 from alignlab.online.listed import Array, Listed
 from alignlab.online.verdicts import verdicts
@@ -21,8 +23,8 @@ from alignlab.sampling.settings import Sampling
 log = logging.getLogger(__name__)
 
 
-Old = tuple[Array, ...] | None
-Rescore = Callable[[Sequence[Rollout]], Sequence[tuple[Array, ...]]]
+Told = Mapping[str, tuple[Array, ...]]
+TellOf = Callable[[Sequence[Rollout]], Sequence[Told]]
 
 
 class Source:
@@ -30,8 +32,9 @@ class Source:
 
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
-    precision in which the policy computes, and `rescore` gives the policy's own log-probabilities, where an objective
-    takes them and the sampler's are others.
+    precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
+    objective asks for what the sampler does not tell. `gold` is an exact reward of prompt and response, which is kept
+    beside what the judge says, and changes nothing.
     """
 
     def __init__(
@@ -46,11 +49,12 @@ class Source:
         samples: int,
         refills: int,
         within: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        rescore: Rescore | None = None,
+        tell_of: TellOf | None = None,
+        gold: Callable[[str, str], Any] | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
-        self.within, self.rescore = within, rescore
+        self.within, self.tell_of, self.gold = within, tell_of, gold
         self.seconds: dict[str, float] = {}
 
     def head(self, step: int, first: int, lists: int) -> Head:
@@ -83,21 +87,21 @@ class Source:
         name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
         return row, Prompt(name, rows.prompts[row].tolist())
 
-    def _drawn(self, places: range) -> list[tuple[int, Rollout, Old]]:
+    def _drawn(self, places: range) -> list[tuple[int, Rollout, Told]]:
         """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
         asked = [self._prompt(place) for place in places]
         own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
         with self._timed("draw"), self.within():
             mine = self.generator.draw(own, self.samples, self.how)
-            old: Sequence[Old] = self.rescore(mine) if self.rescore else [None] * len(mine)
-            shares = [iter(share) for share in ranks.gathered([*zip(mine, old, strict=True)])]
+            told: Sequence[Told] = self.tell_of(mine) if self.tell_of else [{} for _ in mine]
+            shares = [iter(share) for share in ranks.gathered([*zip(mine, told, strict=True)])]
         return [(row, *next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
 
-    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Old]]) -> list[Listed]:
+    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
         """The lists that the first rank makes of rollouts, on all ranks."""
         return list(ranks.broadcast(self._verdicts(rollouts) if ranks.main() else None))
 
-    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Old]]) -> list[Listed]:
+    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
         texts = [tuple(map(self.decode, rollout.responses)) for _, rollout, _ in rollouts]
         rows = self.prompts.rows
         asked = [
@@ -113,10 +117,16 @@ class Source:
         with self._timed("judge"):
             said = verdicts(self.judge, asked)
         lists = [
-            Listed(rollout, row, of_one, verdict, old_logps=old)
-            for (row, rollout, old), of_one, verdict in zip(rollouts, texts, said, strict=True)
+            Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), told=told)
+            for (row, rollout, told), of_one, verdict in zip(rollouts, texts, said, strict=True)
         ]
-        return [self.labelling(one) for one in lists]
+        return [self.labelling(self._beside(one)) for one in lists]
+
+    def _beside(self, one: Listed) -> Listed:
+        """The list with the exact reward of its responses, where there is one."""
+        if self.gold is None:
+            return one
+        return replace(one, gold=tuple(worth(self.gold(one.prompt, text))[0] for text in one.texts))
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -42,6 +42,7 @@ class OnlineSteps:
     ) -> None:
         self.prompts, self.source, self.rollouts, self.spec = prompts, source, rollouts, spec
         self.wanted, self.start, self.steps = wanted, 0, prompts.steps
+        self.every = spec.every or -(-prompts.steps // spec.updates)
         self.measured: dict[str, float] = {}
         """What the latest round was like, by name; empty after steps that drew nothing."""
 
@@ -79,13 +80,18 @@ class OnlineSteps:
         ]
         return self._loader(lists).largest()
 
+    @property
+    def _length(self) -> int:
+        """The steps of a whole round."""
+        return self.every * self.spec.updates
+
     def _begin(self, step: int) -> int:
         """The first step of a step's round."""
-        return step - step % (self.spec.every * self.spec.updates)
+        return step - step % self._length
 
     def _parts(self, began: int) -> int:
         """The steps of one pass over a round's lists."""
-        return min(self.spec.every, self.steps - began)
+        return min(self.every, self.steps - began)
 
     def _wanted(self, began: int) -> int:
         """The lists of a round, those of the buffer included."""
@@ -93,7 +99,7 @@ class OnlineSteps:
 
     def _remember(self, buffer: Buffer, began: int) -> int:
         """Bring the buffer to where it was before a round; gives the place of the round's first prompt."""
-        before = range(0, began, self.spec.every * self.spec.updates)
+        before = range(0, began, self._length)
         if not before:
             return 0
         latest: list[Drawn] = []

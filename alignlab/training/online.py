@@ -9,11 +9,12 @@ import torch
 
 from alignlab import ranks
 from alignlab.errors import ConfigError
+from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
 from alignlab.online.labels import Labelling
 from alignlab.online.settings import LabelsOf, OnlineSpec
-from alignlab.online.source import Source
+from alignlab.online.source import Source, TellOf
 from alignlab.online.steps import OnlineSteps
 from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Rollouts
@@ -22,8 +23,8 @@ from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.in_process import InProcess
-from alignlab.sampling.scored import token_logps
 from alignlab.training.opened import Prepared
+from alignlab.training.own_signals import OWN, own_signals
 from alignlab.training.references import frozen
 from alignlab.training.rows import context_of
 from alignlab.training.spec import Online
@@ -56,7 +57,8 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         samples=spec.samples,
         refills=spec.refills,
         within=opened.place.autocast,
-        rescore=None if _sampler_tells(ready, spec, generator) else partial(token_logps, opened.model),
+        tell_of=_tells(ready, spec, generator),
+        gold=opened.stage.gold.reward if opened.stage.gold and not isinstance(judge, Gold) else None,
     )
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
@@ -84,14 +86,16 @@ def _bound(judge: Judge, ready: Prepared) -> Judge:
     return judge
 
 
-def _sampler_tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> bool:
-    """Whether the sampler's log-probabilities are the policy's own, or no objective asks for those."""
-    with ready.opened.place.autocast():
+def _tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> TellOf | None:
+    """Return what scores drawn tokens by the policy itself; None where the sampler tells all that is asked for."""
+    opened = ready.opened
+    with opened.place.autocast():
         mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
-    exact = ready.opened.model.dtype in (torch.float32, torch.float64) and not mixed
+    exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
     exact = exact and isinstance(generator, InProcess)
     same = exact and spec.temperature == 1 and not spec.sampling.truncated
-    return same or "token_old_logps" not in ready.opened.stage.objective.signals
+    asked = OWN.keys() & opened.stage.objective.signals - ({"token_old_logps"} if same else set())
+    return partial(own_signals, opened.policy, {name: OWN[name] for name in sorted(asked)}) if asked else None
 
 
 def _labelling(online: Online, objective: Objective) -> Labelling:
@@ -145,7 +149,7 @@ def _probe(ready: Prepared, judge: Judge, decode: Any, labelling: Labelling) -> 
     elif judged.rewards is None:
         if "rewards" in objective.signals:
             raise ConfigError(
-                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use a judge "
+                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use one "
                 "that gives rewards (judge=function, judge=reward_model)"
             )
         if labelling.unfinished in ("subtract", "replace"):

@@ -32,7 +32,7 @@ from alignlab.signals import trailing_sizes
 from alignlab.training.drawn_validation import as_if_drawn
 from alignlab.training.placing import CPU, Place
 from alignlab.training.references import attach_reference
-from alignlab.training.rows import Splits, extras_for, tokenize, with_rationales
+from alignlab.training.rows import Splits, check_users, extras_for, tokenize, with_rationales
 from alignlab.training.spec import Stage, on_gpu
 from alignlab.training.token_steps import selected
 from alignlab.types import Message
@@ -127,6 +127,7 @@ def read(stage: Stage, clock: Clock | None = None) -> Examples:
 def load(stage: Stage, examples: Examples, clock: Clock | None = None) -> Opened:
     """The policy of a stage on the CPU, its tokenizer and encoder, and these rows as tokens."""
     clock = clock or Clock()
+    check_users(stage.users, examples)
     with clock.timed("model"), ranks.main_first():
         model, tokenizer = stage.load_model()
         policy = stage.make_policy(model)

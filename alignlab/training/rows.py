@@ -49,7 +49,7 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
         raise DataError(more_wanted(objective.name, spec.name))
     if objective.data_form == "lists" and largest == 2 and spec.form != "lists":
         raise DataError(lists_wanted(objective.name, spec.name))
-    if "rewards" in objective.signals and not examples.train.rated:
+    if not drawn and "rewards" in objective.signals and not examples.train.rated:
         raise DataError(
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"
@@ -60,6 +60,25 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
             f"{not_carried(absent)}"
         )
     check_labels(objective, examples, spec)
+
+
+def check_users(users: frozenset[str] | None, examples: Examples) -> None:
+    """DataError where a row is of a user whom the policy does not know, or of none; None is a policy without users."""
+    if users is None:
+        return
+    for split in ("train", "validation"):
+        for example in getattr(examples, split):
+            name = example.meta.get("user")
+            if not name:
+                raise DataError(
+                    f"row {example.id} names no user, whose preferences a user model learns: use data with users "
+                    "(meta.user of data=local, data.source.users of data=lab)"
+                )
+            if str(name) not in users:
+                raise DataError(
+                    f"row {example.id} is of user '{name}', whom the model does not know ({', '.join(sorted(users))}): "
+                    "name it in policy.users, or fit it to a trained model with policy.fit=user"
+                )
 
 
 def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:

@@ -100,6 +100,8 @@ class Stage:
     """How samples are drawn to be read, where there is none."""
     engine: Engine = field(default_factory=Engine)
     """How it trains on one device or several ranks."""
+    users: frozenset[str] | None = None
+    """The users that the policy knows, whom alone its rows may be of; None where the policy reads no users."""
     step_log: Path | None = None
     """Where every step is written down for measuring from outside, if at all."""
 

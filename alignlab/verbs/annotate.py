@@ -32,7 +32,6 @@ from alignlab.verbs.words import choice, output, path, read, trust, whole
 if TYPE_CHECKING:
     from alignlab.judges.annotation import Account
     from alignlab.judges.judge import Judge
-    from alignlab.training.spec import Stage
 
 KEYS = {
     "out": output(),
@@ -55,19 +54,17 @@ def run(words: Sequence[str]) -> None:
     _require_ours(own.out)
 
     from alignlab.config.judges import judges_of, without_judges
+    from alignlab.config.judging import bind
     from alignlab.config.stage_of import stage_to_score, trained_run
     from alignlab.console import printer, quiet
-    from alignlab.judges.several import wanted_by
     from alignlab.training.opened import read as rows_of
 
     judges = judges_of(typed.overrides)
-    wanted = wanted_by(judges.values())
     trained = None if own.run is None else trained_run(own.run, own.trust)
     stage = stage_to_score(without_judges(typed.overrides), trained)
     with quiet():
         examples = getattr(rows_of(stage), own.split)
-        if wanted:
-            _bind(judges, stage, wanted)
+        bind(judges, stage)
         account, seconds = _annotate([*examples[: own.rows or len(examples)]], judges, own, stage.cache_dir)
     for line in _lines(account, judges, seconds):
         printer(140).print(line, soft_wrap=True)
@@ -127,26 +124,6 @@ def _write(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, file)
-
-
-def _bind(judges: "dict[str, Judge]", stage: "Stage", wanted: frozenset[str]) -> None:
-    """Load the models of the stage that judges want."""
-    from alignlab.judges.several import bind_all
-    from alignlab.policies.load import LoadedPolicy
-    from alignlab.training.opened import one_device
-    from alignlab.training.references import frozen
-
-    on = one_device(stage)
-    if "reference" in wanted and stage.reference.mode == "none":
-        raise ConfigError(
-            "judge: a reference is wanted, and there is none: give run=, or reference.path=<folder>"
-        )
-    model, tokenizer = stage.load_model()
-    policy = on.convert(stage.make_policy(model).eval()).to(on.device)
-    reference = None
-    if "reference" in wanted:
-        reference = LoadedPolicy(frozen(stage, stage.reference.load, on, tokenizer), tokenizer)
-    bind_all(judges.values(), LoadedPolicy(policy, tokenizer), reference)
 
 
 def _lines(account: "Account", judges: "dict[str, Judge]", work: dict[str, tuple[int, float]]) -> list[str]:

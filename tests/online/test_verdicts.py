@@ -42,7 +42,7 @@ def test_what_is_no_verdict_is_told_with_its_row(said, message):
 def test_too_few_lists_and_exceptions_name_the_judge():
     with pytest.raises(AlignlabError, match="the judge judged 1 of 2 lists"):
         verdicts(lambda_judge(lambda asked: [Judged(unsaid="timed out")]), ASKED)
-    with pytest.raises(AlignlabError, match="judge the judge.*division by zero"):
+    with pytest.raises(AlignlabError, match=r"judge the judge.*division by zero"):
         verdicts(Says(lambda one: 1 / 0), ASKED)
 
 
