@@ -79,9 +79,10 @@ def _way(policy: Config, signal: str) -> str:
         return f"no recipe here draws samples from the policy; {OWN_LOOP}"
     if CLASSIFIER in BASE[signal].providers:
         return f"a step of the pipeline computes them: use pipeline=[unpaired,{signal}]"
-    givers = [name for name in choices("policy") if signal in locate(_target(name)).provides]
-    if givers:
-        return f"policy={name_of(policy)} does not give this; use policy={givers[0]}, or another objective"
+    given = {name: locate(_target(name)).provides for name in choices("policy")}
+    if givers := [name for name in given if signal in given[name]]:
+        simplest = min(givers, key=lambda name: len(given[name]))
+        return f"policy={name_of(policy)} does not give this; use policy={simplest}, or another objective"
     return f"no policy here gives this; {OWN_LOOP}"
 
 

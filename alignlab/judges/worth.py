@@ -1,6 +1,6 @@
 """What a reward function says of one response, as a number and the aspects that it is made of."""
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 
@@ -12,10 +12,10 @@ def worth(found: Any) -> tuple[float, dict[str, float]]:
     >>> worth(2)
     (2.0, {})
     """
-    if isinstance(found, type) or not is_dataclass(found):
-        number: Any = found
-        return float(number), {}
-    aspects = {name: float(value) for name, value in asdict(found).items() if name != "length"}
+    if not is_dataclass(found):
+        return float(found), {}
+    parts: dict[str, Any] = {field.name: getattr(found, field.name) for field in fields(found)}
+    aspects = {name: float(value) for name, value in parts.items() if name != "length"}
     return aspects.pop("reward"), aspects
 
 

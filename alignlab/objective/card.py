@@ -23,11 +23,14 @@ from alignlab.targets import locate
 
 GROUPS = ("objective", "regularizers", "modifiers")
 REPORTS = "Reports `"
+POLICY_GRADIENT = ".policy_gradient."
+"""What stands in the dotted paths of policy gradients."""
 FAMILIES = {
     "pairs": "Pairs, with a reference",
     "free": "Pairs, without a reference",
     "single": "Single responses",
     "lists": "Lists",
+    "policy_gradient": "Policy gradients on drawn lists",
     "values": "Reward models (policy=reward_model, preference_model, user_model)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
@@ -137,7 +140,7 @@ def read_card(group: str, name: str) -> Card:
         else (),
         signals=tuple(dict.fromkeys(signal for term in terms for signal in _signals(term))),
         hyper=tuple(_hyper(node, reversed(parts))),
-        family=group if objective is None else _family(objective),
+        family=group if objective is None else _family(objective, node["loss"]["_target_"]),
         form=objective.data_form if objective else "",
         labels=LABELS[objective.labels] if objective else "",
         references=objective.needs_reference + objective.needs_other_references if objective else 0,
@@ -208,9 +211,11 @@ def _settings(hyper: Mapping[str, Any], path: str = "") -> str:
     return ", ".join(texts)
 
 
-def _family(objective: Objective) -> str:
+def _family(objective: Objective, target: str) -> str:
     if objective.reward.scores:
         return "values"
+    if POLICY_GRADIENT in target:
+        return "policy_gradient"
     if objective.data_form == "single":
         return "single"
     if not objective.is_pairwise:

@@ -128,15 +128,19 @@ class Server:
         return how.max_new_tokens if length is None else min(how.max_new_tokens, length - len(prompt.ids))
 
     def _one(self, prompt: Prompt, n: int, how: Sampling, most: int) -> Rollout:
-        answer = self.endpoint.post(PATH, self._body(prompt, n, how, most))
-        drawn = drawn_of(answer, prompt, n, how.stop, most, self.endpoint.url)
+        apart = (
+            n if how.decoder == "sample" else 1
+        )  # vLLM draws one greedy response alone, and all are the same
+        answer = self.endpoint.post(PATH, self._body(prompt, apart, how, most))
+        drawn = drawn_of(answer, prompt, apart, how.stop, most, self.endpoint.url)
+        times = n // apart
         self._require_version(answer)
         return Rollout(
             id=prompt.id,
             prompt_ids=np.asarray(prompt.ids, dtype=np.int64),
-            responses=drawn.responses,
-            token_logps=drawn.token_logps,
-            finished=drawn.finished,
+            responses=drawn.responses * times,
+            token_logps=drawn.token_logps * times,
+            finished=drawn.finished * times,
             version=self.version,
             sampler=f"server: {how.name}",
         )

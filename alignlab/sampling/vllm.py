@@ -8,14 +8,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
 from alignlab import ranks
 from alignlab.errors import AlignlabError, RunError
 from alignlab.policies.causal_lm.decoder import has_adapter, merge
 from alignlab.sampling.rollout import Prompt, Rollout
+from alignlab.sampling.scored import token_logps
 from alignlab.sampling.server import Server
 from alignlab.sampling.settings import Sampling
 from alignlab.sampling.trial import require_whole
 from alignlab.settings import Count, Place, PositiveNumber, Text, whole
+
+PROBE, PROBED, LARGEST_GAP = (5, 6, 7, 8, 9, 10, 11, 12), 32, 0.1
+"""A prompt by which weights that were sent are tried, how many tokens are drawn, and how far these may be off, in nats.
+
+Servers compute in other orders, and often in bfloat16, which moves a token by some hundredths.
+"""
 
 
 class VLLM(Server):
@@ -25,7 +34,8 @@ class VLLM(Server):
     one, for a server on the same machine), and the server reads it while it draws nothing. `transfer=reload` has its
     workers load the folder (vLLM with VLLM_SERVER_DEV_MODE=1), `transfer=disk` goes through start, update and finish of
     a weight update (vLLM with --weight-transfer-config '{"backend": "disk"}', and `alignlab serve`). The server
-    then has to name the version that it was given, and so it has before and after every draw.
+    then has to name the version that it was given, and so it has before and after every draw; and log-probabilities of
+    a short response have to be those of the policy.
     """
 
     def __init__(
@@ -96,9 +106,10 @@ class VLLM(Server):
                     f"{self.endpoint.url} names version {named} of its weights after it was given version {version}: "
                     "another training may use this server"
                 )
+            self.expected = named
+            return self._other_than_sent()
         except (AlignlabError, OSError) as error:
             return f"the weights of step {version} did not arrive: {error}"
-        return ""
 
     @contextmanager
     def _written(self, version: int) -> Iterator[Path]:
@@ -139,6 +150,23 @@ class VLLM(Server):
         post("/start_weight_update", {})
         post("/update_weights", {"update_info": {"path": str(folder)}})
         post("/finish_weight_update", {"weight_version": version})
+
+    def _other_than_sent(self) -> str:
+        """What tells that the server draws from another model than the policy, by the log-probabilities of a response.
+
+        A version alone does not: a server may have left some of the weights as they were.
+        """
+        how = Sampling(max_new_tokens=PROBED, stop=self.stop)
+        rollout = self._one(Prompt("probe", PROBE), 1, how, self._most(Prompt("probe", PROBE), how))
+        (own,) = token_logps(self.model, [rollout])
+        gap = float(np.abs(own[0] - rollout.token_logps[0]).mean())
+        if gap <= LARGEST_GAP:
+            return ""
+        return (
+            f"{self.endpoint.url} gives log-probabilities {gap:.2g} nats a token away from those of the weights that "
+            "it was given: it has another model, or left some weights as they were (as vLLM's CPU build does with the "
+            "head of a model whose head is its embedding)"
+        )
 
     def _version(self) -> str:
         answer = self.endpoint.get("/weight_info")

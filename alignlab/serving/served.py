@@ -1,5 +1,6 @@
 """From the folder of a policy to a server that runs until it is told to end."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,18 @@ def application(
     return app_of(desk, completions.routes(desk, drawing), *controls)
 
 
-def server_of(app: Any, host: str, port: int, timeout: float) -> Server:
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket at an address, port 0 being any free one; raises ConfigError where it cannot be had."""
+    place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind((host, port))
+    except OSError as error:
+        place.close()
+        raise ConfigError(f"host={host} port={port}: {error.strerror}; choose another one") from error
+    return place
+
+
+def server_of(app: Any, timeout: float) -> Server:
     """Return a server, which gives requests under way so many seconds when it is told to end."""
-    return Server(
-        Config(app, host=host, port=port, log_level=LOG, timeout_graceful_shutdown=max(1, round(timeout)))
-    )
+    return Server(Config(app, log_level=LOG, timeout_graceful_shutdown=max(1, round(timeout))))

@@ -19,14 +19,12 @@ A model of rewards or preferences answers /v1/score, and /get_reward as OpenRLHF
 ended. Needs: pip install 'alignlab[serve]'.
 """
 
-import logging
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from alignlab.errors import ConfigError, RunError
+from alignlab.errors import ConfigError
 from alignlab.verbs.words import choice, flag, number, path, read, text, whole
-
-log = logging.getLogger(__name__)
 
 KEYS = {
     "model": path(),
@@ -55,8 +53,9 @@ def run(words: Sequence[str]) -> None:
         raise ConfigError(f"alignlab serve needs {' and '.join(missing)}: pip install 'alignlab[serve]'")
 
     from alignlab.console import printer, quiet
-    from alignlab.serving.served import application, load_for_serving, server_of
+    from alignlab.serving.served import application, listening, load_for_serving, server_of
 
+    place = listening(own.host, own.port)
     with quiet():
         loaded = load_for_serving(folder, own.dtype, own.device)
     settings = {"at_once": own.batch_size, "waiting": own.waiting, "timeout": own.timeout}
@@ -65,8 +64,8 @@ def run(words: Sequence[str]) -> None:
         printer().print(
             f"host={own.host}: every machine that reaches this one may ask, and nobody is asked for a password"
         )
-    server = server_of(app, own.host, own.port, own.timeout)
-    printer().print(f"serving {folder} at http://{own.host}:{own.port} (Ctrl-C ends it)", soft_wrap=True)
-    server.run()
-    if not server.started:
-        raise RunError(f"port={own.port} of {own.host} cannot be listened at: choose another one")
+    host = f"[{own.host}]" if ":" in own.host else own.host
+    address = f"http://{host}:{place.getsockname()[1]}"
+    printer().print(f"serving {folder} at {address} (Ctrl-C ends it)", soft_wrap=True)
+    sys.stdout.flush()
+    server_of(app, own.timeout).run(sockets=[place])

@@ -49,6 +49,8 @@ NEEDS = {
     "policy=reward_model": ["objective=bradley_terry"],
     "objective=gpm": ["policy=preference_model"],
     "objective=pal": ["policy=reward_model"],
+    "objective=ppo": ["policy=actor_critic"],
+    "modifiers=[truncated_is]": ["objective=grpo"],
     "policy=user_model": ["objective=pal", "policy.users=[anna]"],
     "policy=preference_model": ["objective=gpm"],
     "regularizers=[ties]": ["policy=reward_model", "objective=bradley_terry"],

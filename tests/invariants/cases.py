@@ -114,6 +114,11 @@ def variants(name: str, make: Make, *nodes: Mapping[str, Any]) -> Iterator[tuple
         yield title, partial(make, change)
 
 
+def under(modifier: str) -> str:
+    """The case of a modifier: with the loss of pairs, or of lists, that it changes."""
+    return f"{'grpo' if modifier in OF_LISTS else 'dpo'} under {modifier}"
+
+
 def discovered() -> dict[str, Make]:
     makers: dict[str, Make] = {}
     for name in OBJECTIVES:
@@ -122,10 +127,7 @@ def discovered() -> dict[str, Make]:
     makers |= {
         f"dpo pairs={pairs}": partial(whole, "dpo", pairs=pairs) for pairs in CHOICES if pairs != "all"
     }
-    modified = {name: "grpo" if name in OF_LISTS else "dpo" for name in MODIFIERS}
-    makers |= {
-        f"{loss} under {name}": partial(whole, loss, modifiers=[name]) for name, loss in modified.items()
-    }
+    makers |= {under(name): partial(whole, under(name).split()[0], modifiers=[name]) for name in MODIFIERS}
     for name in ADDITIVE:
         node = read_choice("regularizers", name)[name]
         makers |= {f"{k} alone": make for k, make in variants(name, partial(alone, name), node)}

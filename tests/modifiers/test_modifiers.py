@@ -22,6 +22,8 @@ NEUTRAL = {
     "ld": {"alpha": 1.0},
     "dynamic_beta": {"w": 0.0},
 }
+OF_LISTS = {"truncated_is"}
+"""Modifiers of lists (`tests/losses/test_policy_gradient_vectors.py`)."""
 
 
 def signals(lists=4, longest=7, dtype=torch.float64):
@@ -168,6 +170,11 @@ def test_without_a_reference():
         ("dpo", {"ld": {"alfa": 0.5}}, "did you mean 'alpha'?"),
         ("dpo", ["label_smothing"], "did you mean 'label_smoothing'?"),
         ("list_mle", ["wpo"], "choose a pairwise objective"),
+        ("reinforce_pp", ["label_smoothing"], "choose a pairwise objective"),
+        ("dpo", ["truncated_is"], "'dpo' sees pairs"),
+        ("list_mle", ["truncated_is"], "loss 'list_mle' takes no token_weights"),
+        ("grpo", {"truncated_is": {"scores": "policy"}}, "scores=policy would count twice"),
+        ("rloo", {"truncated_is": {"scores": "policy", "low": 0.5}}, "drop low and high"),
     ],
 )
 def test_what_cannot_work(name, modifiers, message):
@@ -177,7 +184,7 @@ def test_what_cannot_work(name, modifiers, message):
 
 
 def test_every_modifier_has_neutral_settings_here():
-    assert set(choices("modifiers")) == set(NEUTRAL)
+    assert set(choices("modifiers")) == set(NEUTRAL) | OF_LISTS
 
 
 def test_the_clamp_of_wpo_is_on_the_product_of_the_two_weights():

@@ -12,7 +12,7 @@ from alignlab.objective.objective import Objective
 from alignlab.objective.term import make_term
 from alignlab.places import choices
 from tests.invariants.batches import policy_leaves, random_signals
-from tests.invariants.cases import CASES, build
+from tests.invariants.cases import CASES, build, under
 
 PAIR = {"labels": torch.tensor([[1.0, 0.0]]), "lengths": torch.tensor([[4.0, 2.0]])}
 
@@ -32,7 +32,7 @@ def promised(card):
 
 def test_every_report_is_in_the_docstring_and_every_promise_is_kept():
     cards = {
-        name if group != "modifiers" else f"dpo under {name}": find_card(f"{group}.{name}")
+        name if group != "modifiers" else under(name): find_card(f"{group}.{name}")
         for group in GROUPS
         for name in choices(group)
     }

@@ -21,7 +21,7 @@ def choice(index=0, **changes):
     plain = {
         "index": index,
         "token_ids": [5, 6, STOP],
-        "logprobs": {"token_logprobs": [-1.0, -0.5, -2.0]},
+        "logprobs": {"token_logprobs": [-1.0, -0.5, -9.0]},
         "finish_reason": "stop",
     }
     return plain | changes
@@ -176,6 +176,16 @@ def test_a_server_that_fails_to_read_weights_goes_on(tmp_path):
     with answering(answer) as url, pytest.raises(RunError, match=r"did not arrive.*no memory"):
         VLLM(model(), [STOP], url=url, retries=0, folder=str(tmp_path)).sync(4)
     assert asked == ["/pause?mode=wait", "/collective_rpc", "/resume"]
+
+
+def test_a_server_that_leaves_some_weights_as_they_were_is_noticed(tmp_path):
+    def answer(path, body):
+        if path == "/weight_info":
+            return 200, {"weight_version": "4"}
+        return of(changed())(path, body) if path.startswith("/v1") else (200, {})
+
+    with answering(answer) as url, pytest.raises(RunError, match="nats a token away"):
+        VLLM(model(), [STOP], url=url, folder=str(tmp_path)).sync(4)
 
 
 def test_a_key_comes_from_the_environment():

@@ -10,19 +10,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 @contextmanager
 def serving(app):
     """The address of an application while it runs."""
-    from alignlab.serving.served import server_of
+    from alignlab.serving.served import listening, server_of
 
-    server = server_of(app, "127.0.0.1", 0, 5.0)
-    thread = threading.Thread(target=server.run)
+    place, server = listening("127.0.0.1", 0), server_of(app, 5.0)
+    thread = threading.Thread(target=server.run, args=([place],))
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{place.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
+        place.close()
 
 
 @contextmanager

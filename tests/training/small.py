@@ -1,5 +1,7 @@
 """A model, rows and a stage small enough to train in a moment."""
 
+import json
+import random
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,14 +11,17 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from alignlab.assembly.build import make_optimizer
+from alignlab.data.sources import token_ids
 from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
 from alignlab.objective.load import load_objective
+from alignlab.policies.actor_critic import ActorCritic
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.policy import Policy
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
+from alignlab.signals import DRAWN
 from alignlab.training.loggers.csv_log import CsvLog
 from alignlab.training.settings import CheckpointSpec, TrainerSpec
 from alignlab.training.spec import ReferenceSpec, Stage
@@ -55,12 +60,45 @@ def small_policy(dtype: torch.dtype = torch.float32) -> CausalLM:
     return CausalLM(load_small(dtype)[0])
 
 
+def drawn_rows(folder: Path, lists: int = 24) -> Path:
+    """A file of drawn lists of two to four responses, with all that a sampler tells of them."""
+    rng = random.Random(0)
+    rows = []
+    for number in range(lists):
+        sizes = [rng.randint(1, 6) for _ in range(2 + number % 3)]
+
+        def by_token(low: float, sizes: list[int] = sizes) -> list[list[float]]:
+            return [[rng.uniform(low, low + 1) for _ in range(size)] for size in sizes]
+
+        rows.append(
+            {
+                "id": f"d{number}",
+                "prompt_ids": [1, 2 + number],
+                "responses": [[rng.randrange(1, 60) for _ in range(size)] for size in sizes],
+                "rewards": [rng.random() for _ in sizes],
+                "finished": [True, *[False] * (len(sizes) - 1)],
+                "from_reference": [False] * (len(sizes) - 1) + [True],
+                "token_behavior_logps": by_token(-4.5),
+                "token_old_logps": by_token(-4.5),
+                "token_behavior_values": by_token(0.0),
+            }
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "drawn.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
 def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **changes: Any) -> Stage:
     """A stage over 24 lists of the lab; `changes` are fields of Stage, DataSpec, TrainerSpec or hyper-parameters."""
     data = DataSpec("lab", world.examples, limit=24, limit_validation=8, lists_per_step=8, form="lists")
     trainer = TrainerSpec(max_steps=3, accelerator="cpu")
     made = load_objective(objective, **changes.pop("hyper", {}))
-    scoring = {"values": RewardModel, "preferences": PreferenceModel}
+    if made.signals & DRAWN:
+        rows = drawn_rows(folder)
+        drawn = DataSpec("token_ids", token_ids.convert, path=str(rows), validation_fraction=None)
+        data = replace(drawn, limit_validation=8, lists_per_step=8)
+    scoring = {"values": RewardModel, "preferences": PreferenceModel, "token_values": ActorCritic}
     policy = next((scoring[name] for name in scoring if name in made.signals), CausalLM)
     stage = Stage(
         objective=made,

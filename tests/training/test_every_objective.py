@@ -30,6 +30,10 @@ def no_alarm(caplog):
     assert "first loss" not in caplog.text
 
 
+OF_LISTS = ["truncated_is"]
+"""Modifiers of losses of lists."""
+
+
 def train(folder, objective, **hyper):
     stage = small_stage(folder, objective, hyper=hyper)
     result = run_stage(stage, RunFolder(folder))
@@ -48,7 +52,8 @@ def test_objective_trains(name, tmp_path):
 
 @pytest.mark.parametrize(("group", "name"), TERMS)
 def test_term_trains_with_dpo(group, name, tmp_path):
-    train(tmp_path, "bradley_terry" if name in OF_VALUES else "dpo", **{group: [name]})
+    objective = "bradley_terry" if name in OF_VALUES else "grpo" if name in OF_LISTS else "dpo"
+    train(tmp_path, objective, **{group: [name]})
 
 
 def test_masks_from_all_activations_train_a_policy(tmp_path):

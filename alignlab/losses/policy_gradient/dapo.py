@@ -8,7 +8,7 @@ from torch import Tensor
 from alignlab.losses.lists.masked_lists import is_tied
 from alignlab.losses.policy_gradient.advantages import Std, to_mean
 from alignlab.losses.policy_gradient.ratios import Counted, clipped_tokens, summed, token_counts
-from alignlab.settings import NonNegative, Positive, ShareBelowOne
+from alignlab.settings import NonNegative, PositiveNumber, ShareBelowOne
 from alignlab.types import Reports
 
 
@@ -25,8 +25,8 @@ def dapo(
     epsilon_high: NonNegative = 0.28,
     std: Std = "sample",
     tied: Literal["drop", "keep"] = "drop",
-    longest: Positive | None = None,
-    cache: Positive = 16,
+    longest: PositiveNumber | None = None,
+    cache: PositiveNumber = 16.0,
 ) -> tuple[Counted, Reports]:
     """Decoupled clip and dynamic sampling, arXiv:2503.14476.
 
@@ -50,7 +50,7 @@ def dapo(
     return (summed(token_weights * values, token_where), token_counts(token_where, values)), reports
 
 
-def overlong(lengths: Float[Tensor, "*shape"], *, longest: int, cache: int) -> Float[Tensor, "*shape"]:
+def overlong(lengths: Float[Tensor, "*shape"], *, longest: float, cache: float) -> Float[Tensor, "*shape"]:
     """What is added to the reward of a long response: 0 up to `longest - cache` tokens, then linear, -1 from `longest`.
 
     >>> import torch

@@ -5,7 +5,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignlab.objective.numeric import MAX_EXPONENT
-from alignlab.regularizers.kl import estimate
 from alignlab.types import Reports
 
 Counted = tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]
@@ -44,8 +43,9 @@ def clipped_tokens(
 
 
 def k3(logps: Float[Tensor, "*shape"], ref_logps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The estimate k3 of KL(policy || reference) at each drawn token, in nats."""
-    return estimate(logps - ref_logps, "k3")
+    """The estimate exp(ref - p) - (ref - p) - 1 of KL(policy || reference) at each drawn token, in nats."""
+    gaps = (ref_logps - logps).clamp(max=MAX_EXPONENT)
+    return torch.expm1(gaps) - gaps
 
 
 def summed(values_BKL: Float[Tensor, "B K L"], token_where: Bool[Tensor, "B K L"]) -> Float[Tensor, "B K"]:

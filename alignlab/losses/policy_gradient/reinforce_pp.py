@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from alignlab.errors import ConfigError
 from alignlab.losses.policy_gradient.moments import Moments, of_responses
 from alignlab.losses.policy_gradient.ratios import Counted, clipped_tokens, summed, token_counts
 from alignlab.objective.gathered import Gathered
@@ -27,18 +26,16 @@ def reinforce_pp(
     over all responses of the step, and the mean over all tokens of the step.
 
     The list is no baseline: its prompt may be easy. A is 0 where all rewards of the step are equal. `over=tokens` takes
-    mean and std over all tokens, as the paper (eq. 10) and OpenRLHF do with `std=population`, and goes with `beta`: the
-    reward at a token is then reduced by beta * the sum over this and later tokens of log pi_drawn - log pi_ref, which
-    is data.
+    mean and std over all tokens, as the paper (eq. 10) and OpenRLHF do with `std=population`. With `beta` the reward is
+    reduced by beta * the sum over tokens of log pi_drawn - log pi_ref, which is data; with `over=tokens` that of a
+    token by the sum over itself and later ones.
 
     Reports `clipped`, the share of tokens whose gradient the clip takes away.
     """
-    if beta and over == "responses":
-        raise ConfigError("beta changes rewards from token to token: set over=tokens with it, or beta=0")
-    sample = std == "sample"
+    sample, by_token = std == "sample", over == "tokens"
     if beta:
-        return LessDivergence(epsilon, sample, beta)
-    return PlainRewards(epsilon, sample, by_token=over == "tokens")
+        return LessDivergence(epsilon, sample, by_token=by_token, beta=beta)
+    return PlainRewards(epsilon, sample, by_token=by_token)
 
 
 class PlainRewards(nn.Module):
@@ -52,9 +49,7 @@ class PlainRewards(nn.Module):
         self, rewards: Float[Tensor, "B K"], token_where: Bool[Tensor, "B K L"]
     ) -> Float[Tensor, "B K 3"]:
         """The moments of each response's reward, which counts once, or once for each token."""
-        if self.by_token:
-            return of_responses(rewards[..., None].expand(token_where.shape), token_where)
-        return torch.stack([torch.ones_like(rewards), rewards, torch.zeros_like(rewards)], dim=2)
+        return moments(rewards[..., None].expand(token_where.shape), token_where, by_token=self.by_token)
 
     def forward(
         self,
@@ -71,11 +66,11 @@ class PlainRewards(nn.Module):
 
 
 class LessDivergence(nn.Module):
-    """The loss whose rewards fall from token to token by the divergence that is still to come."""
+    """The loss whose rewards are reduced by a response's divergence, or by what of it a token has still to come."""
 
-    def __init__(self, epsilon: float, sample: bool, beta: float) -> None:
+    def __init__(self, epsilon: float, sample: bool, *, by_token: bool, beta: float) -> None:
         super().__init__()
-        self.epsilon, self.sample, self.beta = epsilon, sample, beta
+        self.epsilon, self.sample, self.by_token, self.beta = epsilon, sample, by_token, beta
 
     def contribute(
         self,
@@ -85,7 +80,8 @@ class LessDivergence(nn.Module):
         token_where: Bool[Tensor, "B K L"],
     ) -> Float[Tensor, "B K 3"]:
         """The moments of the rewards at each response's tokens."""
-        return of_responses(self._rewards(token_behavior_logps, token_ref_logps, rewards), token_where)
+        reduced = self._rewards(token_behavior_logps, token_ref_logps, rewards)
+        return moments(reduced, token_where, by_token=self.by_token)
 
     def forward(
         self,
@@ -105,7 +101,19 @@ class LessDivergence(nn.Module):
 
     def _rewards(self, drawn: Tensor, ref: Tensor, rewards: Tensor) -> Float[Tensor, "B K L"]:
         to_come = (drawn - ref).flip(2).cumsum(dim=2).flip(2)
-        return rewards[..., None] - self.beta * to_come
+        return rewards[..., None] - self.beta * (
+            to_come if self.by_token else to_come[..., :1].expand_as(to_come)
+        )
+
+
+def moments(
+    values: Float[Tensor, "B K L"], token_where: Bool[Tensor, "B K L"], *, by_token: bool
+) -> Float[Tensor, "B K 3"]:
+    """The moments of each response's values, which are one and the same at all of its tokens unless `by_token`."""
+    if by_token:
+        return of_responses(values, token_where)
+    value = values[..., 0]
+    return torch.stack([torch.ones_like(value), value, torch.zeros_like(value)], dim=2)
 
 
 def normalized(
