@@ -41,7 +41,8 @@ def test_every_report_is_in_the_docstring_and_every_promise_is_kept():
         words = case.split()
         name = case if case in cards else words[0]
         outcome = build(case)(**random_signals(build(case)))
-        seen[name] |= outcome.reports.keys()
+        own = f"{words[0]}/" if "under" in words else None  # of the loss, which stand on its own card
+        seen[name] |= {report for report in outcome.reports if not own or not report.startswith(own)}
     assert seen == {name: promised(card) for name, card in cards.items()}
 
 

@@ -7,6 +7,7 @@ import torch
 
 from alignlab.objective.load import load_objective
 from alignlab.places import choices
+from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
 from alignlab.signals import SAMPLER, provided_by
 from alignlab.training.stage import run_stage
@@ -70,3 +71,22 @@ def test_weight_with_a_schedule(schedule, tmp_path):
     )
     assert initial == pytest.approx(result.initial["val/loss/sft"], abs=1e-5)
     assert final == pytest.approx(0, abs=1e-5)
+
+
+def test_statistics_of_data_alone_cost_no_forward(tmp_path, monkeypatch):
+    """A step of several micro-batches is scored once more only where the statistics hold scores."""
+    forward, calls = Scorer.forward, []
+    monkeypatch.setattr(
+        Scorer, "forward", lambda *given: (calls.append(torch.is_grad_enabled()), forward(*given))[1]
+    )
+
+    def scored(name, **hyper):
+        calls.clear()
+        folder = tmp_path / name
+        stage = small_stage(folder, "reinforce_pp", hyper=hyper, data={"microbatch_tokens": 60})
+        run_stage(stage, RunFolder(folder))
+        return calls.count(True), calls.count(False)
+
+    (trained, of_data), (again, of_scores) = scored("data"), scored("reference", beta=0.1)
+    assert trained == again > 3
+    assert of_scores >= of_data + trained

@@ -26,9 +26,7 @@ def raft(
     response of a reward above it instead, be its list tied or not. With one response a list, of a reward above the
     threshold, it is `supervised`.
     """
-    if threshold is None:
-        taken = is_top(rewards, where) & ~is_tied(rewards, where)
-    else:
-        taken = where & (rewards > threshold)
+    best = is_top(rewards, where) & ~is_tied(rewards, where)
+    taken = best if threshold is None else where & (rewards > threshold)
     token_where = torch.logical_and(token_where, taken[..., None])
     return summed(-token_weights * token_logps, token_where), token_counts(token_where, token_logps)
