@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 import yaml
 
+from alignlab.config.judges import judge_nodes, without_judges
 from alignlab.config.stage_of import stage_of
 from alignlab.places import choices
 from alignlab.runs.folder import RunFolder
@@ -102,6 +103,9 @@ def test_its_verb_has_the_keys_that_are_typed(words):
     own = {word.partition("=")[0] for word in rest} & module.KEYS.keys()
     overrides = [word for word in rest if word.partition("=")[0] not in own]
     assert own or overrides or rest == []
+    if verb == "annotate":
+        assert judge_nodes(overrides)
+        overrides = without_judges(overrides)
     assert not overrides or problem(composed(*overrides)) == ""
 
 

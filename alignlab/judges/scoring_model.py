@@ -69,7 +69,9 @@ class ScoringModel:
 
     @property
     def identity(self) -> str:
-        """The hash of the weights, the vocabulary and the chat template."""
+        """The hash of the weights, the vocabulary and the chat template; before `bind`, that it is the run's own."""
+        if self.path is None and self.bound is None:
+            return "the run's own model"
         encoder, template = self.policy.encoder, str(self.policy.tokenizer.chat_template)
         parts = (weights_hash(self.policy.policy), encoder.vocabulary, template)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -6,11 +6,12 @@ import pytest
 
 from alignlab.config.stage_of import stage_of
 from alignlab.errors import ConfigError, DataError
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
 from alignlab.training.stage import run_stage
-from alignlab.verbs import annotate
+from alignlab.verbs import annotate, evaluate
 from tests.judges.asked import save_policy
 from tests.test_papers import SMALL
 
@@ -75,3 +76,52 @@ def test_what_is_typed_wrong_is_told_before_anything_is_asked(tmp_path, lab):
     (tmp_path / "judged.jsonl").write_text("mine\n")
     with pytest.raises(DataError, match="holds no annotated rows"):
         annotate.run([*lab, "judge=implicit"])
+
+
+def test_a_judge_is_evaluated_on_labelled_pairs_of_people(tmp_path):
+    path = save_policy(RewardModel, tmp_path / "a")
+    votes = {"annotator1": 1, "annotator2": 1, "annotator3": 0}
+    row = {
+        "instruction": "Tell me about the fox.",
+        "input": "",
+        "response1": "It is red.",
+        "response2": "It can dig.",
+    }
+    rows = [{"idx": number, **row, **votes} for number in range(2)] + [
+        {"idx": 2, **row, **votes, "response2": " "}
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    data = [
+        "data=pandalm",
+        f"data.path={tmp_path}/pairs.jsonl",
+        "model=local",
+        f"model.path={path}",
+        f"cache_dir={tmp_path}/cache",
+    ]
+    data.append("policy=reward_model")
+    data.append("objective=bradley_terry")
+    evaluate.run(["suite=judge", "judge=reward_model", f"judge.path={path}", *data, f"out={tmp_path}/result"])
+    result = json.loads((tmp_path / "result" / "result.json").read_text())
+    lines = {line["name"]: line for line in result["lines"]}
+    assert lines["agreement"]["value"] in (0.0, 1.0)
+    assert lines["two people agree"]["value"] == 1.0
+    assert "1 rows were left out by source: an empty response." in result["notes"]
+
+
+@pytest.mark.parametrize("judge", ["follow_up", "relevance", "density_ratio", "combination"])
+def test_judges_without_labels_annotate(tmp_path, lab, judge):
+    path, other = (save_policy(CausalLM, tmp_path / str(seed), seed) for seed in (0, 1))
+    settings = {
+        "follow_up": [f"judge.path={path}"],
+        "relevance": [f"judge.path={path}"],
+        "density_ratio": [f"judge.strong={path}", f"judge.weak={other}"],
+        "combination": [
+            "+judge@judge.judges.true=gold",
+            "+judge@judge.judges.near=relevance",
+            f"judge.judges.near.path={path}",
+        ],
+    }
+    annotate.run([*lab, f"judge={judge}", *settings[judge], "rows=2"])
+    for row in rows_in(tmp_path):
+        assert len({*row["rewards"]}) == len(row["responses"])
+        assert [rating[judge] for rating in row["meta"]["ratings"]] == row["rewards"]

@@ -14,6 +14,8 @@ from alignlab.judges.scores import scores_of
 from alignlab.metrics.calibration import brier, confidence
 from alignlab.uncertainty import Estimate, mean_over_rows, share
 
+TIE = 1e-9
+"""The distance from 1/2 below which a probability decides nothing: sums of equal numbers round to it."""
 MOST_PARTS = 12
 """The largest number of subsets that have a line each."""
 
@@ -43,7 +45,7 @@ class Compared:
     @property
     def right(self) -> float:
         """1 where the judge prefers the better one, 1/2 where neither."""
-        return 0.5 if self.probability == 0.5 else float(self.probability > 0.5)
+        return 0.5 if abs(self.probability - 0.5) < TIE else float(self.probability > 0.5)
 
     @property
     def agrees(self) -> float | None:
