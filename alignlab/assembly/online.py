@@ -69,8 +69,8 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
         return
     if online["samples"] < 2 and objective.data_form != "single":
         yield (
-            f"online.samples={online['samples']}: objective '{objective.name}' compares the responses to a prompt; draw "
-            "2 or more"
+            f"online.samples={online['samples']}: objective '{objective.name}' compares the responses to a prompt; "
+            "draw 2 or more"
         )
     for name in sorted(objective.signals):
         if BASE[name].rows == "rationale":

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
 PREVIOUS_JUDGE = "previous-stage"
 """The `judge.path` that stands for the model of the stage before."""
 

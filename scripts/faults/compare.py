@@ -10,6 +10,7 @@ from faults.kill import rows_of, stage_files
 
 MEASURED = (
     "online/tokens_per_second",
+    "online/seconds/sync",
     "online/seconds/draw",
     "online/seconds/judge",
     "online/seconds/all",

@@ -144,7 +144,7 @@ def test_no_setting_is_left_open_but_those_that_must_be():
     texts = {f: f.read_text() for f in (ROOT / "conf").rglob("*.yaml")}
     left_open = {f"{f.parent.name}/{f.stem}" for f, text in texts.items() if "???" in text}
     assert left_open == {
-        *(f"data/{name}" for name in ("local", "knobs", "mixture", "sentiment")),
+        *(f"data/{name}" for name in ("local", "knobs", "mixture", "sentiment", "pandalm", "human_eval")),
         *("model/local", "optimizer/custom", "scheduler/custom", "generator/server", "generator/vllm"),
         *(f"judge/{name}" for name in ("function", "reward_model", "preference_model", "density_ratio")),
     }

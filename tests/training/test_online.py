@@ -244,7 +244,7 @@ def test_ratio_losses_and_a_critic_train_on_prompts_without_scores(tmp_path):
         changes = {
             "trainer": {"max_steps": 2},
             "make_policy": policy,
-            "data": {"source": prompts, "form": "single"},
+            "data": {"source": prompts, "form": "single", "limit": 24, "limit_validation": 8},
         }
         done = train(drawing(tmp_path / name, name, changes=changes), tmp_path / name)
         assert math.isfinite(done.final["val/loss"])
