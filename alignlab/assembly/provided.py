@@ -24,7 +24,7 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
     if not (isinstance(policy, type) and issubclass(policy, Policy)):
         yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
         return
-    yield from policy.problems(node)
+    yield from policy.problems(node, objective.signals)
     yield from unprovided(node, objective, given_by(config["pipeline"]))
     if (reward := config["evaluation"]["reward"]) and not policy.draws:
         yield (
@@ -76,11 +76,22 @@ def _way(policy: Config, signal: str) -> str:
         return f"a step of the pipeline computes them: use pipeline=[unpaired,{signal}]"
     givers = [name for name in choices("policy") if signal in locate(_target(name)).provides]
     if givers:
-        return f"policy={name_of(policy)} does not give this; use policy={givers[0]}, or another objective"
+        giver = min(givers, key=_asks)
+        return f"policy={name_of(policy)} does not give this; use policy={giver}, or another objective"
     return f"no policy here gives this; {OWN_LOOP}"
 
 
+def _asks(name: str) -> int:
+    """Return how many settings a choice of `conf/policy` leaves to the user."""
+    return len(list(locate(_target(name)).problems(_node(name))))
+
+
 def _target(name: str) -> str:
-    node = read_choice("policy", name)
-    target: str = node.get("policy", node)["_target_"]
+    target: str = _node(name)["_target_"]
     return target
+
+
+def _node(name: str) -> Config:
+    node = read_choice("policy", name)
+    inner: Config = node.get("policy", node)
+    return inner

@@ -28,7 +28,7 @@ FAMILIES = {
     "free": "Pairs, without a reference",
     "single": "Single responses",
     "lists": "Lists",
-    "values": "Reward models (policy=reward_model, preference_model, user_model)",
+    "values": "Reward models (policy=reward_model, preference_model, user_model, attribute_model)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }

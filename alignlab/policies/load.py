@@ -14,6 +14,8 @@ from alignlab.data.batching.batches import Extras, collate
 from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.errors import ConfigError
+from alignlab.policies.attribute_gate import settings_of
+from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.policy import NO_REFERENCES, Policy
@@ -36,8 +38,9 @@ class LoadedPolicy:
     def __call__(
         self, prompt: str | list[Message], responses: Sequence[str], *, user: str | None = None
     ) -> dict[str, Tensor]:
-        """Return the signals of responses to a prompt: `values [K]`, `preferences [K, K]` or `logps [K]`, by name.
+        """Return the signals of responses to a prompt by name: `values`, `attribute_values`, `preferences` or `logps`.
 
+        They are `[K]`, but `[K, A]` of attributes, and `[K, K]` of preferences.
         A user model wants the `user` whose values they are; raises DataError for one it does not know.
         """
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
@@ -67,12 +70,12 @@ class LoadedPolicy:
         )
 
 
-SCORES = frozenset({"values", "preferences", "logps"})
+SCORES = frozenset({"values", "attribute_values", "preferences", "logps"})
 """The signals by which responses are compared."""
 
 
 def load_policy(folder: str | Path) -> LoadedPolicy:
-    """Load the policy of a `model/` folder: a reward, preference or user model, or a language model.
+    """Load the policy of a `model/` folder: a reward, preference, user or attribute model, or a language model.
 
     Call the result as `policy("prompt", ["one response", "another"])`. Raises ConfigError for a folder that holds none.
     """
@@ -80,6 +83,16 @@ def load_policy(folder: str | Path) -> LoadedPolicy:
     if not is_classifier(model):
         return LoadedPolicy(CausalLM(CausalLM.adopt(model, tokenizer)), tokenizer)
     labels, config = model.config.num_labels, model.config
+    if known := settings_of(model):
+        rated: dict[str, Any] = {"attributes": known["names"], "verbosity": known["verbosity"]}
+        rated |= {
+            "gate_width": known["width"],
+            "gate_layers": known["layers"],
+            "temperature": known["temperature"],
+        }
+        return LoadedPolicy(
+            AttributeModel(AttributeModel.adopt(model, tokenizer, **rated), **rated), tokenizer
+        )
     if getattr(config, "alignlab_users", None):
         with safe_open(Path(folder) / FILE, "pt") as stored:
             form = "A" if "prototypes" in stored.keys() else "B"  # noqa: SIM118

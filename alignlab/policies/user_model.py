@@ -50,7 +50,7 @@ class UserModel(SequenceHead):
         self.head.fitted.requires_grad_(True)
 
     @classmethod
-    def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
+    def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
         """Yield what is wrong with the settings of a config, before anything is loaded."""
         if not settings.get("users"):
             yield "policy=user_model needs the names of the users of the data: policy.users=[anna,ben]"

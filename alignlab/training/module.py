@@ -340,6 +340,8 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
         known["rewards"] = batch.rewards
     if batch.wins is not None:
         known["wins"] = batch.wins
+    if batch.ratings is not None:
+        known["ratings"] = batch.ratings
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 

@@ -179,7 +179,12 @@ def one_epoch(opened: Opened) -> StepLoader:
         seed=stage.seed,
         packed=opened.policy.packed,
         extras=extras_for(
-            stage.objective, data, opened.tokenizer, opened.model, users=opened.policy.reads_users
+            stage.objective,
+            data,
+            opened.tokenizer,
+            opened.model,
+            users=opened.policy.reads_users,
+            attributes=opened.policy.attributes,
         ),
         rank=ranks.rank(),
         world=ranks.world(),

@@ -54,6 +54,12 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec) -> Non
     check_labels(objective, examples, spec)
 
 
+def check_policy(stage: Stage, examples: Examples) -> None:
+    """DataError where the training rows cannot serve the policy."""
+    if problems := list(stage.row_problems(examples.train)):
+        raise DataError("\n".join(problems))
+
+
 def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:
     """DataError where the objective takes labels between 0 and 1, and those of the rows are beyond; see `data.scale`.
 
@@ -160,9 +166,15 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
 
 
 def extras_for(
-    objective: Objective, data: DataSpec, tokenizer: Any, model: Any, *, users: bool = False
+    objective: Objective,
+    data: DataSpec,
+    tokenizer: Any,
+    model: Any,
+    *,
+    users: bool = False,
+    attributes: tuple[str, ...] = (),
 ) -> Extras:
-    """What the batches of this objective carry beside their lists; their users too, where the policy reads them."""
+    """What the batches of this objective carry beside their lists, and what the policy reads: users, attributes."""
     rows = {BASE[name].rows for name in objective.signals}
     ends = None
     if "steps" in rows:
@@ -175,6 +187,7 @@ def extras_for(
         rationale="rationale" in rows,
         step_ends=ends,
         users=users,
+        attributes=attributes,
         wins="wins" in objective.signals,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )

@@ -35,6 +35,12 @@ NEEDS = {
     "objective=pal": ["policy=reward_model"],
     "policy=user_model": ["objective=pal", "policy.users=[anna]"],
     "policy=preference_model": ["objective=gpm"],
+    "policy=attribute_model": ["objective=bradley_terry", "policy.attributes=[quality]"],
+    "objective=attribute_regression": [
+        "policy=attribute_model",
+        "policy.attributes=[quality]",
+        "policy.fit=attributes",
+    ],
     "regularizers=[ties]": ["policy=reward_model", "objective=bradley_terry"],
     "data=kto": ["objective=kto"],
     "data=sentiment": ["objective=kto"],

@@ -12,6 +12,7 @@ from alignlab.assembly.build import make_optimizer
 from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
 from alignlab.objective.load import load_objective
+from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.policy import Policy
 from alignlab.policies.preference_model import PreferenceModel
@@ -23,6 +24,12 @@ from alignlab.training.spec import ReferenceSpec, Stage
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}
 CONSTANT = {"_target_": "alignlab.training.optim.schedule", "name": "constant", "warmup_ratio": 0.0}
+
+
+OPTIONS: dict[type[Policy], dict[str, Any]] = {
+    AttributeModel: {"attributes": ["quality", "length"], "fit": "attributes", "gate_width": 4}
+}
+"""What policies cannot be without."""
 
 
 def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, Any]:
@@ -48,7 +55,7 @@ def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, 
 def load_adopted(policy: type[Policy]) -> tuple[Any, Any]:
     """The same model as such a policy wraps it."""
     model, tokenizer = load_small()
-    return policy.adopt(model, tokenizer), tokenizer
+    return policy.adopt(model, tokenizer, **OPTIONS.get(policy, {})), tokenizer
 
 
 def small_policy(dtype: torch.dtype = torch.float32) -> CausalLM:
@@ -60,13 +67,17 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
     data = DataSpec("lab", world.examples, limit=24, limit_validation=8, lists_per_step=8, form="lists")
     trainer = TrainerSpec(max_steps=3, accelerator="cpu")
     made = load_objective(objective, **changes.pop("hyper", {}))
-    scoring = {"values": RewardModel, "preferences": PreferenceModel}
+    scoring: dict[str, type[Policy]] = {
+        "values": RewardModel,
+        "preferences": PreferenceModel,
+        "attribute_values": AttributeModel,
+    }
     policy = next((scoring[name] for name in scoring if name in made.signals), CausalLM)
     stage = Stage(
         objective=made,
         data=replace(data, **changes.pop("data", {})),
         load_model=partial(load_adopted, policy),
-        make_policy=policy,
+        make_policy=partial(policy, **OPTIONS.get(policy, {})),
         reference=ReferenceSpec(mode, "small", load_small, is_start=True),
         make_optimizer=partial(make_optimizer, ADAMW, changes.pop("scheduler", CONSTANT)),
         make_loggers=lambda: [CsvLog(RunFolder(folder).metrics)],

@@ -27,6 +27,8 @@ class Extras:
     """Whether each token of the vocabulary ends a reasoning step, `[vocabulary]`; None without such steps."""
     users: bool = False
     """Whether the user of each list comes along."""
+    attributes: tuple[str, ...] = ()
+    """The attributes whose ratings come along."""
     wins: bool = False
     """Whether the preference between every two responses comes along, which labels may not tell."""
     max_length: int | None = None
@@ -116,6 +118,7 @@ def collate(
         step=None if extras.step_ends is None else step,
         users=tuple(rows.user(i) for i in indices) if extras.users else (),
         wins=_square([rows.wins(i) for i in indices]) if extras.wins else None,
+        ratings=_dense([rows.ratings(i, extras.attributes) for i in indices]) if extras.attributes else None,
         positions=columns["positions"],
         prompt=columns["prompt"],
         row=columns["row"],
@@ -250,6 +253,12 @@ class StepLoader:
 
     def _size(self, index: int) -> int:
         return int(self._cost[index])
+
+    def own_share(self) -> Iterator[Batch]:
+        """This rank's share of the rows that the optimizer steps will see, each once, in micro-batches."""
+        own = self.visited()[self.rank :: self.world].tolist()
+        for group in within_budget(self.rows, own, self.microbatch_tokens, packed=self.packed):
+            yield collate(self.rows, group, self.extras)
 
     def largest(self) -> Batch:
         """The largest micro-batch that the optimizer steps could hold."""
