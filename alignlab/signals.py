@@ -29,7 +29,7 @@ class Signal:
 
     text: str
     shape: str = "B K"
-    """In the legend of `types.py`, A attributes among it; L tokens and S steps of a response, M samples, a model's width D and layers N, and
+    """In the legend of `types.py`; L tokens and S steps of a response, M samples, a model's width D and layers N, and
     R references beside the first."""
     providers: frozenset[str] = frozenset({DATA})
     """All that must be there for it: the data, the forward of a model, the sampler that drew the responses, ..."""

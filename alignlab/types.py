@@ -75,6 +75,8 @@ class Batch:
     """Who was preferred to whom: 1, 0, or 1/2 for neither; None where no loss asks."""
     ratings: Float[Tensor, "B K A"] | None = None
     """The rating of each response by attribute, NaN where it is not known; None where no policy asks."""
+    tasks: Int[Tensor, "B"] | None = None
+    """The number of the source of each list among those of the data; None where no loss asks."""
     users: tuple[str, ...] = ()
     """The user whose preferences each list holds; empty where no policy asks."""
     idle: bool = False

@@ -77,7 +77,7 @@ class Policy(nn.Module, ABC):
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return the wanted signals that the policy provides, by name, in the shapes of `signals.py`, or more."""
 
-    def begin(self, batches: Iterable[Batch]) -> None:  # noqa: B027
+    def begin(self, batches: Iterable[Batch]) -> None:
         """Fit what no step of training moves to this rank's share of the training rows, before the first step.
 
         All ranks call it, on whole weights.

@@ -342,6 +342,8 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
         known["wins"] = batch.wins
     if batch.ratings is not None:
         known["ratings"] = batch.ratings
+    if batch.tasks is not None:
+        known["tasks"] = batch.tasks
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 

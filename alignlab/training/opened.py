@@ -31,7 +31,7 @@ from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
 from alignlab.training.placing import CPU, Place
 from alignlab.training.references import attach_reference
-from alignlab.training.rows import Splits, extras_for, tokenize, with_rationales
+from alignlab.training.rows import Splits, extras_for, tasks_of, tokenize, with_rationales
 from alignlab.training.spec import Stage, on_gpu
 from alignlab.training.token_steps import selected
 from alignlab.types import Message
@@ -154,8 +154,9 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     reference cannot serve the objective.
     """
     stage, splits, on = opened.stage, opened.splits, opened.place
-    stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
+    tasks = len(loader.extras.tasks)
+    stage.objective.bind({**trailing_sizes(opened.policy.sizes), **({"tasks": (tasks,)} if tasks else {})})
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
@@ -185,6 +186,7 @@ def one_epoch(opened: Opened) -> StepLoader:
             opened.model,
             users=opened.policy.reads_users,
             attributes=opened.policy.attributes,
+            tasks=tasks_of(stage.objective, opened.splits),
         ),
         rank=ranks.rank(),
         world=ranks.world(),

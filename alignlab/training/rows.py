@@ -173,8 +173,12 @@ def extras_for(
     *,
     users: bool = False,
     attributes: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
 ) -> Extras:
-    """What the batches of this objective carry beside their lists, and what the policy reads: users, attributes."""
+    """What the batches of this objective carry beside their lists, and what the policy reads: users, attributes.
+
+    `tasks` are the sources of the data, where lists are to come with the number of theirs.
+    """
     rows = {BASE[name].rows for name in objective.signals}
     ends = None
     if "steps" in rows:
@@ -188,9 +192,23 @@ def extras_for(
         step_ends=ends,
         users=users,
         attributes=attributes,
+        tasks=tasks,
         wins="wins" in objective.signals,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )
+
+
+def tasks_of(objective: Objective, splits: Splits) -> tuple[str, ...]:
+    """The sources of the rows, which are the tasks of an objective that weighs them; empty for others."""
+    if "tasks" not in objective.signals:
+        return ()
+    rows = [splits.train, splits.validation]
+    names = tuple(sorted({part.source(i) for part in rows for i in range(len(part))}))
+    if len(names) == 1:
+        log.warning(
+            "objective '%s' weighs sources against each other, and all rows are of one", objective.name
+        )
+    return names
 
 
 def context_of(model: Any) -> int | None:

@@ -20,7 +20,9 @@ MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 GROUPS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml")))
 UNTRAINED = {"hypo": "hypo takes sample_logps, sample_ref_logps: no recipe here draws samples"}
 """Regularizers for loops of one's own, and what a training run says of them."""
-TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, "ties")]
+OF_VALUES = ("ties", "simcse", "swav")
+"""Regularizers of reward models."""
+TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, *OF_VALUES)]
 CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if choice not in UNTRAINED]
 NEEDS = {
     "reference=none": ["objective=simpo"],
@@ -28,7 +30,8 @@ NEEDS = {
     "objective=bradley_terry": ["policy=reward_model"],
     "objective=plackett_luce_values": ["policy=reward_model"],
     **{
-        f"objective={name}": ["policy=reward_model"] for name in ("bt_margin", "softmax_values", "regression")
+        f"objective={name}": ["policy=reward_model"]
+        for name in ("bt_margin", "softmax_values", "regression", "more")
     },
     "policy=reward_model": ["objective=bradley_terry"],
     "objective=gpm": ["policy=preference_model"],
@@ -41,7 +44,7 @@ NEEDS = {
         "policy.attributes=[quality]",
         "policy.fit=attributes",
     ],
-    "regularizers=[ties]": ["policy=reward_model", "objective=bradley_terry"],
+    **{f"regularizers=[{name}]": ["policy=reward_model", "objective=bradley_terry"] for name in OF_VALUES},
     "data=kto": ["objective=kto"],
     "data=sentiment": ["objective=kto"],
     "data=mixture": ["data.parts={hh_rlhf:{weight:2},shp:{}}"],

@@ -15,7 +15,7 @@ from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, POLICY, is_known_before, trailing_sizes
 
 Batch = dict[str, Tensor]
-BOUND = trailing_sizes({"D": 2, "N": 2})
+BOUND = {**trailing_sizes({"D": 2, "N": 2}), "tasks": (2,)}
 """Trailing dimensions of features, of a model that would have them."""
 PADDED = {"K": (1, 2), "L": (0, 1), "S": (0, 1)}
 """Slots, tokens and steps that `padded` adds: before, after."""

@@ -27,6 +27,8 @@ class Extras:
     """Whether each token of the vocabulary ends a reasoning step, `[vocabulary]`; None without such steps."""
     users: bool = False
     """Whether the user of each list comes along."""
+    tasks: tuple[str, ...] = ()
+    """The sources whose numbers come along, as tasks."""
     attributes: tuple[str, ...] = ()
     """The attributes whose ratings come along."""
     wins: bool = False
@@ -118,6 +120,7 @@ def collate(
         step=None if extras.step_ends is None else step,
         users=tuple(rows.user(i) for i in indices) if extras.users else (),
         wins=_square([rows.wins(i) for i in indices]) if extras.wins else None,
+        tasks=torch.tensor([extras.tasks.index(rows.source(i)) for i in indices]) if extras.tasks else None,
         ratings=_dense([rows.ratings(i, extras.attributes) for i in indices]) if extras.attributes else None,
         positions=columns["positions"],
         prompt=columns["prompt"],

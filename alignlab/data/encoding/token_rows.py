@@ -121,6 +121,10 @@ class TokenRows:
         """The messages of the prompt of list `index`."""
         return self.examples[int(self.places[index])].prompt
 
+    def source(self, index: int) -> str:
+        """The source of list `index`; `unknown` where it names none."""
+        return str(self.examples[int(self.places[index])].meta.get("source") or "unknown")
+
     def user(self, index: int) -> str:
         """The user whose preferences list `index` holds; DataError where it names none."""
         if user := self.examples[int(self.places[index])].meta.get("user"):
