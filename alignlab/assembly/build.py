@@ -14,6 +14,7 @@ from alignlab.assembly.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, lo
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
 from alignlab.objective.objective import Objective
+from alignlab.online.settings import OnlineSpec
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.policies.causal_lm.decoder import merge
@@ -26,7 +27,7 @@ from alignlab.training.loggers.guarded import guarded
 from alignlab.training.loggers.tracked_run import TrackedRun
 from alignlab.training.optim import auto_lr, groups
 from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
-from alignlab.training.spec import ReferenceSpec, Stage
+from alignlab.training.spec import Online, ReferenceSpec, Stage
 from alignlab.training.strategies.ddp import Ddp
 from alignlab.training.strategies.engine import Engine
 
@@ -59,7 +60,7 @@ def build_stage(
             make_optimizer,
             config["optimizer"],
             config["scheduler"],
-            lr_factor=locate(config["policy"]["_target_"]).lr_factor,
+            lr_factor=locate(config["policy"]["_target_"]).lr_factor * _online_lr_factor(config),
         ),
         make_loggers=partial(make_loggers, config, folder, names),
         make_callbacks=partial(make_callbacks, config["callbacks"]),
@@ -68,6 +69,7 @@ def build_stage(
         seed=config["seed"],
         checkpoint=CheckpointSpec(**config["callbacks"]["checkpoint"]),
         progress_every=config["callbacks"]["progress"]["every_n_steps"],
+        online=build_online(config),
         engine=build_engine(config),
         step_log=_step_log(config["callbacks"], folder),
         gold=GoldSpec(**{**gold, "reward": locate(gold["reward"])}, seed=config["seed"])
@@ -75,6 +77,36 @@ def build_stage(
         else None,
         shown=None if gold["reward"] else _shown(config),
     )
+
+
+def build_online(config: Config) -> Online | None:
+    """Build how lists are drawn from the policy; None where a run trains on the lists of its data."""
+    node = config.get("online") or {}
+    if not node:
+        return None
+    pairs = node.get("pairs")
+    chosen = {} if pairs is None else {"builder": call(pairs, "online.pairs"), "built": described(pairs)}
+    return Online(
+        OnlineSpec(**{**node, "pairs": None}, seed=config["seed"]),
+        make_judge=call(config["judge"], "judge"),
+        **chosen,
+    )
+
+
+def _online_lr_factor(config: Config) -> float:
+    """Return the factor of the learning rate where lists are drawn, of which a step may take in more."""
+    node = config.get("online") or {}
+    return float(node.get("lr_factor", OnlineSpec.lr_factor)) if node else 1.0
+
+
+def described(node: Config) -> str:
+    """Return what a node names with its settings, on one line.
+
+    >>> described({"_target_": "alignlab.online.pairs.threshold", "at": 0.5})
+    'threshold, at 0.5'
+    """
+    settings = [f"{key} {value}" for key, value in node.items() if key != "_target_"]
+    return ", ".join([node["_target_"].rpartition(".")[2], *settings])
 
 
 def _shown(config: Config) -> ShownSpec | None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
-from alignlab.assembly.schema import GROUPS, misshapen, unknown_or_wrong
+from alignlab.assembly.online import online_problems
+from alignlab.assembly.schema import GROUPS, OPTIONAL, misshapen, unknown_or_wrong
 from alignlab.data.encoding.named_templates import named_template
 from alignlab.data.reading.splits import asked, chosen_files
 from alignlab.data.spec import DataSpec, Hub
@@ -66,7 +67,7 @@ def importing() -> Iterator[None]:
 
 def check_settings(config: Config) -> None:
     """Raise one ConfigError for all errors that show without importing what the config names."""
-    absent = [group for group in GROUPS if not isinstance(config.get(group), Mapping)]
+    absent = [group for group in GROUPS if not isinstance(config.get(group, OPTIONAL.get(group)), Mapping)]
     raise_for(
         f"nothing is chosen for '{group}': {group}=..., of {', '.join(choices(group))}" for group in absent
     )
@@ -276,6 +277,7 @@ TOGETHER: dict[Callable[[Config], Iterator[str]], tuple[str, ...]] = {
     _ranks: ("trainer", "strategy", "data"),
     _loggers: ("logger",),
     _classifier: ("pipeline",),
+    online_problems: ("online", "judge", "data", "strategy"),
     _metric: ("optimized_metric", "metrics"),
     _cache: ("cache_dir",),
 }

@@ -15,6 +15,7 @@ from torch import nn
 from alignlab.assembly.build import is_adapters_off, objective_of, optimizer_settings
 from alignlab.assembly.check import failure_of
 from alignlab.assembly.nodes import by_import, misused_targets
+from alignlab.assembly.online import online_objective_problems
 from alignlab.assembly.provided import policy_problems
 from alignlab.data.reading.examples import takes_rows
 from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps
@@ -46,6 +47,7 @@ def problems_built(config: Config) -> Iterator[str]:
     yield from _schedule(config)
     yield from _optimizer(config)
     yield from _evaluation(config)
+    yield from _judge(config)
     yield from _trackers(config)
 
 
@@ -68,7 +70,8 @@ def _objective(config: Config) -> Iterator[str]:
         return
     objective = objective_of(config)
     node, peft = config["reference"], config["peft"].get("method")
-    asked = {"adapter": is_adapters_off(config), "update": node["update"]}
+    drawn = bool(config.get("online"))
+    asked = {"adapter": is_adapters_off(config), "update": node["update"], "drawn": drawn}
     if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
         yield failure
     if peft != "none" and node["update"] != "none":
@@ -77,9 +80,11 @@ def _objective(config: Config) -> Iterator[str]:
             "use peft=none"
         )
     yield from policy_problems(config, objective)
+    yield from online_objective_problems(config, objective)
     if config["strategy"]["name"].startswith("deepspeed"):
         yield from misuses(config, objective)
-    yield from _lists(config, objective)
+    if not drawn:
+        yield from _lists(config, objective)
 
 
 def _placed(failure: str, path: str) -> str:
@@ -189,6 +194,14 @@ def _evaluation(config: Config) -> Iterator[str]:
         yield f"evaluation.reward={typed(reward)}: expected the dotted path of a function"
     elif failure := failure_of(locate, reward, "evaluation.reward"):
         yield failure
+
+
+def _judge(config: Config) -> Iterator[str]:
+    """Yield what a judge says of its settings, where its class has a function for that (`problems`)."""
+    node = config.get("judge") or {}
+    problems = getattr(locate(node["_target_"], "judge._target_"), "problems", None) if node else None
+    if problems is not None:
+        yield from problems({key: value for key, value in node.items() if key != "_target_"})
 
 
 def _optimizer(config: Config) -> Iterator[str]:

@@ -28,7 +28,8 @@ STEP_NAMES = ("steps", "num_training_steps", "total_steps", "T_max")
 WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
 BY_PLACE = {
-    **dict.fromkeys(("callbacks", "logger", "model", "strategy"), 0),
+    **dict.fromkeys(("callbacks", "logger", "model", "strategy", "judge"), 0),
+    "online": 2,
     **dict.fromkeys(("data", "policy", "pipeline", "recipe", "optimizer", "scheduler"), 1),
 }
 """How many arguments targets get by place, by group; those of terms are as many signals as they ask for."""
@@ -39,6 +40,7 @@ OFFERED = {
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
     "recipe": {"pipeline"},
+    "online": {"labels", "key"},
     "optimizer": {"params"},
     "scheduler": {"optimizer", WARMUP_NAME, *STEP_NAMES},
     "logger": {"tracked_run"},
@@ -92,6 +94,10 @@ def call_nodes(config: Config) -> dict[str, Any]:
     nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
     if config["strategy"].get("engine") is not None:
         nodes["strategy.engine"] = config["strategy"]["engine"]
+    if config.get("judge"):
+        nodes["judge"] = config["judge"]
+    if (pairs := (config.get("online") or {}).get("pairs")) is not None:
+        nodes["online.pairs"] = pairs
     own = {
         f"callbacks.{name}": node for name, node in config["callbacks"].items() if name not in PLAIN_CALLBACKS
     }

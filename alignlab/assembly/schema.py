@@ -1,11 +1,12 @@
 """The schema of the config: a dataclass for each group. A node with a `_target_` has the target's signature instead."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_type_hints
 
 from alignlab.data.spec import DataSpec
 from alignlab.objective.settings import ObjectiveSettings
+from alignlab.online.settings import BufferSpec, OnlineSpec
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.settings import (
     Config,
@@ -62,6 +63,8 @@ class Root:
     optimized_metric: Text
     optimized_direction: Literal["auto", "minimize", "maximize"]
     report: bool
+    judge: Config = field(default_factory=dict)
+    online: Config = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +128,8 @@ SCHEMA: dict[str, type] = {
     "strategy": Strategy,
     "trainer": TrainerSpec,
     "evaluation": GoldSpec,
+    "online": OnlineSpec,
+    "online.buffer": BufferSpec,
     "resume": Resume,
     "launcher": Launcher,
     "callbacks.checkpoint": CheckpointSpec,
@@ -152,7 +157,9 @@ NEEDED: dict[str, tuple[str, ...]] = {
 OPEN = {"optimizer"}
 """The nodes whose `_target_` has settings besides those of the node's dataclass."""
 GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
-"""The groups that every config has."""
+"""The groups of a config."""
+OPTIONAL: dict[str, Config] = {"judge": {}, "online": {}}
+"""The groups that a run may be without, as those of earlier versions are."""
 
 
 def unknown_or_wrong(config: Config) -> Iterator[str]:

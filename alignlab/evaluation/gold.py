@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignlab.data.encoding.tokenize import Encoder
+from alignlab.judges.worth import lines_of, worth
 from alignlab.metrics.preference import k3
 from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.sampling.in_process import InProcess
@@ -77,12 +78,12 @@ def evaluate(
     samples: list[Sample] = []
     ratios = log_ratios(model, reference, rollouts, how)
     for prompt, rollout, of_prompt in zip(prompts, rollouts, ratios, strict=True):
-        text_of_prompt = "\n".join(message["content"] for message in prompt)
+        text_of_prompt = lines_of(prompt)
         for ids, ratio in zip(rollout.responses, of_prompt, strict=True):
             text = str(tokenizer.decode(ids, skip_special_tokens=True))
-            worth, aspects = _worth(reward(text_of_prompt, text))
+            value, aspects = worth(reward(text_of_prompt, text))
             sums = float(ratio.sum()), float(k3(ratio).sum())
-            samples.append(Sample(text_of_prompt, text, worth, sums[0], len(ids), sums[1], aspects))
+            samples.append(Sample(text_of_prompt, text, value, sums[0], len(ids), sums[1], aspects))
     return GoldReport(summarize(samples, samples_per_prompt), samples, samples_per_prompt)
 
 
@@ -104,14 +105,6 @@ def summarize(samples: Sequence[Sample], samples_per_prompt: int = 1) -> dict[st
         "distinct": len({s.response for s in samples}) / len(samples),
         "distinct_2": len(set(neighbours)) / max(1, len(neighbours)),
     }
-
-
-def _worth(found: Any) -> tuple[float, dict[str, float]]:
-    """Reward and aspects."""
-    if isinstance(found, (int, float)):
-        return found, {}
-    aspects = {name: float(value) for name, value in asdict(found).items() if name != "length"}
-    return aspects.pop("reward"), aspects
 
 
 def win_rate(report: GoldReport, base: GoldReport) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from alignlab.types import Message
 
@@ -42,6 +42,7 @@ class Judged:
     """Why there is no verdict: 'timed out', 'unparsed', ...; such lists are counted by this text."""
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Judges lists; `identity` names it with all that its verdicts depend on, so that they may be kept."""
 

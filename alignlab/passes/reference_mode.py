@@ -8,10 +8,13 @@ MODES = ("auto", "precomputed", "live", "adapter", "none")
 UPDATES = ("none", "ema", "hard", "best")
 
 
-def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, update: str = "none") -> str:
+def resolve_mode(
+    mode: str, objective: Objective, *, adapter: bool = False, update: str = "none", drawn: bool = False
+) -> str:
     """Resolve the mode `auto` for this objective; raises ConfigError where a mode cannot serve it.
 
     `adapter`: the policy without its adapters is the reference, so that it needs no second copy.
+    `drawn`: rows are drawn while the policy trains, so that none can be scored before.
     `update` other than none: the reference follows the policy, so it must be live.
     """
     one_of("reference.mode", mode, MODES)
@@ -19,8 +22,13 @@ def resolve_mode(mode: str, objective: Objective, *, adapter: bool = False, upda
         return _moving(mode, objective, update)
     of_references = provided_by(objective.signals, REFERENCE, OTHERS)
     uncached = sorted(name for name in of_references if not BASE[name].own)
+    if mode == "precomputed" and drawn:
+        raise ConfigError(
+            "reference=precomputed scores rows before the training, and recipe=online draws them in its course: use "
+            "reference=auto"
+        )
     if mode == "auto":
-        if uncached:
+        if uncached or (drawn and objective.needs_reference):
             return "adapter" if adapter else "live"
         return "precomputed" if objective.needs_reference else "none"
     if mode == "none" and objective.needs_reference:

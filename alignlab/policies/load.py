@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +12,21 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from alignlab.data.batching.batches import Extras, collate
+from alignlab.data.batching.batches import Extras, collate, within_budget
 from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
-from alignlab.data.encoding.tokenize import Encoder
+from alignlab.data.encoding.tokenize import Encoder, Tokens
 from alignlab.errors import ConfigError
 from alignlab.policies.attribute_gate import settings_of
 from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
-from alignlab.policies.causal_lm.pretrained import load
+from alignlab.policies.causal_lm.pretrained import Dtype, load
 from alignlab.policies.policy import NO_REFERENCES, Policy
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
 from alignlab.policies.sequence_head import is_classifier
 from alignlab.policies.user_head import FILE
 from alignlab.policies.user_model import UserModel
+from alignlab.signals import BASE
 from alignlab.types import Example, Message
 
 
@@ -34,7 +37,6 @@ class LoadedPolicy:
     policy: Policy
     tokenizer: Any
 
-    @torch.no_grad()
     def __call__(
         self, prompt: str | list[Message], responses: Sequence[str], *, user: str | None = None
     ) -> dict[str, Tensor]:
@@ -46,40 +48,67 @@ class LoadedPolicy:
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         meta = {} if user is None else {"user": user}
         example = Example(asked, [*responses], [0.0] * len(responses), id="0", meta=meta)
-        batch = collate(self._rows(example), [0], Extras(users=self.policy.reads_users))
-        device = next(self.policy.parameters()).device
-        found = self.policy.signals(batch.to(device), NO_REFERENCES, self.policy.provides & SCORES)
-        return {name: values[0] for name, values in found.items() if name in SCORES}
+        return self.scores([self.encoder([example])[0]], [example])[0]
 
-    def _rows(self, example: Example) -> TokenRows:
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The tokenizer with its chat template, which ends a response where the model ends a turn."""
         ends = getattr(getattr(self.policy.model, "generation_config", None), "eos_token_id", None)
         stops = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-        (tokens,) = Encoder(self.tokenizer, stops)([example])
-        numbers = np.arange(len(tokens.responses))
-        return TokenRows(
-            examples=[example],
-            places=np.zeros(1, dtype=np.int64),
-            ids=RowIds(_lists([np.frombuffer(example.id.encode(), np.uint8)])),
-            prompts=_lists([np.array(tokens.prompt)]),
-            responses=_lists([np.array(ids) for ids in tokens.responses]),
-            members=_lists([numbers]),
-            labels=_lists([np.zeros(len(numbers))]),
-            rewards=None,
-            weights=np.ones(1),
-            highest=np.zeros(1, dtype=np.int64),
-        )
+        return Encoder(self.tokenizer, stops)
+
+    @torch.no_grad()
+    def scores(self, tokens: Sequence[Tokens], examples: Sequence[Example]) -> list[dict[str, Tensor]]:
+        """Return the signals of lists that `encoder` made of the examples, by name, in few batches."""
+        if not tokens:
+            return []
+        rows, extras = _rows(tokens, examples), Extras(users=self.policy.reads_users)
+        device = next(self.policy.parameters()).device
+        scores: list[dict[str, Tensor]] = [{}] * len(rows)
+        for indices in within_budget(rows, range(len(rows)), AT_ONCE, packed=self.policy.packed):
+            batch = collate(rows, indices, extras).to(device)
+            signals = self.policy.signals(batch, NO_REFERENCES, self.policy.provides & SCORES)
+            for place, index in enumerate(indices):
+                size = len(tokens[index].responses)
+                of_list = {name: values[place] for name, values in signals.items() if name in SCORES}
+                scores[index] = {
+                    name: values[(slice(size),) * BASE[name].shape.count("K")]
+                    for name, values in of_list.items()
+                }
+        return scores
+
+
+def _rows(tokens: Sequence[Tokens], examples: Sequence[Example]) -> TokenRows:
+    """The lists as token rows, whose labels say nothing."""
+    responses = [np.array(ids) for each in tokens for ids in each.responses]
+    starts = np.cumsum([0, *(len(each.responses) for each in tokens)])
+    members = [np.arange(*ends) for ends in pairwise(starts)]
+    return TokenRows(
+        examples=examples,
+        places=np.arange(len(examples)),
+        ids=RowIds(_lists([np.frombuffer(example.id.encode(), np.uint8) for example in examples])),
+        prompts=_lists([np.array(each.prompt) for each in tokens]),
+        responses=_lists(responses),
+        members=_lists(members),
+        labels=_lists([np.zeros(len(numbers)) for numbers in members]),
+        rewards=None,
+        weights=np.ones(len(examples)),
+        highest=np.zeros(len(examples), dtype=np.int64),
+    )
 
 
 SCORES = frozenset({"values", "attribute_values", "preferences", "logps"})
 """The signals by which responses are compared."""
+AT_ONCE = 2**13
+"""The number of tokens that are read at once."""
 
 
-def load_policy(folder: str | Path) -> LoadedPolicy:
+def load_policy(folder: str | Path, *, dtype: Dtype = "float32") -> LoadedPolicy:
     """Load the policy of a `model/` folder: a reward, preference, user or attribute model, or a language model.
 
     Call the result as `policy("prompt", ["one response", "another"])`. Raises ConfigError for a folder that holds none.
     """
-    model, tokenizer = load(path=str(folder))
+    model, tokenizer = load(path=str(folder), dtype=dtype)
     if not is_classifier(model):
         return LoadedPolicy(CausalLM(CausalLM.adopt(model, tokenizer)), tokenizer)
     labels, config = model.config.num_labels, model.config

@@ -10,7 +10,6 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from alignlab.errors import ConfigError
 from alignlab.sampling.distribution import choose
-from alignlab.sampling.noise import key_of
 from alignlab.sampling.rollout import Prompt, Row
 from alignlab.sampling.settings import Sampling
 
@@ -57,7 +56,7 @@ class Keyed(LogitsProcessor):
     """Chooses each next token by keyed noise, writes it down, and leaves `generate` no other."""
 
     def __init__(self, prompt: Prompt, rows: Sequence[Row], how: Sampling) -> None:
-        self.rows, self.how, self.key = rows, how, key_of(how.seed, prompt.id)
+        self.rows, self.how, self.key = rows, how, prompt.noise_key(how.seed)
         self.begun = len(prompt.ids)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:

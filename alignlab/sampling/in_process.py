@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from alignlab.errors import ConfigError, RunError
 from alignlab.policies.causal_lm.decoder import unwrapped
+from alignlab.policies.weights import weights_hash
 from alignlab.sampling.by_generate import by_generate
 from alignlab.sampling.context import Reader
 from alignlab.sampling.loop import continued
 from alignlab.sampling.rollout import Prompt, Rollout, Row
 from alignlab.sampling.settings import Sampling
 from alignlab.sampling.trial import fault_of, require_whole
+from alignlab.settings import whole
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class InProcess:
     Raises ConfigError for a model without a head over the vocabulary, or with weights that are spread over ranks.
     """
 
-    def __init__(self, model: Any, stop: Sequence[int], *, rows: int = 64, version: int = 0) -> None:
+    def __init__(self, model: Any, stop: Sequence[int], *, rows: Annotated[int, whole(1, 10_000)] = 64, version: int = 0) -> None:
         self.model, self.stop, self.rows, self.version = model, tuple(stop), rows, version
         if unwrapped(model).get_output_embeddings() is None:
             raise ConfigError(
@@ -54,6 +56,18 @@ class InProcess:
             )
             return None
         return Reader(self.model)
+
+    def weights(self) -> str:
+        """Return a name of the weights drawn from: their hash."""
+        return f"weights {weights_hash(self.model)[:16]}"
+
+    def sync(self, model: Any, version: int) -> None:
+        """Draw from this model, whose weights have seen so many optimizer steps; they are read where they lie."""
+        if model is not self.model:
+            self.model = model
+            require_whole(model)
+            self.__dict__.pop("reader", None)
+        self.version = version
 
     def draw(
         self,

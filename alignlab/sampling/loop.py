@@ -9,7 +9,6 @@ from torch import Tensor
 from alignlab.sampling.context import Context, Reader
 from alignlab.sampling.contrastive import look_ahead
 from alignlab.sampling.distribution import choose
-from alignlab.sampling.noise import key_of
 from alignlab.sampling.rollout import Prompt, Row
 from alignlab.sampling.settings import Sampling
 
@@ -85,7 +84,7 @@ class Group:
         return tokens[where]
 
     def _note_keys(self) -> None:
-        self.keys = self._tensor([key_of(self.how.seed, self.prompts[row.prompt].id) for row in self.rows])
+        self.keys = self._tensor([self.prompts[row.prompt].noise_key(self.how.seed) for row in self.rows])
         self.samples = self._tensor([row.sample for row in self.rows])
 
     def _affordable(self, numbers: Sequence[int]) -> Iterator[list[int]]:

@@ -7,14 +7,24 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from alignlab.sampling.noise import key_of
+
 Ids = Int[np.ndarray, "_"]
 
 
 class Prompt(NamedTuple):
-    """A prompt by its token ids, the generation mark included; its `id` keys the noise of its samples."""
+    """A prompt by its token ids, the generation mark included; its `id` keys the noise of its samples.
+
+    `key` are two words that key the noise in place of the seed and the id, for those who are given a key alone.
+    """
 
     id: str
     ids: Sequence[int]
+    key: tuple[int, int] | None = None
+
+    def noise_key(self, seed: int) -> tuple[int, int]:
+        """Return the two words that key the noise of all samples of this prompt."""
+        return key_of(seed, self.id) if self.key is None else self.key
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import Any, TextIO
 
 from alignlab.console import tracked
 from alignlab.errors import DataError
-from alignlab.policies.weights import weights_hash
-from alignlab.sampling.in_process import InProcess
+from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
 
@@ -20,7 +19,7 @@ BEGIN = b'{"id": '
 
 
 def write(
-    file: Path, sampler: InProcess, prompts: Sequence[Prompt], n: int, how: Sampling, tokenizer: Any
+    file: Path, sampler: Generator, prompts: Sequence[Prompt], n: int, how: Sampling, tokenizer: Any
 ) -> int:
     """Draw `n` responses for each prompt into a file of JSON lines; returns how many prompts it held before.
 
@@ -28,8 +27,7 @@ def write(
     Raises DataError, and leaves the file as it is, where it holds something else than the first of these prompts, drawn
     in the same way, or where another process writes it.
     """
-    weights = weights_hash(sampler.model)[:16]
-    drawn = f"{how.name}; {n} of at most {how.max_new_tokens} tokens; weights {weights}"
+    drawn = f"{how.name}; {n} of at most {how.max_new_tokens} tokens; {sampler.weights()}"
     file.parent.mkdir(parents=True, exist_ok=True)
     with _held(file) as out:
         begun, end = _whole_lines(file)

@@ -1,12 +1,28 @@
 """Training steps for Lightning, from wherever the last checkpoint left off."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import torch
 
-from alignlab.data.batching.batches import Step, StepLoader
+from alignlab.data.batching.batches import Step
+from alignlab.types import Batch
+
+
+@runtime_checkable
+class Steps(Protocol):
+    """The optimizer steps of a run, of rows that are there before it or that it draws; they can start at any one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Step]: ...
+
+    def at(self, step: int) -> "Steps":
+        """Return these steps from another one on."""
+
+    def largest(self) -> Batch:
+        """Return the largest micro-batch that there could be."""
 
 
 class Sealed:
@@ -27,7 +43,7 @@ class Sealed:
 class SealedSteps:
     """The steps of a loader, each sealed."""
 
-    def __init__(self, loader: StepLoader) -> None:
+    def __init__(self, loader: Steps) -> None:
         self.loader = loader
 
     def __len__(self) -> int:
@@ -47,7 +63,7 @@ class SealedSteps:
 class PreferenceData(L.LightningDataModule):
     """The optimizer steps of a loader; on resume they start at the step of the checkpoint."""
 
-    def __init__(self, loader: StepLoader) -> None:
+    def __init__(self, loader: Steps) -> None:
         super().__init__()
         self.loader = loader
 
@@ -61,4 +77,4 @@ class PreferenceData(L.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Start at the step of the checkpoint."""
-        self.loader = self.loader.over(self.loader.rows, start=state_dict["step"])
+        self.loader = self.loader.at(state_dict["step"])

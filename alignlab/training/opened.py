@@ -157,7 +157,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     loader = one_epoch(opened)
     tasks = len(loader.extras.tasks)
     stage.objective.bind({**trailing_sizes(opened.policy.sizes), **({"tasks": (tasks,)} if tasks else {})})
-    loader = loader.over(loader.rows, steps=steps or epochs * loader.steps)
+    updates = stage.online.spec.updates if stage.online else 1
+    loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():

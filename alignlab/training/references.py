@@ -53,7 +53,9 @@ def attach_reference(
     Only rows that the loader will visit are scored; the others hold NaN, which no step reads.
     """
     spec, objective = stage.reference, stage.objective
-    mode = resolve_mode(spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update)
+    mode = resolve_mode(
+        spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update, drawn=stage.online is not None
+    )
     others = spec.others if objective.needs_other_references else ()
     log.info(
         "reference: %s", ", ".join([mode, *([] if mode == "none" else [spec.name]), *(o[0] for o in others)])

@@ -39,10 +39,12 @@ class Splits:
     fingerprints: dict[str, str]
 
 
-def check_lists(objective: Objective, examples: Examples, spec: DataSpec) -> None:
-    """DataError where the rows cannot serve the objective."""
-    largest = examples.largest()
-    if largest < 2 and objective.data_form != "single":
+def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, drawn: bool = False) -> None:
+    """DataError where the rows cannot serve the objective; `drawn`: training takes their prompts alone."""
+    largest = 0 if drawn else examples.largest()
+    if drawn:
+        examples = replace(examples, train=examples.validation)
+    elif largest < 2 and objective.data_form != "single":
         raise DataError(more_wanted(objective.name, spec.name))
     if objective.data_form == "lists" and largest == 2 and spec.form != "lists":
         raise DataError(lists_wanted(objective.name, spec.name))

@@ -9,7 +9,10 @@ import torch
 from torch import nn
 
 from alignlab.data.spec import DataSpec
+from alignlab.judges.judge import Judge
 from alignlab.objective.objective import Objective
+from alignlab.online.pairs import Builder, whole
+from alignlab.online.settings import OnlineSpec
 from alignlab.policies.policy import Policy
 from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
@@ -47,6 +50,17 @@ class ReferenceSpec:
 
 
 @dataclass(frozen=True)
+class Online:
+    """How the lists of a stage are drawn from its policy, and who judges them."""
+
+    spec: OnlineSpec
+    make_judge: Callable[[], Judge]
+    builder: Builder = whole
+    built: str = "whole"
+    """The name of the builder, with its settings."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """All choices of a stage, ready to be used."""
 
@@ -74,6 +88,8 @@ class Stage:
     """Told the fingerprints of both splits, of "rows", of "data" before the pipeline, of "tokens"; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None
     """Makes the rows to train on from the model and the prompts of the data."""
+    online: Online | None = None
+    """How its lists are drawn from the policy as it trains; the rows of the data then give the prompts alone."""
     load_initial: LoadModel | None = None
     """The model that the run began with, where this stage begins with another; steps of the pipeline go by it."""
     gold: GoldSpec | None = None

@@ -12,6 +12,7 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.data.spec import SPLITS
 from alignlab.evaluation.gold import GoldReport
+from alignlab.online.steps import OnlineSteps
 from alignlab.policies.causal_lm.decoder import has_adapter, recompute
 from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Scorer
@@ -19,17 +20,19 @@ from alignlab.runs.folder import RunFolder
 from alignlab.sampling.rollout import Rollout
 from alignlab.training.callbacks.checkpoint import Checkpoint
 from alignlab.training.callbacks.moving_reference import following
+from alignlab.training.callbacks.online_log import OnlineLog
 from alignlab.training.callbacks.progress import TrainingProgress
 from alignlab.training.callbacks.same_scores import SameScores
 from alignlab.training.callbacks.step_log import StepLog
 from alignlab.training.callbacks.validation import Validation
 from alignlab.training.checkpointing.checkpoints import Checkpoints
 from alignlab.training.collect import collected
-from alignlab.training.datamodule import PreferenceData
+from alignlab.training.datamodule import PreferenceData, Steps
 from alignlab.training.gold import against, initial_model, measure, side_by_side
 from alignlab.training.loggers.csv_log import Rewind
 from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
+from alignlab.training.online import drawn_steps
 from alignlab.training.opened import Clock, Prepared, load, place, prepare, read
 from alignlab.training.optim import trainable
 from alignlab.training.placing import Place
@@ -74,7 +77,7 @@ def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Pr
     """Rows, policy, references and loader of the stage, at the place where its trainer trains."""
     clock = Clock()
     examples = read(stage, clock)
-    check_lists(stage.objective, examples, stage.data)
+    check_lists(stage.objective, examples, stage.data, drawn=stage.online is not None)
     check_policy(stage, examples)
     if stage.on_input:
         stage.on_input("rows", {split: getattr(examples, split).content for split in SPLITS})
@@ -124,9 +127,11 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
     checkpoint = Checkpoint(
         checkpoints, stage.checkpoint, validation, listener, lambda step: folder.update_summary(steps=step)
     )
-    trainer.callbacks.extend(_callbacks(ready, folder, others, validation, checkpoint))  # type: ignore[attr-defined]
+    loader = drawn_steps(ready, folder) if stage.online else ready.loader
+    trainer.callbacks.extend(_callbacks(ready, loader, folder, others, validation, checkpoint))  # type: ignore[attr-defined]
     resume = ranks.broadcast(checkpoints.newest() if ranks.main() else None)
-    log.info("training: %d lists, %d steps", len(ready.opened.splits.train), ready.loader.steps)
+    what = "prompts" if stage.online else "lists"
+    log.info("training: %d %s, %d steps", len(ready.opened.splits.train), what, ready.loader.steps)
     if resume:
         log.info("resuming from %s", resume)
     elif (steps := folder.read_json("summary.json").get("steps", 0)) and ranks.main():
@@ -136,7 +141,7 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
             steps,
         )
     with ready.opened.clock.timed("train"), memory_told(stage.data.microbatch_tokens):
-        trainer.fit(module, PreferenceData(ready.loader), ckpt_path=resume, weights_only=True)
+        trainer.fit(module, PreferenceData(loader), ckpt_path=resume, weights_only=True)
     return _Fitted(module, validation, listener.asked)
 
 
@@ -164,6 +169,7 @@ def _module(ready: Prepared, trainer: L.Trainer, folder: RunFolder) -> Preferenc
 
 def _callbacks(
     ready: Prepared,
+    loader: Steps,
     folder: RunFolder,
     others: Mapping[str, L.Callback],
     validation: Validation,
@@ -179,7 +185,9 @@ def _callbacks(
         step_log.reference_pass(opened.clock.seconds["reference"])
         yield step_log
     yield Rewind()
-    yield MemoryProbe(ready.loader.largest(), stage.data.microbatch_tokens)
+    if isinstance(loader, OnlineSteps):
+        yield OnlineLog(loader)
+    yield MemoryProbe(loader.largest(), stage.data.microbatch_tokens)
     tolerance = start_tolerance(stage, alike=not has_adapter(opened.model))  # which the pass had none of
     if tolerance and ready.mode == "precomputed":
         yield SameScores(

@@ -216,6 +216,10 @@ class StepLoader:
         }
         return StepLoader(rows, **{**settings, **changes})
 
+    def at(self, step: int) -> "StepLoader":
+        """These steps from another one on."""
+        return self.over(self.rows, start=step)
+
     @property
     def steps_per_epoch(self) -> int:
         """The number of optimizer steps in one pass over the rows."""

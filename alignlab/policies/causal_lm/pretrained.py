@@ -14,6 +14,8 @@ from alignlab.policies.causal_lm.model_folder import TOKENIZER_FILES, ModelFolde
 
 log = logging.getLogger(__name__)
 
+Dtype = Literal["float32", "bfloat16", "float16", "float64"]
+
 
 def load(
     *,

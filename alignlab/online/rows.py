@@ -1,0 +1,73 @@
+"""Judged lists as rows to train on: their ids as they were drawn, and never tokenized again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
+from alignlab.judges.judge import Judged
+from alignlab.online.listed import Listed
+from alignlab.sampling.rollout import Rollout
+from alignlab.types import Example
+
+OF_RESPONSES = ("wins", "ratings", "samples", "rationale", "rationale_prompt")
+"""What `meta` of a row says of the responses that the data had, and not of those that were drawn."""
+
+
+def rows_of(lists: Sequence[Listed], source: TokenRows) -> TokenRows:
+    """Return the responses of lists that stay, as rows; `source` are the rows that gave the prompts."""
+    kept = [[one.rollout.responses[k] for k in one.kept] for one in lists]
+    flat = [ids for responses in kept for ids in responses]
+    sizes = [len(responses) for responses in kept]
+    offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    rated = all(one.rewards is not None for one in lists)
+    return TokenRows(
+        examples=[_example(one, source) for one in lists],
+        places=np.arange(len(lists)),
+        ids=RowIds(_ragged([np.frombuffer(one.rollout.id.encode(), np.uint8) for one in lists])),
+        prompts=_ragged([one.rollout.prompt_ids for one in lists]),
+        responses=_ragged(flat),
+        members=Lists(np.arange(len(flat)), offsets),
+        labels=Lists(np.array([label for one in lists for label in one.labels]), offsets),
+        rewards=Lists(np.array([r for one in lists for r in one.rewards or ()]), offsets) if rated else None,
+        weights=np.ones(len(lists)),
+        highest=np.array([max(map(max, [one.rollout.prompt_ids, *kept[i]])) for i, one in enumerate(lists)]),
+    )
+
+
+def _example(one: Listed, source: TokenRows) -> Example:
+    """The list as text, for those who look at rows by their examples."""
+    row = source.examples[int(source.places[one.row])]
+    meta: dict[str, Any] = {name: value for name, value in row.meta.items() if name not in OF_RESPONSES}
+    if (table := one.judged.preferences) is not None:
+        meta["wins"] = [[_probability(table[i][j]) for j in one.kept] for i in one.kept]
+    texts = [one.texts[k] for k in one.kept]
+    rewards = None if one.rewards is None else [*one.rewards]
+    return Example(row.prompt, [*texts], [*one.labels], rewards, row.weight, one.rollout.id, meta)
+
+
+def _probability(value: float | None) -> float:
+    return 0.5 if value is None else value
+
+
+def _ragged(lists: Sequence[Array]) -> Lists:
+    sizes = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+    return Lists(np.concatenate(lists) if lists else np.zeros(0, np.int64), sizes)
+
+
+def blank(source: TokenRows, row: int, samples: int, tokens: int) -> Listed:
+    """Return a list of responses that are as long as they may be, for one row's prompt."""
+    nothing = np.zeros(tokens, dtype=np.int64)
+    rollout = Rollout(
+        source.ids[row],
+        source.prompts[row],
+        (nothing,) * samples,
+        (nothing.astype(np.float32),) * samples,
+        (False,) * samples,
+        0,
+        "",
+    )
+    places = tuple(range(samples))
+    labels = tuple(map(float, places))
+    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), places, labels, labels)

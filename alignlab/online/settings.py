@@ -1,0 +1,72 @@
+"""How lists are drawn from the policy: the schema of `online`, as recipe=online has it. Nothing here imports torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from alignlab.sampling.settings import Sampling
+from alignlab.settings import (
+    AnyNumber,
+    Count,
+    Elsewhere,
+    Positive,
+    PositiveNumber,
+    PositiveShare,
+    ShareBelowOne,
+    whole,
+)
+
+Unfinished = Literal["keep", "subtract", "replace", "drop"]
+LabelsOf = Literal["auto", "raw", "logistic", "rank"]
+Chosen = Literal["fifo", "weighted", "age"]
+
+
+@dataclass(frozen=True)
+class BufferSpec:
+    """Which lists of earlier steps are trained on again: `online.buffer`."""
+
+    size: Count = 0
+    """The number of lists that are kept, the newest ones; 0 keeps none."""
+    share: ShareBelowOne = 0.5
+    """The share of the lists of a step that comes from there."""
+    choose: Chosen = "fifo"
+    """`fifo` takes the lists that were kept longest; `weighted` draws by the gap between the best and the worst label
+    of a list, `age` by half as often for every step that a list is older."""
+
+
+@dataclass(frozen=True)
+class OnlineSpec:
+    """How lists are drawn, what becomes of them, and how often they are trained on: conf/recipe/online.yaml."""
+
+    samples: Annotated[int, whole(1, 1000)] = 4
+    temperature: PositiveNumber = 1.0
+    top_p: PositiveShare = 1.0
+    top_k: Count = 0
+    max_new_tokens: Annotated[int, whole(1, 10**6)] = 64
+    every: Positive = 1
+    updates: Positive = 1
+    unfinished: Unfinished = "keep"
+    unfinished_reward: AnyNumber | None = None
+    labels: LabelsOf = "auto"
+    pairs: Callable[..., Any] | None = None
+    """The builder of what stays of a list; None leaves the whole list to the objective's own selection."""
+    refills: Count = 8
+    lr_factor: PositiveNumber = 4.0
+    buffer: Mapping[str, Any] = field(default_factory=dict)
+    seed: Annotated[int, Elsewhere()] = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """How responses are drawn."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+        )
+
+    @property
+    def kept(self) -> BufferSpec:
+        """Which lists of earlier steps are trained on again."""
+        return BufferSpec(**self.buffer)

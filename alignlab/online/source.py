@@ -1,0 +1,150 @@
+"""Where lists come from: prompts in their order, drawn by the policy as it is now, judged, and built."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, runtime_checkable
+
+from alignlab import ranks
+from alignlab.data.batching.batches import StepLoader
+from alignlab.errors import RunError
+from alignlab.judges.judge import Asked, Judge
+from alignlab.online.labels import Labelling, check_verdict
+from alignlab.online.listed import Listed
+from alignlab.online.written import Drawn, Head
+from alignlab.own_code import named
+from alignlab.sampling.rollout import Prompt, Rollout
+from alignlab.sampling.settings import Sampling
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """What draws responses; `version` is the number of optimizer steps that its weights have seen."""
+
+    version: int
+
+    def draw(self, prompts: Sequence[Prompt], n: int, how: Sampling) -> list[Rollout]:
+        """Draw `n` responses for each prompt, in the order of the prompts."""
+
+
+class Source:
+    """Gives judged lists for the prompts of rows, each prompt once an epoch, in an order by (seed, epoch).
+
+    `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
+    what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
+    precision in which the policy computes.
+    """
+
+    def __init__(
+        self,
+        prompts: StepLoader,
+        generator: Generator,
+        judge: Judge,
+        labelling: Labelling,
+        decode: Callable[[Any], str],
+        *,
+        how: Sampling,
+        samples: int,
+        refills: int,
+        within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
+        self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
+        self.within = within
+        self.seconds: dict[str, float] = {}
+
+    def head(self, step: int, first: int, lists: int) -> Head:
+        """Return what the file of such a draw says of itself."""
+        how = f"{self.how.name}, at most {self.how.max_new_tokens} tokens"
+        return Head(step, first, lists, self.samples, how, self.judge.identity, self.labelling.name)
+
+    def draw(self, head: Head) -> Drawn:
+        """Draw as many lists as are wanted, from the place of the first prompt on; all ranks must call this.
+
+        Raises RunError where not one list can be trained on.
+        """
+        self.generator.version, self.seconds = head.step, {}
+        lists: list[Listed] = []
+        for _ in range(1 + self.refills):
+            if not (missing := head.lists - sum(not one.dropped for one in lists)):
+                break
+            first = head.first + len(lists)
+            lists += self._judged(self._drawn(range(first, first + missing)))
+        drawn = Drawn(head, tuple(lists))
+        if not drawn.trained:
+            raise RunError(_nothing_left(drawn))
+        return drawn
+
+    def _prompt(self, place: int) -> tuple[int, Prompt]:
+        """The row at a place of the order of prompts, and its prompt, whose id names the epoch beyond the first."""
+        (row,) = self.prompts.indices(place)
+        rows, epoch = self.prompts.rows, place // self.prompts.steps_per_epoch
+        name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
+        return row, Prompt(name, rows.prompts[row].tolist())
+
+    def _drawn(self, places: range) -> list[tuple[int, Rollout]]:
+        """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
+        asked = [self._prompt(place) for place in places]
+        own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
+        with self._timed("draw"), self.within():
+            shares = [iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))]
+        return [(row, next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
+
+    def _judged(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
+        """The lists that the first rank makes of rollouts, on all ranks."""
+        return list(ranks.broadcast(self._verdicts(rollouts) if ranks.main() else None))
+
+    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
+        texts = [tuple(map(self.decode, rollout.responses)) for _, rollout in rollouts]
+        rows = self.prompts.rows
+        asked = [
+            Asked(
+                rollout.id,
+                rows.messages(row),
+                of_one,
+                rollout.finished,
+                rows.examples[int(rows.places[row])].meta,
+            )
+            for (row, rollout), of_one in zip(rollouts, texts, strict=True)
+        ]
+        with self._timed("judge"), named(f"judge {self.judge.identity}", type(self.judge)):
+            verdicts = self.judge(asked)
+        if len(verdicts) != len(asked):
+            raise RunError(f"{self.judge.identity} judged {len(verdicts)} of {len(asked)} lists: expected all, in order")
+        lists = [
+            Listed(rollout, row, of_one, verdict)
+            for (row, rollout), of_one, verdict in zip(rollouts, texts, verdicts, strict=True)
+        ]
+        for one in lists:
+            check_verdict(one, self.judge.identity)
+        return [self.labelling(one) for one in lists]
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def _nothing_left(drawn: Drawn) -> str:
+    reasons: dict[str, int] = {}
+    for one in drawn.lists:
+        reasons[one.dropped] = reasons.get(one.dropped, 0) + 1
+    listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+    ways = {
+        "all tied": "the judge gives all responses to a prompt the same: look at what it says, or raise "
+        "online.samples or online.temperature",
+        "no response finished": "no response comes to its end: raise online.max_new_tokens, or use "
+        "online.unfinished=keep",
+        "fewer than two responses finished": "hardly any response comes to its end: raise online.max_new_tokens, or "
+        "use online.unfinished=keep",
+    }
+    way = ways.get(max(reasons, key=lambda reason: reasons[reason]), "look at what the judge says")
+    return (
+        f"step {drawn.head.step + 1}: of {len(drawn.lists)} lists that were drawn, none can be trained on ({listed}): "
+        f"{way}. The run goes on from its last checkpoint with resume=auto"
+    )
+

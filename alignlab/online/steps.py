@@ -1,0 +1,146 @@
+"""The optimizer steps of a run that draws what it trains on; it continues at any step, bit for bit."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from alignlab import ranks
+from alignlab.data.batching.batches import Step, StepLoader
+from alignlab.errors import RunError
+from alignlab.online.buffer import Buffer
+from alignlab.online.listed import Listed
+from alignlab.online.measures import measures
+from alignlab.online.rows import blank, rows_of
+from alignlab.online.settings import OnlineSpec
+from alignlab.online.source import Source
+from alignlab.online.written import Drawn, Rollouts
+from alignlab.types import Batch
+
+T = TypeVar("T")
+
+
+class OnlineSteps:
+    """Optimizer steps in rounds: a round draws the lists of `every` steps, and trains on them `updates` times over.
+
+    `prompts` are the rows of the data, with the settings of batches and the number of steps. What a round drew is on
+    the disk before anything of it is trained on, and is read from there where the round was drawn before: by a run that
+    was killed. Which prompts a round takes, and what the buffer holds, follow from the files of the rounds before it.
+    """
+
+    def __init__(
+        self,
+        prompts: StepLoader,
+        source: Source,
+        rollouts: Rollouts,
+        spec: OnlineSpec,
+        *,
+        start: int = 0,
+    ) -> None:
+        self.prompts, self.source, self.rollouts, self.spec = prompts, source, rollouts, spec
+        self.start, self.steps = start, prompts.steps
+        self.measured: dict[str, float] = {}
+        """What the latest round was like, by name; empty after steps that drew nothing."""
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def at(self, step: int) -> "OnlineSteps":
+        """Return these steps from another one on."""
+        self.start = step
+        return self
+
+    def __iter__(self) -> Iterator[Step]:
+        buffer = Buffer(self.spec.kept, self.spec.seed)
+        began = self._begin(self.start)
+        after = self._remember(buffer, began)
+        pile: list[Listed] = []
+        for step in range(self.start, self.steps):
+            self.measured = {}
+            if step == self.start or step == self._begin(step):
+                began = self._begin(step)
+                drawn = self._round(began, after, buffer, new=step == began)
+                again = buffer.take(self._wanted(began) - drawn.head.lists, began)
+                pile, after = [*drawn.trained, *again], drawn.after
+                buffer.add(began, drawn.trained)
+            yield self._batches(self._lists(pile, began, step))
+
+    def largest(self) -> Batch:
+        """Return the largest micro-batch that there could be: the longest prompts, with responses that are all cut."""
+        size, most = self.spec.samples, self.spec.max_new_tokens
+        visited = self.prompts.visited()
+        longest = visited[np.argsort(-self.prompts.rows.prompts.lengths[visited], kind="stable")]
+        lists = [
+            blank(self.prompts.rows, int(row), size, most)
+            for row in longest[: self.prompts.lists_per_step].tolist()
+        ]
+        return self._loader(lists).largest()
+
+    def _begin(self, step: int) -> int:
+        """The first step of a step's round."""
+        return step - step % (self.spec.every * self.spec.updates)
+
+    def _parts(self, began: int) -> int:
+        """The steps of one pass over a round's lists."""
+        return min(self.spec.every, self.steps - began)
+
+    def _wanted(self, began: int) -> int:
+        """The lists of a round, those of the buffer included."""
+        return self.prompts.lists_per_step * self._parts(began)
+
+    def _remember(self, buffer: Buffer, began: int) -> int:
+        """Bring the buffer to where it was before a round; gives the place of the round's first prompt."""
+        before = range(0, began, self.spec.every * self.spec.updates)
+        if not before:
+            return 0
+        latest: list[Drawn] = []
+        for step in reversed(before):  # as many as fill the buffer, and one at least
+            latest.append(everywhere(partial(self.rollouts.past, step)))
+            if sum(len(drawn.trained) for drawn in latest) >= self.spec.kept.size:
+                break
+        for drawn in reversed(latest):
+            buffer.add(drawn.head.step, drawn.trained)
+        return latest[0].after
+
+    def _round(self, began: int, first: int, buffer: Buffer, *, new: bool) -> Drawn:
+        """What was drawn before a round: now, or by a process that was killed; `new`: nothing is trained on it yet."""
+        if not new:
+            return everywhere(partial(self.rollouts.past, began))
+        since, wanted = time.perf_counter(), self._wanted(began)
+        head = self.source.head(began, first, wanted - buffer.share_of(wanted))
+        drawn = everywhere(lambda: self.rollouts.reusable(head))
+        if drawn is None:
+            drawn = self.source.draw(head)
+            if ranks.main():
+                self.rollouts.write(drawn)
+        self.measured = measures(drawn, self.source.seconds, time.perf_counter() - since)
+        return drawn
+
+    def _lists(self, pile: list[Listed], began: int, step: int) -> list[Listed]:
+        """The lists of a step, of those of its round."""
+        parts = self._parts(began)
+        passed, part = divmod(step - began, parts)
+        if len(pile) < parts:
+            raise RunError(
+                f"step {step + 1}: {len(pile)} lists can be trained on, and online.every={self.spec.every} shares them "
+                f"among {parts} steps: lower it, or raise online.refills"
+            )
+        if parts == 1:
+            return pile
+        order = np.random.default_rng([self.spec.seed, began, passed]).permutation(len(pile))
+        return [pile[place] for place in np.array_split(order, parts)[part]]
+
+    def _batches(self, lists: list[Listed]) -> Step:
+        return next(iter(self._loader(lists)))
+
+    def _loader(self, lists: list[Listed]) -> StepLoader:
+        rows = rows_of(lists, self.prompts.rows)
+        return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))
+
+
+def everywhere(read: Callable[[], T]) -> T:
+    """Return what the first rank reads, on all ranks."""
+    value: T = ranks.broadcast(read() if ranks.main() else None)
+    return value

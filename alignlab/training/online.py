@@ -1,0 +1,125 @@
+"""The optimizer steps of a stage that draws its lists from its own policy."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from alignlab import ranks
+from alignlab.errors import ConfigError
+from alignlab.judges.judge import Asked, Judge, Judged
+from alignlab.objective.objective import Objective
+from alignlab.online.labels import Labelling, check_verdict
+from alignlab.online.listed import Listed
+from alignlab.online.rows import blank
+from alignlab.online.settings import LabelsOf, OnlineSpec
+from alignlab.online.source import Source
+from alignlab.online.steps import OnlineSteps
+from alignlab.online.written import Rollouts
+from alignlab.runs.folder import RunFolder
+from alignlab.sampling.in_process import InProcess
+from alignlab.training.opened import Prepared
+from alignlab.training.rows import context_of
+from alignlab.training.spec import Online
+
+log = logging.getLogger(__name__)
+
+
+def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
+    """Return the steps of an opened stage, whose rollouts are kept in its folder; the policy draws in this process.
+
+    The judge is asked once for a row of the data before anything is drawn. Raises ConfigError where it does not give
+    what the objective takes.
+    """
+    opened, online = ready.opened, ready.opened.stage.online
+    assert online is not None
+    spec, judge = online.spec, online.make_judge()
+
+    def decode(ids: Any) -> str:
+        return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
+
+    labelling = _labelling(online, opened.stage.objective)
+    source = Source(
+        ready.loader.over(ready.loader.rows, lists_per_step=1),
+        InProcess(opened.model, sorted(opened.encoder.stops)),
+        judge,
+        labelling,
+        decode,
+        how=spec.sampling,
+        samples=spec.samples,
+        refills=spec.refills,
+        within=opened.place.autocast,
+    )
+    steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec)
+    if ranks.main():
+        _tell(ready, spec)
+        if not steps.rollouts.file(0).is_file():
+            _probe(ready, judge, decode, labelling)
+    return steps
+
+
+def _labelling(online: Online, objective: Objective) -> Labelling:
+    spec = online.spec
+    unit = objective.labels == "unit" or (objective.labels == "desirable" and spec.samples == 1)
+    auto: LabelsOf = "logistic" if unit else "raw"
+    return Labelling(
+        to=auto if spec.labels == "auto" else spec.labels,
+        builder=online.builder,
+        built=online.built,
+        unfinished=spec.unfinished,
+        unfinished_reward=spec.unfinished_reward or 0.0,
+        compares=objective.data_form != "single",
+        seed=spec.seed,
+    )
+
+
+def _tell(ready: Prepared, spec: OnlineSpec) -> None:
+    """Log what a run should know of its drawing before the first step."""
+    if spec.temperature != 1:
+        log.warning(
+            "responses are drawn at temperature %g and trained on at temperature 1: what is never drawn is never held "
+            "down; online.temperature=1 draws from the policy that is trained",
+            spec.temperature,
+        )
+    rows, context = ready.loader.rows, context_of(ready.opened.model)
+    lengths = rows.prompts.lengths[ready.loader.visited()]
+    if context and (cut := int(np.sum(lengths + spec.max_new_tokens > context))):
+        log.warning(
+            "%d of %d prompts leave less than online.max_new_tokens=%d of the model's context of %d tokens: their "
+            "responses are cut there",
+            cut,
+            len(lengths),
+            spec.max_new_tokens,
+            context,
+        )
+
+
+def _probe(ready: Prepared, judge: Judge, decode: Any, labelling: Labelling) -> None:
+    """Ask the judge for a row of the data; ConfigError where it gives none of what the run needs."""
+    rows, objective = ready.loader.rows, ready.opened.stage.objective
+    texts = tuple(decode(rows.responses[member]) for member in rows.members[0])
+    example = rows.examples[int(rows.places[0])]
+    asked = Asked(rows.ids[0], rows.messages(0), texts, (True,) * len(texts), example.meta)
+    (judged,) = judge([asked])
+    one = blank(rows, 0, len(texts), 1)
+    check_verdict(Listed(one.rollout, 0, texts, judged), judge.identity)
+    log.info("judge: %s; it gives %s for the responses of row %s", judge.identity, _said(judged), rows.ids[0])
+    if judged.unsaid is not None:
+        log.warning("the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid)
+    elif judged.rewards is None:
+        if "rewards" in objective.signals:
+            raise ConfigError(
+                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use a judge "
+                "that gives rewards (judge=function, judge=reward_model)"
+            )
+        if labelling.unfinished in ("subtract", "replace"):
+            raise ConfigError(
+                f"online.unfinished={labelling.unfinished} changes rewards, and {judge.identity} gives preferences "
+                "alone: use keep or drop"
+            )
+
+
+def _said(judged: Judged) -> str:
+    if judged.rewards is None:
+        return "preferences" if judged.unsaid is None else "nothing"
+    return ", ".join("none" if value is None else f"{value:.3g}" for value in judged.rewards)
