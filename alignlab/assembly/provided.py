@@ -34,6 +34,8 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
             f"recipe=online trains a policy on its own responses, and policy={name_of(node)} draws none: use "
             "policy=causal_lm"
         )
+    if config["trainer"].get("meta_rate") and "values" not in objective.signals:
+        yield f"trainer.meta_rate is for rewards by a model's values, and objective={objective.name} takes none"
     if (reward := config["evaluation"]["reward"]) and not policy.draws:
         yield (
             f"evaluation.reward={reward} scores samples, and policy={name_of(node)} draws none: use evaluation=none"

@@ -1,6 +1,7 @@
 """What an attribute model has beside its decoder and its heads: a gate on the prompt, and what verbosity costs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class AttributeGate(nn.Module):
         inner: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the same at every call, so that ranks and restarts agree
-            for before, after in zip(sizes, sizes[1:], strict=False):
+            for before, after in pairwise(sizes):
                 inner += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
             last = nn.Linear(sizes[-1], attributes)
         nn.init.zeros_(last.weight)

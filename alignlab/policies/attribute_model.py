@@ -1,4 +1,4 @@
-"""An attribute model as a policy: a head for each attribute of a response, and a gate on the prompt that weighs them."""
+"""An attribute model as a policy: a head for each attribute of a response, and a gate on the prompt to weigh them."""
 
 import zlib
 from collections import Counter

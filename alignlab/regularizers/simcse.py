@@ -22,9 +22,9 @@ def simcse(
 ) -> "Responses | Differences":
     """SimCSE, arXiv:2104.08821, on a reward model, arXiv:2401.06080: a response is nearer to itself than to others.
 
-    -log of exp(cos(h_i, h'_i) / temperature) over its sum with all h'_j of the step, where h and h' are two views of the
-    state at the last token, with `dropout` of its dimensions left out; a mean over responses. With `of=differences` h
-    is that of chosen less that of rejected, of every pair.
+    -log of exp(cos(h_i, h'_i) / temperature) over its sum with all h'_j of the step, where h and h' are two views of
+    the state at the last token, with `dropout` of its dimensions left out; a mean over responses. With `of=differences`
+    h is that of chosen less that of rejected, of every pair.
 
     Models of today have no dropout of their own, without which both views were the same.
     """

@@ -22,8 +22,8 @@ class SwAV(TwoViews):
     other.
 
     Half the sum of the cross-entropies of softmax(view . prototypes / temperature) with the code of the other view; a
-    mean over responses. Codes are shares in `prototypes` clusters, evened out over the step by Sinkhorn's algorithm, and
-    held fixed; views leave out `dropout` of the dimensions. The prototypes are learned.
+    mean over responses. Codes are shares in `prototypes` clusters, evened out over the step by Sinkhorn's algorithm,
+    and held fixed; views leave out `dropout` of the dimensions. The prototypes are learned.
     """
 
     def __init__(

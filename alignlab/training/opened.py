@@ -178,7 +178,7 @@ def one_epoch(opened: Opened) -> StepLoader:
         lists_per_step=data.lists_per_step,
         microbatch_tokens=data.microbatch_tokens,
         shuffle=not ordered if data.shuffle == "auto" else data.shuffle,
-        seed=stage.seed,
+        seed=stage.seed if data.shuffle_seed is None else data.shuffle_seed,
         packed=opened.policy.packed,
         extras=extras_for(
             stage.objective,

@@ -60,6 +60,11 @@ def check_policy(stage: Stage, examples: Examples) -> None:
     """DataError where the training rows cannot serve the policy."""
     if problems := list(stage.row_problems(examples.train)):
         raise DataError("\n".join(problems))
+    if stage.trainer.meta_rate and all(row.weight for row in examples.train):
+        raise DataError(
+            "trainer.meta_rate has a reward model tell apart lists of weight 0, and all training rows count: use "
+            "pipeline=[unlabelled_samples] on rows with meta.samples, or rows with weight 0"
+        )
 
 
 def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:

@@ -163,6 +163,7 @@ def _module(ready: Prepared, trainer: L.Trainer, folder: RunFolder) -> Preferenc
         gradient_clip_val=stage.trainer.gradient_clip_val,
         start_tolerance=start_tolerance(stage, alike=False),
         finite=Finite(folder.nonfinite(ranks.rank()), skips=_skips(stage)),
+        meta_rate=stage.trainer.meta_rate,
         reference_is_start=stage.reference.is_start and stage.reference.moving.update == "none",
     )
 

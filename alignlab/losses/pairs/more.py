@@ -20,9 +20,9 @@ class MORE(nn.Module):
     """Bradley-Terry on several tasks, the weights of which make the shortest mixture of their gradients: MORE,
     arXiv:2312.07401.
 
-    -tasks * weight_k * log sigmoid(chosen_value - rejected_value) for a pair of task k, with weights on the simplex that
-    minimize |sum_k weight_k g_k|^2. g_k is the gradient of the task's loss with respect to the head alone, at hidden
-    states that are held fixed, mixed by `alpha` with those of steps before, and of length 1 with `normalize`.
+    -tasks * weight_k * log sigmoid(chosen_value - rejected_value) for a pair of task k, with weights on the simplex
+    that minimize |sum_k weight_k g_k|^2. g_k is the gradient of the task's loss with respect to the head alone, at
+    hidden states that are held fixed, mixed by `alpha` with those of steps before, and of length 1 with `normalize`.
 
     Tasks are the sources of the data. With one task, or equal gradients, the loss is `bradley_terry`. Tasks that have
     not been seen yet have no weight of their own: before the first step all pairs weigh the same.
