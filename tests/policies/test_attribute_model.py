@@ -1,6 +1,8 @@
 """Ratings by attribute and the gate that weighs them: vectors, regression in closed form, folders, what is refused."""
 
+import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,9 +17,11 @@ from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.policy import NO_REFERENCES
 from alignlab.policies.reward_model import RewardModel
 from alignlab.policies.ridge import PENALTIES, penalties_of, ridge
+from alignlab.runs.folder import RunFolder
+from alignlab.training.stage import run_stage
 from alignlab.types import Example
 from tests.data.ragged import draw, token_rows
-from tests.training.small import load_small
+from tests.training.small import load_small, small_stage
 from tests.vectors import more, tensor
 
 CASE = more()["B12_armo"]
@@ -197,3 +201,44 @@ def test_what_cannot_be_is_told_before_a_model_is_loaded():
         in problem
     )
     assert not list(AttributeModel.row_problems({"attributes": ["helpfulness"]}, rows))
+
+
+def gated_stage(folder, **trainer):
+    settings = {"attributes": ["quality", "length"], "verbosity": "length", "gate_width": 4}
+    model, tokenizer = load_small()
+    return small_stage(
+        folder,
+        "bradley_terry",
+        trainer=trainer,
+        load_model=lambda: (AttributeModel.adopt(*load_small(), **settings), tokenizer),
+        make_policy=partial(AttributeModel, **settings),
+        row_problems=partial(AttributeModel.row_problems, settings),
+    )
+
+
+def test_a_run_goes_on_from_the_one_before(tmp_path):
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    model = run_stage(gated_stage(whole.path, max_steps=4), whole).model
+    run_stage(gated_stage(parts.path, max_steps=2), parts)
+    resumed = run_stage(gated_stage(parts.path, max_steps=4), parts).model
+    weights, start = dict(model.named_parameters()), dict(gated_stage(whole.path).load_model()[0].named_parameters())
+    for name, weight in resumed.named_parameters():
+        assert torch.equal(weight, weights[name]), name
+        fitted = name == "score.weight" or "attribute_gate." in name
+        assert fitted or torch.equal(weight, start[name]), name
+    assert not torch.equal(weights["score.weight"], start["score.weight"])
+    assert not torch.equal(weights["attribute_gate.scale"], start["attribute_gate.scale"])
+    assert torch.equal(resumed.attribute_gate.penalties, model.attribute_gate.penalties)
+
+
+def test_sources_need_not_share_attributes():
+    rated_rows = [
+        Example([], ["a", "b"], [1.0, 0.0], meta={"ratings": [{"helpfulness": 4.0}, {"helpfulness": 1.0}]}),
+        Example([], ["c"], [1.0], meta={"ratings": [{"honesty": 3.0}]}),
+        Example([], ["d"], [1.0]),
+    ]
+    tokens = token_rows([([1], [[2], [3]]), ([1], [[2]]), ([1], [[2]])])
+    batch = collate(replace(tokens, examples=rated_rows), range(3), Extras(attributes=("helpfulness", "honesty")))
+    nan = math.nan
+    expected = torch.tensor([[[4.0, nan], [1.0, nan]], [[nan, 3.0], [0.0, 0.0]], [[nan, nan], [0.0, 0.0]]])
+    torch.testing.assert_close(batch.ratings, expected.double(), equal_nan=True)

@@ -262,8 +262,8 @@ class StepLoader:
         return int(self._cost[index])
 
     def own_share(self) -> Iterator[Batch]:
-        """This rank's share of the rows that the optimizer steps will see, each once, in micro-batches."""
-        own = self.visited()[self.rank :: self.world].tolist()
+        """This rank's share of all rows, each once, in micro-batches."""
+        own = range(self.rank, len(self.rows), self.world)
         for group in within_budget(self.rows, own, self.microbatch_tokens, packed=self.packed):
             yield collate(self.rows, group, self.extras)
 
