@@ -28,7 +28,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 lock: install ## Write requirements.lock from .venv, with all that CI installs
-	$(PIP) install -q -e '.[dev,oracles,deepspeed]'
+	$(PIP) install -q -e '.[dev,oracles,deepspeed,serve]'
 	sed -n '/^#/p' requirements.lock > $(VENV)/lock
 	$(PIP) freeze --exclude-editable | grep -v '^nvidia' | sed 's/+.*//' >> $(VENV)/lock
 	mv $(VENV)/lock requirements.lock

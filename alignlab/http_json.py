@@ -24,11 +24,11 @@ _chance = random.SystemRandom()
 
 
 class Endpoint:
-    """A server at an address; `timeout` is the seconds of a request with all its tries, of which there are `retries` more.
+    """A server at an address; `timeout` is the seconds of a request with all its tries.
 
-    A server that cannot be reached, has too much to do (429) or fails (5xx) is asked again after a pause. `key_env` names
-    the environment variable that holds the key of the server. Raises ConfigError for an address that is none, or a
-    variable that is not set.
+    A server that cannot be reached, has too much to do (429) or fails (5xx) is asked up to `retries` times more, after
+    pauses. `key_env` names the environment variable that holds the key of the server. Raises ConfigError for an address
+    that is none, or a variable that is not set.
     """
 
     def __init__(self, url: str, *, timeout: float, retries: int = 0, key_env: str | None = None) -> None:
@@ -93,8 +93,8 @@ class Endpoint:
 
     def _late(self, request: Request) -> str:
         return (
-            f"{request.full_url} did not answer within {self.timeout:g} seconds: see whether the server is alive, or give "
-            "it more time by timeout"
+            f"{request.full_url} did not answer within {self.timeout:g} seconds: see whether the server is alive, or "
+            "give it more time by timeout"
         )
 
 

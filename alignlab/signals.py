@@ -126,6 +126,9 @@ BASE = {
     "finished": Signal(
         "1 where a drawn response came to its end, 0 where it was cut", providers=_by(SAMPLER), neutral=1.0
     ),
+    "from_reference": Signal(
+        "1 where a response was drawn from the reference, 0 where from the policy", providers=_by(SAMPLER)
+    ),
     "embeddings": Signal(
         "final hidden state of the policy at the last token of a response", "B K D", _by(POLICY)
     ),
@@ -153,6 +156,14 @@ BASE = {
     "token_kl_forward": Signal(
         "KL(reference || policy) at each response token", "B K L", _by(POLICY, REFERENCE)
     ),
+    "token_kl_reverse": Signal(
+        "KL(policy || reference) at each response token", "B K L", _by(POLICY, REFERENCE)
+    ),
+    "token_jsd": Signal(
+        "Jensen-Shannon divergence of policy and reference at each response token",
+        "B K L",
+        _by(POLICY, REFERENCE),
+    ),
     "token_values": Signal(
         "value of the state at each response token by the policy's value head", "B K L", _by(POLICY)
     ),
@@ -162,6 +173,18 @@ BASE = {
         _by(SAMPLER),
         neutral=NATS,
         additive=True,
+    ),
+    "token_old_logps": Signal(
+        "log-probability of each response token under the policy as it was when the response was drawn",
+        "B K L",
+        _by(SAMPLER),
+        neutral=NATS,
+        additive=True,
+    ),
+    "token_behavior_values": Signal(
+        "value of the state at each response token by the policy's value head as it was when the response was drawn",
+        "B K L",
+        _by(SAMPLER),
     ),
     # features, where each response token is predicted
     "hidden": Signal("final hidden states of the policy", "B K L D", _by(POLICY)),
@@ -249,6 +272,11 @@ DERIVED = {
         "token_logps - token_ref_logps", "B K L", parents=("token_logps", "token_ref_logps")
     ),
     "token_where": Signal("True on the tokens of a response", "B K L", parents=("lengths",)),
+    "token_weights": Signal(
+        "weight of each response token in losses that take it: 1, unless a modifier has another",
+        "B K L",
+        parents=("lengths",),
+    ),
     "desirable": Signal(
         "1 where the label is above the middle of its list (of a lone response, above 0.5), else 0",
         parents=("labels",),
@@ -294,12 +322,14 @@ def provided_by(names: Iterable[str], *providers: str) -> set[str]:
 
 
 def is_known_before(name: str) -> bool:
-    """Whether a base signal is known of the data, before any forward."""
-    return BASE[name].providers == {DATA}
+    """Whether a base signal is known of the data, or of what its sampler told, before any forward."""
+    return BASE[name].providers <= {DATA, SAMPLER}
 
 
+DRAWN = frozenset(name for name, signal in BASE.items() if signal.providers == {SAMPLER})
+"""What a sampler tells of the responses that it drew, and rows carry (`types.Example`)."""
 IN_EVERY_BATCH = frozenset(name for name in BASE if is_known_before(name) and not BASE[name].rows)
-"""What no policy has to give."""
+"""What no policy has to give; of these, only rows of drawn responses carry `DRAWN`."""
 
 
 def trailing_sizes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
@@ -409,6 +439,8 @@ class Signals:
             return self["token_logps"] - self["token_ref_logps"]
         if name == "token_where":
             return _tokens(self["lengths"], self._longest())
+        if name == "token_weights":
+            return _tokens(self["lengths"], self._longest()).to(self["lengths"].dtype)
         if name == "desirable":
             return desirable(self["labels"], self["where"])
         if name == "degrees":

@@ -34,6 +34,11 @@ class Example:
     `labels` say which response is better (larger is better; rated sources scale them to [0, 1]);
     `rewards` keep the raw scores of the source. A response is a list of messages, or a string,
     which stands for a single assistant turn.
+
+    A list of drawn responses carries in `meta` what its sampler told of them, by the names of those signals
+    (`signals.DRAWN`): a list with one value for each response (`behavior_logps`, `finished`, `from_reference`), or with
+    one list for each response, of one value for each of its tokens (`token_behavior_logps`, `token_old_logps`,
+    `token_behavior_values`). Such responses hold token ids (`data.encoding.id_turns`), so that values and tokens agree.
     """
 
     prompt: list[Message]
@@ -66,6 +71,8 @@ class Batch:
     rewards: Float[Tensor, "B K"] | None = None
     cached: Mapping[str, Float[Tensor, "B K"]] = field(default_factory=dict)
     """Signals of references that were computed before, by name: `ref_logps` in nats, ..."""
+    drawn: Mapping[str, Float[Tensor, "B K ..."]] = field(default_factory=dict)
+    """What the sampler told of the responses (`signals.DRAWN`), by name: `[B, K]`, or `[B, K, L]` by token."""
     extra: Mapping[str, Int[Tensor, "B"]] = field(default_factory=dict)
     """Numbers of extra responses that belong to no slot of their list, by kind: `mismatched` (this prompt with
     another list's response), `rationale`; -1 where a list has none."""
@@ -117,7 +124,7 @@ class Batch:
         """This micro-batch on another device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
-        for name in ("cached", "extra"):
+        for name in ("cached", "drawn", "extra"):
             moved[name] = {key: value.to(device) for key, value in values[name].items()}
         return replace(self, **moved)
 

@@ -14,7 +14,7 @@ from alignlab.analysis.result import (
     require_pairs,
 )
 from alignlab.analysis.scored import Scored
-from alignlab.analysis.summary import accuracy
+from alignlab.analysis.summary import pair_accuracy
 from alignlab.metrics import calibration as metrics
 from alignlab.metrics.calibration import Bins
 
@@ -22,7 +22,7 @@ from alignlab.metrics.calibration import Bins
 def calibration(rows: Scored) -> Analysis:
     """Calibration errors of both forms over all strictly ordered pairs, as trained and at the best temperature."""
     require_pairs(rows)
-    margins = rows.gaps(rows.rewards, every=True)
+    margins = rows.margins
     temperature = metrics.fitted_temperature(margins)
     fitted = margins / temperature if 0 < temperature < float("inf") else None
     forms = {
@@ -30,7 +30,7 @@ def calibration(rows: Scored) -> Analysis:
         "ECE, confidence, 10 bins": metrics.confidence,
         "ACE, both orders, 10 bins of equal size": metrics.equal_mass,
     }
-    lines = [("ordered pairs", f"{len(margins):,}"), ("accuracy", accuracy(rows, rows.rewards).text())]
+    lines = [("ordered pairs", f"{len(margins):,}"), ("accuracy", pair_accuracy(rows, margins).text())]
     lines += [(name, f"{form(margins).ece:.4f}") for name, form in forms.items()]
     lines += [
         ("MCE, both orders, 10 bins", f"{metrics.both_orders(margins).mce:.4f}"),

@@ -45,7 +45,7 @@ def ches(rows: Scored) -> Analysis:
     figure, (left, right) = panels()
     normalized, sums = scores.values()
     axis = "length-normalized CHES of the start"
-    if rows.ref_logps is None:
+    if rows.logps is None or rows.ref_logps is None:
         left.hist(normalized.tolist(), bins=40, color=CHOSEN)
         right.hist(sums.tolist(), bins=40, color=CHOSEN)
         left.set(xlabel=axis)

@@ -13,6 +13,7 @@ from alignlab.analysis.result import (
     Analysis,
     legend,
     panels,
+    require_logps,
     require_pairs,
     require_reference,
 )
@@ -44,11 +45,11 @@ def displacement(rows: Scored, evidence: Evidence) -> Analysis:
     without pairs or without a reference.
     """
     require_pairs(rows)
-    ref_logps = require_reference(rows, "displacement")
-    change = rows.logps - ref_logps
+    logps, ref_logps = require_logps(rows, "displacement"), require_reference(rows, "displacement")
+    change = logps - ref_logps
     chosen, rejected = (rows.ends.take(change, side) for side in ("chosen", "rejected"))
     fell = displaced(chosen, rejected)
-    push = [rows.gaps(values).median().item() for values in (ref_logps, rows.logps)]
+    push = [rows.gaps(values).median().item() for values in (ref_logps, logps)]
     lines = [
         ("pairs, best against worst", f"{len(chosen):,}"),
         ("change of log-prob of chosen, nats", mean_over_rows(chosen.tolist()).text("+.3f")),

@@ -1,4 +1,4 @@
-"""Rows under a policy and its reference: what an analysis examines, and the log-probabilities that it starts from."""
+"""Rows under a policy and its reference: what an analysis examines, and the scores that it starts from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from alignlab.data.spec import SPLITS
 from alignlab.errors import one_of
 from alignlab.passes.hidden_products import cached_products
 from alignlab.passes.reference import cached_signals
+from alignlab.passes.values import cached_scores, score_of
 from alignlab.policies.causal_lm.model import language_model
 from alignlab.policies.policy import Policy
 from alignlab.training.callbacks.validation import sources_of
@@ -53,16 +54,12 @@ def scored(examined: Examined, *, products: bool = False) -> Scored:
     `products`: inner products of the hidden states of the reference (or of the policy alone), which CHES takes.
     """
     opened, rows, reference = examined.opened, examined.rows, examined.reference
-    logps = _logps(opened.stage, opened.policy, rows, "log-probabilities of the policy")
-    ref_logps = None
-    if reference is not None:
-        ref_logps = _dense(rows, _logps(opened.stage, reference, rows, "log-probabilities of the reference"))
     sources = sources_of(rows)
+    signals = {"logps": None, "ref_logps": None, **_signals(examined)}
     return Scored(
         ids=list(rows.ids),
         sources=[sources[row] for row in rows.ids],
-        logps=_dense(rows, logps),
-        ref_logps=ref_logps,
+        **signals,
         lengths=_dense(rows, rows.responses.lengths),
         labels=_padded([rows.labels[i] for i in range(len(rows))]),
         where=_dense(rows, np.ones(len(rows.responses))) > 0,
@@ -70,6 +67,24 @@ def scored(examined: Examined, *, products: bool = False) -> Scored:
         scores=None if rows.rewards is None else _padded([rows.rewards[i] for i in range(len(rows))]),
         products=_products(opened.stage, reference or opened.policy, rows) if products else (),
     )
+
+
+def _signals(examined: Examined) -> dict[str, torch.Tensor]:
+    """The signals that responses are compared by: log-probabilities, against a reference where there is one, or scores.
+
+    Scores are those of a policy with a head of its own, `[B, K]` or `[B, K, K]`.
+    """
+    opened, rows = examined.opened, examined.rows
+    if name := score_of(opened.policy):
+        with tracked("scores of the policy", len(rows)) as advance:
+            lists = cached_scores(opened.policy, rows, cache_dir=opened.stage.cache_dir, track=advance)
+        return {name: _padded(lists)}
+    models = {"logps": ("policy", opened.policy), "ref_logps": ("reference", examined.reference)}
+    return {
+        name: _dense(rows, _logps(opened.stage, model, rows, f"log-probabilities of the {what}"))
+        for name, (what, model) in models.items()
+        if model is not None
+    }
 
 
 def _logps(stage: Stage, policy: Policy, rows: TokenRows, what: str) -> Any:
@@ -102,7 +117,10 @@ def _dense(rows: TokenRows, values: Any) -> torch.Tensor:
 
 
 def _padded(lists: Sequence[Any]) -> torch.Tensor:
-    out = torch.zeros(len(lists), max(len(values) for values in lists), dtype=torch.float64)
+    """Lists of values `[K]` as `[B, K]`, or of tables `[K, K]` as `[B, K, K]`; 0 where a list is shorter."""
+    longest = max(len(values) for values in lists)
+    out = torch.zeros(len(lists), *[longest] * np.ndim(lists[0]), dtype=torch.float64)
     for row, values in zip(out, lists, strict=True):
-        row[: len(values)] = torch.from_numpy(np.array(values, dtype=np.float64))
+        place = tuple(slice(size) for size in np.shape(values))
+        row[place] = torch.from_numpy(np.array(values, dtype=np.float64))
     return out

@@ -30,7 +30,7 @@ def length(rows: Scored) -> Analysis:
     form). Raises DataError without pairs.
     """
     require_pairs(rows)
-    longer, margins = (rows.gaps(values, every=True) for values in (rows.lengths, rows.rewards))
+    longer, margins = rows.gaps(rows.lengths, every=True), rows.margins
     right = wins(margins, torch.zeros_like(margins))
     controlled = length_controlled(right, longer)
     inside = [within_lists(values, rows.where) for values in (rows.lengths, rows.rewards)]

@@ -19,6 +19,7 @@ from alignlab.analysis.result import (
     legend,
     panels,
     quantile_groups,
+    require_logps,
     require_pairs,
     require_reference,
 )
@@ -38,8 +39,8 @@ def ranking_accuracy(rows: Scored) -> Analysis:
     Raises DataError without pairs or without a reference.
     """
     require_pairs(rows)
-    ref_logps = require_reference(rows, "ranking_accuracy")
-    before, after = (rows.gaps(values, every=True) for values in (ref_logps, rows.logps))
+    logps, ref_logps = require_logps(rows, "ranking_accuracy"), require_reference(rows, "ranking_accuracy")
+    before, after = (rows.gaps(values, every=True) for values in (ref_logps, logps))
     mended, broken = flips(before, after)
     sides = (rows.pairs.take(ref_logps, side) for side in ("chosen", "rejected"))
     c = difficulty(*sides)
@@ -49,9 +50,9 @@ def ranking_accuracy(rows: Scored) -> Analysis:
     lines = [
         ("ordered pairs", f"{len(c):,}"),
         ("ranking accuracy of the reference", accuracy(rows, ref_logps).text()),
-        ("ranking accuracy of the policy", accuracy(rows, rows.logps).text()),
+        ("ranking accuracy of the policy", accuracy(rows, logps).text()),
         ("per token: reference", accuracy(rows, ref_logps / lengths).text()),
-        ("per token: policy", accuracy(rows, rows.logps / lengths).text()),
+        ("per token: policy", accuracy(rows, logps / lengths).text()),
         ("implicit accuracy", accuracy(rows, rows.rewards).text()),
         (
             f"idealized, beta {BETAS[0]:g} to {BETAS[-1]:g}: least / median / most",

@@ -102,6 +102,16 @@ def require_pairs(rows: Scored) -> None:
         )
 
 
+def require_logps(rows: Scored, why: str) -> Float[Tensor, "B K"]:
+    """The log-probabilities in nats; DataError for scores of a reward model, in which `why` names the analysis."""
+    if rows.logps is None:
+        raise DataError(
+            f"{why} goes by log-probabilities of a language model, and this policy gives scores of its own: ask "
+            "calibration or length of it, or give a run of policy=causal_lm"
+        )
+    return rows.logps
+
+
 def require_reference(rows: Scored, why: str) -> Float[Tensor, "B K"]:
     """The log-probabilities of the reference in nats; DataError without one, in which `why` names the analysis."""
     if rows.ref_logps is None:

@@ -1,4 +1,4 @@
-"""Log-probabilities of a dataset under a policy and its reference, from which every analysis starts."""
+"""What a policy makes of a dataset: log-probabilities, or scores of its own, from which every analysis starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -23,7 +24,8 @@ class Scored:
 
     ids: Sequence[str]
     sources: Sequence[str]
-    logps: Values
+    logps: Values | None
+    """The log-probabilities of a language model in nats; None for policies that score with a head of their own."""
     ref_logps: Values | None
     """The log-probabilities under the reference in nats; None where there is none."""
     lengths: Values
@@ -33,13 +35,29 @@ class Scored:
     """The implicit reward of the objective."""
     scores: Values | None = None
     """The raw scores of the source, where it has any."""
+    values: Values | None = None
+    """The values of a reward or user model."""
+    preferences: Float[Tensor, "B K K"] | None = None
+    """The scores of a preference model for every two responses."""
     products: Sequence[Tensor] = ()
     """Inner products of the sums of the reference's hidden states, `[K, K]` for each list; empty if not asked for."""
 
     @cached_property
     def rewards(self) -> Values:
-        """The implicit rewards in nats, or in nats a token where the objective divides by the length."""
-        return self.reward(self.logps, self.ref_logps, self.lengths)
+        """The implicit rewards in nats, or in nats a token where the objective divides by the length; or the scores."""
+        return self.reward.of(self._signals)
+
+    @cached_property
+    def margins(self) -> Float[Tensor, "P"]:
+        """By how much chosen leads in every strictly ordered pair: the log-odds that the objective gives it."""
+        return self.reward.margins(self._signals, self.pairs)
+
+    @property
+    def _signals(self) -> dict[str, Tensor]:
+        signals = {name: getattr(self, name) for name in ("logps", "ref_logps", "values", "preferences")}
+        present = self.where.to(self.lengths.dtype)  # an empty response has a length of 0 and is there
+        lengths = torch.maximum(self.lengths, present)
+        return {"lengths": lengths, **{name: value for name, value in signals.items() if value is not None}}
 
     @cached_property
     def sides(self) -> ChosenRejected:
@@ -104,4 +122,4 @@ class Scored:
         )
 
 
-TENSORS = ("logps", "ref_logps", "lengths", "labels", "where", "scores")
+TENSORS = ("logps", "ref_logps", "lengths", "labels", "where", "scores", "values", "preferences")

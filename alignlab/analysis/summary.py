@@ -29,11 +29,32 @@ def figures(rows: Scored) -> Figures:
     Accuracies are over all strictly ordered pairs; chosen and rejected are the best and the worst of a list. Of
     lone responses, chosen are the desirable ones, and the accuracy is how often the reward's sign is right.
     """
+    estimates = _of_scores(rows) if rows.logps is None else _of_logps(rows, rows.logps)
+    estimates |= _sides(rows, "length of {}, tokens", rows.lengths)
+    long = rows.where.sum(1) > 2
+    if long.any():
+        for name, metric in {"NDCG": ndcg, "Kendall's tau": kendall_tau, "top 1": top1}.items():
+            values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
+            estimates[f"{name} of lists"] = mean_over_rows(values[~values.isnan()].tolist())
+    return estimates
+
+
+def _of_scores(rows: Scored) -> Figures:
+    """The figures of a policy that scores with a head of its own."""
+    return {
+        "accuracy": pair_accuracy(rows, rows.margins),
+        "margin": mean_over_rows(rows.gaps(rows.rewards).tolist()),
+        **_sides(rows, "score of {}", rows.rewards),
+    }
+
+
+def _of_logps(rows: Scored, logps: Float[Tensor, "B K"]) -> Figures:
+    """The figures of a language model, against its reference where there is one."""
     lone = rows.ref_logps is not None and rows.reward.against_reference and bool(rows.sides.lone.any())
     signs = {"sign of the reward is right": _signs(rows)} if lone else {}
-    estimates = {**signs, "ranking accuracy": accuracy(rows, rows.logps)}
+    estimates = {**signs, "ranking accuracy": accuracy(rows, logps)}
     if rows.ref_logps is not None:
-        change = rows.logps - rows.ref_logps
+        change = logps - rows.ref_logps
         ends = [rows.ends.take(change, side) for side in ("chosen", "rejected")]
         estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates}
         estimates["reference ranking accuracy"] = accuracy(rows, rows.ref_logps)
@@ -44,13 +65,7 @@ def figures(rows: Scored) -> Figures:
     else:
         if rows.reward.per_token:
             estimates = {"implicit accuracy": accuracy(rows, rows.rewards), **estimates, **_margin(rows)}
-        estimates |= _sides(rows, "log-prob of {}, nats", rows.logps)
-    estimates |= _sides(rows, "length of {}, tokens", rows.lengths)
-    long = rows.where.sum(1) > 2
-    if long.any():
-        for name, metric in {"NDCG": ndcg, "Kendall's tau": kendall_tau, "top 1": top1}.items():
-            values = metric(rows.rewards[long], rows.labels[long], rows.where[long])
-            estimates[f"{name} of lists"] = mean_over_rows(values[~values.isnan()].tolist())
+        estimates |= _sides(rows, "log-prob of {}, nats", logps)
     return estimates
 
 
@@ -73,8 +88,13 @@ def _signs(rows: Scored) -> Estimate:
 
 def accuracy(rows: Scored, values: Float[Tensor, "B K"]) -> Estimate:
     """The share of strictly ordered pairs that the values rank rightly, a tie counting one half."""
-    right = wins(rows.pairs.take(values, "chosen"), rows.pairs.take(values, "rejected"))
-    sums, counts = values.new_zeros(2, len(values))
+    return pair_accuracy(rows, rows.gaps(values, every=True))
+
+
+def pair_accuracy(rows: Scored, margins: Float[Tensor, "P"]) -> Estimate:
+    """The share of strictly ordered pairs in which chosen leads by a margin above 0, a tie counting one half."""
+    right = wins(margins, torch.zeros_like(margins))
+    sums, counts = margins.new_zeros(2, len(rows.ids))
     sums = sums.index_add(0, rows.pairs.list, right)
     counts = counts.index_add(0, rows.pairs.list, torch.ones_like(right))
     return share(sums.tolist(), counts.tolist())

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from alignlab.assembly.judges import build_judge
 from alignlab.assembly.nodes import PLAIN_CALLBACKS, STEP_NAMES, WARMUP_NAME, loader_of, part_nodes
 from alignlab.data.spec import DataSpec
 from alignlab.objective.load import build_objective
@@ -18,8 +19,10 @@ from alignlab.online.settings import OnlineSpec
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.policies.causal_lm.decoder import merge
+from alignlab.policies.causal_lm.model_folder import ModelFolder
 from alignlab.policies.causal_lm.pretrained import is_adapter
 from alignlab.runs.folder import RunFolder
+from alignlab.sampling.in_process import InProcess
 from alignlab.settings import Config
 from alignlab.targets import locate
 from alignlab.training.loggers.csv_log import make_csv
@@ -69,6 +72,7 @@ def build_stage(
         seed=config["seed"],
         checkpoint=CheckpointSpec(**config["callbacks"]["checkpoint"]),
         progress_every=config["callbacks"]["progress"]["every_n_steps"],
+        make_generator=call(config["generator"], "generator") if config.get("generator") else InProcess,
         online=build_online(config),
         engine=build_engine(config),
         step_log=_step_log(config["callbacks"], folder),
@@ -76,6 +80,7 @@ def build_stage(
         if gold["reward"]
         else None,
         shown=None if gold["reward"] else _shown(config),
+        users=_users(config),
     )
 
 
@@ -88,7 +93,7 @@ def build_online(config: Config) -> Online | None:
     chosen = {} if pairs is None else {"builder": call(pairs, "online.pairs"), "built": described(pairs)}
     return Online(
         OnlineSpec(**{**node, "pairs": None}, seed=config["seed"]),
-        make_judge=call(config["judge"], "judge"),
+        make_judge=partial(build_judge, config["judge"]),
         **chosen,
     )
 
@@ -107,6 +112,17 @@ def described(node: Config) -> str:
     """
     settings = [f"{key} {value}" for key, value in node.items() if key != "_target_"]
     return ", ".join([node["_target_"].rpartition(".")[2], *settings])
+
+
+def _users(config: Config) -> frozenset[str] | None:
+    """Return the users whom the policy will know: those of the config, and of the folder of a trained user model."""
+    policy, path = locate(config["policy"]["_target_"], "policy._target_"), config["model"].get("path")
+    if not policy.reads_users or (own := config["policy"].get("users")) is None:
+        return None
+    saved = (
+        ModelFolder(Path(path).expanduser()).config.get("alignlab_users") if isinstance(path, str) else None
+    )
+    return frozenset(map(str, [*own, *(saved or ())]))
 
 
 def _shown(config: Config) -> ShownSpec | None:

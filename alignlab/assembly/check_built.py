@@ -14,6 +14,7 @@ from torch import nn
 
 from alignlab.assembly.build import is_adapters_off, objective_of, optimizer_settings
 from alignlab.assembly.check import failure_of
+from alignlab.assembly.judges import judge_problems
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.online import online_objective_problems
 from alignlab.assembly.provided import policy_problems
@@ -208,9 +209,12 @@ def _evaluation(config: Config) -> Iterator[str]:
 
 
 def _judge(config: Config) -> Iterator[str]:
-    """Yield what a judge says of its settings, where its class has a function for that (`problems`)."""
+    """Yield a message for each mistake in the node of a judge, and what its class says of its settings (`problems`)."""
     node = config.get("judge") or {}
-    problems = getattr(locate(node["_target_"], "judge._target_"), "problems", None) if node else None
+    if not node or (mistakes := [*judge_problems(node)]):
+        yield from mistakes if node else ()
+        return
+    problems = getattr(locate(node["_target_"], "judge._target_"), "problems", None)
     if problems is not None:
         yield from problems({key: value for key, value in node.items() if key != "_target_"})
 

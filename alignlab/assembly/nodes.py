@@ -28,6 +28,7 @@ STEP_NAMES = ("steps", "num_training_steps", "total_steps", "T_max")
 WARMUP_NAME = "num_warmup_steps"
 """The parameter by which a schedule is given the steps that `scheduler.warmup_ratio` comes to."""
 BY_PLACE = {
+    "generator": 2,
     **dict.fromkeys(("callbacks", "logger", "model", "strategy", "judge"), 0),
     "online": 2,
     **dict.fromkeys(("data", "policy", "pipeline", "recipe", "optimizer", "scheduler"), 1),
@@ -37,6 +38,7 @@ OPEN = ("callbacks", "logger", "metrics")
 """The groups that take nodes of one's own."""
 OFFERED = {
     "policy": {"model"},
+    "generator": {"model", "stop", "version"},
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
     "recipe": {"pipeline"},
@@ -82,7 +84,7 @@ def misused_targets(config: Config, read: Reader = from_source) -> Iterator[str]
         except AlignlabError as error:
             yield str(error)
         else:
-            yield from _arguments(path, node, signature) if signature else ()
+            yield from misused(path, node, signature) if signature else ()
     for path, node in term_nodes(config).items():
         yield from _term(path, node, read)
 
@@ -94,8 +96,7 @@ def call_nodes(config: Config) -> dict[str, Any]:
     nodes |= {group: config[group] for group in ("policy", "optimizer", "scheduler", "recipe")}
     if config["strategy"].get("engine") is not None:
         nodes["strategy.engine"] = config["strategy"]["engine"]
-    if config.get("judge"):
-        nodes["judge"] = config["judge"]
+    nodes |= {group: config[group] for group in ("generator", "judge") if config.get(group)}
     if (pairs := (config.get("online") or {}).get("pairs")) is not None:
         nodes["online.pairs"] = pairs
     own = {
@@ -150,7 +151,7 @@ def _unchosen(path: str) -> str:
     return f"{path} is set, but nothing is chosen there: {way}"
 
 
-def _arguments(path: str, node: Config, signature: Read) -> Iterator[str]:
+def misused(path: str, node: Config, signature: Read) -> Iterator[str]:
     """Yield a message for keys that the target does not take, and for numbers and choices that are none."""
     group = path.partition(".")[0]
     settings = signature.parameters.keys() - OFFERED.get(group, set())

@@ -17,12 +17,18 @@ LAB = "alignlab.lab."
 def online_problems(config: Config) -> Iterator[str]:
     """Yield a message for settings of the drawing that do not go together, or with the rest of the config."""
     online, judge = config.get("online") or {}, config.get("judge") or {}
+    generator = str((config.get("generator") or {}).get("_target_"))
     if "samples" not in online:
         if judge:
             yield "judge=... says which drawn response is better, and this recipe draws none: use recipe=online"
         if online:
             yield f"online.{', online.'.join(online)}: this recipe draws no responses; use recipe=online"
         return
+    if generator.endswith(".Server"):
+        yield (
+            "generator=server draws from the model that the server has, and recipe=online from the policy as it "
+            "trains: use generator=vllm (vLLM, or alignlab serve updates=true), or generator=inprocess"
+        )
     if not judge:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
     data = config["data"]["name"]
@@ -33,8 +39,8 @@ def online_problems(config: Config) -> Iterator[str]:
         )
     if (strategy := config["strategy"]["name"]) in SPREAD:
         yield (
-            f"strategy={strategy} spreads the weights over ranks, and recipe=online draws from a model that is whole in "
-            "its process: use strategy=ddp, or deepspeed_zero2"
+            f"strategy={strategy} spreads the weights over ranks, and recipe=online draws from a model that is whole "
+            "in its process: use strategy=ddp, or deepspeed_zero2"
         )
     changes, reward = online.get("unfinished"), online.get("unfinished_reward")
     if changes in ("subtract", "replace") and reward is None:
@@ -46,6 +52,12 @@ def online_problems(config: Config) -> Iterator[str]:
     size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
     if size and not share:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
+
+
+def unused_generator(config: Config) -> Iterator[str]:
+    """Yield a message where a training names what draws responses, and draws none to train on."""
+    if config.get("generator") and "samples" not in (config.get("online") or {}):
+        yield "generator=... draws responses to train on, and this recipe draws none: use recipe=online"
 
 
 def online_objective_problems(config: Config, objective: "Objective") -> Iterator[str]:

@@ -12,8 +12,6 @@ from alignlab.settings import Config
 from alignlab.signals import BASE, CLASSIFIER, IN_EVERY_BATCH, SAMPLER, TRAINING, base_names, provided_by
 from alignlab.targets import locate
 
-DRAWN = {"behavior_logps", "finished", "token_behavior_logps", "token_old_logps", "from_reference"}
-"""What is known of responses that the run draws itself."""
 OWN_LOOP = "compute the loss in your own loop (alignlab.load_objective)"
 
 
@@ -27,8 +25,7 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
         yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
         return
     yield from policy.problems(node, objective.signals)
-    drawn = DRAWN if config.get("online") else set()
-    yield from unprovided(node, objective, given_by(config["pipeline"]) | drawn)
+    yield from unprovided(node, objective, given_by(config["pipeline"]))
     if config.get("online") and not policy.draws:
         yield (
             f"recipe=online trains a policy on its own responses, and policy={name_of(node)} draws none: use "

@@ -63,6 +63,7 @@ class Root:
     optimized_metric: Text
     optimized_direction: Literal["auto", "minimize", "maximize"]
     report: bool
+    generator: Config = field(default_factory=dict)
     judge: Config = field(default_factory=dict)
     online: Config = field(default_factory=dict)
 
@@ -158,7 +159,7 @@ OPEN = {"optimizer"}
 """The nodes whose `_target_` has settings besides those of the node's dataclass."""
 GROUPS = [name for name, hint in get_type_hints(Root).items() if hint == Config]
 """The groups of a config."""
-OPTIONAL: dict[str, Config] = {"judge": {}, "online": {}}
+OPTIONAL: dict[str, Config] = {"generator": {}, "judge": {}, "online": {}}
 """The groups that a run may be without, as those of earlier versions are."""
 
 

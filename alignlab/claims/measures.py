@@ -93,6 +93,7 @@ def ranking(run: RunFolder) -> dict[str, float]:
     The optimum is that of the objective's own beta, with raters that agree.
     """
     rows = scored(examine(stage_to_score(["reference=precomputed"], run)))
+    assert rows.logps is not None
     assert rows.ref_logps is not None
     before, after = (rows.gaps(values, every=True) for values in (rows.ref_logps, rows.logps))
     beta = float(run_config(run)["objective"]["loss"]["beta"])

@@ -11,8 +11,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alignlab.assembly.check import check, failure_of
+from alignlab.assembly.check import check, failure_of, raise_for
 from alignlab.assembly.nodes import loader_of
+from alignlab.assembly.online import unused_generator
 from alignlab.assembly.schema import GROUPS, with_texts
 from alignlab.config.explain import explain
 from alignlab.config.mixture import with_parts
@@ -55,6 +56,7 @@ def planned(config: Config, overrides: Sequence[str], hydra: Sequence[str], name
     Raises one ConfigError for all that is wrong.
     """
     check(with_parts(config))
+    raise_for(unused_generator(config))
     plan = []
     problems = []
     for number, spec in enumerate(specs_of(config), start=1):

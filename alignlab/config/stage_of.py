@@ -8,12 +8,14 @@ from typing import Any
 from hydra import initialize_config_dir
 
 from alignlab.assembly.build import build_stage
-from alignlab.assembly.check import check
+from alignlab.assembly.check import HEADED, check
 from alignlab.assembly.schema import GROUPS
 from alignlab.config import resolvers
 from alignlab.config.mixture import with_parts
+from alignlab.config.model_words import scores_of_its_own, with_model_folder
 from alignlab.config.stage_configs import combined, composed, model_at
 from alignlab.errors import ConfigError, RunError
+from alignlab.hub import is_id
 from alignlab.places import CONF
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
@@ -57,7 +59,8 @@ def stage_to_score(overrides: Sequence[str], run: RunFolder | None = None) -> St
     Without: the data and the model of the overrides, and a reference only where `reference.path` names another model.
     """
     if run is None:
-        config = train_config(overrides)
+        config = train_config(with_model_folder(overrides))
+        _require_head(config)
         mode = config["reference"]["mode"]
         config["reference"] = {**config["reference"], "mode": "auto"}
         folder, start = RunFolder(Path(config["output_dir"])), None
@@ -66,6 +69,8 @@ def stage_to_score(overrides: Sequence[str], run: RunFolder | None = None) -> St
         mode, folder, start = saved["reference"]["mode"], run, _start(run, saved)
         config = _with_model(saved, run.model)
         config["evaluation"] = {**config["evaluation"], "reward": None}
+        if "fit" in config["policy"]:  # users that were fitted are in the trained model
+            config["policy"] = {**config["policy"], "fit": "all"}
     check(with_parts(config))
     stage = build_stage(with_parts(config), folder, UNNAMED, initial=start)
     wanted = mode != "none"
@@ -74,6 +79,22 @@ def stage_to_score(overrides: Sequence[str], run: RunFolder | None = None) -> St
     elif mode == "auto":
         wanted = stage.objective.needs_reference
     return replace(stage, reference=replace(stage.reference, mode="live" if wanted else "none"))
+
+
+def _require_head(config: Config) -> None:
+    """Raise ConfigError where a policy scores with a head of its own, and the model has none that was trained."""
+    target, path = str(config["policy"].get("_target_", "")), config["model"].get("path")
+    if target not in HEADED or (
+        isinstance(path, str) and is_id(path)
+    ):  # a model of the hub shows when it is loaded
+        return
+    if path is None or not scores_of_its_own(Path(path).expanduser()):
+        raise ConfigError(
+            f"policy={HEADED[target]} scores responses with a head of its own, and "
+            f"{'model=' + config['model']['name'] if path is None else path} is a language model without one, whose "
+            "scores would be those of random weights: give the model/ of a reward model (model=/its/folder), or leave "
+            "out policy= for the implicit rewards of a language model"
+        )
 
 
 def trained_run(folder: Path, trusted: Sequence[str] = ()) -> RunFolder:

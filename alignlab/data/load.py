@@ -58,6 +58,9 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     """
     report, tables = Report(), {}
     text, tokens = text_and_token_steps(spec.steps)
+    if spec.limit_at == "start":
+        first = partial(limit, rows=spec.limit, validation_rows=spec.limit_validation, **spec.limit_options)
+        text = {LIMIT: first, **text}
     if spec.mix:
         tokens = {"mix": spec.mix, **tokens}
     sides = on_scale(spec, divided(spec, cache_dir, report), cache_dir, report)
@@ -90,7 +93,7 @@ def _trail(
 
 def limited(spec: DataSpec, split: str, trail: Trail, cache_dir: Path, report: Report) -> ExampleTable:
     """The rows of a split at the end of its trail that its limit keeps; the report counts the cut."""
-    table, most = last(trail), spec.limit_of(split)
+    table, most = last(trail), spec.last_limit_of(split)
     if most is None or most >= len(table):
         return table
     places = kept(table.ids, most, **spec.limit_options)

@@ -49,6 +49,8 @@ class DataSpec:
     validation_fraction: Share | None = 0.05
     limit: Positive | None = None
     limit_validation: Positive | None = 256
+    limit_at: Literal["start", "end"] = "end"
+    """Whether the limits count the rows of the source, or those that the pipeline leaves, or makes, of them."""
     limit_choose: Literal["random", "first"] = "random"
     """Which rows a limit keeps: drawn by a hash of their ids, or the first."""
     limit_seed: Seed = 0
@@ -80,6 +82,10 @@ class DataSpec:
     def limit_of(self, split: str) -> int | None:
         """The largest number of examples of a split; None for no limit."""
         return self.limit if split == "train" else self.limit_validation
+
+    def last_limit_of(self, split: str) -> int | None:
+        """The largest number of examples of a split behind its pipeline; None for no limit there."""
+        return self.limit_of(split) if self.limit_at == "end" else None
 
     @property
     def limit_options(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Judged:
     rewards: tuple[float | None, ...] | None = None
     """[K], larger is better, in units of the judge."""
     preferences: tuple[tuple[float | None, ...], ...] | None = None
-    """[K, K], the probability in [0, 1] that the first response is better than the second."""
+    """[K, K], the probability in [0, 1] that the first response is better than the second; 1/2 on the diagonal."""
     aspects: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     """Parts of the verdict, by name, each [K]."""
     reasons: tuple[str, ...] = ()
@@ -52,3 +52,18 @@ class Judge(Protocol):
 
     def __call__(self, asked: Sequence[Asked]) -> list[Judged]:
         """Judge each list, in order; raises AlignlabError only for what would fail for every list."""
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """A judge that may judge by the models of the run itself, where its settings name no others."""
+
+    @property
+    def wants(self) -> frozenset[str]:
+        """Which of the run's models it reads: 'policy', 'reference', both or none."""
+
+    def bind(self, policy: Any, reference: Any) -> None:
+        """Take the run's policy and its reference, each a `LoadedPolicy`, or None where it is not wanted.
+
+        A loop calls it before it asks; weights that training moved since count at the next call, and in `identity`.
+        """

@@ -12,8 +12,9 @@ def worth(found: Any) -> tuple[float, dict[str, float]]:
     >>> worth(2)
     (2.0, {})
     """
-    if not is_dataclass(found) or isinstance(found, type):
-        return float(found), {}
+    if isinstance(found, type) or not is_dataclass(found):
+        number: Any = found
+        return float(number), {}
     aspects = {name: float(value) for name, value in asdict(found).items() if name != "length"}
     return aspects.pop("reward"), aspects
 

@@ -238,14 +238,17 @@ def _searched(hydra: Any) -> list[str]:
 
 def _as_run(config: Config, folder: RunFolder, hydra: Any) -> "Run":
     from alignlab.launch.chain import Run
-    from alignlab.runs.manifest import environment
+    from alignlab.runs.manifest import environment, other_threads
 
     above = folder.path.resolve().parent  # of a sweep, also where each job is a process on a cluster
     sweep = above.name if above == Path(hydra.sweep.dir).resolve() else ""
     line = {"overrides": alone(hydra.overrides.task), "searchpath": _searched(hydra)}
     defaults = composed(hydra.job.config_name, _searched(hydra))
     changed = {key: values for key, values in differences(defaults, config) if values[1] != ABSENT}
-    manifest = {**environment(), "seed": config["seed"], **line, "changed": changed, "config": config}
+    facts = environment()
+    if folder.begun and (other := other_threads(Record(folder.path).manifest, facts)):
+        log.warning("%s", other)
+    manifest = {**facts, "seed": config["seed"], **line, "changed": changed, "config": config}
     folder.write_json("manifest.json", manifest)
     folder.update_summary(objective=config["objective"]["name"], data=config["data"]["name"])
     log.info("run folder: %s", folder.path)

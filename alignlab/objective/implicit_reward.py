@@ -79,7 +79,7 @@ def reward_of(loss: Term, choice: str) -> ImplicitReward:
     names = {name for contract in contracts for signal in contract.signals for name in base_names(signal)}
     scores = choice if choice in (VALUES, PREFERENCES) else ""
     return ImplicitReward(
-        beta=1 / float(hyper.get("temperature", 1.0)) if scores else float(hyper.get("beta", 1.0)),
+        beta=1 / float(hyper.get("temperature", 1.0)) if scores else float(hyper.get("beta") or 1.0),
         per_token=hyper.get(choice, choice) == "mean",
         against_reference=bool(provided_by(names, REFERENCE)),
         scores=scores,

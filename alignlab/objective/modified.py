@@ -1,4 +1,4 @@
-"""Modifiers: functions that change any pairwise loss from outside, by its inputs or its values."""
+"""Modifiers: functions that change any loss of pairs, or of lists, from outside, by its inputs or its values."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +11,12 @@ from alignlab.errors import ConfigError
 from alignlab.objective.numeric import PerPair
 from alignlab.objective.returned import Returned
 from alignlab.objective.term import Term
-from alignlab.signals import Signals
+from alignlab.signals import VOCABULARY, Signals
 from alignlab.types import Reported
 
 
 class Loss:
-    """A pairwise loss at given signals, as a modifier sees it: it is called, with changes where wanted."""
+    """A loss at given signals, as a modifier sees it: it is called, with changes where wanted."""
 
     def __init__(self, term: Term, signals: Signals, modifiers: Sequence[Term], **hyper: Any) -> None:
         self._term, self.signals, self._modifiers, self._hyper = term, signals, modifiers, hyper
@@ -43,6 +43,22 @@ class Loss:
         returned = modified(self._term, signals, self._modifiers, **hyper)
         self.reports |= returned.reports
         return self._values(returned)
+
+    def counted(self, **replaced: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the values of a loss of lists and what each counts (None: one), with these signals replaced.
+
+        Raises ConfigError where the loss does not take one of them.
+        """
+        for name in replaced:
+            if name not in self._term.contract.signals:
+                raise ConfigError(f"loss '{self._term.name}' takes no {name} ({VOCABULARY[name].text})")
+        returned = modified(self._term, self.signals.replaced(**replaced), self._modifiers, **self._hyper)
+        self.reports |= returned.reports
+        return returned.values, returned.counts
+
+    def takes(self, signal: str) -> bool:
+        """Whether the loss asks for a signal."""
+        return signal in self._term.contract.signals
 
     def swapped(self) -> Float[Tensor, "P"]:
         """Return the loss's values `[P]` with chosen and rejected exchanged."""

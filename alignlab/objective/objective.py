@@ -1,6 +1,6 @@
 """An objective: one loss, its modifiers, any regularizers, and which pairs of a list the loss sees."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -17,7 +17,15 @@ from alignlab.objective.pair_selection import select
 from alignlab.objective.returned import Returned
 from alignlab.objective.settings import Form, LabelScale, Reduction
 from alignlab.objective.term import Term
-from alignlab.signals import BASE, OTHERS, REFERENCE, Signals, base_names, is_known_before, provided_by
+from alignlab.signals import (
+    BASE,
+    OTHERS,
+    REFERENCE,
+    Signals,
+    base_names,
+    is_known_before,
+    provided_by,
+)
 from alignlab.types import Outcome, Part
 
 REDUCTIONS, FORMS, SCALES = get_args(Reduction), get_args(Form), get_args(LabelScale)
@@ -62,11 +70,8 @@ class Objective:
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"objective '{self.name}' has two parts named '{name}': rename one of them")
-        if self.modifiers and (not self.is_pairwise or self.loss.contribution):
-            raise ConfigError(
-                f"modifier '{self.modifiers[0].name}' changes losses of single pairs, and '{self.name}' is none: "
-                "drop the modifier, or choose a pairwise objective"
-            )
+        for modifier in self.modifiers:
+            self._require_fit(modifier)
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -79,7 +84,7 @@ class Objective:
         contracts = [term.contract for term in (*self.terms, *self.modifiers, *self.metrics)]
         contracts += [term.contribution for term in self.terms if term.contribution]
         wanted = set().union(*(base_names(signal) for c in contracts for signal in c.signals))
-        if any(term.kind == "offset" for term in self.regularizers):
+        if self._shifts:
             wanted.add("logps")
         if any(c.is_pairwise for c in contracts):
             wanted.add("labels")
@@ -101,6 +106,27 @@ class Objective:
     def gathers(self) -> bool:
         """Whether any term needs statistics of the whole optimizer step (`contribute`)."""
         return any(term.contribution for term in self.terms)
+
+    @property
+    def gathered_from(self) -> frozenset[str]:
+        """The base signals that the statistics of the optimizer step are made of."""
+        contracts = [term.contribution for term in self.terms if term.contribution]
+        names = {name for c in contracts for signal in c.signals for name in base_names(signal)}
+        return frozenset(names | ({"logps"} if self._shifts else set()))
+
+    @property
+    def _shifts(self) -> bool:
+        """Whether a regularizer of the kind `offset` changes what the loss sees."""
+        return any(term.kind == "offset" for term in self.regularizers)
+
+    @property
+    def takes_ratios(self) -> bool:
+        """Whether it compares probabilities with those at the time of drawing.
+
+        Such ratios are right only where responses were drawn from all of the policy's distribution, and not from the
+        likelier part that `top_p` or `top_k` leave.
+        """
+        return bool(self.signals & {"behavior_logps", "token_behavior_logps", "token_old_logps"})
 
     @property
     def is_pairwise(self) -> bool:
@@ -221,8 +247,9 @@ class Objective:
         """Return what this batch contributes to the statistics of the whole step, by term; see `join`."""
         if not self.gathers:
             return {}
-        signals, weights = self._prepare(base, where, weights)
-        shifted, _ = self._offset(signals, progress)
+        needed = self.signals if self._shifts else self.gathered_from
+        signals, weights = self._prepare(base, where, weights, needed)
+        shifted, _ = self._offset(signals, progress) if self._shifts else (signals, {})
         return {
             term.name: term.contribute(shifted if term is self.loss else signals, weights)
             for term in self.terms
@@ -246,10 +273,34 @@ class Objective:
             raise ConfigError(f"counts of objective '{self.name}' need lengths or labels, as [B, K] tensors")
         scored = {name for name in self.signals if name not in base or not is_known_before(name)}
         letters = sizes_of({name: base[name] for name in base if name in BASE and is_known_before(name)})
+        if "lengths" in base and self._counts_tokens:
+            letters.setdefault("L", max(int(base["lengths"].max()), 1))
         blanks = {name: blank(name, known[0], self.sizes, letters) for name in scored}
         signals: dict[str, Any] = {**base, **blanks}
         with torch.no_grad():
             return {name: part.count for name, part in self(**signals).parts.items()}
+
+    @property
+    def _counts_tokens(self) -> bool:
+        """Whether a term of lists asks which tokens there are, and so may count them."""
+        return any("token_where" in term.contract.signals for term in (*self.terms, *self.modifiers))
+
+    def _require_fit(self, modifier: Term) -> None:
+        """Raise ConfigError where a modifier of lists meets a loss of pairs, or one of pairs another loss.
+
+        A modifier of lists is one that takes signals of lists.
+        """
+        of_lists = modifier.contract.signals and not modifier.contract.is_pairwise
+        if of_lists and self.is_pairwise:
+            raise ConfigError(
+                f"modifier '{modifier.name}' changes losses of lists, and '{self.name}' sees pairs: drop the modifier, "
+                "or choose an objective of lists (objective=grpo)"
+            )
+        if not of_lists and (not self.is_pairwise or self.loss.contribution):
+            raise ConfigError(
+                f"modifier '{modifier.name}' changes losses of single pairs, and '{self.name}' is none: "
+                "drop the modifier, or choose a pairwise objective"
+            )
 
     def _offset(self, signals: Signals, progress: float) -> tuple[Signals, dict[str, Returned]]:
         """Return the signals that the loss sees, shifted by regularizers of the kind `offset`, and what these gave."""
@@ -259,10 +310,15 @@ class Objective:
         return signals.shifted(torch.stack(offsets).sum(dim=0)) if offsets else signals, returned
 
     def _prepare(
-        self, base: Mapping[str, Tensor], where: Tensor | None, weights: Tensor | None
+        self,
+        base: Mapping[str, Tensor],
+        where: Tensor | None,
+        weights: Tensor | None,
+        needed: Collection[str] | None = None,
     ) -> tuple[Signals, Tensor]:
+        """Return the signals and weights of lists; all that the objective takes has to be there, or `needed`."""
         signals = base if where is None else {**base, "where": where}
-        check_given(self.name, self.signals, signals)
+        check_given(self.name, self.signals if needed is None else needed, signals)
         sizes = sizes_of(signals)
         like = base["logps"] if "logps" in base else next(iter(base.values()))
         if where is None:

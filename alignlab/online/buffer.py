@@ -18,7 +18,9 @@ class Buffer:
 
     def add(self, step: int, lists: Sequence[Listed]) -> None:
         """Keep lists that were drawn before this step; the oldest ones beyond the size leave."""
-        self.lists = [*self.lists, *((step, one) for one in lists)][-self.spec.size :] if self.spec.size else []
+        self.lists = (
+            [*self.lists, *((step, one) for one in lists)][-self.spec.size :] if self.spec.size else []
+        )
 
     def share_of(self, lists: int) -> int:
         """Return how many of so many lists come from here."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alignlab.errors import RunError
 from alignlab.online.listed import Listed
 from alignlab.online.pairs import Builder
 from alignlab.online.settings import LabelsOf, Unfinished
@@ -68,11 +67,7 @@ class Labelling:
         if judged.rewards is not None:
             return [k for k in places if judged.rewards[k] is not None]
         assert judged.preferences is not None
-        return [
-            k
-            for k in places
-            if any(judged.preferences[k][j] is not None for j in places if j != k)
-        ]
+        return [k for k in places if any(judged.preferences[k][j] is not None for j in places if j != k)]
 
     def _reward(self, one: Listed, k: int) -> float:
         """The reward of a response, as `unfinished` has it."""
@@ -100,24 +95,3 @@ class Labelling:
             said = [value for j in kept if j != k and (value := table[k][j]) is not None]
             means.append(sum(said) / len(said) if said else 0.5)
         return means
-
-
-def check_verdict(one: Listed, judge: str) -> None:
-    """Raise RunError for a verdict that is not one for each response, or no number."""
-    count, judged = len(one.texts), one.judged
-    if judged.unsaid is not None:
-        return
-    where = f"{judge} gave row {one.rollout.id}"
-    if judged.rewards is None and judged.preferences is None:
-        raise RunError(f"{where} neither rewards nor preferences, and no reason why (`unsaid`)")
-    if judged.rewards is not None:
-        if len(judged.rewards) != count:
-            raise RunError(f"{where} {len(judged.rewards)} rewards for {count} responses: expected one for each")
-        if wrong := [value for value in judged.rewards if value is not None and not math.isfinite(value)]:
-            raise RunError(f"{where} the reward {wrong[0]}: expected a finite number, or None where it cannot say")
-    if judged.preferences is not None:
-        table = judged.preferences
-        if [len(row) for row in table] != [count] * count:
-            raise RunError(f"{where} preferences that are no table of its {count} responses by each other")
-        if not all(value is None or 0 <= value <= 1 for row in table for value in row):
-            raise RunError(f"{where} a preference that is no probability: expected numbers from 0 to 1, or None")

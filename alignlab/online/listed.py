@@ -1,13 +1,16 @@
 """A rollout with what the judge says of it, and what of it is trained on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignlab.judges.judge import Judged
 from alignlab.sampling.rollout import Rollout
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,17 @@ class Listed:
     texts: tuple[str, ...]
     """The responses as the judge read them."""
     judged: Judged
+    prompt: str = ""
+    """The contents of the prompt's turns, a line each, for people."""
     kept: tuple[int, ...] = ()
     """The numbers of the responses that stay, in their order."""
     labels: tuple[float, ...] = ()
     """A label for each that stays; larger is better."""
     rewards: tuple[float, ...] | None = None
     """A reward for each that stays, as it is trained on; None of a judge that gives preferences alone."""
+    told: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    """What the policy itself said of each token at drawing, by signal (`token_old_logps`,
+    `token_behavior_values`), where an objective asks for it and the sampler does not tell."""
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
@@ -39,6 +47,7 @@ class Listed:
         return {
             "id": rollout.id,
             "row": self.row,
+            "prompt": self.prompt,
             "texts": list(self.texts),
             "judged": judged.rewards,
             "kept": list(self.kept),
@@ -54,7 +63,8 @@ class Listed:
             "sampler": rollout.sampler,
             "prompt_ids": rollout.prompt_ids.tolist(),
             "response_ids": [ids.tolist() for ids in rollout.responses],
-            "token_logps": [[float(f"{value:.9g}") for value in values] for values in rollout.token_logps],
+            "token_logps": _plain(rollout.token_logps),
+            "told": {name: _plain(values) for name, values in self.told.items()},
         }
 
 
@@ -64,7 +74,7 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         id=line["id"],
         prompt_ids=np.asarray(line["prompt_ids"], dtype=np.int64),
         responses=tuple(np.asarray(ids, dtype=np.int64) for ids in line["response_ids"]),
-        token_logps=tuple(np.asarray(values, dtype=np.float32) for values in line["token_logps"]),
+        token_logps=_arrays(line["token_logps"]),
         finished=tuple(line["finished"]),
         version=line["version"],
         sampler=line["sampler"],
@@ -81,11 +91,22 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         line["row"],
         tuple(line["texts"]),
         judged,
+        line["prompt"],
         tuple(line["kept"]),
         tuple(line["labels"]),
         _tuple(line["rewards"]),
+        {name: _arrays(values) for name, values in line["told"].items()},
         line["dropped"],
     )
+
+
+def _plain(of_responses: Sequence[Array]) -> list[list[float]]:
+    """Numbers in as many digits as float32 has, and no more."""
+    return [[float(f"{value:.9g}") for value in values] for values in of_responses]
+
+
+def _arrays(of_responses: Sequence[Sequence[float]]) -> tuple[Array, ...]:
+    return tuple(np.asarray(values, dtype=np.float32) for values in of_responses)
 
 
 def _tuple(values: Any) -> Any:

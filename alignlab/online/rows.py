@@ -1,10 +1,11 @@
 """Judged lists as rows to train on: their ids as they were drawn, and never tokenized again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from alignlab.data.encoding.drawn import with_drawn
 from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.judges.judge import Judged
 from alignlab.online.listed import Listed
@@ -15,14 +16,17 @@ OF_RESPONSES = ("wins", "ratings", "samples", "rationale", "rationale_prompt")
 """What `meta` of a row says of the responses that the data had, and not of those that were drawn."""
 
 
-def rows_of(lists: Sequence[Listed], source: TokenRows) -> TokenRows:
-    """Return the responses of lists that stay, as rows; `source` are the rows that gave the prompts."""
+def rows_of(lists: Sequence[Listed], source: TokenRows, wanted: Collection[str] = ()) -> TokenRows:
+    """Return the responses of lists that stay, as rows, with those `wanted` signals that their sampler tells.
+
+    `source` are the rows that gave the prompts.
+    """
     kept = [[one.rollout.responses[k] for k in one.kept] for one in lists]
     flat = [ids for responses in kept for ids in responses]
     sizes = [len(responses) for responses in kept]
     offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     rated = all(one.rewards is not None for one in lists)
-    return TokenRows(
+    rows = TokenRows(
         examples=[_example(one, source) for one in lists],
         places=np.arange(len(lists)),
         ids=RowIds(_ragged([np.frombuffer(one.rollout.id.encode(), np.uint8) for one in lists])),
@@ -34,6 +38,7 @@ def rows_of(lists: Sequence[Listed], source: TokenRows) -> TokenRows:
         weights=np.ones(len(lists)),
         highest=np.array([max(map(max, [one.rollout.prompt_ids, *kept[i]])) for i, one in enumerate(lists)]),
     )
+    return with_drawn(rows, wanted)
 
 
 def _example(one: Listed, source: TokenRows) -> Example:
@@ -42,6 +47,15 @@ def _example(one: Listed, source: TokenRows) -> Example:
     meta: dict[str, Any] = {name: value for name, value in row.meta.items() if name not in OF_RESPONSES}
     if (table := one.judged.preferences) is not None:
         meta["wins"] = [[_probability(table[i][j]) for j in one.kept] for i in one.kept]
+    logps = one.rollout.token_logps
+    told: dict[str, Sequence[Any]] = {
+        "finished": [float(ended) for ended in one.rollout.finished],
+        "from_reference": [0.0] * len(logps),
+        "token_behavior_logps": [values.tolist() for values in logps],
+        "token_old_logps": [values.tolist() for values in logps],
+        **{name: [values.tolist() for values in of_tokens] for name, of_tokens in one.told.items()},
+    }
+    meta |= {name: [values[k] for k in one.kept] for name, values in told.items()}
     texts = [one.texts[k] for k in one.kept]
     rewards = None if one.rewards is None else [*one.rewards]
     return Example(row.prompt, [*texts], [*one.labels], rewards, row.weight, one.rollout.id, meta)
@@ -68,6 +82,7 @@ def blank(source: TokenRows, row: int, samples: int, tokens: int) -> Listed:
         0,
         "",
     )
+    told = {"token_behavior_values": rollout.token_logps}
     places = tuple(range(samples))
     labels = tuple(map(float, places))
-    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), places, labels, labels)
+    return Listed(rollout, row, ("",) * samples, Judged(rewards=labels), "", places, labels, labels, told)

@@ -43,7 +43,8 @@ class OnlineSpec:
     top_p: PositiveShare = 1.0
     top_k: Count = 0
     max_new_tokens: Annotated[int, whole(1, 10**6)] = 64
-    every: Positive = 1
+    every: Count = 1
+    """The optimizer steps whose lists are drawn at once; 0: those of one pass of the whole stage."""
     updates: Positive = 1
     unfinished: Unfinished = "keep"
     unfinished_reward: AnyNumber | None = None

@@ -2,32 +2,28 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge
-from alignlab.online.labels import Labelling, check_verdict
-from alignlab.online.listed import Listed
+from alignlab.judges.worth import lines_of
+from alignlab.online.labels import Labelling
+from alignlab.online.listed import Array, Listed
+from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
-from alignlab.own_code import named
+from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
 
 log = logging.getLogger(__name__)
 
 
-@runtime_checkable
-class Generator(Protocol):
-    """What draws responses; `version` is the number of optimizer steps that its weights have seen."""
-
-    version: int
-
-    def draw(self, prompts: Sequence[Prompt], n: int, how: Sampling) -> list[Rollout]:
-        """Draw `n` responses for each prompt, in the order of the prompts."""
+Told = Mapping[str, tuple[Array, ...]]
+TellOf = Callable[[Sequence[Rollout]], Sequence[Told]]
 
 
 class Source:
@@ -35,7 +31,8 @@ class Source:
 
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
-    precision in which the policy computes.
+    precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
+    objective asks for what the sampler does not tell.
     """
 
     def __init__(
@@ -50,10 +47,11 @@ class Source:
         samples: int,
         refills: int,
         within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        tell_of: TellOf | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
-        self.within = within
+        self.within, self.tell_of = within, tell_of
         self.seconds: dict[str, float] = {}
 
     def head(self, step: int, first: int, lists: int) -> Head:
@@ -66,7 +64,8 @@ class Source:
 
         Raises RunError where not one list can be trained on.
         """
-        self.generator.version, self.seconds = head.step, {}
+        with self._timed("sync"):
+            self.generator.sync(head.step)
         lists: list[Listed] = []
         for _ in range(1 + self.refills):
             if not (missing := head.lists - sum(not one.dropped for one in lists)):
@@ -85,20 +84,22 @@ class Source:
         name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
         return row, Prompt(name, rows.prompts[row].tolist())
 
-    def _drawn(self, places: range) -> list[tuple[int, Rollout]]:
+    def _drawn(self, places: range) -> list[tuple[int, Rollout, Told]]:
         """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
         asked = [self._prompt(place) for place in places]
         own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
         with self._timed("draw"), self.within():
-            shares = [iter(share) for share in ranks.gathered(self.generator.draw(own, self.samples, self.how))]
-        return [(row, next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
+            mine = self.generator.draw(own, self.samples, self.how)
+            told: Sequence[Told] = self.tell_of(mine) if self.tell_of else [{} for _ in mine]
+            shares = [iter(share) for share in ranks.gathered([*zip(mine, told, strict=True)])]
+        return [(row, *next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
 
-    def _judged(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
+    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
         """The lists that the first rank makes of rollouts, on all ranks."""
         return list(ranks.broadcast(self._verdicts(rollouts) if ranks.main() else None))
 
-    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout]]) -> list[Listed]:
-        texts = [tuple(map(self.decode, rollout.responses)) for _, rollout in rollouts]
+    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
+        texts = [tuple(map(self.decode, rollout.responses)) for _, rollout, _ in rollouts]
         rows = self.prompts.rows
         asked = [
             Asked(
@@ -108,18 +109,14 @@ class Source:
                 rollout.finished,
                 rows.examples[int(rows.places[row])].meta,
             )
-            for (row, rollout), of_one in zip(rollouts, texts, strict=True)
+            for (row, rollout, _), of_one in zip(rollouts, texts, strict=True)
         ]
-        with self._timed("judge"), named(f"judge {self.judge.identity}", type(self.judge)):
-            verdicts = self.judge(asked)
-        if len(verdicts) != len(asked):
-            raise RunError(f"{self.judge.identity} judged {len(verdicts)} of {len(asked)} lists: expected all, in order")
+        with self._timed("judge"):
+            said = verdicts(self.judge, asked)
         lists = [
-            Listed(rollout, row, of_one, verdict)
-            for (row, rollout), of_one, verdict in zip(rollouts, texts, verdicts, strict=True)
+            Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), told=told)
+            for (row, rollout, told), of_one, verdict in zip(rollouts, texts, said, strict=True)
         ]
-        for one in lists:
-            check_verdict(one, self.judge.identity)
         return [self.labelling(one) for one in lists]
 
     @contextmanager
@@ -147,4 +144,3 @@ def _nothing_left(drawn: Drawn) -> str:
         f"step {drawn.head.step + 1}: of {len(drawn.lists)} lists that were drawn, none can be trained on ({listed}): "
         f"{way}. The run goes on from its last checkpoint with resume=auto"
     )
-

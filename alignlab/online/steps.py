@@ -1,7 +1,7 @@
 """The optimizer steps of a run that draws what it trains on; it continues at any step, bit for bit."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +25,8 @@ T = TypeVar("T")
 class OnlineSteps:
     """Optimizer steps in rounds: a round draws the lists of `every` steps, and trains on them `updates` times over.
 
-    `prompts` are the rows of the data, with the settings of batches and the number of steps. What a round drew is on
+    `prompts` are the rows of the data, with the settings of batches and the number of steps; `wanted` are the signals
+    that the objective takes. What a round drew is on
     the disk before anything of it is trained on, and is read from there where the round was drawn before: by a run that
     was killed. Which prompts a round takes, and what the buffer holds, follow from the files of the rounds before it.
     """
@@ -37,10 +38,11 @@ class OnlineSteps:
         rollouts: Rollouts,
         spec: OnlineSpec,
         *,
-        start: int = 0,
+        wanted: Collection[str] = (),
     ) -> None:
         self.prompts, self.source, self.rollouts, self.spec = prompts, source, rollouts, spec
-        self.start, self.steps = start, prompts.steps
+        self.wanted, self.start, self.steps = wanted, 0, prompts.steps
+        self.every = spec.every or -(-prompts.steps // spec.updates)
         self.measured: dict[str, float] = {}
         """What the latest round was like, by name; empty after steps that drew nothing."""
 
@@ -78,13 +80,18 @@ class OnlineSteps:
         ]
         return self._loader(lists).largest()
 
+    @property
+    def _length(self) -> int:
+        """The steps of a whole round."""
+        return self.every * self.spec.updates
+
     def _begin(self, step: int) -> int:
         """The first step of a step's round."""
-        return step - step % (self.spec.every * self.spec.updates)
+        return step - step % self._length
 
     def _parts(self, began: int) -> int:
         """The steps of one pass over a round's lists."""
-        return min(self.spec.every, self.steps - began)
+        return min(self.every, self.steps - began)
 
     def _wanted(self, began: int) -> int:
         """The lists of a round, those of the buffer included."""
@@ -92,7 +99,7 @@ class OnlineSteps:
 
     def _remember(self, buffer: Buffer, began: int) -> int:
         """Bring the buffer to where it was before a round; gives the place of the round's first prompt."""
-        before = range(0, began, self.spec.every * self.spec.updates)
+        before = range(0, began, self._length)
         if not before:
             return 0
         latest: list[Drawn] = []
@@ -110,8 +117,8 @@ class OnlineSteps:
             return everywhere(partial(self.rollouts.past, began))
         since, wanted = time.perf_counter(), self._wanted(began)
         head = self.source.head(began, first, wanted - buffer.share_of(wanted))
-        drawn = everywhere(lambda: self.rollouts.reusable(head))
-        if drawn is None:
+        self.source.seconds = {}
+        if (drawn := everywhere(lambda: self.rollouts.reusable(head))) is None:
             drawn = self.source.draw(head)
             if ranks.main():
                 self.rollouts.write(drawn)
@@ -136,7 +143,7 @@ class OnlineSteps:
         return next(iter(self._loader(lists)))
 
     def _loader(self, lists: list[Listed]) -> StepLoader:
-        rows = rows_of(lists, self.prompts.rows)
+        rows = rows_of(lists, self.prompts.rows, self.wanted)
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))
 
 

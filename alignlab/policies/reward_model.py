@@ -24,7 +24,7 @@ class RewardModel(SequenceHead):
         return adopted(model, tokenizer, 1, "reward_model")
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Return `values [B, K]`, and `embeddings [B, K, D]` if wanted, in float32 or better, whatever the references."""
+        """Return `values [B, K]`, and `embeddings [B, K, D]` if wanted, in float32 or better; references go unused."""
         layout, states = self.encode(batch)
         last_ND = states[layout.place[last_tokens(batch)]]
         scores = {"values": batch.slotted(apply_head(self.model, last_ND)).squeeze(-1)}

@@ -13,6 +13,8 @@ from alignlab.errors import RunError
 from alignlab.report.findings import findings
 from alignlab.report.plots import PLOTS, plot_run
 from alignlab.report.reliability import plot_reliability
+from alignlab.report.rollouts import shown_rollouts
+from alignlab.report.scores import calibration_lines, mistakes, plot_scores
 from alignlab.report.table import Table
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.record import Record, read_run
@@ -32,6 +34,12 @@ FIRST = (
     "kl",
     "calibration",
     "reliability",
+    "drawn_reward",
+    "drawn_kl",
+    "drawn_variety",
+    "scores",
+    "leads",
+    "score_by_length",
 )
 """Pictures that are open on the page; the others are a click away."""
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -55,6 +63,7 @@ def write_report(folder: RunFolder) -> list[Path]:
     record = read_run(folder.path)
     plot_run(record, folder.plots)
     plot_reliability(folder)
+    plot_scores(folder)
     pictures = sorted_plots(folder.plots)
     folder.write_text("report.html", run_page(record, pictures))
     return pictures
@@ -81,6 +90,9 @@ def run_page(record: Record, pictures: Sequence[Path]) -> str:
         pictures=[inlined(file) for file in first],
         more_pictures=[inlined(file) for file in pictures if file not in first],
         shown=SHOWN_SAMPLES,
+        rollouts=shown_rollouts(record.folder),
+        calibration=calibration_lines(RunFolder(record.path)),
+        mistakes=mistakes(RunFolder(record.path)),
         changed=_changed(record),
         rows=_rows(record.manifest.get("rows", {})),
         command=record.command,

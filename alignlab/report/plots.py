@@ -11,7 +11,7 @@ import numpy as np
 from alignlab.report.figures import COLOURS, LINES, finish, picture, size
 from alignlab.runs.record import History, Record, Series
 
-SPLITS = {"train": "training", "val": "validation"}
+SPLITS = {"train": "training", "val": "validation", "online": "drawn"}
 SMOOTH_FROM, WINDOW_SHARE, MOST_LINES = 40, 25, len(COLOURS)
 EXACT = {"lr", "memory_mb", "gpu_memory_mb", "tokens_per_second", "nonfinite"}
 """Metrics that are what they are at each step: rates, counts and maxima, of which a mean over steps says nothing."""
@@ -46,6 +46,12 @@ PLOTS = (
     Plot(
         "lists", "agreement with the order of the labels", ["lists/ndcg", "lists/kendall_tau", "lists/top1"]
     ),
+    Plot("drawn_reward", "reward of drawn responses, by the judge", ["reward", "best"], ["online"]),
+    Plot("drawn_kl", "mean log-ratio of drawn responses to the reference, nats", ["kl"], ["online"]),
+    Plot("drawn_variety", "share of drawn responses, or words", ["finished", "distinct_2"], ["online"]),
+    Plot("drawn_length", "length of drawn responses, tokens", ["length"], ["online"]),
+    Plot("drawn_entropy", "entropy of drawn tokens, nats", ["entropy"], ["online"]),
+    Plot("drawn_seconds", "seconds of a draw", ["seconds/all", "seconds/draw", "seconds/judge"], ["online"]),
     Plot("gradient_norm", "norm of the gradient, before clipping", ["gradient_norm"]),
     Plot("memory", "peak memory, MiB", ["memory_mb", "gpu_memory_mb"], ["train"]),
     Plot("lr", "learning rate", ["lr"]),
@@ -125,17 +131,18 @@ def _label(group: str, members: Sequence[str]) -> str:
 
 
 def _draw(axes: Any, plot: Plot, history: History) -> None:
+    stepped = [split for split in ("train", "online") if split in plot.splits]
     for topic, colour, line in zip(plot.topics, COLOURS, LINES * 2, strict=False):
-        if f"train/{topic}" in history and "train" in plot.splits:
-            steps, values = history[f"train/{topic}"]
+        for split in (split for split in stepped if f"{split}/{topic}" in history):
+            steps, values = history[f"{split}/{topic}"]
             smooth = len(values) >= SMOOTH_FROM and topic not in EXACT
-            label = None if smooth else f"{SPLITS['train']} {topic}"
+            label = None if smooth else f"{SPLITS[split]} {topic}"
             axes.plot(
                 *thinned(steps, values), line, color=colour, lw=1, alpha=0.3 if smooth else 0.6, label=label
             )
             if smooth:
                 mean = centred(steps, values, max(5, len(values) // WINDOW_SHARE | 1))
-                axes.plot(*thinned(*mean), line, color=colour, lw=1.5, label=f"{SPLITS['train']} {topic}")
+                axes.plot(*thinned(*mean), line, color=colour, lw=1.5, label=f"{SPLITS[split]} {topic}")
         if f"val/{topic}" in history and "val" in plot.splits:
             label = f"{SPLITS['val']} {topic}"
             axes.plot(*history[f"val/{topic}"], line, color=colour, lw=2, marker="o", label=label)

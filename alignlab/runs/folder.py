@@ -16,6 +16,9 @@ from alignlab.errors import RunError
 
 log = logging.getLogger(__name__)
 
+VALIDATION_SCORES, MISTAKES = "validation_scores.jsonl", "mistakes.jsonl"
+"""The files of a reward model's run: the scores of its latest validation, and its worst mistakes as text."""
+
 
 @dataclass(frozen=True)
 class RunFolder:

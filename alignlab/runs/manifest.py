@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,21 @@ def environment() -> dict[str, Any]:
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         },
     }
+
+
+def other_threads(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return what to tell of a run that goes on with another number of threads than it began with; empty if equal.
+
+    >>> other_threads({"hardware": {"torch_threads": 2}}, {"hardware": {"torch_threads": 2}})
+    ''
+    """
+    was, here = ((facts.get("hardware") or {}).get("torch_threads") for facts in (before, now))
+    if was is None or was == here:
+        return ""
+    return (
+        f"the run was begun with {was} threads and goes on with {here}: sums are rounded in another order, so that it "
+        f"does not end bit-equal to a run that nobody stopped; OMP_NUM_THREADS={was} goes on as it began"
+    )
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,7 @@
 """What draws responses: in the process of the training, or on a server elsewhere."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.sampling.settings import Sampling
@@ -19,7 +19,7 @@ class Generator(Protocol):
     """The number of optimizer steps that the weights drawn from had seen."""
 
     def weights(self) -> str:
-        """Return a name of the weights drawn from, in words that stand beside what is drawn, and tell other weights from these."""
+        """Return a name of the weights drawn from, which other weights do not have; it stands beside what is drawn."""
         ...
 
     def draw(
@@ -31,9 +31,9 @@ class Generator(Protocol):
         """
         ...
 
-    def sync(self, model: Any, version: int) -> None:
-        """Draw from the present weights of this model from now on, which have seen so many optimizer steps.
+    def sync(self, version: int) -> None:
+        """Draw from the present weights of the policy from now on, which have seen so many optimizer steps.
 
-        Every rank calls it where the weights are spread over ranks; raises RunError where the weights did not arrive.
+        All ranks call it. Raises ConfigError where that cannot be, and RunError where the weights did not arrive.
         """
         ...

@@ -35,7 +35,14 @@ class InProcess:
     Raises ConfigError for a model without a head over the vocabulary, or with weights that are spread over ranks.
     """
 
-    def __init__(self, model: Any, stop: Sequence[int], *, rows: Annotated[int, whole(1, 10_000)] = 64, version: int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        stop: Sequence[int],
+        *,
+        rows: Annotated[int, whole(1, 10_000)] = 64,
+        version: int = 0,
+    ) -> None:
         self.model, self.stop, self.rows, self.version = model, tuple(stop), rows, version
         if unwrapped(model).get_output_embeddings() is None:
             raise ConfigError(
@@ -61,12 +68,8 @@ class InProcess:
         """Return a name of the weights drawn from: their hash."""
         return f"weights {weights_hash(self.model)[:16]}"
 
-    def sync(self, model: Any, version: int) -> None:
-        """Draw from this model, whose weights have seen so many optimizer steps; they are read where they lie."""
-        if model is not self.model:
-            self.model = model
-            require_whole(model)
-            self.__dict__.pop("reader", None)
+    def sync(self, version: int) -> None:
+        """Say that the weights, which are read where they lie, have seen so many optimizer steps."""
         self.version = version
 
     def draw(

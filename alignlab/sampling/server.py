@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from alignlab.errors import ConfigError, RunError
+from alignlab.errors import ConfigError
 from alignlab.http_json import Endpoint
 from alignlab.sampling.answers import drawn_of
 from alignlab.sampling.rollout import Prompt, Rollout
@@ -34,8 +34,8 @@ class Server:
     """Draws responses from the model of a server, a request a prompt, with `at_once` of them under way.
 
     The model of the server is what it is: `sync` takes no other weights. The noise of a prompt goes to the server as
-    its seed (64 bits), so that `alignlab serve` draws what the sampler in the process would draw, and other servers draw
-    the same again if they keep to their seeds. `timeout` is the seconds of a request with all its tries; a server
+    its seed (64 bits), so that `alignlab serve` draws what the sampler in the process would draw, and other servers
+    draw the same again if they keep to their seeds. `timeout` is the seconds of a request with all its tries; a server
     that is busy or fails is asked up to `retries` times more. `name` is the model among several of the server,
     `key_env` the environment variable that holds its key.
     """
@@ -63,7 +63,9 @@ class Server:
         by_name = {one["id"]: one for one in models or () if isinstance(one, dict) and "id" in one}
         names = ", ".join(by_name) or "none"
         if self.name is None and len(by_name) != 1:
-            raise ConfigError(f"{self.endpoint.url} has several models, or none: set generator.name ({names})")
+            raise ConfigError(
+                f"{self.endpoint.url} has several models, or none: set generator.name ({names})"
+            )
         name = self.name or next(iter(by_name))
         if name not in by_name:
             raise ConfigError(f"{self.endpoint.url} has no model {name}; it has {names}")
@@ -73,7 +75,7 @@ class Server:
         """Return a name of the weights drawn from: that of the server's model."""
         return f"model {self.served.name} of {self.endpoint.url}"
 
-    def sync(self, model: Any, version: int) -> None:
+    def sync(self, version: int) -> None:
         """Raise ConfigError: a server of this kind keeps its model."""
         raise ConfigError(
             "generator=server draws from the model that the server has, and takes no weights of a training: use "
@@ -120,8 +122,8 @@ class Server:
         length = self.served.length
         if length is not None and len(prompt.ids) >= length:
             raise ConfigError(
-                f"prompt {prompt.id} has {len(prompt.ids)} tokens, and the server's context is {length}: shorten it, or "
-                "leave it out"
+                f"prompt {prompt.id} has {len(prompt.ids)} tokens, and the server's context is {length}: shorten it, "
+                "or leave it out"
             )
         return how.max_new_tokens if length is None else min(how.max_new_tokens, length - len(prompt.ids))
 

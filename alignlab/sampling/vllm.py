@@ -18,7 +18,6 @@ from alignlab.sampling.trial import require_whole
 from alignlab.settings import Count, Place, PositiveNumber, Text, whole
 
 
-
 class VLLM(Server):
     """Draws from vLLM (or `alignlab serve updates=true`), which takes up the policy's weights at every `sync`.
 
@@ -44,9 +43,16 @@ class VLLM(Server):
         folder: Place | None = None,
     ) -> None:
         super().__init__(
-            model, stop, url=url, name=name, timeout=timeout, retries=retries, at_once=at_once, key_env=key_env
+            model,
+            stop,
+            url=url,
+            name=name,
+            timeout=timeout,
+            retries=retries,
+            at_once=at_once,
+            key_env=key_env,
         )
-        self.transfer, self.folder = transfer, folder
+        self.model, self.transfer, self.folder = model, transfer, folder
         self.expected: str | None = None
         """The version that the server has to name; None before it is known."""
 
@@ -68,22 +74,22 @@ class VLLM(Server):
         self._require(self._version(), "after drawing")
         return rollouts
 
-    def sync(self, model: Any, version: int) -> None:
-        """Have the server draw from the present weights of this model, which have seen so many optimizer steps.
+    def sync(self, version: int) -> None:
+        """Have the server draw from the present weights of the policy, which have seen so many optimizer steps.
 
         All ranks call it, and the first one sends. Raises ConfigError for weights that are spread over ranks, and
         RunError, on all ranks, where the server does not name this version afterwards.
         """
-        require_whole(model)
-        trouble = self._sent(model, version) if ranks.main() else ""
+        require_whole(self.model)
+        trouble = self._sent(version) if ranks.main() else ""
         if trouble := ranks.broadcast(trouble):
             raise RunError(trouble)
         self.version, self.expected = version, str(version)
 
-    def _sent(self, model: Any, version: int) -> str:
+    def _sent(self, version: int) -> str:
         """Send the weights; gives what went wrong."""
         try:
-            with self._written(model, version) as folder, self._paused():
+            with self._written(version) as folder, self._paused():
                 self._handed_over(folder, str(version))
             if (named := self._version()) != str(version):
                 return (
@@ -95,14 +101,14 @@ class VLLM(Server):
         return ""
 
     @contextmanager
-    def _written(self, model: Any, version: int) -> Iterator[Path]:
-        """The model as a plain Hugging Face folder, which is removed when the server has read it."""
+    def _written(self, version: int) -> Iterator[Path]:
+        """The policy as a plain Hugging Face folder, which is removed when the server has read it."""
         if self.folder is not None:
             Path(self.folder).expanduser().mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f"weights-{version}-", dir=self.folder)).absolute()
         place.chmod(0o755)  # the server may be another user's
         try:
-            plain = merge(copy.deepcopy(model)) if has_adapter(model) else model
+            plain = merge(copy.deepcopy(self.model)) if has_adapter(self.model) else self.model
             plain.save_pretrained(place, safe_serialization=True)
             for file in place.glob("*.safetensors"):
                 file.chmod(0o644)

@@ -19,7 +19,7 @@ from alignlab.serving.waiting import Closed, Full, Queue
 
 @dataclass(frozen=True)
 class Desk:
-    """Where requests come in: the name of the model, its context, the queue, and the seconds that a request may take."""
+    """Where requests come in: the name of the model, its context, the queue, the seconds that a request may take."""
 
     name: str
     length: int | None

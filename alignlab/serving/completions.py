@@ -83,15 +83,15 @@ class Drawing:
         Raises ConfigError for one that leaves no room, or has ids beyond the vocabulary.
         """
         ids: list[int] = (
-            self.tokenizer(request.prompt)["input_ids"]
-            if isinstance(request.prompt, str)
-            else request.prompt
+            self.tokenizer(request.prompt)["input_ids"] if isinstance(request.prompt, str) else request.prompt
         )
         size = self.sampler.model.config.get_text_config().vocab_size
         if not ids or max(ids) >= size:
             raise ConfigError(f"prompt: expected one token or more, by ids below {size}")
         if self.length is not None and len(ids) >= self.length:
-            raise ConfigError(f"prompt: {len(ids)} tokens leave no room in the model's context of {self.length}")
+            raise ConfigError(
+                f"prompt: {len(ids)} tokens leave no room in the model's context of {self.length}"
+            )
         seed = secrets.randbits(63) if request.seed is None else request.seed
         return Prompt(f"request of {len(ids)} tokens", ids, key_of_seed(seed))
 

@@ -117,7 +117,9 @@ def routes(desk: Desk, scoring: Scoring) -> APIRouter:
             raise HTTPException(400, f"user: this model {need}")
         if "values" not in scoring.gives and len(texts) < 2:
             raise HTTPException(400, "documents: this model compares responses: give two or more")
-        asked = request.prompt if isinstance(request.prompt, str) else [t.model_dump() for t in request.prompt]
+        asked = (
+            request.prompt if isinstance(request.prompt, str) else [t.model_dump() for t in request.prompt]
+        )
         (signals,) = await desk.ask(partial(scoring.encoded, asked, texts, request.user))
         scores = enumerate(_scores(signals))
         answer = {

@@ -81,6 +81,8 @@ class PreferenceModule(L.LightningModule):
         self.meta_rate = meta_rate
         self.latest_step: dict[str, float] = {}
         self.reliability: dict[str, list[float]] = {}
+        self.validated: tuple[list[str], Rows] | None = None
+        """The ids of the lists of the latest evaluation, and what the policy made of them."""
         self._tokens, self._seconds = 0, 0.0
 
     @property
@@ -221,7 +223,7 @@ class PreferenceModule(L.LightningModule):
         seen = [signals for part in everywhere for signals in part[2]]
         ids = [row for part in everywhere for row in part[3]]
         rows = Rows.joined(seen, self.objective.reward)
-        self.reliability = diagram(rows)
+        self.reliability, self.validated = diagram(rows), (ids, rows)
         of_split = split_metrics(rows, [sources[row] for row in ids] if sources else ())
         metrics = {**self._named(Meter.joined([part[0] for part in everywhere])), **of_split}
         seconds = time.perf_counter() - began
@@ -241,13 +243,17 @@ class PreferenceModule(L.LightningModule):
     def _ahead(self, step: Step, score: Callable[[Batch], Found]) -> list[Statistics]:
         """For every micro-batch the statistics of the whole step, where a term wants them.
 
-        These need all scores before the first loss: one forward more, without gradient. Where the step is one
-        micro-batch (it is so on all ranks or on none) nothing is returned: its own forward has all scores.
+        These need all scores before the first loss: one forward more, without gradient, unless they are made of data
+        and cached scores alone. Where the step is one micro-batch (it is so on all ranks or on none) nothing is
+        returned: its own forward has all scores.
         """
         if not self.objective.gathers:
             return [None for _ in step]
         if len(step) == 1:
             return []
+        known = [self._known(batch) for batch in step]
+        if self.objective.gathered_from <= set(known[0]):
+            return self._statistics(step, known)
         with torch.no_grad():
             return self._statistics(step, map(score, step))
 
@@ -263,10 +269,13 @@ class PreferenceModule(L.LightningModule):
         self.objective.absorb(joint[0])
         return list(joint)
 
+    def _known(self, batch: Batch) -> Found:
+        """Signals that need no forward: what is known of the data, and cached scores of references."""
+        return {**data_signals(batch, self.scored_dtype), **cached(batch, self.scored_dtype)}
+
     def _from_cache(self, batch: Batch) -> Found:
         """Signals of a policy that still is its reference: cached scores are its own, where they suffice."""
-        known = cached(batch, self.scored_dtype)
-        found = as_reference({**data_signals(batch, self.scored_dtype), **known})
+        found = as_reference(self._known(batch))
         return found if self.objective.signals <= set(found) else as_reference(self.signals(batch))
 
     def _totals(self, step: Step) -> dict[str, Tensor]:
@@ -356,6 +365,7 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
         known["ratings"] = batch.ratings
     if batch.tasks is not None:
         known["tasks"] = batch.tasks
+    known |= batch.drawn
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 
 

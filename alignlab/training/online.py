@@ -1,24 +1,30 @@
 """The optimizer steps of a stage that draws its lists from its own policy."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from alignlab import ranks
 from alignlab.errors import ConfigError
-from alignlab.judges.judge import Asked, Judge, Judged
+from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
-from alignlab.online.labels import Labelling, check_verdict
-from alignlab.online.listed import Listed
-from alignlab.online.rows import blank
+from alignlab.online.labels import Labelling
 from alignlab.online.settings import LabelsOf, OnlineSpec
-from alignlab.online.source import Source
+from alignlab.online.source import Source, TellOf
 from alignlab.online.steps import OnlineSteps
+from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Rollouts
+from alignlab.policies.load import LoadedPolicy
+from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
+from alignlab.sampling.generator import Generator
 from alignlab.sampling.in_process import InProcess
 from alignlab.training.opened import Prepared
+from alignlab.training.own_signals import OWN, own_signals
+from alignlab.training.references import frozen
 from alignlab.training.rows import context_of
 from alignlab.training.spec import Online
 
@@ -33,15 +39,16 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     """
     opened, online = ready.opened, ready.opened.stage.online
     assert online is not None
-    spec, judge = online.spec, online.make_judge()
+    spec, judge = online.spec, _bound(online.make_judge(), ready)
 
     def decode(ids: Any) -> str:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
 
     labelling = _labelling(online, opened.stage.objective)
+    generator = opened.stage.make_generator(opened.model, sorted(opened.encoder.stops))
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
-        InProcess(opened.model, sorted(opened.encoder.stops)),
+        generator,
         judge,
         labelling,
         decode,
@@ -49,13 +56,44 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         samples=spec.samples,
         refills=spec.refills,
         within=opened.place.autocast,
+        tell_of=_tells(ready, spec, generator),
     )
-    steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec)
+    wanted = opened.stage.objective.signals
+    steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
     if ranks.main():
         _tell(ready, spec)
         if not steps.rollouts.file(0).is_file():
             _probe(ready, judge, decode, labelling)
     return steps
+
+
+def _bound(judge: Judge, ready: Prepared) -> Judge:
+    """Return a judge that reads models of the run with these models; all ranks must call this."""
+    if not isinstance(judge, Bound):
+        return judge
+    opened, first = ready.opened, ready.references[0]
+    stage = opened.stage
+    reference = None
+    if "reference" in judge.wants:
+        whole = first if isinstance(first, Policy) else None
+        reference = whole or frozen(stage, stage.reference.load, opened.place, opened.tokenizer)
+    judge.bind(
+        LoadedPolicy(opened.policy, opened.tokenizer) if "policy" in judge.wants else None,
+        None if reference is None else LoadedPolicy(reference, opened.tokenizer),
+    )
+    return judge
+
+
+def _tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> TellOf | None:
+    """Return what scores drawn tokens by the policy itself; None where the sampler tells all that is asked for."""
+    opened = ready.opened
+    with opened.place.autocast():
+        mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+    exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
+    exact = exact and isinstance(generator, InProcess)
+    same = exact and spec.temperature == 1 and not spec.sampling.truncated
+    asked = OWN.keys() & opened.stage.objective.signals - ({"token_old_logps"} if same else set())
+    return partial(own_signals, opened.policy, {name: OWN[name] for name in sorted(asked)}) if asked else None
 
 
 def _labelling(online: Online, objective: Objective) -> Labelling:
@@ -100,16 +138,16 @@ def _probe(ready: Prepared, judge: Judge, decode: Any, labelling: Labelling) -> 
     texts = tuple(decode(rows.responses[member]) for member in rows.members[0])
     example = rows.examples[int(rows.places[0])]
     asked = Asked(rows.ids[0], rows.messages(0), texts, (True,) * len(texts), example.meta)
-    (judged,) = judge([asked])
-    one = blank(rows, 0, len(texts), 1)
-    check_verdict(Listed(one.rollout, 0, texts, judged), judge.identity)
+    (judged,) = verdicts(judge, [asked])
     log.info("judge: %s; it gives %s for the responses of row %s", judge.identity, _said(judged), rows.ids[0])
     if judged.unsaid is not None:
-        log.warning("the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid)
+        log.warning(
+            "the judge could not say which response of row %s is better: %s", rows.ids[0], judged.unsaid
+        )
     elif judged.rewards is None:
         if "rewards" in objective.signals:
             raise ConfigError(
-                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use a judge "
+                f"objective '{objective.name}' takes rewards, and {judge.identity} gives preferences alone: use one "
                 "that gives rewards (judge=function, judge=reward_model)"
             )
         if labelling.unfinished in ("subtract", "replace"):

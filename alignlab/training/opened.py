@@ -29,9 +29,10 @@ from alignlab.data.transforms.limit import kept
 from alignlab.policies.causal_lm.chat_format import stop_ids
 from alignlab.policies.policy import Policy, References
 from alignlab.signals import trailing_sizes
+from alignlab.training.drawn_validation import as_if_drawn
 from alignlab.training.placing import CPU, Place
 from alignlab.training.references import attach_reference
-from alignlab.training.rows import Splits, extras_for, tasks_of, tokenize, with_rationales
+from alignlab.training.rows import Splits, check_users, extras_for, tasks_of, tokenize, with_rationales
 from alignlab.training.spec import Stage, on_gpu
 from alignlab.training.token_steps import selected
 from alignlab.types import Message
@@ -126,6 +127,7 @@ def read(stage: Stage, clock: Clock | None = None) -> Examples:
 def load(stage: Stage, examples: Examples, clock: Clock | None = None) -> Opened:
     """The policy of a stage on the CPU, its tokenizer and encoder, and these rows as tokens."""
     clock = clock or Clock()
+    check_users(stage.users, examples)
     with clock.timed("model"), ranks.main_first():
         model, tokenizer = stage.load_model()
         policy = stage.make_policy(model)
@@ -159,6 +161,8 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     stage.objective.bind({**trailing_sizes(opened.policy.sizes), **({"tasks": (tasks,)} if tasks else {})})
     updates = stage.online.spec.updates if stage.online else 1
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
+    if stage.online:
+        splits = replace(splits, validation=as_if_drawn(splits.validation, stage.objective, opened.model))
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():

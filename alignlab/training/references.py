@@ -54,7 +54,11 @@ def attach_reference(
     """
     spec, objective = stage.reference, stage.objective
     mode = resolve_mode(
-        spec.mode, objective, adapter=spec.adapters_off, update=spec.moving.update, drawn=stage.online is not None
+        spec.mode,
+        objective,
+        adapter=spec.adapters_off,
+        update=spec.moving.update,
+        drawn=stage.online is not None,
     )
     others = spec.others if objective.needs_other_references else ()
     log.info(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alignlab.console import tracked
 from alignlab.data.batching.batches import Extras, StepLoader, require_rows
+from alignlab.data.encoding.drawn import lacking, not_carried, with_drawn
 from alignlab.data.encoding.prepare import require_vocabulary, tokenized
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.encoding.tokenize import Encoder, Limits
@@ -53,6 +54,11 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"
         )
+    if not drawn and (absent := lacking(examples.train[0], objective.signals)):
+        raise DataError(
+            f"objective '{objective.name}' takes {', '.join(absent)}. First row of data '{spec.name}': "
+            f"{not_carried(absent)}"
+        )
     check_labels(objective, examples, spec)
 
 
@@ -65,6 +71,25 @@ def check_policy(stage: Stage, examples: Examples) -> None:
             "trainer.meta_rate has a reward model tell apart lists of weight 0, and all training rows count: use "
             "pipeline=[unlabelled_samples] on rows with meta.samples, or rows with weight 0"
         )
+
+
+def check_users(users: frozenset[str] | None, examples: Examples) -> None:
+    """DataError where a row is of a user whom the policy does not know, or of none; None is a policy without users."""
+    if users is None:
+        return
+    for split in ("train", "validation"):
+        for example in getattr(examples, split):
+            name = example.meta.get("user")
+            if not name:
+                raise DataError(
+                    f"row {example.id} names no user, whose preferences a user model learns: use data with users "
+                    "(meta.user of data=local, data.source.users of data=lab)"
+                )
+            if str(name) not in users:
+                raise DataError(
+                    f"row {example.id} is of user '{name}', whom the model does not know ({', '.join(sorted(users))}): "
+                    "name it in policy.users, or fit it to a trained model with policy.fit=user"
+                )
 
 
 def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:
@@ -169,6 +194,8 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     for split, rows in tokens.items():
         require_rows(rows, split)
         require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
+        if stage.online is None:
+            tokens[split] = with_drawn(rows, stage.objective.signals)
     return Splits(tokens["train"], tokens["validation"], keys)
 
 
@@ -225,9 +252,12 @@ def context_of(model: Any) -> int | None:
 
 
 def content_of(rows: TokenRows) -> str:
-    """The SHA-256 of what training reads of the rows, in their order: tokens, labels, raw scores and weights."""
+    """The SHA-256 of what training reads of the rows, in their order: tokens, labels, raw scores, weights, and
+    what a sampler told."""
     digest = hashlib.sha256(rows.tokens_hash.encode())
-    for values in (rows.labels.values, rows.weights, *([rows.rewards.values] if rows.rewards else [])):
+    rewards = [rows.rewards.values] if rows.rewards else []
+    drawn = [rows.drawn[name].values for name in sorted(rows.drawn)]
+    for values in (rows.labels.values, rows.weights, *rewards, *drawn):
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 

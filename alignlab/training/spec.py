@@ -14,6 +14,8 @@ from alignlab.objective.objective import Objective
 from alignlab.online.pairs import Builder, whole
 from alignlab.online.settings import OnlineSpec
 from alignlab.policies.policy import Policy
+from alignlab.sampling.generator import Generator
+from alignlab.sampling.in_process import InProcess
 from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
@@ -88,6 +90,8 @@ class Stage:
     """Told the fingerprints of both splits, of "rows", of "data" before the pipeline, of "tokens"; may raise."""
     collect: Callable[..., Iterable[Example]] | None = None
     """Makes the rows to train on from the model and the prompts of the data."""
+    make_generator: Callable[[Any, Sequence[int]], Generator] = InProcess
+    """Gives what draws from a model, whose responses end with these tokens."""
     online: Online | None = None
     """How its lists are drawn from the policy as it trains; the rows of the data then give the prompts alone."""
     load_initial: LoadModel | None = None
@@ -98,6 +102,8 @@ class Stage:
     """How samples are drawn to be read, where there is none."""
     engine: Engine = field(default_factory=Engine)
     """How it trains on one device or several ranks."""
+    users: frozenset[str] | None = None
+    """The users that the policy knows, whom alone its rows may be of; None where the policy reads no users."""
     step_log: Path | None = None
     """Where every step is written down for measuring from outside, if at all."""
 

@@ -13,6 +13,7 @@ from alignlab.data.batching.batches import StepLoader
 from alignlab.data.spec import SPLITS
 from alignlab.evaluation.gold import GoldReport
 from alignlab.online.steps import OnlineSteps
+from alignlab.passes.values import score_of
 from alignlab.policies.causal_lm.decoder import has_adapter, recompute
 from alignlab.policies.policy import Policy
 from alignlab.policies.scorer import Scorer
@@ -122,6 +123,7 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
         listener=listener,
         starts_as_reference=stage.reference.is_start,
         reliability=folder.path / "reliability.jsonl",
+        scores=folder if score_of(ready.opened.policy) else None,
         others=others,
     )
     checkpoint = Checkpoint(

@@ -130,7 +130,7 @@ def _tokenized(
 
 def _limited(data: DataSpec, split: str, rows: TokenRows, examples: Examples) -> TokenRows:
     """The rows of a split that its limit keeps, in their order."""
-    places = kept(rows.ids, data.limit_of(split), **data.limit_options)
+    places = kept(rows.ids, data.last_limit_of(split), **data.limit_options)
     if len(places) == len(rows):
         return rows
     less = _taken(rows, Selection(places), LIMIT, examples.report)

@@ -13,6 +13,8 @@ alignlab generate model=local model.path=/my/model data=hh_rlhf data.path=/my/co
     max_new_tokens=256   the largest length of an answer
     draw_seed=0          other numbers draw other answers
     batch_size=64        so many answers are drawn together, which changes the speed alone
+    generator=server generator.url=http://127.0.0.1:8000     the model of a server draws, in place of this process; the
+                         model of the command gives the tokens, and has to be the same (docs/serving.md)
     trust=[PACKAGE]      packages of yours that the config of the run may name
 
 Takes the overrides of train. Broken off, the same command goes on behind the last whole line of the file, and ends with
@@ -20,6 +22,7 @@ the same file. An answer depends on the model, its prompt and the settings, and 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from alignlab.errors import ConfigError
 from alignlab.verbs import drawing
@@ -31,7 +34,7 @@ KEYS = {
     "out": output(),
     "split": choice("validation", ("validation", "train")),
     "prompts": whole(None),
-    "batch_size": whole(64),
+    "batch_size": whole(None),
     "trust": trust(),
     **drawing.KEYS,
 }
@@ -53,12 +56,19 @@ def run(words: Sequence[str]) -> None:
 
     trained = None if own.run is None else trained_run(own.run, own.trust)
     stage = stage_to_score(typed.overrides, trained)
+    make = stage.make_generator
+    if own.batch_size is not None:
+        if make is not InProcess:
+            raise ConfigError(
+                "batch_size is of draws in this process, and generator=... has its own: see its settings"
+            )
+        make = partial(InProcess, rows=own.batch_size)
     with quiet():
         opened = open_rows(stage, one_device(stage))
     rows = getattr(opened.splits, own.split)
     count = min(len(rows), own.prompts or len(rows))
     prompts = [Prompt(rows.ids[i], rows.prompts[i].tolist()) for i in range(count)]
-    sampler = InProcess(opened.model, sorted(opened.encoder.stops), rows=own.batch_size)
+    sampler = make(opened.model, sorted(opened.encoder.stops))
     begun = write(own.out, sampler, prompts, own.samples, how, opened.tokenizer)
     went_on = f", {begun} of them drawn before" if begun else ""
     printer().print(f"written: {own.out} ({count} prompts{went_on})", soft_wrap=True)

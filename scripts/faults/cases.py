@@ -50,6 +50,17 @@ CASES = {
     "lora": Case(("peft=lora", "peft.dropout=0.1")),
     "ddp": Case(("strategy=ddp", *RANKS)),
     "fsdp2": Case(("strategy=fsdp2", *RANKS)),
+    "online": Case(("recipe=online", "online.max_new_tokens=16")),
+    "online-buffer": Case(
+        (
+            "recipe=online",
+            "online.max_new_tokens=16",
+            "online.every=2",
+            "online.updates=2",
+            "online.buffer.size=12",
+            "online.buffer.choose=age",
+        )
+    ),
     "full-disk": Case(("objective=dpo",), disk=16),
     "read-only-cache": Case(("objective=dpo",), read_only_cache=True),
 }

@@ -8,7 +8,15 @@ from safetensors.torch import load_file
 
 from faults.kill import rows_of, stage_files
 
-MEASURED = ("train/tokens_per_second", "val/tokens_per_second", "train/memory_mb")
+MEASURED = (
+    "online/tokens_per_second",
+    "online/seconds/draw",
+    "online/seconds/judge",
+    "online/seconds/all",
+    "train/tokens_per_second",
+    "val/tokens_per_second",
+    "train/memory_mb",
+)
 MANIFEST = ("first_ids_sha256", "data_fingerprints", "rows")
 
 
@@ -61,6 +69,7 @@ def same_state(one: Path, other: Path) -> bool:
 
 SAME = {
     "model/*model.safetensors": same_bytes,
+    "rollouts/step-*.jsonl": same_bytes,
     "metrics.csv": same_rows,
     "manifest.json": same_data,
     "checkpoints/last.ckpt": same_state,

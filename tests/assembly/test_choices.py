@@ -23,9 +23,20 @@ UNTRAINED = {"hypo": "hypo takes sample_logps, sample_ref_logps: no recipe here 
 OF_VALUES = ("ties", "simcse", "swav")
 """Regularizers of reward models."""
 TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, *OF_VALUES)]
-CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if choice not in UNTRAINED]
+ELSEWHERE = [
+    ("judge", name) for name in choices("judge") if name not in ("gold", "function", "implicit", "self")
+]
+"""Judges that are models of a folder or a server, or stand in a program: their own tests build them."""
+CHOICES = [
+    (name, choice)
+    for name in GROUPS
+    for choice in group(name)
+    if choice not in UNTRAINED and (name, choice) not in ELSEWHERE
+]
 NEEDS = {
     "reference=none": ["objective=simpo"],
+    "generator=server": ["generator.url=http://127.0.0.1:8000"],
+    "generator=vllm": ["generator.url=http://127.0.0.1:8000"],
     "reference=adapter": ["peft=lora"],
     "objective=bradley_terry": ["policy=reward_model"],
     "objective=plackett_luce_values": ["policy=reward_model"],
@@ -33,6 +44,11 @@ NEEDS = {
         f"objective={name}": ["policy=reward_model"]
         for name in ("bt_margin", "softmax_values", "regression", "more")
     },
+    "judge=gold": ["recipe=online"],
+    "judge=function": ["recipe=online", "judge.function=math.sqrt"],
+    "judge=implicit": ["recipe=online"],
+    "judge=self": ["recipe=online"],
+    **{f"pairs={name}": ["recipe=online"] for name in choices("pairs")},
     "policy=reward_model": ["objective=bradley_terry"],
     "objective=gpm": ["policy=preference_model"],
     "objective=pal": ["policy=reward_model"],
@@ -137,6 +153,7 @@ def test_no_setting_is_left_open_but_those_that_must_be():
     assert left_open == {
         *(f"data/{name}" for name in ("local", "knobs", "mixture", "sentiment")),
         *("model/local", "optimizer/custom", "scheduler/custom"),
+        *(f"judge/{name}" for name in ("function", "reward_model", "preference_model", "density_ratio")),
     }
 
 

@@ -156,6 +156,15 @@ def test_limits_draw_rows_and_keep_their_order(tmp_path):
     assert ids(head.validation) == ids(whole.validation)[:3]
 
 
+def test_a_limit_at_the_start_counts_rows_before_a_step_makes_several_of_them(cache):
+    spec = DataSpec(
+        "lab", world.examples, limit=40, limit_validation=10, steps={"joint": partial(joint, share=1.0)}
+    )
+    end, start = (load_examples(replace(spec, limit_at=at), cache) for at in ("end", "start"))
+    assert len(end.validation) == 10
+    assert len(start.validation) == start.report.steps["joint"]["out"] - len(start.train) > 10
+
+
 @pytest.mark.parametrize("step", [None, "limit"])
 def test_a_limit_keeps_rows_of_every_step_and_tells_how_many(cache, step, caplog):
     steps = {"joint": partial(joint, share=0.5)}

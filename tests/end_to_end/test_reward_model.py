@@ -34,7 +34,9 @@ def test_a_reward_model_trains_and_is_a_plain_classifier(command, tmp_path):
     assert told["final"]["val/loss"] < told["initial"]["val/loss"]
     assert told["final"]["val/rewards/accuracy"] > told["initial"]["val/rewards/accuracy"]
     assert "pipeline_tag: text-classification" in (run.model / "README.md").read_text()
-    assert (run.path / "report.html").is_file()
+    page = (run.path / "report.html").read_text()
+    assert all(text in page for text in ("Calibration", "temperature of the best fit", "The worst mistakes"))
+    assert (run.plots / "score_by_length.png").is_file()
 
     opened = open_rows(stage_of_model(run, run.model))
     rows = opened.splits.validation

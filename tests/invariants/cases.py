@@ -30,6 +30,8 @@ from tests.invariants.batches import BOUND, random_signals
 from tests.losses.vector_cases import HELD
 
 OBJECTIVES, REGULARIZERS, MODIFIERS = choices("objective"), choices("regularizers"), choices("modifiers")
+OF_LISTS = ["truncated_is"]
+"""Modifiers of losses of lists; the others are of pairs."""
 OFFSETS = [r for r in REGULARIZERS if read_choice("regularizers", r)[r].get("kind") == "offset"]
 ADDITIVE = [r for r in REGULARIZERS if r not in OFFSETS]
 FEW = ["dpo", "kto", "lipo_lambda", "simpo"]
@@ -44,10 +46,15 @@ NUMBERS = {
     "aot_unpaired": {"epsilon": 0.2},
     "bco": {"udm": True, "delta": "none"},
     "d2o": {"references": 2},
+    "dapo": {"longest": 4, "cache": 2},
     "gpo": {"clamp": 100.0},
     "kl": {"responses": "samples", "estimator": "k3", "reduction": "seq_sum"},
     "lipo_lambda": {"topn": 2},
+    "grpo": {"beta": 0.0},
     "mrpo": {"alpha": 0.3},
+    "raft": {"threshold": 0.5},
+    "reinforce_pp": {"over": "tokens", "beta": 0.02},
+    "rloo": {"beta": 0.05, "epsilon": 0.2},
     "sft": {"label_smoothing": 0.1},
 }
 Make = Callable[..., Objective]
@@ -115,7 +122,10 @@ def discovered() -> dict[str, Make]:
     makers |= {
         f"dpo pairs={pairs}": partial(whole, "dpo", pairs=pairs) for pairs in CHOICES if pairs != "all"
     }
-    makers |= {f"dpo under {name}": partial(whole, "dpo", modifiers=[name]) for name in MODIFIERS}
+    modified = {name: "grpo" if name in OF_LISTS else "dpo" for name in MODIFIERS}
+    makers |= {
+        f"{loss} under {name}": partial(whole, loss, modifiers=[name]) for name, loss in modified.items()
+    }
     for name in ADDITIVE:
         node = read_choice("regularizers", name)[name]
         makers |= {f"{k} alone": make for k, make in variants(name, partial(alone, name), node)}

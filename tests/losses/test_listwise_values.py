@@ -92,9 +92,10 @@ def test_lipo_lambda_where_policy_is_reference_ranks_by_position():
     assert run("lipo_lambda", [[0.0] * 4], [LABELS[0]]) == pytest.approx([expected])
 
 
-def test_list_mle_of_equal_labels_follows_the_list():
+def test_list_mle_of_some_equal_labels_follows_the_list_and_of_none_but_equal_ones_is_nothing():
     given = [0.4, -1.3, 0.9]
-    assert run("list_mle", [given], [[0.5] * 3]) == run("list_mle", [given], [[0.9, 0.5, 0.1]])
+    assert run("list_mle", [given], [[0.5, 0.5, 0.1]]) == run("list_mle", [given], [[0.9, 0.5, 0.1]])
+    assert run("list_mle", [given], [[0.5] * 3]) == [0]
 
 
 def test_no_gradient_through_the_lambda_weights():

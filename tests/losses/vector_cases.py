@@ -76,7 +76,14 @@ LISTS = {
 }
 NEWER = {"hybrid_dpo", "alpha_po", "simper", "conf_po"}
 """Objectives whose vectors are whole steps of lists."""
+POLICY_GRADIENT = {"cispo", "dapo", "dr_grpo", "grpo", "gspo", "ppo", "reinforce_pp", "rloo", "xpo"}
+"""Objectives on drawn lists (`test_policy_gradient_vectors.py`)."""
 OTHERS = {"aot", "aot_unpaired", "bco", "d2o", "dove", "kto", "mm_dpo", "rationale_dpo", "tpo_tree"}
 """Objectives whose vectors have tests of their own."""
-HELD = OTHERS | NEWER | {name for table in (PAIRS, TOKENS, LISTS) for name, _ in table.values()}
+HELD = (
+    OTHERS
+    | NEWER
+    | POLICY_GRADIENT
+    | {name for table in (PAIRS, TOKENS, LISTS) for name, _ in table.values()}
+)
 """Every objective whose values and gradients the vectors hold."""

@@ -36,7 +36,9 @@ def test_rows_have_a_margin_of_each_model_kept_under_its_weights(tmp_path):
     for row in rows.train:
         best, worst = row.labels.index(max(row.labels)), row.labels.index(min(row.labels))
         for folder, margin in zip(folders, row.meta["margins"], strict=True):
-            values = load_policy(folder)(row.prompt, [turns[0]["content"] for turns in row.responses])["values"]
+            values = load_policy(folder)(row.prompt, [turns[0]["content"] for turns in row.responses])[
+                "values"
+            ]
             assert margin == pytest.approx((values[best] - values[worst]).item(), abs=1e-4)
     assert not any("margins" in row.meta for row in rows.validation)
     before = [row.meta["margins"] for row in rows.train]

@@ -205,7 +205,7 @@ def test_what_cannot_be_is_told_before_a_model_is_loaded():
 
 def gated_stage(folder, **trainer):
     settings = {"attributes": ["quality", "length"], "verbosity": "length", "gate_width": 4}
-    model, tokenizer = load_small()
+    tokenizer = load_small()[1]
     return small_stage(
         folder,
         "bradley_terry",
@@ -221,7 +221,10 @@ def test_a_run_goes_on_from_the_one_before(tmp_path):
     model = run_stage(gated_stage(whole.path, max_steps=4), whole).model
     run_stage(gated_stage(parts.path, max_steps=2), parts)
     resumed = run_stage(gated_stage(parts.path, max_steps=4), parts).model
-    weights, start = dict(model.named_parameters()), dict(gated_stage(whole.path).load_model()[0].named_parameters())
+    weights, start = (
+        dict(model.named_parameters()),
+        dict(gated_stage(whole.path).load_model()[0].named_parameters()),
+    )
     for name, weight in resumed.named_parameters():
         assert torch.equal(weight, weights[name]), name
         fitted = name == "score.weight" or "attribute_gate." in name
@@ -238,7 +241,9 @@ def test_sources_need_not_share_attributes():
         Example([], ["d"], [1.0]),
     ]
     tokens = token_rows([([1], [[2], [3]]), ([1], [[2]]), ([1], [[2]])])
-    batch = collate(replace(tokens, examples=rated_rows), range(3), Extras(attributes=("helpfulness", "honesty")))
+    batch = collate(
+        replace(tokens, examples=rated_rows), range(3), Extras(attributes=("helpfulness", "honesty"))
+    )
     nan = math.nan
     expected = torch.tensor([[[4.0, nan], [1.0, nan]], [[nan, 3.0], [0.0, 0.0]], [[nan, nan], [0.0, 0.0]]])
     torch.testing.assert_close(batch.ratings, expected.double(), equal_nan=True)

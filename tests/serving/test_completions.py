@@ -139,7 +139,7 @@ def test_weights_follow_the_training(url, loaded, local, tmp_path):
     begun, how = [p.clone() for p in loaded.policy.model.parameters()], Sampling(max_new_tokens=8)
     remote = VLLM(model, local.stop, url=url, transfer="disk", folder=str(tmp_path))
     before = remote.draw(asked(4), 2, how)
-    remote.sync(model, 7)
+    remote.sync(7)
     after = remote.draw(asked(4), 2, how)
     expected = InProcess(model.eval(), local.stop, version=7).draw(asked(4), 2, how)
     assert [r.version for r in after] == [7] * 4
@@ -156,20 +156,18 @@ def ids(rollouts):
 
 def test_a_server_that_another_training_uses_is_noticed(url, local, tmp_path):
     model, _ = load_small()
-    ours, theirs = (
-        VLLM(model, local.stop, url=url, transfer="disk", folder=str(tmp_path)) for _ in range(2)
-    )
-    ours.sync(model, 1)
-    theirs.sync(model, 2)
+    ours, theirs = (VLLM(model, local.stop, url=url, transfer="disk", folder=str(tmp_path)) for _ in range(2))
+    ours.sync(1)
+    theirs.sync(2)
     with pytest.raises(RunError, match="has version 2 of its weights before drawing, and version 1"):
         ours.draw(asked(2), 1, Sampling(max_new_tokens=2))
 
 
 def test_weights_of_another_kind_leave_the_model_as_it_is(url, local, tmp_path):
-    remote = VLLM(None, local.stop, url=url, transfer="disk", folder=str(tmp_path))
+    remote = VLLM(build("llama"), local.stop, url=url, transfer="disk", folder=str(tmp_path))
     remote.draw(asked(1), 1, Sampling(max_new_tokens=2))
-    with pytest.raises(RunError, match="the weights of step 3 did not arrive.*another kind of model"):
-        remote.sync(build("llama"), 3)
+    with pytest.raises(RunError, match=r"the weights of step 3 did not arrive.*another kind of model"):
+        remote.sync(3)
     remote.draw(asked(1), 1, Sampling(max_new_tokens=2))
     assert Endpoint(url, timeout=5).get("/health") == {"status": "ok"}
 

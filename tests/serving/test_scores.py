@@ -40,7 +40,9 @@ def values(answer):
 
 def refusal(url, path, body):
     with pytest.raises(HTTPError) as told:
-        urlopen(Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}), timeout=20)
+        urlopen(
+            Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}), timeout=20
+        )
     with told.value as error:
         return error.code, json.loads(error.read())["error"]["message"]
 
@@ -87,7 +89,11 @@ def test_openrlhf_gets_the_rewards_of_texts_as_they_were_drawn(url, rewards):
         ("/v1/score", {"queries": PROMPT}, "Field required"),
         ("/v1/score", {"queries": PROMPT, "documents": []}, "at least 1 item"),
         ("/v1/score", {"queries": PROMPT, "documents": ["a"], "user": "anna"}, "knows no users"),
-        ("/v1/score", {"queries": PROMPT, "documents": ["fox " * 600]}, "more than the model's context of 512"),
+        (
+            "/v1/score",
+            {"queries": PROMPT, "documents": ["fox " * 600]},
+            "more than the model's context of 512",
+        ),
         ("/v1/score", {"queries": [{"content": "a"}], "documents": ["b"]}, "role"),
         ("/get_reward", {"query": "a"}, "query"),
         ("/get_reward", {"query": ["a"], "prompts": []}, "prompts: 0 for 1 of query"),

@@ -1,34 +1,31 @@
 """Stages that draw their own lists: every objective, killed anywhere and gone on with, bad judges."""
 
+import csv
 import json
-import logging
+import math
+import shutil
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
 
-from alignlab.errors import AlignlabError, ConfigError, RunError
+from alignlab.errors import AlignlabError, RunError
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Judged
-from alignlab.objective.load import load_objective
-from alignlab.online.pairs import max_min
+from alignlab.online.listed import of_line
 from alignlab.online.settings import OnlineSpec
 from alignlab.online.written import Rollouts
-from alignlab.places import choices
+from alignlab.policies.causal_lm.adapter_settings import PeftSettings
+from alignlab.policies.causal_lm.adapters import lora
 from alignlab.runs.folder import RunFolder
+from alignlab.sampling.in_process import InProcess
+from alignlab.sampling.scored import token_logps
 from alignlab.training.settings import MovingSpec
 from alignlab.training.spec import Online
 from alignlab.training.stage import run_stage
-from tests.training.small import small_stage
-from tests.training.test_every_objective import TERMS
-
-NOT_DRAWN = {"rationale_dpo": "no judge gives a rationale"}
-
-
-def offline_only(name):
-    """Objectives of policies that draw no text, or of what drawn lists cannot have."""
-    return name in NOT_DRAWN or {"values", "preferences"} & load_objective(name).signals
+from alignlab.training.strategies.engine import Engine
+from tests.training.small import load_small, small_stage
 
 
 class Told:
@@ -68,18 +65,168 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize("name", [name for name in choices("objective") if not offline_only(name)])
-def test_every_objective_trains_on_its_own_lists(name, tmp_path, caplog):
-    result = train(drawing(tmp_path, name, changes={"trainer": {"max_steps": 2}}), tmp_path)
-    assert result.status == "finished"
-    assert "first loss" not in caplog.text
-    start = drawing(tmp_path, name).load_model()[0].parameters()
-    assert any(not torch.equal(a, b) for a, b in zip(result.model.parameters(), start, strict=True))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Stages that nothing stops, by their settings."""
+    results = {}
+
+    def trained(**spec):
+        key = tuple(sorted(spec.items()))
+        if key not in results:
+            folder = tmp_path_factory.mktemp("whole")
+            results[key] = (
+                train(drawing(folder, **spec, changes={"trainer": {"max_steps": 3}}), folder),
+                folder,
+            )
+        return results[key]
+
+    return trained
 
 
-@pytest.mark.parametrize(("group", "name"), TERMS)
-def test_every_term_trains_on_its_own_lists(group, name, tmp_path):
-    if name in ("ties", "rationale"):
-        pytest.skip("of reward models, or of rationales, which drawn lists have none of")
-    stage = drawing(tmp_path, changes={"hyper": {group: [name]}, "trainer": {"max_steps": 2}})
-    assert train(stage, tmp_path).status == "finished"
+class Killed(BaseException):
+    """Ends a process where it stands."""
+
+
+class Stops:
+    """A judge that ends the process at its nth call, before or after it has said something."""
+
+    def __init__(self, call):
+        self.call, self.gold, self.identity = call, Gold(), Gold().identity
+
+    def __call__(self, asked):
+        self.call -= 1
+        if self.call == 0:
+            raise Killed
+        return self.gold(asked)
+
+
+PLACES = {"drawing": (InProcess, "draw"), "writing": (Rollouts, "write"), "update": (Engine, "update")}
+
+
+def killed(monkeypatch, folder, where, call, steps=3, **spec):
+    """Train until something ends the process: at the nth call, or behind it where files are written."""
+    stage = drawing(folder, **spec, changes={"trainer": {"max_steps": steps}})
+    if where == "judging":
+        judge = Stops(call + 1)  # the first call is the probe of the start
+        stage = replace(stage, online=replace(stage.online, make_judge=lambda: judge))
+    with monkeypatch.context() as patch:
+        if where in PLACES:
+            owner, method = PLACES[where]
+            patch.setattr(owner, method, stopping(getattr(owner, method), call, after=where == "writing"))
+        with pytest.raises(Killed):
+            train(stage, folder)
+
+
+def stopping(function, call, *, after):
+    def called(*arguments, **keywords):
+        nonlocal call
+        call -= 1
+        if call == 0 and not after:
+            raise Killed
+        value = function(*arguments, **keywords)
+        if call == 0:
+            raise Killed
+        return value
+
+    return called
+
+
+@pytest.mark.parametrize(("where", "call"), [("drawing", 2), ("judging", 3), ("writing", 3), ("update", 1)])
+def test_killed_anywhere_it_ends_bit_equal_with_every_prompt_once(where, call, whole, tmp_path, monkeypatch):
+    result, folder = whole()
+    killed(monkeypatch, tmp_path, where, call)
+    again = train(drawing(tmp_path, changes={"trainer": {"max_steps": 3}}), tmp_path)
+    assert same(again, result)
+    assert ids(tmp_path) == ids(folder)
+    assert len({*ids(tmp_path)}) == len(ids(tmp_path)) >= 12
+    files = [sorted((run / "rollouts").glob("*.jsonl")) for run in (tmp_path, folder)]
+    assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
+
+
+def test_killed_within_a_round_it_ends_bit_equal(tmp_path, monkeypatch):
+    spec = {"every": 2, "updates": 2, "buffer": {"size": 6, "choose": "weighted"}}
+    result = train(
+        drawing(tmp_path / "whole", **spec, changes={"trainer": {"max_steps": 6}}), tmp_path / "whole"
+    )
+    run = tmp_path / "run"
+    killed(monkeypatch, run, "update", 4, steps=6, **spec)
+    again = train(drawing(run, **spec, changes={"trainer": {"max_steps": 6}}), run)
+    assert same(again, result)
+    assert ids(run) == ids(tmp_path / "whole")
+
+
+def test_a_torn_file_ahead_is_drawn_again_and_one_behind_is_told(whole, tmp_path, monkeypatch, caplog):
+    result, _ = whole()
+    killed(monkeypatch, tmp_path, "update", 3)
+    file = Rollouts(tmp_path).file(2)
+    file.write_text(file.read_text().replace("lab-train", "lab-trein", 1))
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert same(train(drawing(tmp_path, changes={"trainer": {"max_steps": 3}}), tmp_path), result)
+    assert "is torn" in caplog.text
+    Rollouts(tmp_path / "copy").file(1).unlink()
+    with pytest.raises(
+        RunError, match=r"step-000001\.jsonl is gone, and the weights that drew it have moved on"
+    ):
+        train(drawing(tmp_path / "copy", changes={"trainer": {"max_steps": 3}}), tmp_path / "copy")
+
+
+def test_the_first_step_is_of_log_ratios_0_and_of_what_was_drawn(whole):
+    _, folder = whole()
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    first = {
+        name: next(row[name] for row in rows if row[name])
+        for name in ("train/loss", "online/kl", "online/reward")
+    }
+    assert float(first["train/loss"]) == pytest.approx(math.log(2), abs=1e-7)
+    assert float(first["online/kl"]) == 0
+    lists = [of_line(json.loads(line)) for line in Rollouts(folder).file(0).read_text().splitlines()[1:-1]]
+    rewards = [reward for one in lists for reward in one.judged.rewards]
+    assert float(first["online/reward"]) == pytest.approx(sum(rewards) / len(rewards))
+    model = load_small()[0]
+    for one, scored in zip(lists, token_logps(model, [one.rollout for one in lists]), strict=True):
+        for ours, theirs in zip(one.rollout.token_logps, scored, strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_lists_that_are_all_tied_give_way_to_the_next_prompts(tmp_path):
+    tied = {"lab-train-000018"}
+
+    def say(one):
+        return Judged(rewards=(1.0,) * 4 if one.id in tied else tuple(map(float, range(len(one.responses)))))
+
+    stage = drawing(tmp_path, judge=lambda: Told(say), changes={"trainer": {"max_steps": 1}})
+    train(stage, tmp_path)
+    drawn = Rollouts(tmp_path).past(0)
+    assert [one.rollout.id for one in drawn.lists if one.dropped] == [*tied]
+    assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 5, 5)
+
+
+def test_adapters_and_moving_references_train_on_their_own_lists(tmp_path):
+    base = drawing(tmp_path)
+    adapted = partial(lora, load_small, PeftSettings("lora", r=2), "CAUSAL_LM")
+    reference = replace(base.reference, adapters_off=True)
+    done = train(replace(base, load_model=adapted, reference=reference), tmp_path)
+    assert done.facts["reference"]["mode"] == "adapter"
+    moving = replace(base.reference, moving=MovingSpec("ema", 1, 0.5))
+    assert train(replace(base, reference=moving), tmp_path / "ema").status == "finished"
+
+
+def test_temperature_and_little_room_are_told(tmp_path, caplog):
+    stage = drawing(tmp_path, temperature=0.5, max_new_tokens=505, changes={"trainer": {"max_steps": 1}})
+    stage = replace(stage, data=replace(stage.data, lists_per_step=1))
+    train(stage, tmp_path)
+    assert "drawn at temperature 0.5 and trained on at temperature 1" in caplog.text
+    assert "leave less than online.max_new_tokens=505" in caplog.text
+
+
+def test_a_judge_that_gives_all_the_same_or_raises_ends_the_run_with_one_message(tmp_path):
+    for number, (say, message) in enumerate(BAD):
+        folder = tmp_path / str(number)
+        with pytest.raises(AlignlabError, match=message):
+            train(drawing(folder, judge=lambda say=say: Told(say), refills=2), folder)
+
+
+BAD = [
+    (lambda one: Judged(rewards=(1.0,) * len(one.responses)), "all tied: 12.*judge gives all responses"),
+    (lambda one: 1 / 0, "judge told.*division by zero"),
+]

@@ -9,6 +9,7 @@ import torch
 
 from alignlab.data.encoding.token_rows import Array, TokenRows
 from alignlab.errors import DataError
+from alignlab.signals import BASE
 from alignlab.types import Batch
 
 Step = list[Batch]
@@ -115,6 +116,10 @@ def collate(
         rewards=None if rows.rewards is None else _dense([rows.rewards[i] for i in indices]),
         cached={
             name: _dense([values[rows.members[i]] for i in indices]) for name, values in rows.cached.items()
+        },
+        drawn={
+            name: _drawn(name, [[values[member] for member in rows.members[i]] for i in indices])
+            for name, values in rows.drawn.items()
         },
         extra=extra,
         step=None if extras.step_ends is None else step,
@@ -319,6 +324,17 @@ def _square(tables: list[Any]) -> torch.Tensor:
     for b, table in enumerate(tables):
         out[b, : len(table), : len(table)] = torch.tensor(table)
     return out
+
+
+def _drawn(name: str, lists: list[list[Array]]) -> torch.Tensor:
+    """What a sampler told, `[B, K, L]`, or `[B, K]` where it is one value a response."""
+    widest = max(len(values) for values in lists)
+    longest = max(len(each) for values in lists for each in values)
+    out = torch.zeros((len(lists), widest, longest), dtype=torch.float64)
+    for b, values in enumerate(lists):
+        for k, each in enumerate(values):
+            out[b, k, : len(each)] = torch.from_numpy(np.asarray(each, dtype=np.float64))
+    return out if BASE[name].shape == "B K L" else out[:, :, 0]
 
 
 def _dense(lists: list[Any]) -> torch.Tensor:

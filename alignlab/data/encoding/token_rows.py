@@ -105,6 +105,9 @@ class TokenRows:
     """The largest token id of each list."""
     cached: Mapping[str, Array] = field(default_factory=dict)
     """Cached signals of references by name, one value for each response, in the order of `responses`."""
+    drawn: Mapping[str, Lists] = field(default_factory=dict)
+    """What a sampler told of its responses by name (`drawn.py`), for each response in the order of `responses`: one
+    value, or one for each of its tokens."""
     rationales: tuple[Lists, Lists] | None = None
     """The prompt and the text of each list's rationale; both are empty where it has none."""
     own_prompts: Lists | None = None
@@ -235,6 +238,7 @@ class TokenRows:
             weights=self.weights[picks],
             highest=self.highest[picks],
             cached={name: values[numbers] for name, values in self.cached.items()},
+            drawn={name: values.take(numbers) for name, values in self.drawn.items()},
             rationales=self.rationales and (self.rationales[0].take(picks), self.rationales[1].take(picks)),
             own_prompts=self.own_prompts and self.own_prompts.take(numbers),
             content=hashlib.sha256(self.tokens_hash.encode() + picks.tobytes()).hexdigest(),

@@ -22,7 +22,8 @@ def by_rank(ranks: Sequence[float]) -> list[float]:
     >>> by_rank([1.0, 3.0, 2.0]), by_rank([2.0, 2.0])
     ([1.0, 0.0, 0.5], [1.0, 1.0])
     """
-    best, span = min(ranks), max(ranks) - min(ranks)
+    best = min(ranks, default=0)
+    span = max(ranks, default=0) - best
     return [1 - (rank - best) / span if span else 1.0 for rank in ranks]
 
 

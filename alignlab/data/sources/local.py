@@ -33,14 +33,15 @@ from alignlab.data.reading.turns import Text, text_of_column, text_of_value, wit
 from alignlab.data.sources.asked import prompt_of, refuse_unreadable, tools_of, with_context
 from alignlab.data.sources.columns import by_reward, id_of
 from alignlab.data.sources.other_schemas import refuse_hh_rlhf, unknown
+from alignlab.signals import DRAWN
 from alignlab.types import Example, Message
 
 SCORES = ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), (
     "chosen_rating", "rejected_rating"), ("chosen-rating", "rejected-rating")  # fmt: skip
 """The column names for the scores of a pair; the first two that a row has both of count."""
 BOOLEANS = {"True": "true", "False": "false", "TRUE": "true", "FALSE": "false"}
-META = ("source", "margin", "user")
-"""Columns that are kept in the meta of a row."""
+META = ("source", "margin", "user", *sorted(DRAWN))
+"""Columns that are kept in the meta of a row, those of what a sampler told among them."""
 
 
 def convert(row: Mapping[str, Any], *, triples: bool = False) -> Example:
@@ -159,7 +160,7 @@ def _response(response: Any, name: str) -> list[Message] | str:
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The meta of the raw row, with its columns `source`, `margin` and `user`, and the tools that the prompt offers."""
+    """The meta of the raw row, with its columns `META`, and the tools that the prompt offers."""
     columns = {name: storable(_parsed(row[name]), name) for name in META if has(row, name)}
     meta = _parsed(row["meta"]) if has(row, "meta") else {}
     if not isinstance(meta, Mapping):

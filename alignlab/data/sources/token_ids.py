@@ -2,27 +2,41 @@
 
 prompt_ids  list of int
 responses   list of lists of int, the best first
+labels      optional, a number a response: which is better, where the order does not say so
+rewards     optional, a number a response: raw scores, from which labels are made where there are none
 id          str, optional
+
+Rows of drawn responses may carry what their sampler told (`types.Example`): finished, from_reference and
+behavior_logps, a value a response; token_behavior_logps, token_old_logps and token_behavior_values, for each response a
+list of a value a token.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from alignlab.data.encoding.id_turns import LARGEST, id_turns
-from alignlab.data.reading.rows import RowError, column
-from alignlab.data.sources.columns import id_of
+from alignlab.data.reading.noted_row import has
+from alignlab.data.reading.rows import RowError, column, finite, storable
+from alignlab.data.sources.columns import by_rank, by_reward, id_of
+from alignlab.signals import DRAWN
 from alignlab.types import Example
 
 
 def convert(row: Mapping[str, Any]) -> Example:
-    """Convert a ranked list of token ids: labels fall evenly from 1 for the best response to 0 for the last."""
+    """Convert a list of token ids. Without labels and rewards it is ranked, and labels fall evenly from 1 to 0."""
     responses = column(row, "responses", list)
-    worst = max(len(responses) - 1, 1)
+    rewards = column(row, "rewards", list) if has(row, "rewards") else None
+    if has(row, "labels"):
+        labels = column(row, "labels", list)
+    else:
+        labels = by_reward(rewards) if rewards else by_rank(range(len(responses)))
     return Example(
         prompt=id_turns(_ids(column(row, "prompt_ids", list), "prompt_ids")),
         responses=[id_turns(_ids(ids, f"responses[{i}]")) for i, ids in enumerate(responses)],
-        labels=[1 - i / worst for i in range(len(responses))],
+        labels=[finite(value, f"labels[{i}]") for i, value in enumerate(labels)],
+        rewards=rewards and [finite(value, f"rewards[{i}]") for i, value in enumerate(rewards)],
         id=id_of(row),
+        meta={name: storable(row[name], name) for name in sorted(DRAWN) if has(row, name)},
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from alignlab.signals import DRAWN
 from alignlab.types import Example, Message
 
-PER_RESPONSE = ("prompts", "models", "ratings", "critiques", "rationales")
+PER_RESPONSE = ("prompts", "models", "ratings", "critiques", "rationales", *sorted(DRAWN))
 """The entries of meta with one value for each response: its own prompt, its author, its ratings by aspect, a judge's
-words on it, and the judge's reasons by aspect."""
+words on it, the judge's reasons by aspect, and what its sampler told."""
 
 
 def take(example: Example, places: Sequence[int]) -> Example:
@@ -47,7 +48,7 @@ def with_copies(
 ) -> Example:
     """The list with the responses at places `keep`, then `copies`, changed ones of response `of`, with labels `labels`.
 
-    The result has no raw scores, since copies have none.
+    The result has no raw scores, and nothing that a sampler told, since copies have none.
     """
     taken = take(example, [*keep, *[of] * len(copies)])
     count = len(keep)
@@ -56,7 +57,7 @@ def with_copies(
         responses=[*taken.responses[:count], *copies],
         labels=[*taken.labels[:count], *labels],
         rewards=None,
-        meta=without_wins(taken),
+        meta={name: value for name, value in without_wins(taken).items() if name not in DRAWN},
     )
 
 

@@ -15,7 +15,7 @@ CHOICES = ("random", "first")
 def limit(
     examples: Sequence[Example],
     *,
-    rows: Positive = 1000,
+    rows: Positive | None = 1000,
     validation_rows: Positive | None = None,
     choose: str = "random",
     seed: Seed = 0,

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from alignlab.data.reading.rows import Drop
 from alignlab.data.tables.lists import per_response
+from alignlab.data.transforms.instructions import FORMS, with_instruction
 from alignlab.errors import ConfigError, one_of
 from alignlab.settings import Scale
-from alignlab.types import Example, Message
+from alignlab.types import Example
 
 TEMPLATE = """\
 Write a response that would be given the score below, on a scale from {low} (worst) to {high} (best).
@@ -37,7 +38,7 @@ def reward_augmented(
     rows that have the entry are dropped where the best response has a lower mean than the worst. Rows without
     raw scores, with equal ones, or with scores beyond the scale are dropped too.
     """
-    one_of("pipeline.reward_augmented.form", form, ("system", "user", "auto"))
+    one_of("pipeline.reward_augmented.form", form, FORMS)
     low, high = scale
     stated(template, high, (low, high))
     rewards = example.rewards
@@ -102,18 +103,5 @@ def _asked(example: Example, form: str, goal: float, text: str) -> Example:
     """A copy of the row whose prompt, or each of whose prompts, states the goal."""
     meta = {**example.meta, "goal": goal}
     if (prompts := per_response(example, "prompts")) is not None:
-        meta["prompts"] = [_with_goal(prompt, form, text) for prompt in prompts]
-    return replace(example, prompt=_with_goal(example.prompt, form, text), meta=meta)
-
-
-def _with_goal(prompt: list[Message], form: str, text: str) -> list[Message]:
-    own = [turn["content"] for turn in prompt if turn["role"] == "system"]
-    if form == "system" or (form == "auto" and own):
-        rest = [dict(turn) for turn in prompt if turn["role"] != "system"]
-        return [{"role": "system", "content": "\n\n".join([*own, text])}, *rest]
-    first = next((i for i, turn in enumerate(prompt) if turn["role"] == "user"), None)
-    if first is None:
-        raise Drop("no user turn to state the goal in")
-    turns = [dict(turn) for turn in prompt]
-    turns[first]["content"] = f"{text}\n\n{turns[first]['content']}"
-    return turns
+        meta["prompts"] = [with_instruction(prompt, form, text) for prompt in prompts]
+    return replace(example, prompt=with_instruction(example.prompt, form, text), meta=meta)

@@ -52,3 +52,9 @@ def is_top(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Bool[Ten
     """True on the best response of each list, the first of equals; nowhere in an empty list."""
     best_B1 = labels.masked_fill(~where, -torch.inf).argmax(dim=1, keepdim=True)
     return (torch.arange(labels.shape[1], device=labels.device) == best_B1) & where
+
+
+def is_tied(values: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Bool[Tensor, "B 1"]:
+    """True for a list whose labels (or rewards) are all equal, as those of a lone response and of an empty list are."""
+    highest = values.masked_fill(~where, -torch.inf).amax(dim=1, keepdim=True)
+    return highest <= values.masked_fill(~where, torch.inf).amin(dim=1, keepdim=True)

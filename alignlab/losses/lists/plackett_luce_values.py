@@ -18,7 +18,8 @@ def plackett_luce_values(
 
     sum over k < K of logsumexp_{j >= k} s_j - s_k, s = values / temperature in descending label order.
 
-    Equal labels keep the order of the list. With K = 2 the loss is `bradley_terry`.
+    Equal labels keep the order of the list, but a list of none but equal labels is worth 0. With K = 2 the loss is
+    `bradley_terry`.
 
     >>> import torch
     >>> plackett_luce_values(torch.zeros(1, 3), torch.tensor([[1.0, 0.5, 0.0]]), torch.ones(1, 3, dtype=torch.bool))

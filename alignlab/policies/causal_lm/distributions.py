@@ -1,5 +1,6 @@
 """Quantities of token distributions, each with its slope over the logits, computed a block of tokens at a time."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -59,6 +60,21 @@ class Kept(Distribution):
         return -F.cross_entropy(self.logits, targets, reduction="none")
 
 
+def _middle(p: Distribution, q: Distribution) -> Float[Tensor, "C V"]:
+    """The log-probabilities of the mean of two distributions."""
+    return torch.logaddexp(p.logps, q.logps) - math.log(2)
+
+
+def _jsd(p: Distribution, q: Distribution) -> Float[Tensor, "C"]:
+    middle = _middle(p, q)
+    return (p.probs * (p.logps - middle) + q.probs * (q.logps - middle)).sum(-1) / 2
+
+
+def _jsd_slope(p: Distribution, q: Distribution) -> Float[Tensor, "C V"]:
+    gaps = p.logps - _middle(p, q)
+    return p.probs * (gaps - (p.probs * gaps).sum(-1, keepdim=True)) / 2
+
+
 class Quantity(NamedTuple):
     """A number for each token that is a function of whole distributions."""
 
@@ -99,6 +115,11 @@ QUANTITIES = {
     "kl_forward": Quantity(
         lambda p, q, targets: (q.probs * (q.logps - p.logps)).sum(-1),
         lambda p, q, targets, value: p.probs - q.probs,
+        compares=True,
+    ),
+    "jsd": Quantity(
+        lambda p, q, targets: _jsd(p, q),
+        lambda p, q, targets, value: _jsd_slope(p, q),
         compares=True,
     ),
 }

@@ -12,9 +12,10 @@ import lightning as L
 from alignlab.data.batching.batches import Step, StepLoader
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError, nearest
-from alignlab.runs.folder import write_text
+from alignlab.runs.folder import RunFolder, write_text
 from alignlab.training.module import PreferenceModule
 from alignlab.training.stop import Listener
+from alignlab.training.validated import write_scores
 
 
 class _CutShort(Exception):
@@ -27,8 +28,9 @@ class Validation(L.Callback):
     It is cut short where the `listener` was asked to stop, to leave time for the checkpoint; the resumed
     run begins with it. Only the last one is always finished: no step is left to begin with.
     `starts_as_reference`: the policy starts as the very model whose log-probabilities are cached.
-    `reliability`: the file that takes the diagram of each validation, one json line each. `others`: callbacks
-    by name, whose `on_validation_end` runs after each validation but that of the start.
+    `reliability`: the file that takes the diagram of each validation, one json line each. `scores`: the folder that
+    takes the scores of all rows, and the worst mistakes, of the latest one. `others`: callbacks by name, whose
+    `on_validation_end` runs after each validation but that of the start.
     """
 
     def __init__(
@@ -39,10 +41,11 @@ class Validation(L.Callback):
         listener: Listener | None = None,
         starts_as_reference: bool = False,
         reliability: Path | None = None,
+        scores: RunFolder | None = None,
         others: Mapping[str, L.Callback] | None = None,
     ) -> None:
         self.loader, self.every_n_steps = loader, every_n_steps
-        self.reliability, self.others = reliability, others or {}
+        self.reliability, self.scores, self.others = reliability, scores, others or {}
         self.listener, self.starts_as_reference = listener or Listener(), starts_as_reference
         self.history: dict[int, dict[str, float]] = {}
         self.diagrams: dict[int, dict[str, list[float]]] = {}
@@ -81,6 +84,8 @@ class Validation(L.Callback):
         if self.reliability and self.diagrams and trainer.is_global_zero:
             rows = ({"step": step, **diagram} for step, diagram in self.diagrams.items())
             write_text(self.reliability, "".join(json.dumps(row) + "\n" for row in rows))
+        if self.scores and module.validated and trainer.is_global_zero:
+            write_scores(self.scores, *module.validated, self.loader.rows)
         if trainer.global_step == 0:
             self._check_monitors(metrics)
             return

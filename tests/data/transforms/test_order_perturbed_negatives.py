@@ -119,3 +119,24 @@ def test_options_that_cannot_work(options, message):
     with pytest.raises(ConfigError) as error:
         list(order_perturbed_negatives(row(), **options))
     assert f"pipeline.order_perturbed_negatives.{message}" in str(error.value)
+
+
+def test_two_words_alone_change_places():
+    text = "The horse eats the grass. A dog is small."
+    (made,) = order_perturbed_negatives(row(responses=[text], labels=[1.0]), unit="attributes")
+    assert said(made.responses[1]) == "The horse eats the small. A dog is grass."
+    (made,) = order_perturbed_negatives(row(responses=[text], labels=[1.0]), unit="relations", copies=3)
+    assert [said(turns) for turns in made.responses[1:]] == ["The grass eats the horse. A dog is small."]
+
+
+def test_several_units_make_a_row_each_and_those_that_cannot_are_left_out():
+    made = [
+        *order_perturbed_negatives(
+            row(responses=["The horse eats the grass."], labels=[1.0]),
+            unit=["words", "attributes", "relations"],
+        )
+    ]
+    assert [example.meta["unit"] for example in made] == ["words", "relations"]
+    assert len({example.id for example in made}) == 2
+    left = outcome(order_perturbed_negatives, row(responses=["Yes.", "No."]), unit=["words", "relations"])
+    assert left == "the best response has no other order of its words or relations"

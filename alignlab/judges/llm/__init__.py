@@ -1,0 +1,1 @@
+"""Language models as judges: what they are asked, how an answer is read, and where the model runs."""

@@ -1,0 +1,1 @@
+"""Programs judged by running their tests, in a sandbox."""

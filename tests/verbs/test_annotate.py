@@ -1,0 +1,77 @@
+"""`alignlab annotate`: rows with what judges said, which train as they are; what is unsaid is counted."""
+
+import json
+
+import pytest
+
+from alignlab.config.stage_of import stage_of
+from alignlab.errors import ConfigError, DataError
+from alignlab.policies.preference_model import PreferenceModel
+from alignlab.policies.reward_model import RewardModel
+from alignlab.runs.folder import RunFolder
+from alignlab.training.stage import run_stage
+from alignlab.verbs import annotate
+from tests.judges.asked import save_policy
+from tests.test_papers import SMALL
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return ["data=lab", "data.limit=24", f"cache_dir={tmp_path}/cache", f"out={tmp_path}/judged.jsonl"]
+
+
+def rows_in(folder):
+    return [json.loads(line) for line in (folder / "judged.jsonl").read_text().splitlines()]
+
+
+def test_what_two_judges_say_trains_and_asks_nobody_twice(tmp_path, lab, capsys):
+    paths = [
+        save_policy(RewardModel, tmp_path / "a"),
+        save_policy(PreferenceModel, tmp_path / "b", dimension=2),
+    ]
+    judges = ["judge=[reward_model,preference_model]", f"judge.reward_model.path={paths[0]}"]
+    words = [*lab, *judges, f"judge.preference_model.path={paths[1]}"]
+    annotate.run([*words, "budget=12"])
+    assert "reward_model: 12 lists asked anew" in (first := capsys.readouterr().out)
+    assert "without a verdict: 12 beyond the budget" in first
+    annotate.run(words)
+    assert "reward_model: 12 lists asked anew" in capsys.readouterr().out
+    rows = rows_in(tmp_path)
+    assert len(rows) == 24
+    ratings = rows[0]["meta"]["ratings"]
+    assert [rating["reward_model"] for rating in ratings] == rows[0]["rewards"]
+    assert all(0 < rating["preference_model"] < 1 and "given" in rating for rating in ratings)
+    assert rows[0]["meta"]["judges"].keys() == {"reward_model", "preference_model"}
+
+    small = [text for text in SMALL if not text.startswith("model.loader")]
+    model = [f"model.path={paths[0]}", "model=local"]
+    reward = ["policy=reward_model", "objective=bradley_terry"]
+    data = ["data=local", f"data.path={tmp_path}/judged.jsonl"]
+    stage = stage_of(
+        [*data, *model, *reward, *small, f"output_dir={tmp_path}", f"cache_dir={tmp_path}/cache"]
+    )
+    assert run_stage(stage, RunFolder(tmp_path / "run")).status == "finished"
+
+
+def test_a_judge_that_compares_gives_labels_and_who_beats_whom(tmp_path, lab):
+    path = save_policy(PreferenceModel, tmp_path / "b", dimension=2)
+    annotate.run([*lab, "judge=preference_model", f"judge.path={path}", "rows=3"])
+    for row in rows_in(tmp_path):
+        wins, size = row["meta"]["wins"], len(row["responses"])
+        assert "rewards" not in row
+        assert row["labels"][0] == pytest.approx(sum(wins[0][1:]) / (size - 1))
+        assert all(wins[i][j] + wins[j][i] == pytest.approx(1) for i in range(size) for j in range(size))
+
+
+def test_what_is_typed_wrong_is_told_before_anything_is_asked(tmp_path, lab):
+    with pytest.raises(ConfigError, match="judge= is missing: name one"):
+        annotate.run(lab)
+    with pytest.raises(ConfigError, match="did you mean 'reward_model'"):
+        annotate.run([*lab, "judge=reward_modell"])
+    with pytest.raises(ConfigError, match="say whose it is"):
+        annotate.run([*lab, "judge=[reward_model,implicit]", "judge.path=/x"])
+    with pytest.raises(ConfigError, match="a reference is wanted, and there is none"):
+        annotate.run([*lab, "judge=implicit"])
+    (tmp_path / "judged.jsonl").write_text("mine\n")
+    with pytest.raises(DataError, match="holds no annotated rows"):
+        annotate.run([*lab, "judge=implicit"])
