@@ -88,9 +88,10 @@ def _way(policy: Config, signal: str) -> str:
     return f"no policy here gives this; {OWN_LOOP}"
 
 
-def _asks(name: str) -> int:
-    """Return how many settings a choice of `conf/policy` leaves to the user."""
-    return len(list(locate(_target(name)).problems(_node(name))))
+def _asks(name: str) -> tuple[int, int]:
+    """Return how many settings a choice of `conf/policy` leaves to the user, and how many signals it gives."""
+    policy = locate(_target(name))
+    return len(list(policy.problems(_node(name)))), len(policy.provides)
 
 
 def _target(name: str) -> str:
