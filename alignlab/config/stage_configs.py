@@ -21,7 +21,7 @@ from alignlab.config.typed import parsed
 from alignlab.errors import ConfigError, nearest
 from alignlab.own_code import named
 from alignlab.policies.causal_lm import pretrained
-from alignlab.recipes.stage_spec import StageSpec
+from alignlab.recipes.stage_spec import PREVIOUS_JUDGE, StageSpec
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
 from alignlab.settings import Config
@@ -140,6 +140,11 @@ def placed(stage: Planned, previous: Path | None) -> dict[str, Any]:
     if reference is not None:
         path = None if reference == start else str(reference)
         config["reference"] = {**config["reference"], "path": path}
+    judge = config.get("judge") or {}
+    if judge.get("path") == PREVIOUS_JUDGE:
+        if previous is None:
+            raise ConfigError(f"judge.path={PREVIOUS_JUDGE}: there is no stage before this one")
+        config["judge"] = {**judge, "path": str(previous)}
     return config
 
 

@@ -34,6 +34,8 @@ class Listed:
     told: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
     """What the policy itself said of each token at drawing, by signal (`token_old_logps`,
     `token_behavior_values`), where an objective asks for it and the sampler does not tell."""
+    gold: tuple[float, ...] | None = None
+    """The exact reward of each response, where there is one; nothing is trained on it."""
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
@@ -64,6 +66,7 @@ class Listed:
             "prompt_ids": rollout.prompt_ids.tolist(),
             "response_ids": [ids.tolist() for ids in rollout.responses],
             "token_logps": _plain(rollout.token_logps),
+            "gold": self.gold,
             "told": {name: _plain(values) for name, values in self.told.items()},
         }
 
@@ -96,6 +99,7 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         tuple(line["labels"]),
         _tuple(line["rewards"]),
         {name: _arrays(values) for name, values in line["told"].items()},
+        _tuple(line["gold"]),
         line["dropped"],
     )
 

@@ -11,7 +11,7 @@ from alignlab.online.written import Drawn
 def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict[str, float]:
     """Return metrics of a draw, by name; `seconds` are those of its parts.
 
-    `reward` is the mean of the judge's rewards, `best` that of each list's best; `length` is in tokens; `entropy` is
+    `reward` is the mean of the judge's rewards, `best` that of each list's best, `gold` that of exact ones; `length` is in tokens; `entropy` is
     minus the mean log-probability of a drawn token, in nats, an unbiased estimate; `distinct` is the share of distinct
     responses, `distinct_2` that of distinct pairs of neighbouring words among all of them; `dropped` and
     `dropped/<reason>` are shares of the lists.
@@ -34,6 +34,8 @@ def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict
     if any(rewards):
         metrics["reward"] = statistics.fmean(r for own in rewards for r in own)
         metrics["best"] = statistics.fmean(max(own) for own in rewards if own)
+    if gold := [value for one in lists for value in one.gold or ()]:
+        metrics["gold"] = statistics.fmean(gold)
     names = {name for one in lists for name in one.judged.aspects}
     for name in sorted(names):
         values = [v for one in lists for v in one.judged.aspects.get(name, ()) if v is not None]

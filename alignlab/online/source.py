@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge
-from alignlab.judges.worth import lines_of
+from alignlab.judges.worth import lines_of, worth
 from alignlab.online.labels import Labelling
 from alignlab.online.listed import Array, Listed
 from alignlab.online.verdicts import verdicts
@@ -32,7 +33,8 @@ class Source:
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
     precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
-    objective asks for what the sampler does not tell.
+    objective asks for what the sampler does not tell. `gold` is an exact reward of prompt and response, which is kept
+    beside what the judge says, and changes nothing.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Source:
         refills: int,
         within: Callable[[], AbstractContextManager[Any]] = nullcontext,
         tell_of: TellOf | None = None,
+        gold: Callable[[str, str], Any] | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
-        self.within, self.tell_of = within, tell_of
+        self.within, self.tell_of, self.gold = within, tell_of, gold
         self.seconds: dict[str, float] = {}
 
     def head(self, step: int, first: int, lists: int) -> Head:
@@ -117,7 +120,13 @@ class Source:
             Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), told=told)
             for (row, rollout, told), of_one, verdict in zip(rollouts, texts, said, strict=True)
         ]
-        return [self.labelling(one) for one in lists]
+        return [self.labelling(self._beside(one)) for one in lists]
+
+    def _beside(self, one: Listed) -> Listed:
+        """The list with the exact reward of its responses, where there is one."""
+        if self.gold is None:
+            return one
+        return replace(one, gold=tuple(worth(self.gold(one.prompt, text))[0] for text in one.texts))
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -126,7 +126,12 @@ class AttributeModel(SequenceHead):
         if not known and is_classifier(model):
             model = with_new_head(model, len(names), "attribute_model")
         model = adopted(model, tokenizer, len(names), "attribute_model")
-        sizes: dict[str, Any] = {"width": gate_width, "layers": gate_layers, "dropout": dropout, "temperature": temperature}
+        sizes: dict[str, Any] = {
+            "width": gate_width,
+            "layers": gate_layers,
+            "dropout": dropout,
+            "temperature": temperature,
+        }
         hidden = model.config.get_text_config().hidden_size
         gate = AttributeGate(len(names), hidden=hidden, **sizes)
         if known:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+PREVIOUS_JUDGE = "previous-stage"
+"""The `judge.path` that stands for the model of the stage before."""
+
+
 @dataclass(frozen=True)
 class StageSpec:
     """The specification of one stage of a run.

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from alignlab.console import before_and_after
 from alignlab.errors import RunError
 from alignlab.report.findings import findings
+from alignlab.report.over_optimization import plot_over_optimization
 from alignlab.report.plots import PLOTS, plot_run
 from alignlab.report.reliability import plot_reliability
 from alignlab.report.rollouts import shown_rollouts
@@ -34,6 +35,7 @@ FIRST = (
     "kl",
     "calibration",
     "reliability",
+    "over_optimization",
     "drawn_reward",
     "drawn_kl",
     "drawn_variety",
@@ -63,6 +65,7 @@ def write_report(folder: RunFolder) -> list[Path]:
     record = read_run(folder.path)
     plot_run(record, folder.plots)
     plot_reliability(folder)
+    plot_over_optimization(record, folder.plots)
     plot_scores(folder)
     pictures = sorted_plots(folder.plots)
     folder.write_text("report.html", run_page(record, pictures))

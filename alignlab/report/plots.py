@@ -46,7 +46,7 @@ PLOTS = (
     Plot(
         "lists", "agreement with the order of the labels", ["lists/ndcg", "lists/kendall_tau", "lists/top1"]
     ),
-    Plot("drawn_reward", "reward of drawn responses, by the judge", ["reward", "best"], ["online"]),
+    Plot("drawn_reward", "reward of drawn responses, by the judge", ["reward", "best", "gold"], ["online"]),
     Plot("drawn_kl", "mean log-ratio of drawn responses to the reference, nats", ["kl"], ["online"]),
     Plot("drawn_variety", "share of drawn responses, or words", ["finished", "distinct_2"], ["online"]),
     Plot("drawn_length", "length of drawn responses, tokens", ["length"], ["online"]),

@@ -18,7 +18,10 @@ def as_if_drawn(rows: TokenRows, objective: Objective, model: Any) -> TokenRows:
     """Return rows with what the objective asks of a sampler, by the log-probabilities that the model gives them now.
 
     So the loss on them is that against the policy which the run starts with; responses of the data count as finished.
+    Where rows have no raw scores and the objective takes some, their labels stand in.
     """
+    if rows.rewards is None and "rewards" in objective.signals:
+        rows = replace(rows, rewards=rows.labels)
     wanted = DRAWN & objective.signals
     if not wanted:
         return rows

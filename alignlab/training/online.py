@@ -9,6 +9,7 @@ import torch
 
 from alignlab import ranks
 from alignlab.errors import ConfigError
+from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
 from alignlab.online.labels import Labelling
@@ -57,6 +58,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         refills=spec.refills,
         within=opened.place.autocast,
         tell_of=_tells(ready, spec, generator),
+        gold=opened.stage.gold.reward if opened.stage.gold and not isinstance(judge, Gold) else None,
     )
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)

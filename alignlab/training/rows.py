@@ -49,7 +49,7 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
         raise DataError(more_wanted(objective.name, spec.name))
     if objective.data_form == "lists" and largest == 2 and spec.form != "lists":
         raise DataError(lists_wanted(objective.name, spec.name))
-    if "rewards" in objective.signals and not examples.train.rated:
+    if not drawn and "rewards" in objective.signals and not examples.train.rated:
         raise DataError(
             f"objective '{objective.name}' takes the raw scores of the responses, and data '{spec.name}' has rows "
             "without: use data with scores (data=ultrafeedback)"

@@ -13,11 +13,14 @@ import torch
 from alignlab.errors import AlignlabError, RunError
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Judged
+from alignlab.lab import world
 from alignlab.online.listed import of_line
 from alignlab.online.settings import OnlineSpec
 from alignlab.online.written import Rollouts
+from alignlab.policies.actor_critic import ActorCritic
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import lora
+from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
 from alignlab.sampling.scored import token_logps
@@ -230,3 +233,22 @@ BAD = [
     (lambda one: Judged(rewards=(1.0,) * len(one.responses)), "all tied: 12.*judge gives all responses"),
     (lambda one: 1 / 0, "judge told.*division by zero"),
 ]
+
+
+def test_ratio_losses_and_a_critic_train_on_prompts_without_scores(tmp_path):
+    def prompts(*, split, size):
+        for example in world.examples(split=split, size=size):
+            yield replace(example, responses=example.responses[:1], labels=[1.0], rewards=None)
+
+    for name, policy in (("grpo", CausalLM), ("ppo", ActorCritic)):
+        changes = {
+            "trainer": {"max_steps": 2},
+            "make_policy": policy,
+            "data": {"source": prompts, "form": "single"},
+        }
+        done = train(drawing(tmp_path / name, name, changes=changes), tmp_path / name)
+        assert math.isfinite(done.final["val/loss"])
+    of_tokens = Rollouts(tmp_path / "ppo").past(1).lists[0].told["token_behavior_values"]
+    assert [len(values) for values in of_tokens] == [
+        len(ids) for ids in Rollouts(tmp_path / "ppo").past(1).lists[0].rollout.responses
+    ]
