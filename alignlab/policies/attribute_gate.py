@@ -40,7 +40,7 @@ class AttributeGate(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.network = nn.Sequential(*inner, last)
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.ones(1))  # engines that spread weights take no scalars
         self.register_buffer("penalties", torch.zeros(attributes))
 
     def weights(self, prompts: Float[Tensor, "*N hidden"]) -> Float[Tensor, "*N A"]:

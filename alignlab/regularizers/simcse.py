@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alignlab.errors import one_of
 from alignlab.objective.gathered import Gathered
-from alignlab.regularizers.two_views import TwoViews
+from alignlab.regularizers.two_views import TwoViews, holding
 from alignlab.settings import PositiveNumber, ShareBelowOne
 
 OF = ("responses", "differences")
@@ -41,6 +41,7 @@ class Contrast(TwoViews):
 
     def contrast(self, states: Float[Tensor, "N D"], gathered: Gathered) -> Float[Tensor, "N"]:
         """Return the value for each state, which are rows of `gathered` too."""
+        gathered = holding(states, gathered)
         first_ND, second_ND = self.views(states)
         others_nD = self.views(gathered.rows.detach().to(states.dtype))[1]
         cosines_Nn = first_ND @ others_nD.T

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from alignlab.errors import ConfigError
 from alignlab.objective.gathered import Gathered
-from alignlab.regularizers.two_views import TwoViews
+from alignlab.regularizers.two_views import TwoViews, holding
 from alignlab.settings import PositiveNumber, ShareBelowOne, whole
 
 ROUNDS, SHARPNESS = 3, 0.05
@@ -54,6 +54,7 @@ class SwAV(TwoViews):
             raise ConfigError(
                 "swav has no prototypes yet: call objective.bind({'embeddings': (width,)}) first"
             )
+        gathered = holding(embeddings.flatten(0, 1), gathered)
         centres = F.normalize(self.prototypes, dim=1).to(embeddings.dtype)
         scores = [view @ centres.T for view in self.views(embeddings.flatten(0, 1))]
         whole = [

@@ -72,6 +72,13 @@ def test_training_brings_the_views_of_a_response_together():
         assert objective(**moved).parts[name].mean < before
 
 
+@pytest.mark.parametrize("name", ["simcse", "swav"])
+def test_a_micro_batch_that_keeps_its_rank_in_step_is_none_of_the_rows(name):
+    objective, signals = with_(name), given()
+    gathered = {name: objective.contribute(**signals)[name].none()}
+    assert torch.isfinite(objective(**signals, gathered=gathered).parts[name].mean)
+
+
 def test_codes_use_all_clusters_alike():
     scores = torch.randn(60, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * 0.1
     weights = torch.ones(60, dtype=torch.float64)
