@@ -22,7 +22,7 @@ from alignlab.places import CONF
 from alignlab.runs.folder import RunFolder
 from tests.assembly import mutations
 
-CONFIGS, LINES, LONGEST = 1750, 250, 5.0
+CONFIGS, LINES, LONGEST = 900, 150, 5.0
 """How many mutated configs and command lines are tried, and the CPU seconds that one may take."""
 
 

@@ -11,8 +11,8 @@ from tests.repository import ROOT
 
 @pytest.mark.slow
 def test_a_few_kills(tmp_path, cache):
-    cases = ["stepwise", "lora", "ddp", "read-only-cache"]
-    wanted = ["--kills", "4", "--per-run", "1", "--cases", *cases, "--out", str(tmp_path)]
+    cases = ["lora", "read-only-cache"]
+    wanted = ["--kills", "2", "--per-run", "1", "--cases", *cases, "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts/chaos.py"), *wanted],
         env=environment(cache),
@@ -22,7 +22,7 @@ def test_a_few_kills(tmp_path, cache):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("steps reported") == 4
+    assert done.stdout.count("steps reported") == 2
 
 
 def test_what_differs_is_told(tmp_path, monkeypatch):

@@ -123,13 +123,17 @@ def test_one_step_is_the_plain_run(done):
     assert [{"stage": "1", **row} for row in metrics(plain)] == [{**row} for row in metrics(step)]
 
 
-@pytest.mark.parametrize("place", [(1, 3), (2, 2), (2, 3)])
-def test_a_dead_run_goes_on_where_it_stood(place, done, broken):
+def test_a_dead_run_goes_on_where_it_stood(done, broken):
     line = ("recipe=stepwise", "recipe.steps=2", "callbacks.checkpoint.every_n_steps=1")
-    whole, run = done("whole", *line), broken("run", *place, *line)
+    whole = done("whole", *line)
+    for place in ((1, 3), (2, 2), (2, 3)):
+        goes_on(whole, place, broken(f"died-{place[0]}-{place[1]}", *place, *line), done, line)
+
+
+def goes_on(whole, place, run, done, line):
     times = {p: p.stat().st_mtime_ns for p in (run / "stages/01-step1").rglob("*") if p.is_file()}
     assert summary(run)["status"] == "failed"
-    done("run", *line, "resume=auto")
+    done(run.name, *line, "resume=auto")
     assert weights(run) == weights(whole)
     assert metrics(run) == metrics(whole)
     assert summary(run)["status"] == "finished"

@@ -1,11 +1,8 @@
 """Scoring under data parallelism and under sharding gives the gradients of one process (two processes, gloo)."""
 
-import socket
-
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,6 +12,7 @@ from alignlab.policies.causal_lm.decoder import layers_of
 from alignlab.policies.causal_lm.model import CausalLM
 from tests.data.ragged import draw, token_rows
 from tests.policies.models import VOCABULARY, build, gradients
+from tests.training.strategies.group import on_ranks
 
 WANTED = {"kl_reverse", "entropy"}
 ROWS = draw((2, 3, 1, 4), vocabulary=VOCABULARY, seed=6)
@@ -42,8 +40,8 @@ def sharded(model):
     return model
 
 
-def work(rank, port, kind, checkpointing):
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+def work(kind, checkpointing):
+    rank = dist.get_rank()
     head.CHUNK_ELEMENTS, head.KEPT_ELEMENTS = dict.fromkeys(("cpu", "cuda"), 4 * VOCABULARY), 0
     expected_loss, expected = plain(ROWS)
     model, reference = CausalLM(build("llama")), CausalLM(build("llama", seed=1)).requires_grad_(False)
@@ -62,20 +60,15 @@ def work(rank, port, kind, checkpointing):
         gradient = parameter.grad.full_tensor() if kind == "fsdp" else parameter.grad
         wanted = expected[name.removeprefix("module.")] / 2
         torch.testing.assert_close(gradient, wanted, atol=1e-6, rtol=1e-6)
-    dist.barrier()  # or one may hang up before the other has read its last message
-    dist.destroy_process_group()
+
+
+def all_of(cases):
+    for case in cases:
+        work(*case)
+    return cases
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_gradients_are_those_of_one_process(kind, checkpointing):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = multiprocessing.spawn(work, (port, kind, checkpointing), nprocs=2, join=False)
-    try:
-        assert any(started.join(timeout=10) for _ in range(20)), "the processes wait for each other"
-    finally:
-        for process in started.processes:
-            process.kill()
+def test_gradients_are_those_of_one_process():
+    cases = [(kind, checkpointing) for kind in ("ddp", "fsdp") for checkpointing in (False, True)]
+    assert on_ranks(2, all_of, cases) == [cases, cases]

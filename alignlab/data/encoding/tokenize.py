@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from alignlab.data.encoding.chat_text import ChatText, Texts, prompts_of, turns_of
@@ -158,14 +158,7 @@ class Encoder:
 
     def _guarded(self, example: Example) -> Example:
         """The example with special tokens in its texts hidden, and without ends of turn at the end of responses."""
-
-        def hidden(value: Any) -> Any:
-            if isinstance(value, str):
-                return self._hidden(example.id, value)
-            if isinstance(value, Mapping):
-                return {key: inner if key == "role" else hidden(inner) for key, inner in value.items()}
-            return [hidden(inner) for inner in value] if isinstance(value, list) else value
-
+        hidden = partial(self._hidden_within, example.id)
         own = per_response(example, "prompts")
         meta = {
             key: hidden(value)
@@ -174,6 +167,17 @@ class Encoder:
         }
         responses: list[Any] = [hidden(self._open(turns_of(response))) for response in example.responses]
         return Example(hidden(example.prompt), responses, example.labels, id=example.id, meta=meta)
+
+    def _hidden_within(self, row: str, value: Any) -> Any:
+        """A value of a message, or of what holds messages, with special tokens in its texts hidden."""
+        if isinstance(value, str):
+            return self._hidden(row, value)
+        if isinstance(value, Mapping):
+            return {
+                key: inner if key == "role" else self._hidden_within(row, inner)
+                for key, inner in value.items()
+            }
+        return [self._hidden_within(row, inner) for inner in value] if isinstance(value, list) else value
 
     def _hidden(self, row: str, text: str) -> str:
         """A text with its special tokens hidden, where they are to be read as text."""

@@ -416,7 +416,7 @@ def texts_of(turns):
 def test_no_text_of_any_row_is_lost_in_silence(template, caplog):
     rng, squeezed = random.Random(1), lambda text: "".join(text.split()).replace("\\", "")
     served = 0
-    for _ in range(60):
+    for _ in range(20):
         caplog.clear()
         code, row = encoder(template), any_row(rng)
         ((_, (tokens,)),) = code.stream([[row]])
