@@ -13,7 +13,8 @@ from alignlab.runs.overrides import key_of, quoted
 def with_model_folder(overrides: Sequence[str]) -> list[str]:
     """Return the overrides with `model=FOLDER` as the choices that load it and score with its head.
 
-    What is typed of policy, objective and model stays. Raises ConfigError for a classifier that no policy knows.
+    What is typed of policy, objective and model stays. Raises ConfigError for a classifier of several labels that does
+    not say what it is, unless a policy is typed.
     """
     place = next((i for i, text in enumerate(overrides) if key_of(text) == "model"), None)
     value = "" if place is None else overrides[place].partition("=")[2]
@@ -21,7 +22,13 @@ def with_model_folder(overrides: Sequence[str]) -> list[str]:
     if place is None or value in choices("model") or not ("/" in value or folder.is_dir()):
         return [*overrides]
     groups = {key_of(text) for text in overrides}
-    own = [text for text in _choices_of(folder) if key_of(text).partition(".")[0] not in groups]
+    told = _choices_of(folder)
+    if told is None and "policy" not in groups:
+        raise ConfigError(
+            f"model={value} is a classifier of several labels, and no reward model: give one with one label, or the "
+            "model/ of a run, or say what it is by policy="
+        )
+    own = [text for text in told or () if key_of(text).partition(".")[0] not in groups]
     rest = [*overrides[:place], *overrides[place + 1 :]]
     return [*own, "model=local", f"model.path={quoted(value)}", *rest]
 
@@ -33,8 +40,11 @@ def scores_of_its_own(folder: Path) -> bool:
     return any(str(name).endswith("ForSequenceClassification") for name in names)
 
 
-def _choices_of(folder: Path) -> list[str]:
-    """Return the policy that the config of a folder tells, and an objective that goes by its scores."""
+def _choices_of(folder: Path) -> list[str] | None:
+    """Return the policy that the config of a folder tells, and an objective that goes by its scores.
+
+    None for a classifier of several labels whose config tells nothing.
+    """
     if not scores_of_its_own(folder):
         return []
     config = ModelFolder(folder).config
@@ -49,12 +59,7 @@ def _choices_of(folder: Path) -> list[str]:
             f"policy.normalize={normalize}",
             "objective=gpm",
         ]
-    if labels != 1:
-        raise ConfigError(
-            f"model={folder} is a classifier of {labels} labels, and no reward model: give one with one label, or the "
-            "model/ of a run"
-        )
-    return ["policy=reward_model", "objective=bradley_terry"]
+    return ["policy=reward_model", "objective=bradley_terry"] if labels == 1 else None
 
 
 def _user_model(folder: Path, users: Sequence[Any], width: int) -> list[str]:

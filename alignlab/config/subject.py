@@ -8,13 +8,15 @@ from typing import Any
 from alignlab.analysis.examined import examine, scored
 from alignlab.analysis.scored import Scored
 from alignlab.config.stage_of import stage_to_score
+from alignlab.console import quiet
 from alignlab.data.reading.examples import Report
 from alignlab.data.transforms.texts import text as text_of
 from alignlab.errors import DataError
-from alignlab.evaluation.suite import Result, ScoredList
+from alignlab.evaluation.suite import Require, Result, ScoredList
 from alignlab.report.suite import left_out
 from alignlab.runs.folder import RunFolder
 from alignlab.runs.overrides import key_of
+from alignlab.training.opened import read
 from alignlab.training.spec import LoadModel, Stage
 from alignlab.types import Example
 
@@ -31,23 +33,28 @@ class StageSubject:
         self.report, self.against, self.unit = Report(), "", ""
         self._loaded: dict[str, LoadModel] = {}
 
-    def scored(self, overrides: Sequence[str] = ()) -> list[ScoredList]:
+    def scored(self, overrides: Sequence[str] = (), require: Require | None = None) -> list[ScoredList]:
         """Return all rows that these overrides choose, then those typed; best responses first, each with its score.
 
-        Raises DataError where no row is left.
+        Raises DataError where no row is left, and for a row of one response, before a model is loaded.
         """
         typed = {key_of(text) for text in self.overrides}
         own = [text for text in overrides if key_of(text) not in typed]
         stage = self._once(stage_to_score([*own, *self.overrides], self.run))
+        with quiet():
+            table = getattr(read(stage), self.split)
+        if len(lone := (table.sizes < 2).nonzero()[0]):
+            raise DataError(
+                f"row {table.ids[int(lone[0])]} has one response: a suite compares the scores of two or more"
+            )
+        if require is not None:
+            require(table)
         examined = examine(stage, self.split)
         rows = scored(examined)
         self.report, self.unit = examined.opened.report, rows.reward.unit
         self.against = stage.reference.name if examined.reference is not None else ""
         places = [int(place) for place in examined.rows.places]
-        lists = [_list(rows, index, examined.rows.examples[place]) for index, place in enumerate(places)]
-        if lone := next((one.id for one in lists if len(one.scores) < 2), None):
-            raise DataError(f"row {lone} has one response: a suite compares the scores of two or more")
-        return lists
+        return [_list(rows, index, examined.rows.examples[place]) for index, place in enumerate(places)]
 
     def noted(self, result: Result) -> Result:
         """Return the result with notes on the rows that were left out, and on what the scores are."""

@@ -1,10 +1,10 @@
 """What a suite is: a function from a subject, the model that is evaluated, to a result with intervals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from alignlab.types import Message
+from alignlab.types import Example, Message
 from alignlab.uncertainty import Estimate, share
 
 MISTAKES = 12
@@ -32,15 +32,19 @@ class ScoredList:
         return self.scores[0] > max(self.scores[1:])
 
 
+Require = Callable[[Iterable[Example]], None]
+"""Raises DataError where rows cannot serve a suite."""
+
+
 @runtime_checkable
 class Subject(Protocol):
     """A model under evaluation, and what a suite may ask of it."""
 
-    def scored(self, overrides: Sequence[str] = ()) -> list[ScoredList]:
-        """Return all rows of the data that these overrides choose, each response with its score.
+    def scored(self, overrides: Sequence[str] = (), require: Require | None = None) -> list[ScoredList]:
+        """Return all rows of the data that these overrides choose, best responses first, each with its score.
 
-        What the user typed comes behind the overrides, and wins. Scores are kept on disk by content, so that a pass
-        that was cut short goes on where it stood.
+        What the user typed comes behind the overrides, and wins. `require` looks at the rows before a model is loaded,
+        and may raise. Scores are kept on disk by content, so that a pass that was cut short goes on where it stood.
         """
 
 

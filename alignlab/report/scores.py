@@ -79,23 +79,19 @@ def mistakes(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _draw_scores(lists: Sequence[Mapping[str, Any]], file: Path) -> None:
-    ends = [(max(one["labels"]), min(one["labels"]), one) for one in lists]
-    sides: dict[str, list[float]] = {
-        "chosen (best of its list)": [],
-        "rejected (worst)": [],
-        "all others": [],
-    }
-    for best, worst, one in ends:
+    sides: dict[str, list[float]] = {"chosen (best of its list)": [], "rejected (worst)": [], "others": []}
+    chosen, rejected, others = sides.values()
+    for one in lists:
+        best, worst = max(one["labels"]), min(one["labels"])
         for score, label in zip(one["scores"], one["labels"], strict=True):
-            name = 2 if best == worst else 0 if label == best else 1 if label == worst else 2
-            sides[[*sides][name]].append(score)
+            side = others if best == worst or worst < label < best else chosen if label == best else rejected
+            side.append(score)
     every = [score for side in sides.values() for score in side]
     with picture(file, size([*sides])) as axes:
         for (name, values), colour in zip(sides.items(), (COLOURS[2], COLOURS[1], PALE), strict=True):
             if values:
-                axes.hist(
-                    values, bins=BINS, range=(min(every), max(every)), color=colour, alpha=0.6, label=name
-                )
+                look = {"color": colour, "lw": 1.8, "label": name, "histtype": "step"}
+                axes.hist(values, bins=BINS, range=(min(every), max(every)), **look)
         finish(axes, x="score of a validation response", y="responses")
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def read(stage: Stage, clock: Clock | None = None) -> Examples:
 def load(stage: Stage, examples: Examples, clock: Clock | None = None) -> Opened:
     """The policy of a stage on the CPU, its tokenizer and encoder, and these rows as tokens."""
     clock = clock or Clock()
-    check_users(stage.users, examples)
+    check_users(stage.users, chain(examples.train, examples.validation))
     with clock.timed("model"), ranks.main_first():
         model, tokenizer = stage.load_model()
         policy = stage.make_policy(model)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from alignlab.errors import DataError
 from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, desirable
 from alignlab.training.spec import Stage
+from alignlab.types import Example
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +75,22 @@ def check_policy(stage: Stage, examples: Examples) -> None:
         )
 
 
-def check_users(users: frozenset[str] | None, examples: Examples) -> None:
+def check_users(users: frozenset[str] | None, examples: Iterable[Example]) -> None:
     """DataError where a row is of a user whom the policy does not know, or of none; None is a policy without users."""
     if users is None:
         return
-    for split in ("train", "validation"):
-        for example in getattr(examples, split):
-            name = example.meta.get("user")
-            if not name:
-                raise DataError(
-                    f"row {example.id} names no user, whose preferences a user model learns: use data with users "
-                    "(meta.user of data=local, data.source.users of data=lab)"
-                )
-            if str(name) not in users:
-                raise DataError(
-                    f"row {example.id} is of user '{name}', whom the model does not know ({', '.join(sorted(users))}): "
-                    "name it in policy.users, or fit it to a trained model with policy.fit=user"
-                )
+    for example in examples:
+        name = example.meta.get("user")
+        if not name:
+            raise DataError(
+                f"row {example.id} names no user, whose preferences a user model learns: use data with users "
+                "(meta.user of data=local, data.source.users of data=lab)"
+            )
+        if str(name) not in users:
+            raise DataError(
+                f"row {example.id} is of user '{name}', whom the model does not know ({', '.join(sorted(users))}): "
+                "name it in policy.users, or fit it to a trained model with policy.fit=user"
+            )
 
 
 def check_labels(objective: Objective, examples: Examples, spec: DataSpec) -> None:

@@ -1,25 +1,27 @@
 """What a reward model makes of the validation rows: the scores of all responses, and its worst mistakes as text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.data.transforms.texts import text
 from alignlab.metrics.split_metrics import Rows
 from alignlab.objective.pair_selection import all_pairs
 from alignlab.runs.folder import MISTAKES, VALIDATION_SCORES, RunFolder
+from alignlab.types import Example
 
 MOST = 12
 """The largest number of mistakes that are kept as text, one a list."""
 
 
-def write_scores(folder: RunFolder, ids: Sequence[str], rows: Rows, texts: TokenRows) -> None:
+def write_scores(
+    folder: RunFolder, ids: Sequence[str], rows: Rows, example: Callable[[str], Example]
+) -> None:
     """Write the scores, lengths (in tokens) and labels of every list, and the widest mistakes with their texts.
 
-    `ids` are those of the lists of `rows`, whose texts are in `texts`.
+    `ids` are those of the lists of `rows`; `example` gives the text of a list by its id.
     """
     folder.write_lines(VALIDATION_SCORES, sorted(_lists(ids, rows), key=lambda row: str(row["id"])))
-    folder.write_lines(MISTAKES, _mistakes(ids, rows, texts))
+    folder.write_lines(MISTAKES, _mistakes(ids, rows, example))
 
 
 def _lists(ids: Sequence[str], rows: Rows) -> Iterator[dict[str, Any]]:
@@ -30,9 +32,9 @@ def _lists(ids: Sequence[str], rows: Rows) -> Iterator[dict[str, Any]]:
         yield {"id": name, **{key: values[index][where].tolist() for key, values in columns.items()}, **leads}
 
 
-def _mistakes(ids: Sequence[str], rows: Rows, texts: TokenRows) -> Iterator[dict[str, Any]]:
+def _mistakes(ids: Sequence[str], rows: Rows, example: Callable[[str], Example]) -> Iterator[dict[str, Any]]:
     """Yield the pairs whose better response is behind by most, the widest first and one a list."""
-    pairs, places = all_pairs(rows.labels, rows.where), {row: place for place, row in enumerate(texts.ids)}
+    pairs = all_pairs(rows.labels, rows.where)
     margins = rows.leads if rows.leads is not None else rows.rewards[:, :, None] - rows.rewards[:, None, :]
     behind = -margins[pairs.list, pairs.chosen, pairs.rejected]
     told: set[int] = set()
@@ -43,13 +45,13 @@ def _mistakes(ids: Sequence[str], rows: Rows, texts: TokenRows) -> Iterator[dict
         if index in told:
             continue
         told.add(index)
-        example = texts.examples[int(texts.places[places[ids[index]]])]
+        one = example(ids[index])
         better, preferred = (int(side[pair]) for side in (pairs.chosen, pairs.rejected))
         yield {
             "id": ids[index],
-            "prompt": example.prompt,
-            "better": text(example.responses[better]),
-            "preferred": text(example.responses[preferred]),
+            "prompt": one.prompt,
+            "better": text(one.responses[better]),
+            "preferred": text(one.responses[preferred]),
             "gap": behind[pair].item(),
             "labels": [rows.labels[index, place].item() for place in (better, preferred)],
         }

@@ -15,6 +15,7 @@ from alignlab.evaluation.suites import (
     rewardbench,
     rewardbench2,
 )
+from alignlab.types import Example
 from alignlab.uncertainty import Estimate
 from tests.repository import ROOT
 
@@ -28,8 +29,13 @@ class Told:
     def __init__(self, lists):
         self.lists, self.asked = lists, []
 
-    def scored(self, overrides=()):
+    def scored(self, overrides=(), require=None):
         self.asked = [*overrides]
+        if require:
+            require(
+                Example([*one.prompt], [*one.responses], [*one.labels], id=one.id, meta=one.meta)
+                for one in self.lists
+            )
         return self.lists
 
 
@@ -71,6 +77,12 @@ def test_rewardbench_is_the_worked_case():
     assert "Chat Hard, Reasoning" in result.notes[0]
     assert "of my own" in result.notes[1]
     assert subject.asked == ["data=rewardbench"]
+
+
+def test_pairs_of_other_subsets_have_a_mean_of_their_own():
+    result = rewardbench.run(Told([*pairs(1.0, 4, subset="mine"), *pairs(0.5, 8, subset="yours")]))
+    assert by_name(result)["mean of the subsets"].value == pytest.approx(0.75)
+    assert "No subset" in result.notes[0]
 
 
 def test_a_tie_is_wrong_in_a_benchmark_and_one_half_where_a_blind_model_is_at_one_half():
@@ -160,13 +172,10 @@ def test_best_of_random_lists_shares_its_credit_among_ties():
     assert found.count == TABLES
 
 
-@pytest.mark.parametrize(
-    ("scores", "right", "name"),
-    [([1.0, 0.0], 1, "tied:1"), ([1.0, 0.0], 1, "first"), ([1.0, 0.0], 1, "ref:x")],
-)
-def test_ids_of_ties_that_tell_nothing_are_an_error(scores, right, name):
-    with pytest.raises(DataError, match="expected ref:<number>, or tied:<number>"):
-        rewardbench2.ties_of([listed(scores, right, bench_id=name)])
+@pytest.mark.parametrize("names", [("tied:1",), ("first",), ("ref:x",), ("ref:1", "ref:1")])
+def test_ids_of_ties_that_tell_nothing_are_an_error(names):
+    with pytest.raises(DataError, match=r"expected ref:<number>, or tied:<number>|has the id 'ref:1' twice"):
+        rewardbench2.run(Told([listed([1.0, 0.0], subset="Ties", bench_id=name) for name in names]))
 
 
 def reversed_rows(pairs):
@@ -197,6 +206,8 @@ def test_a_model_that_does_not_read_the_context_is_at_one_half_of_the_reversed_p
 
 def test_contexts_that_are_one_sided_are_an_error():
     rows = reversed_rows([([1.0, 0.0], [1.0, 0.0])] * 3)
+    with pytest.raises(DataError, match="row row has no context"):
+        context_reversal.run(Told([listed([1.0, 0.0])]))
     with pytest.raises(DataError, match="1 of 3 pairs do not have two contexts"):
         context_reversal.run(Told(rows[:-1]))
     with pytest.raises(DataError, match="both contexts, quality and -length, prefer the same response"):

@@ -1,8 +1,5 @@
 """What a reward model's validation leaves in the run folder, and what the report makes of it."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import torch
 
 from alignlab.metrics.split_metrics import Rows
@@ -22,20 +19,15 @@ def rows(**more):
     )
 
 
-def texts(*ids):
-    examples = [
-        Example(
-            [{"role": "user", "content": f"ask {name}"}], [f"{name}{k}" for k in range(3)], [0.0] * 3, id=name
-        )
-        for name in sorted(ids)
-    ]
-    places = np.array([sorted(ids).index(name) for name in ids])
-    return SimpleNamespace(ids=list(ids), places=places, examples=examples)
+def example(name):
+    return Example(
+        [{"role": "user", "content": f"ask {name}"}], [f"{name}{k}" for k in range(3)], [0.0] * 3, id=name
+    )
 
 
 def test_scores_and_the_widest_mistake_of_each_list(tmp_path):
     folder = RunFolder(tmp_path)
-    write_scores(folder, ["c", "a", "b"], rows(), texts("b", "c", "a"))
+    write_scores(folder, ["c", "a", "b"], rows(), example)
     lists = folder.read_lines(VALIDATION_SCORES)
     assert [one["id"] for one in lists] == ["a", "b", "c"]
     assert lists[2] == {"id": "c", "scores": [2.0, 0.0], "lengths": [3.0, 4.0], "labels": [1.0, 0.0]}
@@ -49,7 +41,7 @@ def test_scores_and_the_widest_mistake_of_each_list(tmp_path):
 def test_a_preference_model_goes_by_its_scores_of_pairs(tmp_path):
     leads = SCORES[:, :, None] - SCORES[:, None, :]
     folder = RunFolder(tmp_path)
-    write_scores(folder, ["c", "a", "b"], rows(leads=-leads), texts("a", "b", "c"))
+    write_scores(folder, ["c", "a", "b"], rows(leads=-leads), example)
     assert sorted(margins(folder.read_lines(VALIDATION_SCORES))) == [-2.0, 1.0, 1.5, 2.0, 3.0]
     assert [one["id"] for one in mistakes(folder)] == ["c"]
 
@@ -57,7 +49,7 @@ def test_a_preference_model_goes_by_its_scores_of_pairs(tmp_path):
 def test_the_report_has_calibration_and_pictures(tmp_path):
     folder = RunFolder(tmp_path)
     assert plot_scores(folder) == calibration_lines(folder) == mistakes(folder) == []
-    write_scores(folder, ["c", "a", "b"], rows(), texts("a", "b", "c"))
+    write_scores(folder, ["c", "a", "b"], rows(), example)
     assert [file.stem for file in plot_scores(folder)] == ["scores", "leads", "score_by_length"]
     lines = dict(calibration_lines(folder))
     assert lines["accuracy"] == "0.2000"

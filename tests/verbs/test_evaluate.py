@@ -1,4 +1,4 @@
-"""`alignlab evaluate` and `alignlab score` of a model folder: reward models by their heads, others by implicit rewards."""
+"""`alignlab evaluate` and `alignlab score` of model folders, by their heads or by implicit rewards."""
 
 import json
 
@@ -8,7 +8,9 @@ import torch
 import alignlab
 from alignlab.assembly.build import call
 from alignlab.config.stage_of import stage_to_score, train_config
+from alignlab.config.subject import StageSubject
 from alignlab.errors import ConfigError, DataError
+from alignlab.evaluation.suites.context_reversal import require_two_contexts
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.policies.reward_model import RewardModel
 from alignlab.program import main
@@ -85,7 +87,7 @@ def test_implicit_rewards_are_log_ratios_to_the_reference(folder):
     words = ["suite=rewardbench", f"data.path={folder / 'filtered.jsonl'}", "objective.loss.beta=0.5"]
     model = f"model={folder / 'run' / 'model'}"
     alone, free = evaluated(folder, *words, model, out="free")
-    _, start = evaluated(folder, *words, f"model={folder / 'start'}", out="start")
+    _, start = evaluated(folder, *words, f"model={folder / 'start'}", out="of_start")
     against, ratios = evaluated(folder, *words, model, f"reference.path={folder / 'start'}", out="ratio")
     for row, own, reference in zip(ratios, free, start, strict=True):
         gaps = [a - b for a, b in zip(own["scores"], reference["scores"], strict=True)]
@@ -96,16 +98,13 @@ def test_implicit_rewards_are_log_ratios_to_the_reference(folder):
 
 def test_any_data_under_a_run(folder):
     criteria = "pipeline.context_pairs.criteria={length: The, -length: fox}"
+    few = [f"run={folder / 'run'}", "data.limit=6", "data.limit_validation=4"]
     result, rows = evaluated(
-        folder,
-        "suite=context_reversal",
-        f"run={folder / 'run'}",
-        criteria,
-        "pipeline.context_pairs.form=user",
+        folder, "suite=context_reversal", *few, criteria, "pipeline.context_pairs.form=user"
     )
-    assert len(rows) == 24  # two for each of the twelve lists of the run
+    assert len(rows) == 8  # two for each list
     assert {line["name"] for line in result["lines"]} >= {"length", "-length", "reversed pairs"}
-    result, rows = evaluated(folder, "suite=order_sensitivity", f"run={folder / 'run'}")
+    result, rows = evaluated(folder, "suite=order_sensitivity", *few)
     assert result["lines"][0]["name"] == "words"
     assert all(len(row["scores"]) == 2 for row in rows)
 
@@ -155,6 +154,29 @@ def test_bad_words_are_told_before_anything_loads(folder, words, message, monkey
         main(["evaluate", *(word.format(**places) for word in words)])
 
 
+LONE = [{"prompt": f"Ask {k}.", "completion": "Yes.", "label": k % 2 == 0} for k in range(4)]
+PAIRS = [{"prompt": f"Ask {k}.", "chosen": "Yes.", "rejected": "No."} for k in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "message"),
+    [
+        (LONE, ((), None), r"row data\.jsonl:1 has one response: a suite compares"),
+        (PAIRS, (["pipeline=[context_pairs]"], None), "no ratings by aspect"),
+        (PAIRS, ((), require_two_contexts), "has no context"),
+    ],
+)
+def test_rows_that_cannot_serve_are_told_before_a_model_loads(
+    folder, tmp_path, rows, asked, message, monkeypatch
+):
+    monkeypatch.setattr("alignlab.training.opened.load", lambda *_: pytest.fail("a model was loaded"))
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = ["data=local", f"data.path={tmp_path / 'data.jsonl'}", "data.validation_fraction=null"]
+    words = [f"model={folder / 'reward'}", *data, f"cache_dir={folder / 'cache'}"]
+    with pytest.raises(DataError, match=message):
+        StageSubject(words, None).scored(*asked)
+
+
 def test_a_language_model_is_no_reward_model_to_score_with(folder):
     with pytest.raises(ConfigError, match="model=tiny is a language model without"):
         stage_to_score(["policy=reward_model", "objective=bradley_terry"])
@@ -162,10 +184,7 @@ def test_a_language_model_is_no_reward_model_to_score_with(folder):
 
 def test_users_whom_the_policy_does_not_know_are_told_by_their_row():
     def rows(*users):
-        every = [
-            Example([], ["a", "b"], [1.0, 0.0], id=f"r{u}", meta={"user": u} if u else {}) for u in users
-        ]
-        return type("Two", (), {"train": every[:1], "validation": every[1:]})()
+        return [Example([], ["a", "b"], [1.0, 0.0], id=f"r{u}", meta={"user": u} if u else {}) for u in users]
 
     check_users(frozenset({"anna", "ben"}), rows("anna", "ben"))
     check_users(None, rows("anna", ""))

@@ -1,8 +1,8 @@
 """Context reversal, arXiv:2407.14916: the same two responses under two criteria that prefer opposite ones."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from alignlab.data.transforms.texts import text
 from alignlab.errors import DataError
 from alignlab.evaluation.suite import (
     Line,
@@ -14,6 +14,7 @@ from alignlab.evaluation.suite import (
     mistakes_in,
     records,
 )
+from alignlab.types import Example
 from alignlab.uncertainty import Estimate, share
 
 
@@ -23,8 +24,9 @@ def run(subject: Subject) -> Result:
     A tie counts one half. A model that does not read the context gives the same order under both, and so is right under
     exactly one of them: 0.5, and never under both.
     """
-    lists = subject.scored(["data.limit_at=start", "pipeline=[context_pairs]"])
-    pairs = reversed_pairs(lists)
+    lists = subject.scored(["data.limit_at=start", "pipeline=[context_pairs]"], require_two_contexts)
+    by_pair = by_meta(lists, "pair").values()
+    pairs = [rows for rows in by_pair if len(rows) == 2]  # one of them may have been too long
     contexts = by_meta(lists, "context")
     lines = [Line(name, accuracy(part, ties=0.5), 0.5) for name, part in contexts.items()]
     lines.append(Line("right under both contexts", both(pairs), 0.25, total=True))
@@ -38,31 +40,34 @@ def run(subject: Subject) -> Result:
     )
 
 
-def reversed_pairs(lists: Sequence[ScoredList]) -> list[tuple[ScoredList, ScoredList]]:
-    """Return the two rows of each pair; DataError where one of them is missing, or both prefer the same response."""
-    pairs = by_meta(lists, "pair")
-    if lone := [name for name, rows in pairs.items() if len(rows) != 2]:
-        counts = Counter(len(pairs[name]) for name in lone)
-        raise DataError(
-            f"{len(lone)} of {len(pairs)} pairs do not have two contexts (first: {lone[0]}, with {min(counts)}): each "
-            "needs one context that prefers the first response, and one that prefers the second"
-        )
-    for name, (one, other) in pairs.items():
-        if one.responses[0] == other.responses[0]:
+def require_two_contexts(rows: Iterable[Example]) -> None:
+    """Raise DataError where a pair lacks one of its two rows, or both of them prefer the same response."""
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        if not {"context", "pair"} <= row.meta.keys():
             raise DataError(
-                f"pair {name}: both contexts, {one.meta['context']} and {other.meta['context']}, prefer the same "
-                "response"
+                f"row {row.id} has no context: use 'pipeline=[context_pairs]' on rated data, or data=rpr"
             )
-    return [(one, other) for one, other in pairs.values()]
+        better = text(row.responses[row.labels.index(max(row.labels))])
+        pairs.setdefault(str(row.meta["pair"]), []).append((str(row.meta["context"]), better))
+    if lone := [name for name, contexts in pairs.items() if len(contexts) != 2]:
+        raise DataError(
+            f"{len(lone)} of {len(pairs)} pairs do not have two contexts (first: {lone[0]}, with "
+            f"{len(pairs[lone[0]])}): each needs one context that prefers the first response, and one that prefers the "
+            "second"
+        )
+    for name, ((one, better), (other, best)) in pairs.items():
+        if better == best:
+            raise DataError(f"pair {name}: both contexts, {one} and {other}, prefer the same response")
 
 
-def either(pairs: Sequence[tuple[ScoredList, ScoredList]]) -> Estimate:
+def either(pairs: Sequence[Sequence[ScoredList]]) -> Estimate:
     """Return the share of rows that are ranked rightly, whose two of a pair are not independent."""
     sums = [sum(one.wins + 0.5 * (one.scores[0] == one.scores[1]) for one in pair) for pair in pairs]
     return share(sums, [2.0] * len(sums))
 
 
-def both(pairs: Sequence[tuple[ScoredList, ScoredList]]) -> Estimate:
+def both(pairs: Sequence[Sequence[ScoredList]]) -> Estimate:
     """Return the share of pairs that are ranked rightly under both contexts."""
     right = [float(all(one.wins for one in pair)) for pair in pairs]
     return share(right, [1.0] * len(right))

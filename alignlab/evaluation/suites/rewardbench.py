@@ -51,7 +51,8 @@ def run(subject: Subject) -> Result:
     beyond = [name for name in subsets if not any(name in of for of in SECTIONS.values())]
     lines += [Line(name, subsets[name], 0.5) for name in beyond]
     lines += [Line(name, estimate, 0.5, total=True) for name, estimate in sections.items()]
-    lines.append(Line("RewardBench", total(sections), 0.5, total=True))
+    name, parts_of_it = ("RewardBench", sections) if sections else ("mean of the subsets", subsets)
+    lines.append(Line(name, total(parts_of_it), 0.5, total=True))
     return Result(
         "RewardBench: share of pairs with the higher score for chosen",
         lines,
@@ -75,13 +76,17 @@ def section_scores(subsets: Mapping[str, Estimate]) -> dict[str, Estimate]:
 
 
 def total(sections: Mapping[str, Estimate]) -> Estimate:
-    """Return the plain mean over the sections that are there."""
+    """Return the plain mean over the sections that are there, of which there is one at least."""
     return weighted_sum([*sections.values()], [1 / len(sections)] * len(sections))
 
 
 def notes(sections: Mapping[str, Estimate], beyond: Sequence[str]) -> list[str]:
     """Return what sets this result apart from that of the whole file, as sentences."""
     texts = []
+    if not sections:
+        return [
+            "No subset of the data is one of RewardBench's: the last line is the plain mean of the data's own."
+        ]
     if absent := [name for name in SECTIONS if name not in sections]:
         texts.append(f"The data have no rows of {', '.join(absent)}: the mean is over the other sections.")
     if beyond:

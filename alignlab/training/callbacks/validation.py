@@ -16,6 +16,7 @@ from alignlab.runs.folder import RunFolder, write_text
 from alignlab.training.module import PreferenceModule
 from alignlab.training.stop import Listener
 from alignlab.training.validated import write_scores
+from alignlab.types import Example
 
 
 class _CutShort(Exception):
@@ -85,7 +86,7 @@ class Validation(L.Callback):
             rows = ({"step": step, **diagram} for step, diagram in self.diagrams.items())
             write_text(self.reliability, "".join(json.dumps(row) + "\n" for row in rows))
         if self.scores and module.validated and trainer.is_global_zero:
-            write_scores(self.scores, *module.validated, self.loader.rows)
+            write_scores(self.scores, *module.validated, self._example)
         if trainer.global_step == 0:
             self._check_monitors(metrics)
             return
@@ -102,6 +103,16 @@ class Validation(L.Callback):
                 raise ConfigError(
                     f"callbacks.{name}.monitor={monitor} is no validation metric: {nearest(monitor, known)}"
                 )
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {
+            name: int(place)
+            for name, place in zip(self.loader.rows.ids, self.loader.rows.places, strict=True)
+        }
+
+    def _example(self, row: str) -> Example:
+        return self.loader.rows.examples[self._places[row]]
 
     @cached_property
     def _sources(self) -> dict[str, str]:
