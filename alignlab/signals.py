@@ -129,6 +129,14 @@ BASE = {
     "from_reference": Signal(
         "1 where a response was drawn from the reference, 0 where from the policy", providers=_by(SAMPLER)
     ),
+    "embeddings": Signal(
+        "final hidden state of the policy at the last token of a response", "B K D", _by(POLICY)
+    ),
+    # one value an attribute
+    "ratings": Signal("rating of a response by attribute; NaN where it is not known", "B K A"),
+    "attribute_values": Signal(
+        "rating of a response by attribute, by the policy's heads", "B K A", _by(POLICY)
+    ),
     # one value a token
     "token_logps": Signal(
         "log-probability of each response token under the policy",
@@ -252,6 +260,7 @@ BASE = {
         _by(REFERENCE),
         rows="mismatched",
     ),
+    "tasks": Signal("number of the task that a list belongs to, from 0", "B"),
     # one value a run
     "parameter_distance": Signal(
         "half the squared distance of the parameters from their start", "", _by(TRAINING)
@@ -324,12 +333,12 @@ IN_EVERY_BATCH = frozenset(name for name in BASE if is_known_before(name) and no
 
 
 def trailing_sizes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """The dimensions after `[B, K, L]` of every feature signal, from the `sizes` of a model by letter (D, N)."""
-    shapes = {name: signal.shape.split() for name, signal in BASE.items()}
+    """The dimensions after `[B, K, L]`, or `[B, K]`, of every feature signal, from the `sizes` of a model by letter."""
+    shapes = {name: signal.shape.removeprefix("B K").split() for name, signal in BASE.items()}
+    features = {name: shape[1:] for name, shape in shapes.items() if shape[:1] == ["L"] and len(shape) > 1}
+    features |= {name: shape for name, shape in shapes.items() if shape == ["D"]}
     return {
-        name: tuple(int(x) if x.isdigit() else sizes[x] for x in shape[3:])
-        for name, shape in shapes.items()
-        if shape[:3] == ["B", "K", "L"] and len(shape) > 3
+        name: tuple(int(x) if x.isdigit() else sizes[x] for x in shape) for name, shape in features.items()
     }
 
 

@@ -5,6 +5,7 @@ Shape legend, used in every annotation and as a suffix in bodies:
     B  lists (a prompt with its responses)     P  better/worse pairs
     K  responses of a list                     T  tokens of a packed micro-batch
     N  real responses in the micro-batch       R  response tokens among the T
+    A  attributes that responses are rated in
 
 A pair is a list with K=2, a thumbs-up a list with K=1, a ranked set a list with K>2.
 """
@@ -79,6 +80,10 @@ class Batch:
     """The reasoning step of its response that a token belongs to, from 0; -1 on prompts; None without steps."""
     wins: Float[Tensor, "B K K"] | None = None
     """Who was preferred to whom: 1, 0, or 1/2 for neither; None where no loss asks."""
+    ratings: Float[Tensor, "B K A"] | None = None
+    """The rating of each response by attribute, NaN where it is not known; None where no policy asks."""
+    tasks: Int[Tensor, "B"] | None = None
+    """The number of the source of each list among those of the data; None where no loss asks."""
     users: tuple[str, ...] = ()
     """The user whose preferences each list holds; empty where no policy asks."""
     idle: bool = False

@@ -56,6 +56,7 @@ def build_stage(
         data=build_data(config),
         load_model=start_loader(config),
         make_policy=call(config["policy"], "policy"),
+        row_problems=partial(locate(config["policy"]["_target_"]).row_problems, config["policy"]),
         load_initial=None if initial is None else adopting(config, initial["loader"]),
         reference=build_reference(config, initial),
         make_optimizer=partial(

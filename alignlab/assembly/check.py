@@ -34,6 +34,7 @@ HEADED = {
     "alignlab.policies.reward_model.RewardModel": "reward_model",
     "alignlab.policies.preference_model.PreferenceModel": "preference_model",
     "alignlab.policies.user_model.UserModel": "user_model",
+    "alignlab.policies.attribute_model.AttributeModel": "attribute_model",
 }
 """The policies that have a head of their own on the decoder, by their class."""
 
@@ -201,6 +202,11 @@ def _peft(config: Config) -> Iterator[str]:
     peft, target = config["peft"], str(config["policy"].get("_target_", ""))
     if peft.get("export") == "adapter" and (policy := HEADED.get(target)):
         yield f"peft.export=adapter keeps adapters alone, and policy={policy} has a head too: use peft.export=merged"
+    if peft["method"] != "none" and config["policy"].get("fit") in ("gate", "user"):
+        yield (
+            f"peft={peft['method']} trains adapters, and policy.fit={config['policy']['fit']} leaves the decoder as it "
+            "is: use peft=none"
+        )
     if "four_bit" in config["model"]["loader"]:
         yield "model.loader.four_bit: weights of 4 bits cannot train, and adapters beside them can: use peft=qlora"
     if peft["method"] != "qlora":

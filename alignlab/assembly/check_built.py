@@ -19,7 +19,7 @@ from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.online import online_objective_problems
 from alignlab.assembly.provided import policy_problems
 from alignlab.data.reading.examples import takes_rows
-from alignlab.data.steps import Tokenized, form_of, kind_of, text_and_token_steps
+from alignlab.data.steps import Tokenized, folders_of, form_of, kind_of, text_and_token_steps
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.load import build_objective, build_term
 from alignlab.objective.objective import Objective
@@ -82,6 +82,13 @@ def _objective(config: Config) -> Iterator[str]:
         )
     yield from policy_problems(config, objective)
     yield from online_objective_problems(config, objective)
+    if config["trainer"]["meta_rate"] and config["strategy"]["name"] not in (
+        "auto",
+        "single",
+        "ddp",
+        "fsdp2",
+    ):
+        yield f"trainer.meta_rate: strategy={config['strategy']['name']} keeps gradients to itself; use ddp or fsdp2"
     if config["strategy"]["name"].startswith("deepspeed"):
         yield from misuses(config, objective)
     if not drawn:
@@ -113,7 +120,11 @@ def _pipeline(config: Config) -> Iterator[str]:
         yield failure
         return
     for name, step in config["pipeline"].items():
-        if is_ours(steps[name]) and (failure := failure_of(_probe, step, f"pipeline.{name}")):
+        if (
+            is_ours(steps[name])
+            and not folders_of(steps[name])
+            and (failure := failure_of(_probe, step, f"pipeline.{name}"))
+        ):
             yield failure
 
 

@@ -24,13 +24,15 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
     if not (isinstance(policy, type) and issubclass(policy, Policy)):
         yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
         return
-    yield from policy.problems(node)
+    yield from policy.problems(node, objective.signals)
     yield from unprovided(node, objective, given_by(config["pipeline"]))
     if config.get("online") and not policy.draws:
         yield (
             f"recipe=online trains a policy on its own responses, and policy={name_of(node)} draws none: use "
             "policy=causal_lm"
         )
+    if config["trainer"].get("meta_rate") and "values" not in objective.signals:
+        yield f"trainer.meta_rate is for rewards by a model's values, and objective={objective.name} takes none"
     if (reward := config["evaluation"]["reward"]) and not policy.draws:
         yield (
             f"evaluation.reward={reward} scores samples, and policy={name_of(node)} draws none: use evaluation=none"
@@ -79,14 +81,25 @@ def _way(policy: Config, signal: str) -> str:
         return f"no recipe here draws samples from the policy; {OWN_LOOP}"
     if CLASSIFIER in BASE[signal].providers:
         return f"a step of the pipeline computes them: use pipeline=[unpaired,{signal}]"
-    given = {name: locate(_target(name)).provides for name in choices("policy")}
-    if givers := [name for name in given if signal in given[name]]:
-        simplest = min(givers, key=lambda name: len(given[name]))
-        return f"policy={name_of(policy)} does not give this; use policy={simplest}, or another objective"
+    givers = [name for name in choices("policy") if signal in locate(_target(name)).provides]
+    if givers:
+        giver = min(givers, key=_asks)
+        return f"policy={name_of(policy)} does not give this; use policy={giver}, or another objective"
     return f"no policy here gives this; {OWN_LOOP}"
 
 
+def _asks(name: str) -> tuple[int, int]:
+    """Return how many settings a choice of `conf/policy` leaves to the user, and how many signals it gives."""
+    policy = locate(_target(name))
+    return len(list(policy.problems(_node(name)))), len(policy.provides)
+
+
 def _target(name: str) -> str:
-    node = read_choice("policy", name)
-    target: str = node.get("policy", node)["_target_"]
+    target: str = _node(name)["_target_"]
     return target
+
+
+def _node(name: str) -> Config:
+    node = read_choice("policy", name)
+    inner: Config = node.get("policy", node)
+    return inner

@@ -148,6 +148,15 @@ def placed(stage: Planned, previous: Path | None) -> dict[str, Any]:
     return config
 
 
+def judged_by(config: Config, models: Sequence[Path]) -> dict[str, Any]:
+    """Return the config of a stage whose pipeline step `reward_margins` goes by these models, where it names none."""
+    step = config["pipeline"].get("reward_margins")
+    if step is None or step["models"] is not None:
+        return dict(config)
+    named = {**step, "models": [str(model) for model in models]}
+    return {**config, "pipeline": {**config["pipeline"], "reward_margins": named}}
+
+
 def _place(where: str, previous: Path | None) -> Path | None:
     """Return the folder of a model; None for the model that the config itself names."""
     if where == "previous":

@@ -14,9 +14,10 @@ from alignlab.cache import entry
 from alignlab.console import tracked
 from alignlab.data.makers import SOURCE, Trail, last
 from alignlab.data.reading.examples import Report, transformed, transformed_together
-from alignlab.data.steps import Step, for_split, kind_of
+from alignlab.data.steps import Step, folders_of, for_split, kind_of
 from alignlab.data.tables.identity import digest, identity
 from alignlab.data.tables.table import ExampleTable, chunks, write_table
+from alignlab.file_digests import file_digest
 from alignlab.types import Example
 
 VERSION = "4"
@@ -74,9 +75,18 @@ def passed(
     for name, step in steps.items():
         bound = for_split(step, split)
         make = partial(_run, rows, name, bound, processes)
-        key = digest(VERSION, rows.fingerprint, name, identity(bound))
+        key = digest(VERSION, rows.fingerprint, name, identity(bound), *_read(bound, folder))
         trail[name] = rows = stored(folder, key, make, report, name, len(rows))
     return trail
+
+
+def _read(step: Step, folder: Path) -> list[str]:
+    """The hashes of the weights in the model folders that a step reads."""
+    if not (option := folders_of(step)):
+        return []
+    models = step.keywords[option] if isinstance(step, partial) else None
+    files = [file for model in models or () for file in sorted(Path(model).glob("*.safetensors"))]
+    return [file_digest(file, folder / "digests") for file in files]
 
 
 def _run(

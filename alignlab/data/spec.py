@@ -61,6 +61,8 @@ class DataSpec:
     lists_per_step: Positive = 16
     microbatch_tokens: Positive = 16384
     shuffle: bool | Literal["auto"] = "auto"
+    shuffle_seed: Seed | None = None
+    """The seed of the order of rows; None: that of the run."""
     special_tokens: Literal["text", "special"] = "text"
     """How special tokens that texts hold are read: as the letters they are made of, or as the tokens themselves."""
     step_delimiter: Annotated[str, NOT_EMPTY] = "\n"

@@ -51,6 +51,13 @@ class Gives:
 
 
 @dataclass(frozen=True)
+class Reads:
+    """What a step is marked with that reads model folders: the option that names them, whose files count as input."""
+
+    option: str
+
+
+@dataclass(frozen=True)
 class Tokenized:
     """The rows of a split after tokenizing, as pipeline steps on tokens take them."""
 
@@ -133,6 +140,11 @@ def form_of(step: Step) -> str | None:
 def signal_of(step: Step) -> str | None:
     """The signal that the step computes, by its return annotation (`DesirableProbs`); else None."""
     return next((mark.signal for mark in _marks(step) if isinstance(mark, Gives)), None)
+
+
+def folders_of(step: Step) -> str:
+    """The option of the step that names the model folders it reads (`Reads`); empty where it reads none."""
+    return next((mark.option for mark in _marks(step) if isinstance(mark, Reads)), "")
 
 
 def _marks(step: Step) -> tuple[Any, ...]:

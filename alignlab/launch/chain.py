@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from alignlab import ranks
 from alignlab.assembly.build import build_stage, call
 from alignlab.config.mixture import with_parts
-from alignlab.config.stage_configs import Planned, placed
+from alignlab.config.stage_configs import Planned, judged_by, placed
 from alignlab.console import before_and_after, print_table
 from alignlab.launch.inputs import note_models, noting_rows
 from alignlab.recipes.rails import check_own_rows, check_unchanged, model_hash
@@ -92,6 +92,8 @@ def _stage(run: Run, stage: Planned, folders: Sequence[RunFolder]) -> int | None
             "the model of stage %s is as it was left, %s", before[-1].path.name, check_unchanged(before[-1])
         )
     began, config = time.perf_counter(), placed(stage, before[-1].model if before else None)
+    if stage.spec.judged:
+        config = judged_by(config, [other.model for other in before])
     folder.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     folder.write_text("overrides.txt", "".join(f"{text}\n" for text in stage.spec.overrides))
     names = {"name": f"{run.name}/{stage.title}", "group": run.group or run.name}

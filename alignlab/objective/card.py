@@ -31,7 +31,7 @@ FAMILIES = {
     "single": "Single responses",
     "lists": "Lists",
     "policy_gradient": "Policy gradients on drawn lists",
-    "values": "Reward models (policy=reward_model, preference_model, user_model)",
+    "values": "Reward models (policy=reward_model, preference_model, user_model, attribute_model)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }

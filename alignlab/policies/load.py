@@ -16,6 +16,8 @@ from alignlab.data.batching.batches import Extras, collate, within_budget
 from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.data.encoding.tokenize import Encoder, Tokens
 from alignlab.errors import ConfigError
+from alignlab.policies.attribute_gate import settings_of
+from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.pretrained import Dtype, load
 from alignlab.policies.policy import NO_REFERENCES, Policy
@@ -24,6 +26,7 @@ from alignlab.policies.reward_model import RewardModel
 from alignlab.policies.sequence_head import is_classifier
 from alignlab.policies.user_head import FILE
 from alignlab.policies.user_model import UserModel
+from alignlab.signals import BASE
 from alignlab.types import Example, Message
 
 
@@ -37,8 +40,9 @@ class LoadedPolicy:
     def __call__(
         self, prompt: str | list[Message], responses: Sequence[str], *, user: str | None = None
     ) -> dict[str, Tensor]:
-        """Return the signals of responses to a prompt: `values [K]`, `preferences [K, K]` or `logps [K]`, by name.
+        """Return the signals of responses to a prompt by name: `values`, `attribute_values`, `preferences` or `logps`.
 
+        They are `[K]`, but `[K, A]` of attributes, and `[K, K]` of preferences.
         A user model wants the `user` whose values they are; raises DataError for one it does not know.
         """
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
@@ -68,7 +72,8 @@ class LoadedPolicy:
                 size = len(tokens[index].responses)
                 of_list = {name: values[place] for name, values in signals.items() if name in SCORES}
                 scores[index] = {
-                    name: values[(slice(size),) * values.dim()] for name, values in of_list.items()
+                    name: values[(slice(size),) * BASE[name].shape.count("K")]
+                    for name, values in of_list.items()
                 }
         return scores
 
@@ -92,14 +97,14 @@ def _rows(tokens: Sequence[Tokens], examples: Sequence[Example]) -> TokenRows:
     )
 
 
-SCORES = frozenset({"values", "preferences", "logps"})
+SCORES = frozenset({"values", "attribute_values", "preferences", "logps"})
 """The signals by which responses are compared."""
 AT_ONCE = 2**13
 """The number of tokens that are read at once."""
 
 
 def load_policy(folder: str | Path, *, dtype: Dtype = "float32") -> LoadedPolicy:
-    """Load the policy of a `model/` folder: a reward, preference or user model, or a language model.
+    """Load the policy of a `model/` folder: a reward, preference, user or attribute model, or a language model.
 
     Call the result as `policy("prompt", ["one response", "another"])`. Raises ConfigError for a folder that holds none.
     """
@@ -107,6 +112,16 @@ def load_policy(folder: str | Path, *, dtype: Dtype = "float32") -> LoadedPolicy
     if not is_classifier(model):
         return LoadedPolicy(CausalLM(CausalLM.adopt(model, tokenizer)), tokenizer)
     labels, config = model.config.num_labels, model.config
+    if known := settings_of(model):
+        rated: dict[str, Any] = {"attributes": known["names"], "verbosity": known["verbosity"]}
+        rated |= {
+            "gate_width": known["width"],
+            "gate_layers": known["layers"],
+            "temperature": known["temperature"],
+        }
+        return LoadedPolicy(
+            AttributeModel(AttributeModel.adopt(model, tokenizer, **rated), **rated), tokenizer
+        )
     if getattr(config, "alignlab_users", None):
         with safe_open(Path(folder) / FILE, "pt") as stored:
             form = "A" if "prototypes" in stored.keys() else "B"  # noqa: SIM118

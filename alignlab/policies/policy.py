@@ -1,7 +1,7 @@
 """The protocol between models and all that trains or scores them: a policy gives the signals of a batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from alignlab.policies.causal_lm.adapters import save_adapter
 from alignlab.policies.causal_lm.decoder import merge
-from alignlab.types import Batch
+from alignlab.types import Batch, Example
 
 References = tuple[Any, tuple[Any, ...]]
 """The reference that a policy is compared with while it trains, None where there is none, and any others."""
@@ -29,6 +29,8 @@ class Policy(nn.Module, ABC):
     """Whether the policy generates text, which metrics of samples (`evaluation`) and analyses of text need."""
     reads_users: ClassVar[bool] = False
     """Whether scores depend on the user of a list, whom batches then name."""
+    attributes: tuple[str, ...] = ()
+    """The attributes whose ratings batches bring."""
     task: ClassVar[str]
     """The `pipeline_tag` of the model card."""
     peft_task: ClassVar[str]
@@ -39,8 +41,16 @@ class Policy(nn.Module, ABC):
     """The transformers model, in which engines and checkpoints find the decoder and the weights."""
 
     @classmethod
-    def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
-        """Yield what is wrong with the settings of `conf/policy`, as far as it shows before anything is loaded."""
+    def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
+        """Yield what is wrong with the settings of `conf/policy`, as far as it shows before anything is loaded.
+
+        `wanted` are the signals that the objective asks for.
+        """
+        yield from ()
+
+    @classmethod
+    def row_problems(cls, settings: Mapping[str, Any], rows: Iterable[Example]) -> Iterator[str]:
+        """Yield why these training rows cannot serve the policy with its settings, before a model is loaded."""
         yield from ()
 
     @classmethod
@@ -66,6 +76,12 @@ class Policy(nn.Module, ABC):
     @abstractmethod
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return the wanted signals that the policy provides, by name, in the shapes of `signals.py`, or more."""
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Fit what no step of training moves to this rank's share of the training rows, before the first step.
+
+        All ranks call it, on whole weights.
+        """
 
     def export(self, folder: Path) -> None:
         """Save the model as a plain Hugging Face folder, adapters merged into its weights."""

@@ -37,7 +37,7 @@ class PreferenceModel(SequenceHead):
         unwrapped(model).config.alignlab_preferences = {"normalize": normalize}
 
     @classmethod
-    def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
+    def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
         """Yield a message for a dimension that is no even number."""
         dimension = settings.get("dimension", 2)
         if not isinstance(dimension, int) or dimension < 2 or dimension % 2:

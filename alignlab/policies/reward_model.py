@@ -6,14 +6,14 @@ from typing import Any
 from torch import Tensor
 
 from alignlab.policies.policy import References
-from alignlab.policies.sequence_head import SequenceHead, adopted
+from alignlab.policies.sequence_head import SequenceHead, adopted, apply_head, last_tokens
 from alignlab.types import Batch
 
 
 class RewardModel(SequenceHead):
-    """A policy that gives every response one number, `values [B, K]`."""
+    """A policy that gives every response one number, `values [B, K]`, and the hidden state it is read from."""
 
-    provides = frozenset({"values"})
+    provides = frozenset({"values", "embeddings"})
 
     @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
@@ -24,5 +24,10 @@ class RewardModel(SequenceHead):
         return adopted(model, tokenizer, 1, "reward_model")
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Return `values [B, K]`, in float32 or better; references are not used."""
-        return {"values": self.read(batch).squeeze(-1)}
+        """Return `values [B, K]`, and `embeddings [B, K, D]` if wanted, in float32 or better; references go unused."""
+        layout, states = self.encode(batch)
+        last_ND = states[layout.place[last_tokens(batch)]]
+        scores = {"values": batch.slotted(apply_head(self.model, last_ND)).squeeze(-1)}
+        if "embeddings" in wanted:
+            scores["embeddings"] = batch.slotted(last_ND.to(scores["values"].dtype))
+        return scores

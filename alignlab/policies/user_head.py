@@ -40,7 +40,7 @@ class UserHead(nn.Module):
         is_point = form == "A"
         self.prototypes = nn.Parameter(drawn(prototypes, hidden)) if is_point else None
         self.maps = None if is_point else nn.Parameter(drawn(prototypes, hidden, width) / hidden)
-        self.log_scale = None if is_point else nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
+        self.log_scale = None if is_point else nn.Parameter(torch.tensor([math.log(FIRST_SCALE)]))
         self.logits = nn.Parameter(torch.zeros(len(users), prototypes))
         self.fitted = nn.Parameter(torch.zeros(len(new), prototypes))
         self.inner = nn.Parameter(drawn(width, width) / math.sqrt(width))
@@ -73,7 +73,7 @@ class UserHead(nn.Module):
     def scale(self) -> Float[Tensor, ""]:
         """The factor of cosines of form B."""
         assert self.log_scale is not None
-        return self.log_scale.clamp(max=math.log(MOST_SCALE)).exp()
+        return self.log_scale.squeeze().clamp(max=math.log(MOST_SCALE)).exp()
 
 
 def by_distance(

@@ -47,10 +47,10 @@ class UserModel(SequenceHead):
         if fit == "user":
             model.requires_grad_(False)
         self.head.requires_grad_(fit == "all")
-        self.head.fitted.requires_grad_(True)
+        self.head.fitted.requires_grad_(len(self.head.fitted) > 0)  # engines cannot spread a gradient of nothing
 
     @classmethod
-    def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
+    def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
         """Yield what is wrong with the settings of a config, before anything is loaded."""
         if not settings.get("users"):
             yield "policy=user_model needs the names of the users of the data: policy.users=[anna,ben]"

@@ -28,5 +28,7 @@ class StageSpec:
     reference: str = "previous"
     own_rows: bool = False
     """Whether the stage may train on no row that an earlier stage was trained on."""
+    judged: bool = False
+    """Whether the pipeline step `reward_margins` goes by the models of all stages before, where it names none."""
     collect: Mapping[str, Any] | None = None
     """A `_target_` with options that makes the stage's data from its model and prompts; None keeps the data."""

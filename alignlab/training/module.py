@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning as L
@@ -23,6 +24,7 @@ from alignlab.policies.scorer import Opaque, Scorer
 from alignlab.training.datamodule import Sealed
 from alignlab.training.distance import Distance
 from alignlab.training.first_loss import FirstLoss
+from alignlab.training.meta import moved
 from alignlab.training.optim import warn_of_rounding
 from alignlab.training.peak import peaks
 from alignlab.training.rails import Finite, Tolerance, check_start, put_back, state_of
@@ -45,7 +47,8 @@ class PreferenceModule(L.LightningModule):
     change nothing. `references` are live ones; cached scores travel in the batch.
     With `start_tolerance`, the first reference must give what the policy gives at the first step. A step that is not
     `finite` moves nothing, but counts: data order, schedule and random state go on. `reference_is_start`: the first
-    reference is, and stays, what the policy starts as, so that log-ratios tell the change since then.
+    reference is, and stays, what the policy starts as, so that log-ratios tell the change since then. With a
+    `meta_rate` the gradient of a step is taken where `meta.moved` brings the weights.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class PreferenceModule(L.LightningModule):
         start_tolerance: Tolerance | None = None,
         finite: Finite | None = None,
         reference_is_start: bool = False,
+        meta_rate: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -74,6 +78,7 @@ class PreferenceModule(L.LightningModule):
         self.gradient_clip_val, self.start_tolerance = gradient_clip_val, start_tolerance
         self.finite, self.reference_is_start = finite or Finite(), reference_is_start
         self.strict_loading = not has_adapter(policy.model)  # the frozen weights are not in its checkpoints
+        self.meta_rate = meta_rate
         self.latest_step: dict[str, float] = {}
         self.reliability: dict[str, list[float]] = {}
         self.validated: tuple[list[str], Rows] | None = None
@@ -137,25 +142,28 @@ class PreferenceModule(L.LightningModule):
         drop_out(self.scorer, on=True)
         if self._distance is not None:
             self._distance.forget()
-        ahead = self._ahead(step, self.signals)
-        for number, batch in enumerate(step, start=1):
-            with self.engine.micro(self.trainer, last=number == len(step)):
-                signals = self.signals(batch)
-                gathered = ahead[number - 1] if ahead else self._statistics(step, [signals])[0]
-                if batch.idle and not self.learned_terms:
-                    self.manual_backward(nothing(signals))
-                    continue
-                outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
-                if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
-                    check_start(signals, batch.ids, self.start_tolerance)
-                share = outcome.loss_over(totals)
-                if ranks.world() > 1:  # engines average gradients, and want the same way back on every rank
-                    share = share * (0 if batch.idle else ranks.world()) + nothing(signals)
-                self.manual_backward(share)
-            if not batch.idle:
-                meter.add(self._watched(signals, outcome))
-                if first:
-                    first.add(signals, outcome.parts[self.objective.name])
+        with self._shifted(step):
+            ahead = self._ahead(step, self.signals)
+            for number, batch in enumerate(step, start=1):
+                with self.engine.micro(self.trainer, last=number == len(step)):
+                    signals = self.signals(batch)
+                    gathered = ahead[number - 1] if ahead else self._statistics(step, [signals])[0]
+                    if batch.idle and not self.learned_terms:
+                        self.manual_backward(nothing(signals))
+                        continue
+                    outcome = self.objective(**signals, gathered=gathered, progress=self.progress)
+                    if self.global_step == 0 and self.start_tolerance is not None and "ref_logps" in signals:
+                        check_start(signals, batch.ids, self.start_tolerance)
+                    share = outcome.loss_over(totals)
+                    if (
+                        ranks.world() > 1
+                    ):  # engines average gradients, and want the same way back on every rank
+                        share = share * (0 if batch.idle else ranks.world()) + nothing(signals)
+                    self.manual_backward(share)
+                if not batch.idle:
+                    meter.add(self._watched(signals, outcome))
+                    if first:
+                        first.add(signals, outcome.parts[self.objective.name])
         drop_out(self.scorer, on=False)
         if first and ranks.main():
             first.tell()
@@ -227,6 +235,10 @@ class PreferenceModule(L.LightningModule):
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in named.items()})
         for logger in self.loggers:
             logger.log_metrics(named, step=self.global_step)
+
+    def _shifted(self, step: Step) -> AbstractContextManager[None]:
+        """Where a step's gradient is taken: at weights that tell its lists of weight 0 apart, if there is a rate."""
+        return moved(self, step, self.meta_rate) if self.meta_rate else nullcontext()
 
     def _ahead(self, step: Step, score: Callable[[Batch], Found]) -> list[Statistics]:
         """For every micro-batch the statistics of the whole step, where a term wants them.
@@ -349,6 +361,10 @@ def data_signals(batch: Batch, dtype: torch.dtype) -> dict[str, Tensor]:
         known["rewards"] = batch.rewards
     if batch.wins is not None:
         known["wins"] = batch.wins
+    if batch.ratings is not None:
+        known["ratings"] = batch.ratings
+    if batch.tasks is not None:
+        known["tasks"] = batch.tasks
     known |= batch.drawn
     return {name: value.to(dtype) for name, value in known.items()} | {"where": batch.where}
 

@@ -33,7 +33,7 @@ from alignlab.signals import trailing_sizes
 from alignlab.training.drawn_validation import as_if_drawn
 from alignlab.training.placing import CPU, Place
 from alignlab.training.references import attach_reference
-from alignlab.training.rows import Splits, check_users, extras_for, tokenize, with_rationales
+from alignlab.training.rows import Splits, check_users, extras_for, tasks_of, tokenize, with_rationales
 from alignlab.training.spec import Stage, on_gpu
 from alignlab.training.token_steps import selected
 from alignlab.types import Message
@@ -157,8 +157,9 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     reference cannot serve the objective.
     """
     stage, splits, on = opened.stage, opened.splits, opened.place
-    stage.objective.bind(trailing_sizes(opened.policy.sizes))
     loader = one_epoch(opened)
+    tasks = len(loader.extras.tasks)
+    stage.objective.bind({**trailing_sizes(opened.policy.sizes), **({"tasks": (tasks,)} if tasks else {})})
     updates = stage.online.spec.updates if stage.online else 1
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
     if stage.online:
@@ -182,10 +183,16 @@ def one_epoch(opened: Opened) -> StepLoader:
         lists_per_step=data.lists_per_step,
         microbatch_tokens=data.microbatch_tokens,
         shuffle=not ordered if data.shuffle == "auto" else data.shuffle,
-        seed=stage.seed,
+        seed=stage.seed if data.shuffle_seed is None else data.shuffle_seed,
         packed=opened.policy.packed,
         extras=extras_for(
-            stage.objective, data, opened.tokenizer, opened.model, users=opened.policy.reads_users
+            stage.objective,
+            data,
+            opened.tokenizer,
+            opened.model,
+            users=opened.policy.reads_users,
+            attributes=opened.policy.attributes,
+            tasks=tasks_of(stage.objective, opened.splits),
         ),
         rank=ranks.rank(),
         world=ranks.world(),

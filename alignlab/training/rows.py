@@ -64,6 +64,17 @@ def check_lists(objective: Objective, examples: Examples, spec: DataSpec, *, dra
     check_labels(objective, examples, spec)
 
 
+def check_policy(stage: Stage, examples: Examples) -> None:
+    """DataError where the training rows cannot serve the policy."""
+    if problems := list(stage.row_problems(examples.train)):
+        raise DataError("\n".join(problems))
+    if stage.trainer.meta_rate and all(row.weight for row in examples.train):
+        raise DataError(
+            "trainer.meta_rate has a reward model tell apart lists of weight 0, and all training rows count: use "
+            "pipeline=[unlabelled_samples] on rows with meta.samples, or rows with weight 0"
+        )
+
+
 def check_users(users: frozenset[str] | None, examples: Iterable[Example]) -> None:
     """DataError where a row is of a user whom the policy does not know, or of none; None is a policy without users."""
     if users is None:
@@ -190,9 +201,19 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
 
 
 def extras_for(
-    objective: Objective, data: DataSpec, tokenizer: Any, model: Any, *, users: bool = False
+    objective: Objective,
+    data: DataSpec,
+    tokenizer: Any,
+    model: Any,
+    *,
+    users: bool = False,
+    attributes: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
 ) -> Extras:
-    """What the batches of this objective carry beside their lists; their users too, where the policy reads them."""
+    """What the batches of this objective carry beside their lists, and what the policy reads: users, attributes.
+
+    `tasks` are the sources of the data, where lists are to come with the number of theirs.
+    """
     rows = {BASE[name].rows for name in objective.signals}
     ends = None
     if "steps" in rows:
@@ -205,9 +226,24 @@ def extras_for(
         rationale="rationale" in rows,
         step_ends=ends,
         users=users,
+        attributes=attributes,
+        tasks=tasks,
         wins="wins" in objective.signals,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )
+
+
+def tasks_of(objective: Objective, splits: Splits) -> tuple[str, ...]:
+    """The sources of the rows, which are the tasks of an objective that weighs them; empty for others."""
+    if "tasks" not in objective.signals:
+        return ()
+    rows = [splits.train, splits.validation]
+    names = tuple(sorted({part.source(i) for part in rows for i in range(len(part))}))
+    if len(names) == 1:
+        log.warning(
+            "objective '%s' weighs sources against each other, and all rows are of one", objective.name
+        )
+    return names
 
 
 def context_of(model: Any) -> int | None:

@@ -36,6 +36,8 @@ class TrainerSpec:
     precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"] = "auto"
     gradient_clip_val: PositiveNumber | None = 1.0
     gradient_checkpointing: bool = False
+    meta_rate: PositiveNumber | None = None
+    """How far weights go along the gradient that tells lists of weight 0 apart, before a step's gradient is taken."""
     validate_every_n_steps: Positive | None = None
     on_nonfinite: Literal["stop", "skip"] = "stop"
     max_nonfinite: Positive = 10

@@ -82,6 +82,8 @@ class Stage:
     progress_every: int
     make_callbacks: Callable[[], Mapping[str, Any]] = dict
     """Callbacks of Lightning besides those of every stage, by name."""
+    row_problems: Callable[[Iterable[Example]], Iterable[str]] = lambda rows: ()
+    """Why the training rows cannot serve the policy, asked before a model is loaded."""
     on_rows: Callable[[Sequence[str]], None] | None = None
     """Told the ids of the rows (or of those that give the prompts) before anything is done with them; may raise."""
     on_input: Callable[[str, Mapping[str, str]], None] | None = None

@@ -39,7 +39,7 @@ from alignlab.training.optim import trainable
 from alignlab.training.placing import Place
 from alignlab.training.rails import Finite, Tolerance
 from alignlab.training.references import reference_margin
-from alignlab.training.rows import check_lists, content_of, first_ids
+from alignlab.training.rows import check_lists, check_policy, content_of, first_ids
 from alignlab.training.shown import answers, beside
 from alignlab.training.spec import Result, Stage, on_gpu
 from alignlab.training.stop import Listener
@@ -79,6 +79,7 @@ def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Pr
     clock = Clock()
     examples = read(stage, clock)
     check_lists(stage.objective, examples, stage.data, drawn=stage.online is not None)
+    check_policy(stage, examples)
     if stage.on_input:
         stage.on_input("rows", {split: getattr(examples, split).content for split in SPLITS})
         stage.on_input("data", {split: rows.content for split, rows in examples.divided.items()})
@@ -95,6 +96,8 @@ def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Pr
         log.info("%s", line)
     folder.write_lines("dropped_rows.jsonl", opened.report.dropped)
     ready = prepare(opened, epochs=stage.trainer.max_epochs, steps=stage.trainer.max_steps)
+    with clock.timed("begin"), opened.place.autocast():
+        opened.policy.begin(ready.loader.own_share())
     trainer.fit_loop.epoch_loop.max_steps = ready.loader.steps
     return ready, trainer
 
@@ -162,6 +165,7 @@ def _module(ready: Prepared, trainer: L.Trainer, folder: RunFolder) -> Preferenc
         gradient_clip_val=stage.trainer.gradient_clip_val,
         start_tolerance=start_tolerance(stage, alike=False),
         finite=Finite(folder.nonfinite(ranks.rank()), skips=_skips(stage)),
+        meta_rate=stage.trainer.meta_rate,
         reference_is_start=stage.reference.is_start and stage.reference.moving.update == "none",
     )
 

@@ -20,7 +20,9 @@ MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 GROUPS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml")))
 UNTRAINED = {"hypo": "hypo takes sample_logps, sample_ref_logps: no recipe here draws samples"}
 """Regularizers for loops of one's own, and what a training run says of them."""
-TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, "ties")]
+OF_VALUES = ("ties", "simcse", "swav")
+"""Regularizers of reward models."""
+TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, *OF_VALUES)]
 ELSEWHERE = [
     ("judge", name) for name in choices("judge") if name not in ("gold", "function", "implicit", "self")
 ]
@@ -39,7 +41,8 @@ NEEDS = {
     "objective=bradley_terry": ["policy=reward_model"],
     "objective=plackett_luce_values": ["policy=reward_model"],
     **{
-        f"objective={name}": ["policy=reward_model"] for name in ("bt_margin", "softmax_values", "regression")
+        f"objective={name}": ["policy=reward_model"]
+        for name in ("bt_margin", "softmax_values", "regression", "more")
     },
     "judge=gold": ["recipe=online"],
     "judge=function": ["recipe=online", "judge.function=math.sqrt"],
@@ -53,7 +56,13 @@ NEEDS = {
     "modifiers=[truncated_is]": ["objective=grpo"],
     "policy=user_model": ["objective=pal", "policy.users=[anna]"],
     "policy=preference_model": ["objective=gpm"],
-    "regularizers=[ties]": ["policy=reward_model", "objective=bradley_terry"],
+    "policy=attribute_model": ["objective=bradley_terry", "policy.attributes=[quality]"],
+    "objective=attribute_regression": [
+        "policy=attribute_model",
+        "policy.attributes=[quality]",
+        "policy.fit=attributes",
+    ],
+    **{f"regularizers=[{name}]": ["policy=reward_model", "objective=bradley_terry"] for name in OF_VALUES},
     "data=kto": ["objective=kto"],
     "data=sentiment": ["objective=kto"],
     "data=mixture": ["data.parts={hh_rlhf:{weight:2},shp:{}}"],

@@ -7,6 +7,7 @@ from alignlab import ConfigError
 from alignlab.assembly.build import build_stage
 from alignlab.assembly.provided import name_of
 from alignlab.config.stage_of import stage_of
+from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
@@ -40,6 +41,15 @@ REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
             "policy.dimension=3: expected an even",
         ),
         (["policy=user_model", "objective=pal"], "policy.users=[anna,ben]"),
+        (["policy=attribute_model", "objective=bradley_terry"], "policy.attributes=[...]"),
+        (
+            ["policy=attribute_model", "objective=attribute_regression", "policy.attributes=[quality]"],
+            "policy.fit=gate trains the gate alone",
+        ),
+        (
+            ["policy=attribute_model", "objective=bradley_terry", "policy.attributes=[quality]", "peft=lora"],
+            "peft=lora trains adapters, and policy.fit=gate leaves the decoder as it is",
+        ),
         (
             ["policy=reward_model", "objective=gpm"],
             "gpm takes preferences: policy=reward_model does not give this; use policy=preference_model",
@@ -55,7 +65,7 @@ def test_what_a_policy_cannot_do_is_told_before_anything_loads(overrides, told):
 
 
 def test_a_signal_that_nobody_gives_is_told(monkeypatch):
-    for policy in (RewardModel, UserModel):
+    for policy in (RewardModel, UserModel, AttributeModel):
         monkeypatch.setattr(policy, "provides", frozenset())
     assert "bradley_terry takes values: no policy here gives this; compute" in problem(
         composed(*REWARD_MODEL)
@@ -77,7 +87,7 @@ def test_steps_of_the_pipeline_that_go_by_log_probabilities_are_refused(tmp_path
 
 
 def test_policies_give_what_the_vocabulary_says_that_models_give():
-    for policy in (CausalLM, RewardModel, PreferenceModel, UserModel):
+    for policy in (CausalLM, RewardModel, PreferenceModel, UserModel, AttributeModel):
         for name in policy.provides:
             assert BASE[name].providers <= {POLICY, REFERENCE, OTHERS} or BASE[name].providers == {DATA}, name
 

@@ -15,7 +15,7 @@ from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, POLICY, is_known_before, trailing_sizes
 
 Batch = dict[str, Tensor]
-BOUND = trailing_sizes({"D": 2, "N": 2})
+BOUND = {**trailing_sizes({"D": 2, "N": 2}), "tasks": (2,)}
 """Trailing dimensions of features, of a model that would have them."""
 PADDED = {"K": (1, 2), "L": (0, 1), "S": (0, 1)}
 """Slots, tokens and steps that `padded` adds: before, after."""
@@ -49,7 +49,7 @@ def pool(lists: int = 4, width: int = 3, seed: int = 0) -> Batch:
 @cache
 def _pool(lists: int, width: int, seed: int) -> Batch:
     rng = torch.Generator().manual_seed(seed)
-    sizes = {"B": lists, "K": width, "L": 5, "S": 2, "M": 2, "D": 2, "N": 2}
+    sizes = {"B": lists, "K": width, "L": 5, "S": 2, "M": 2, "D": 2, "N": 2, "A": 2}
 
     def uniform(low: float, high: float, shape: str = "B K") -> Tensor:
         dims = [sizes.get(letter) or int(letter) for letter in shape.split()]
@@ -73,6 +73,10 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
         "wins": (1 + (labels[:, :, None] - labels[:, None]).sign()) / 2,
         "rewards": uniform(-3, 3),
         "values": uniform(-3, 3),
+        "embeddings": uniform(-1, 1, "B K D"),
+        "attribute_values": uniform(-3, 3, "B K A"),
+        "ratings": uniform(0, 4, "B K A"),
+        "tasks": (torch.arange(lists) % 2).double(),
         "preferences": (scores := uniform(-1, 1, "B K K")) - scores.transpose(1, 2),
         "desirable_probs": uniform(0.1, 0.9),
         "kl_reverse": lengths * uniform(0, 1),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from alignlab import load_objective
 from alignlab.data.batching.batches import collate
 from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.packing.tiny_copy import Exact
@@ -97,3 +98,19 @@ def test_the_exported_folder_is_a_classifier_whose_labels_are_the_vectors(tmp_pa
 def test_an_odd_dimension_is_refused(dimension):
     (problem,) = PreferenceModel.problems({"dimension": dimension})
     assert problem == f"policy.dimension={dimension}: expected an even number from 2 on"
+
+
+def test_vectors_of_length_1_find_a_circle():
+    adopted = PreferenceModel.adopt(*load_small(), dimension=2)
+    policy = PreferenceModel(adopted, dimension=2, normalize=True)
+    batch = collate(token_rows([([5, 6], [[7], [8], [9]])]), [0])
+    wins = torch.tensor([[[0.5, 1.0, 0.0], [0.0, 0.5, 1.0], [1.0, 0.0, 0.5]]])
+    objective = load_objective("gpm", temperature=0.3)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.003)
+    for _ in range(30):
+        scores = policy.signals(batch, NO_REFERENCES, {"preferences"})["preferences"]
+        objective(preferences=scores, wins=wins).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert torch.equal(scores[0] > 0, wins[0] > 0.5)
+    assert scores[0, 0, 1] > 0.8  # at most sin(120 degrees) for all three

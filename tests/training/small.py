@@ -16,6 +16,7 @@ from alignlab.data.spec import DataSpec
 from alignlab.lab import vocabulary, world
 from alignlab.objective.load import load_objective
 from alignlab.policies.actor_critic import ActorCritic
+from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.policy import Policy
 from alignlab.policies.preference_model import PreferenceModel
@@ -28,6 +29,12 @@ from alignlab.training.spec import ReferenceSpec, Stage
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.0}
 CONSTANT = {"_target_": "alignlab.training.optim.schedule", "name": "constant", "warmup_ratio": 0.0}
+
+
+OPTIONS: dict[type[Policy], dict[str, Any]] = {
+    AttributeModel: {"attributes": ["quality", "length"], "fit": "attributes", "gate_width": 4}
+}
+"""What policies cannot be without."""
 
 
 def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, Any]:
@@ -53,7 +60,7 @@ def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, 
 def load_adopted(policy: type[Policy]) -> tuple[Any, Any]:
     """The same model as such a policy wraps it."""
     model, tokenizer = load_small()
-    return policy.adopt(model, tokenizer), tokenizer
+    return policy.adopt(model, tokenizer, **OPTIONS.get(policy, {})), tokenizer
 
 
 def small_policy(dtype: torch.dtype = torch.float32) -> CausalLM:
@@ -98,13 +105,18 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
         rows = drawn_rows(folder)
         drawn = DataSpec("token_ids", token_ids.convert, path=str(rows), validation_fraction=None)
         data = replace(drawn, limit_validation=8, lists_per_step=8)
-    scoring = {"values": RewardModel, "preferences": PreferenceModel, "token_values": ActorCritic}
+    scoring: dict[str, type[Policy]] = {
+        "values": RewardModel,
+        "preferences": PreferenceModel,
+        "attribute_values": AttributeModel,
+        "token_values": ActorCritic,
+    }
     policy = next((scoring[name] for name in scoring if name in made.signals), CausalLM)
     stage = Stage(
         objective=made,
         data=replace(data, **changes.pop("data", {})),
         load_model=partial(load_adopted, policy),
-        make_policy=policy,
+        make_policy=partial(policy, **OPTIONS.get(policy, {})),
         reference=ReferenceSpec(mode, "small", load_small, is_start=True),
         make_optimizer=partial(make_optimizer, ADAMW, changes.pop("scheduler", CONSTANT)),
         make_loggers=lambda: [CsvLog(RunFolder(folder).metrics)],

@@ -18,7 +18,7 @@ UNTRAINABLE = {
     for name in choices("regularizers")
     if provided_by(load_objective("dpo", regularizers=[name]).signals, SAMPLER)
 }
-OF_VALUES = ["ties"]
+OF_VALUES = ["ties", "simcse", "swav"]
 """Regularizers of reward models."""
 TERMS = [("regularizers", name) for name in choices("regularizers") if name not in UNTRAINABLE]
 TERMS += [("modifiers", name) for name in choices("modifiers")]

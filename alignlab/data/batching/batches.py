@@ -28,6 +28,10 @@ class Extras:
     """Whether each token of the vocabulary ends a reasoning step, `[vocabulary]`; None without such steps."""
     users: bool = False
     """Whether the user of each list comes along."""
+    tasks: tuple[str, ...] = ()
+    """The sources whose numbers come along, as tasks."""
+    attributes: tuple[str, ...] = ()
+    """The attributes whose ratings come along."""
     wins: bool = False
     """Whether the preference between every two responses comes along, which labels may not tell."""
     max_length: int | None = None
@@ -121,6 +125,8 @@ def collate(
         step=None if extras.step_ends is None else step,
         users=tuple(rows.user(i) for i in indices) if extras.users else (),
         wins=_square([rows.wins(i) for i in indices]) if extras.wins else None,
+        tasks=torch.tensor([extras.tasks.index(rows.source(i)) for i in indices]) if extras.tasks else None,
+        ratings=_dense([rows.ratings(i, extras.attributes) for i in indices]) if extras.attributes else None,
         positions=columns["positions"],
         prompt=columns["prompt"],
         row=columns["row"],
@@ -259,6 +265,12 @@ class StepLoader:
 
     def _size(self, index: int) -> int:
         return int(self._cost[index])
+
+    def own_share(self) -> Iterator[Batch]:
+        """This rank's share of all rows, each once, in micro-batches."""
+        own = range(self.rank, len(self.rows), self.world)
+        for group in within_budget(self.rows, own, self.microbatch_tokens, packed=self.packed):
+            yield collate(self.rows, group, self.extras)
 
     def largest(self) -> Batch:
         """The largest micro-batch that the optimizer steps could hold."""

@@ -124,6 +124,10 @@ class TokenRows:
         """The messages of the prompt of list `index`."""
         return self.examples[int(self.places[index])].prompt
 
+    def source(self, index: int) -> str:
+        """The source of list `index`; `unknown` where it names none."""
+        return str(self.examples[int(self.places[index])].meta.get("source") or "unknown")
+
     def user(self, index: int) -> str:
         """The user whose preferences list `index` holds; DataError where it names none."""
         if user := self.examples[int(self.places[index])].meta.get("user"):
@@ -144,6 +148,18 @@ class TokenRows:
             return np.asarray(table, dtype=np.float64)
         labels = self.labels[index]
         return (1 + np.sign(labels[:, None] - labels[None, :])) / 2
+
+    def ratings(self, index: int, attributes: Sequence[str]) -> Array:
+        """The ratings of the responses of list `index` by attribute, `[K, A]`; NaN where one is not known."""
+        size = int(self.members.lengths[index])
+        rated = self.examples[int(self.places[index])].meta.get("ratings") or [{}] * size
+        if len(rated) != size:
+            raise DataError(
+                f"row {self.ids[index]}: meta.ratings has to hold one table for each of its {size} responses"
+            )
+        return np.array(
+            [[ratings.get(name, np.nan) for name in attributes] for ratings in rated], dtype=np.float64
+        )
 
     def parts(self, index: int) -> list[tuple[Array, Array]]:
         """The prompts of list `index`, each with the numbers of the responses that follow it."""

@@ -188,8 +188,8 @@ def _sound(example: Example, name: str, report: Report) -> Example:
 
 
 def informative(example: Example) -> Iterator[Example]:
-    """The last step of every pipeline: it drops lists in which no response is better than another."""
-    if len(example.labels) > 1 and len(set(example.labels)) == 1:
+    """The last step of every pipeline: it drops lists that count and in which no response is better than another."""
+    if example.weight and len(example.labels) > 1 and len(set(example.labels)) == 1:
         raise Drop("all responses have the same label")
     yield example
 

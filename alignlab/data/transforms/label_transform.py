@@ -13,6 +13,8 @@ from alignlab.errors import DataError, one_of
 from alignlab.settings import NonNegative, PositiveNumber, Share
 from alignlab.types import Example
 
+LEAST = 1e-3
+"""The smallest gap of labels that a margin makes, since equal labels are no pair."""
 FORMS = ("minmax", "rank", "win_rate", "bradley_terry", "strength", "raw")
 
 
@@ -26,6 +28,7 @@ def label_transform(
     weak: str = "flip",
     below: NonNegative = 0.0,
     alpha: Share = 0.1,
+    margin: bool = False,
 ) -> Iterator[Example]:
     """Replace the labels of the row by a function of its scores, which are labels or rewards, as `by` says.
 
@@ -42,7 +45,9 @@ def label_transform(
                    mean of meta["margins"], the margins of several reward models (best response minus
                    worst), or else the gap of the scores. `weak` says what becomes of them: flip (the labels
                    of the best and the worst change places), drop, smooth (they move toward each other by
-                   the share `alpha`: 1 and 0 become 1 - alpha and alpha) or keep. meta["strength_mean"] and
+                   the share `alpha`: 1 and 0 become 1 - alpha and alpha) or keep. With `margin` the best label then
+                   is the worst plus the size of the mean margin (0.001 at least; of what is smoothed or kept below
+                   0, that), by which objective=bt_margin lets chosen lead. meta["strength_mean"] and
                    meta["strength_std"] remember the margin, meta["flipped"] the flip (arXiv:2401.06080).
 
     Drops rows of one response or of equal scores, and rows without the scores asked for. Raises DataError for
@@ -57,7 +62,8 @@ def label_transform(
     if len(scores) < 2:
         raise Drop("one response has no rank")
     if to == "strength":
-        yield _strength(example, scores, weak, below, alpha)
+        row = _strength(example, scores, weak, below, alpha)
+        yield _spread(row, turned=ends(row) != ends(example)) if margin else row
         return
     if len(set(scores)) == 1:
         raise Drop("all responses have the same score")
@@ -119,6 +125,15 @@ def _strength(example: Example, scores: Sequence[float], weak: str, below: float
         share = float(strengths.alpha[0])
         labels[best], labels[worst] = high - share * (high - low), low + share * (high - low)
     return replace(row, labels=labels)
+
+
+def _spread(example: Example, *, turned: bool) -> Example:
+    """The row with its best label above its worst by the mean margin, which counts the other way where it `turned`."""
+    best, worst = ends(example)
+    mean: float = example.meta["strength_mean"]
+    labels = list(example.labels)
+    labels[best] = labels[worst] + max(-mean if turned else mean, LEAST)
+    return replace(example, labels=labels)
 
 
 def _is_finite(value: object) -> bool:

@@ -13,7 +13,7 @@ from torch import nn
 
 from alignlab.errors import ConfigError
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
-from alignlab.policies.causal_lm.decoder import ADAPTER_DROPOUT, has_adapter, unwrapped
+from alignlab.policies.causal_lm.decoder import ADAPTER_DROPOUT, has_adapter, keeps_dropout, unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -180,9 +180,10 @@ def _dropouts(model: nn.Module) -> Iterator[nn.Dropout]:
 
 
 def drop_out(model: nn.Module, *, on: bool) -> None:
-    """Switch the dropout of adapters on, for a training step, or off; no other dropout is left in a policy."""
-    for module in _dropouts(model):
-        module.train(on)
+    """Switch the dropout of adapters and gates on, for a training step, or off; a policy has no other dropout left."""
+    for name, module in model.named_modules():
+        if keeps_dropout(name) and isinstance(module, nn.Dropout):
+            module.train(on)
 
 
 @contextmanager

@@ -11,6 +11,13 @@ BLOCKS = {"attention": ("attn", "attention"), "mlp": ("mlp", "feed_forward", "bl
 """The blocks of a layer: each with words that occur in the names of children which are such a block."""
 ADAPTER_DROPOUT = "lora_dropout."
 """A part of the path of every dropout module of peft's adapters."""
+GATE = "attribute_gate."
+"""A part of the path of all that is in the gate of an attribute model."""
+
+
+def keeps_dropout(path: str) -> bool:
+    """Whether the module at this path keeps its dropout, which is for steps of training alone."""
+    return ADAPTER_DROPOUT in path or GATE in path
 
 
 def unwrapped(model: Any) -> Any:
@@ -48,12 +55,12 @@ def merge(model: Any) -> Any:
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """Set every dropout probability to 0 but that of adapters; `train()` may then be called without changing a score.
+    """Set every dropout probability to 0 but those kept; `train()` may then be called without changing a score.
 
-    The dropout of adapters is off except where `adapters.drop_out` switches it on.
+    The dropout of adapters and gates is off except where `adapters.drop_out` switches it on.
     """
     for path, module in model.named_modules():
-        if ADAPTER_DROPOUT in path:
+        if keeps_dropout(path):
             module.eval()
             continue
         if isinstance(module, nn.Dropout):

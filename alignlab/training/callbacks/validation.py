@@ -147,8 +147,7 @@ class Validation(L.Callback):
 
 def sources_of(rows: TokenRows) -> dict[str, str]:
     """Return the source of each row by the row's id; `unknown` where the row names none."""
-    examples = (rows.examples[int(place)] for place in rows.places)
-    return {example.id: str(example.meta.get("source") or "unknown") for example in examples}
+    return {rows.ids[number]: rows.source(number) for number in range(len(rows))}
 
 
 def with_changes(metrics: dict[str, float], initial: dict[str, float]) -> dict[str, float]:

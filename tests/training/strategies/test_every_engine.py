@@ -37,13 +37,24 @@ CASES = {
     "bco running": {"hyper": {"delta": "running"}, "mode": "live"},
     "aot": {},
     "sparse_po": {},
+    "gpm": {},
+    "attribute_regression": {},
+    "more simcse swav": {"hyper": {"regularizers": ["simcse", "swav"]}},
     "dpo l2_to_reference": {"hyper": {"regularizers": {"l2_to_reference": 10.0}}, "steps": 2},
 }
 MIXED = "lipo_lambda sft kl length"
 ENGINES = {
     "ddp": [*CASES],
     "fsdp": ["dpo live", MIXED, "bco"],
-    "fsdp2": ["dpo live", "dpo live sharded", MIXED, "bco running"],
+    "fsdp2": [
+        "dpo live",
+        "dpo live sharded",
+        MIXED,
+        "bco running",
+        "gpm",
+        "attribute_regression",
+        "more simcse swav",
+    ],
     "deepspeed_zero1": [MIXED, "bco"],
     "deepspeed_zero2": [MIXED, "bco"],
     "deepspeed_zero3": ["dpo live sharded", MIXED, "bco running", "sparse_po"],
@@ -60,7 +71,7 @@ def plain_sgd(policy, steps, count):
 
 
 def outcome(folder: Path, case: str, settings: dict, engine: str | None) -> tuple:
-    """Metrics that the run ends with, its losses by step, and its weights."""
+    """Metrics that the run ends with, its weights, and those that it began with."""
     world = 1 if engine is None else 2
     changes = {} if engine is None else {"engine": call(read_choice("strategy", engine)["engine"], engine)()}
     other, mode = settings.get("other", False), settings.get("mode", "auto")
@@ -83,11 +94,15 @@ def outcome(folder: Path, case: str, settings: dict, engine: str | None) -> tupl
     result = run_stage(stage, RunFolder(folder))
     if not ranks.main():
         return ()
-    weights = torch.cat([p.detach().flatten() for p in result.model.parameters()])
     kept = {
         name: value for name, value in result.final.items() if not name.endswith(("tokens_per_second", "_mb"))
     }
-    return kept, weights
+    return kept, flat(result.model), flat(stage.load_model()[0])
+
+
+def flat(model) -> torch.Tensor:
+    """The weights of a model, one after the other."""
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
 def matrix(folder: Path, engine: str | None) -> dict[str, tuple]:
@@ -105,9 +120,8 @@ def test_two_ranks_are_one_process(engine, alone, tmp_path):
     if engine.startswith("deepspeed") and not find_spec("deepspeed"):
         pytest.skip("deepspeed is not installed: pip install -e '.[deepspeed]'")
     together = on_ranks(2, matrix, tmp_path, engine)[0]
-    start = torch.cat([p.detach().flatten() for p in load_small()[0].parameters()])
-    for case, (metrics, weights) in together.items():
-        expected, reached = alone[case]
+    for case, (metrics, weights, _) in together.items():
+        expected, reached, start = alone[case]
         assert (reached - start).abs().max() > 1e-3, case
         assert (weights - reached).abs().max() < 1e-5, case
         assert metrics == pytest.approx(expected, abs=2e-4, rel=1e-4), case
