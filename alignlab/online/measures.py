@@ -11,11 +11,10 @@ from alignlab.online.written import Drawn
 def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict[str, float]:
     """Return metrics of a draw, by name; `seconds` are those of its parts.
 
-    `reward` is the mean of the judge's rewards, `best` that of each list's best, `gold` that of exact
-    ones; `length` is in tokens; `entropy` is
-    minus the mean log-probability of a drawn token, in nats, an unbiased estimate; `distinct` is the share of distinct
-    responses, `distinct_2` that of distinct pairs of neighbouring words among all of them; `dropped` and
-    `dropped/<reason>` are shares of the lists.
+    `reward` is the mean of the judge's rewards, `best` that of each list's best, `gold` that of exact ones; `length` is
+    in tokens; `entropy` is minus the mean log-probability of a drawn token, in nats, an unbiased estimate; `distinct`
+    is the share of distinct responses, `distinct_2` that of distinct pairs of neighbouring words among all of them;
+    `dropped` and `dropped/<reason>` are shares of the lists.
     """
     lists = drawn.lists
     texts = [text for one in lists for text in one.texts]

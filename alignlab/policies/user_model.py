@@ -47,7 +47,9 @@ class UserModel(SequenceHead):
         if fit == "user":
             model.requires_grad_(False)
         self.head.requires_grad_(fit == "all")
-        self.head.fitted.requires_grad_(len(self.head.fitted) > 0)  # engines cannot spread a gradient of nothing
+        self.head.fitted.requires_grad_(
+            len(self.head.fitted) > 0
+        )  # engines cannot spread a gradient of nothing
 
     @classmethod
     def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
