@@ -80,14 +80,9 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
                 f"objective '{objective.name}' takes {name}, which a step of the pipeline computes for the rows of the "
                 "data, and not for drawn responses: use another objective"
             )
-    if ratios := sorted(RATIOS & objective.signals):
-        for key, off in (("top_p", 1.0), ("top_k", 0)):
-            if online.get(key, off) != off:
-                yield (
-                    f"online.{key}={online[key]}: objective '{objective.name}' takes {', '.join(ratios)}, whose ratios "
-                    f"a truncated sampler shifts: use online.{key}={off:g}"
-                )
-
-
-RATIOS = {"behavior_logps", "token_behavior_logps", "token_old_logps"}
-"""The signals by which a loss compares the policy with the one that drew."""
+    for key, off in (("top_p", 1.0), ("top_k", 0)):
+        if objective.takes_ratios and online.get(key, off) != off:
+            yield (
+                f"online.{key}={online[key]}: objective '{objective.name}' takes ratios to the policy that drew, which "
+                f"a truncated sampler shifts: use online.{key}={off:g}"
+            )

@@ -129,6 +129,19 @@ class Objective:
         return bool(self.signals & {"behavior_logps", "token_behavior_logps", "token_old_logps"})
 
     @property
+    def counts_ties(self) -> bool:
+        """Whether the loss takes rewards, and its mean is over lists of equal rewards too.
+
+        Such lists have no gradient, and belong to the mean: a step that leaves them out is larger than it should be.
+        """
+        if "rewards" not in self.loss.contract.signals:
+            return False
+        tied = torch.zeros(1, 2)
+        known = {name: tied for name in ("labels", "rewards") if name in self.signals}
+        counts = self.counts(**known, lengths=tied + 1, where=torch.ones_like(tied, dtype=torch.bool))
+        return bool(counts[self.name] > 0)
+
+    @property
     def is_pairwise(self) -> bool:
         """Whether the loss sees pairs; it sees whole lists otherwise."""
         return self.loss.contract.is_pairwise

@@ -15,7 +15,8 @@ from alignlab.sampling.noise import key_of
 class Labelling:
     """How labels are made of verdicts, and what stays of a list.
 
-    `compares`: the objective learns nothing of a list of equal labels, or of one response.
+    `compares`: the objective learns nothing of one response. `keeps_ties`: its mean is over lists of equal labels too,
+    though it learns nothing of them.
     """
 
     to: LabelsOf
@@ -25,6 +26,7 @@ class Labelling:
     unfinished: Unfinished = "keep"
     unfinished_reward: float = 0.0
     compares: bool = True
+    keeps_ties: bool = False
     seed: int = 0
 
     @property
@@ -47,7 +49,7 @@ class Labelling:
         labels = self._of_rewards(rewards) if rewards is not None else self._of_preferences(one, kept)
         if self.compares and len(kept) < 2:
             return one.without("fewer than two responses finished" if len(said) > 1 else "one response")
-        if self.compares and len({*labels}) == 1:
+        if not self.keeps_ties and len({*labels}) == 1:
             return one.without("all tied")
         with named(f"online.pairs: {self.built}", self.builder):
             built = self.builder(labels, key_of(self.seed, one.rollout.id))

@@ -14,7 +14,8 @@ def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict
     `reward` is the mean of the judge's rewards, `best` that of each list's best, `gold` that of exact ones; `length` is
     in tokens; `entropy` is minus the mean log-probability of a drawn token, in nats, an unbiased estimate; `distinct`
     is the share of distinct responses, `distinct_2` that of distinct pairs of neighbouring words among all of them;
-    `dropped` and `dropped/<reason>` are shares of the lists.
+    `dropped` and `dropped/<reason>` are shares of the lists, `tied` that of lists with equal labels among those that
+    are trained on.
     """
     lists = drawn.lists
     texts = [text for one in lists for text in one.texts]
@@ -28,6 +29,7 @@ def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict
         "distinct": len({*texts}) / len(texts),
         "distinct_2": len({*neighbours}) / max(1, len(neighbours)),
         "dropped": 1 - len(drawn.trained) / len(lists),
+        "tied": statistics.fmean(len({*one.labels}) == 1 for one in drawn.trained),
         "prompts": float(drawn.after),
     }
     rewards = [[r for r in one.judged.rewards or () if r is not None] for one in lists]

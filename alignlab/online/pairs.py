@@ -28,10 +28,11 @@ def whole(labels: Labels, key: Key) -> Built:
 def max_min(labels: Labels, key: Key) -> Built:
     """Keep the best and the worst response, the first of equals.
 
-    >>> max_min([0.1, 0.7, 0.5], (0, 0))
-    ([1, 0], [0.7, 0.1])
+    >>> max_min([0.1, 0.7, 0.5], (0, 0)), max_min([0.1, 0.1], (0, 0))
+    (([1, 0], [0.7, 0.1]), 'all tied')
     """
-    return _taken(labels, [int(np.argmax(labels)), int(np.argmin(labels))])
+    best, worst = int(np.argmax(labels)), int(np.argmin(labels))
+    return _taken(labels, [best, worst]) if best != worst else "all tied"
 
 
 def random(labels: Labels, key: Key) -> Built:

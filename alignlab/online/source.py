@@ -56,6 +56,7 @@ class Source:
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
         self.within, self.tell_of, self.gold = within, tell_of, gold
         self.seconds: dict[str, float] = {}
+        self.told_ties = False
 
     def head(self, step: int, first: int, lists: int) -> Head:
         """Return what the file of such a draw says of itself."""
@@ -78,7 +79,19 @@ class Source:
         drawn = Drawn(head, tuple(lists))
         if not drawn.trained:
             raise RunError(_nothing_left(drawn))
+        self._tell_ties(drawn)
         return drawn
+
+    def _tell_ties(self, drawn: Drawn) -> None:
+        """Tell, once, where all lists of a draw are tied, and yet count."""
+        tied = all(len({*one.labels}) == 1 for one in drawn.trained)
+        if tied and self.labelling.compares and ranks.main() and not self.told_ties:
+            self.told_ties = True
+            log.warning(
+                "step %d: the judge gives all responses to a prompt the same, for every prompt: such lists count in "
+                "the mean of the objective, and move nothing (online/tied is their share)",
+                drawn.head.step + 1,
+            )
 
     def _prompt(self, place: int) -> tuple[int, Prompt]:
         """The row at a place of the order of prompts, and its prompt, whose id names the epoch beyond the first."""

@@ -109,6 +109,7 @@ def _labelling(online: Online, objective: Objective) -> Labelling:
         unfinished=spec.unfinished,
         unfinished_reward=spec.unfinished_reward or 0.0,
         compares=objective.data_form != "single",
+        keeps_ties=objective.data_form == "single" or objective.counts_ties,
         seed=spec.seed,
     )
 

@@ -68,6 +68,14 @@ def test_ratios_are_told_by_the_signals_that_are_asked_for():
     assert load_objective("rloo", modifiers=["truncated_is"]).takes_ratios
 
 
+def test_which_losses_have_a_mean_over_tied_lists():
+    """A run drops and refills the tied lists of the others."""
+    counts = {"rloo", "grpo", "dr_grpo", "gspo", "cispo", "reinforce_pp", "ppo", "regression"}
+    others = {"dapo", "raft", "dpo", "gpo", "lipo_lambda", "list_mle", "sparse_po"}
+    assert {name for name in counts | others if load_objective(name).counts_ties} == counts
+    assert load_objective("dapo", tied="keep").counts_ties
+
+
 def test_statistics_that_are_data_are_told():
     known = {"rewards", "lengths"}
     assert load_objective("reinforce_pp").gathered_from == known

@@ -54,7 +54,7 @@ def test_lists_that_teach_nothing_are_dropped_with_the_reason(judged, finished, 
 
 
 def test_an_objective_that_compares_nothing_keeps_ties():
-    one = replace(RAW, compares=False)(listed(Judged(rewards=(2.0,) * 4)))
+    one = replace(RAW, compares=False, keeps_ties=True)(listed(Judged(rewards=(2.0,) * 4)))
     assert (one.dropped, one.labels) == ("", (2.0,) * 4)
 
 

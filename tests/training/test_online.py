@@ -191,17 +191,30 @@ def test_the_first_step_is_of_log_ratios_0_and_of_what_was_drawn(whole):
             assert ours == pytest.approx(theirs, abs=1e-5)
 
 
-def test_lists_that_are_all_tied_give_way_to_the_next_prompts(tmp_path):
-    tied = {"lab-train-000018"}
+class TiesFirst:
+    """A judge that ties the first list of each draw."""
 
-    def say(one):
-        return Judged(rewards=(1.0,) * 4 if one.id in tied else tuple(map(float, range(len(one.responses)))))
+    identity = "ties first"
 
-    stage = drawing(tmp_path, judge=lambda: Told(say), changes={"trainer": {"max_steps": 1}})
+    def __call__(self, asked):
+        several = len(asked) > 1  # neither the probe of the start, nor what takes the place of a list
+        return [
+            Judged(rewards=tuple(k * float(place > 0 or not several) for k in range(len(one.responses))))
+            for place, one in enumerate(asked)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("objective", "dropped"), [("dpo", 1), ("dapo", 1), ("raft", 1), ("rloo", 0), ("grpo", 0)]
+)
+def test_tied_lists_give_way_to_the_next_prompts_unless_the_objective_counts_them(
+    objective, dropped, tmp_path
+):
+    stage = drawing(tmp_path, objective, TiesFirst, changes={"trainer": {"max_steps": 1}})
     train(stage, tmp_path)
     drawn = Rollouts(tmp_path).past(0)
-    assert [one.rollout.id for one in drawn.lists if one.dropped] == [*tied]
-    assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 5, 5)
+    assert len([one for one in drawn.lists if one.dropped == "all tied"]) == dropped
+    assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 4 + dropped, 4 + dropped)
 
 
 def test_adapters_and_moving_references_train_on_their_own_lists(tmp_path):
