@@ -21,6 +21,7 @@ from alignlab.policies.causal_lm.adapters import LoadModel, lora
 from alignlab.policies.causal_lm.decoder import merge
 from alignlab.policies.causal_lm.model_folder import ModelFolder
 from alignlab.policies.causal_lm.pretrained import is_adapter
+from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
 from alignlab.settings import Config
@@ -55,7 +56,7 @@ def build_stage(
         objective=objective_of(config),
         data=build_data(config),
         load_model=start_loader(config),
-        make_policy=call(config["policy"], "policy"),
+        make_policy=partial(make_policy, config),
         row_problems=partial(locate(config["policy"]["_target_"]).row_problems, config["policy"]),
         load_initial=None if initial is None else adopting(config, initial["loader"]),
         reference=build_reference(config, initial),
@@ -82,6 +83,13 @@ def build_stage(
         shown=None if gold["reward"] else _shown(config),
         users=_users(config),
     )
+
+
+def make_policy(config: Config, model: Any) -> Policy:
+    """Return the policy of a config around its model, at the temperature at which responses are drawn to train on."""
+    policy: Policy = call(config["policy"], "policy")(model)
+    policy.temperature = (config.get("online") or {}).get("temperature", Policy.temperature)
+    return policy
 
 
 def build_online(config: Config) -> Online | None:

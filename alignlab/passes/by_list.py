@@ -101,6 +101,7 @@ def model_key(policy: Policy, names: Collection[str]) -> str:
         "multiplication": torch.get_float32_matmul_precision(),
         "attention": model.config._attn_implementation,
         "packed": policy.packed,
+        **({} if policy.temperature == 1 else {"temperature": policy.temperature}),
         "libraries": [version("torch"), version("transformers")],
     }
     text = json.dumps(dependencies, sort_keys=True, default=_written)

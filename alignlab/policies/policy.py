@@ -37,6 +37,9 @@ class Policy(nn.Module, ABC):
     """The `task_type` under which peft puts adapters into the model."""
     lr_factor: ClassVar[float] = 1.0
     """The factor by which this kind of policy multiplies the learning rate of `optimizer.lr=auto`."""
+    temperature: float = 1.0
+    """The temperature of the distribution over tokens whose log-probabilities a language model gives; another than 1
+    where responses were drawn at it."""
     model: Any
     """The transformers model, in which engines and checkpoints find the decoder and the weights."""
 

@@ -18,12 +18,14 @@ TOKENS = 2**13
 """The number of tokens that are read at once, those of a prompt counted once."""
 
 
-def token_logps(model: Any, rollouts: Sequence[Rollout]) -> list[tuple[Float[np.ndarray, "_"], ...]]:
-    """Return the log-probability of every response token in nats, at temperature 1 over the whole vocabulary.
+def token_logps(
+    model: Any, rollouts: Sequence[Rollout], *, temperature: float = 1.0
+) -> list[tuple[Float[np.ndarray, "_"], ...]]:
+    """Return the log-probability of every response token in nats, over the whole vocabulary.
 
     Logits of the vocabulary are there in chunks only.
     """
-    form, head = fastest(unwrapped(model))[0], Head(model)
+    form, head = fastest(unwrapped(model))[0], Head(model, temperature)
     device = next(model.parameters()).device
     scores: list[tuple[Float[np.ndarray, _], ...]] = []
     with torch.no_grad(), evaluating(model):

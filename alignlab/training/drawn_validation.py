@@ -1,12 +1,12 @@
 """Validation rows for objectives that ask what a sampler told: scored as if the policy had drawn them at the start."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from alignlab.data.encoding.token_rows import Array, Lists, TokenRows
 from alignlab.objective.objective import Objective
+from alignlab.policies.policy import Policy
 from alignlab.sampling.rollout import Rollout
 from alignlab.sampling.scored import token_logps
 from alignlab.signals import DRAWN
@@ -14,8 +14,8 @@ from alignlab.signals import DRAWN
 OF_TOKENS = ("token_behavior_logps", "token_old_logps")
 
 
-def as_if_drawn(rows: TokenRows, objective: Objective, model: Any) -> TokenRows:
-    """Return rows with what the objective asks of a sampler, by the log-probabilities that the model gives them now.
+def as_if_drawn(rows: TokenRows, objective: Objective, policy: Policy) -> TokenRows:
+    """Return rows with what the objective asks of a sampler, by the log-probabilities that the policy gives them now.
 
     So the loss on them is that against the policy which the run starts with; responses of the data count as finished.
     Where rows have no raw scores and the objective takes some, their labels stand in.
@@ -29,9 +29,8 @@ def as_if_drawn(rows: TokenRows, objective: Objective, model: Any) -> TokenRows:
     rollouts = [_rollout(rows, index, members) for index, members in enumerate(numbers)]
     places = np.concatenate(numbers)
     scores: list[Array] = [np.zeros(0)] * len(rows.responses)
-    for place, values in zip(
-        places, (v for of_one in token_logps(model, rollouts) for v in of_one), strict=True
-    ):
+    scored = token_logps(policy.model, rollouts, temperature=policy.temperature)
+    for place, values in zip(places, (values for of_one in scored for values in of_one), strict=True):
         scores[place] = values.astype(np.float64)
     known = {
         **dict.fromkeys(OF_TOKENS, scores),

@@ -93,7 +93,7 @@ def _tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> TellOf | 
         mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
     exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
     exact = exact and isinstance(generator, InProcess)
-    same = exact and spec.temperature == 1 and not spec.sampling.truncated
+    same = exact and not spec.sampling.truncated
     asked = OWN.keys() & opened.stage.objective.signals - ({"token_old_logps"} if same else set())
     return partial(own_signals, opened.policy, {name: OWN[name] for name in sorted(asked)}) if asked else None
 
@@ -117,9 +117,9 @@ def _labelling(online: Online, objective: Objective) -> Labelling:
 def _tell(ready: Prepared, spec: OnlineSpec) -> None:
     """Log what a run should know of its drawing before the first step."""
     if spec.temperature != 1:
-        log.warning(
-            "responses are drawn at temperature %g and trained on at temperature 1: what is never drawn is never held "
-            "down; online.temperature=1 draws from the policy that is trained",
+        log.info(
+            "responses are drawn, and scored by policy and reference, at temperature %g: what is trained is the model "
+            "as it is drawn from at this temperature",
             spec.temperature,
         )
     rows, context = ready.loader.rows, context_of(ready.opened.model)

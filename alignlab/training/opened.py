@@ -163,7 +163,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     updates = stage.online.spec.updates if stage.online else 1
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
     if stage.online:
-        splits = replace(splits, validation=as_if_drawn(splits.validation, stage.objective, opened.model))
+        splits = replace(splits, validation=as_if_drawn(splits.validation, stage.objective, opened.policy))
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))
     with opened.clock.timed("reference"), on.autocast():

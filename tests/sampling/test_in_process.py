@@ -65,13 +65,17 @@ def test_log_probabilities_are_those_of_the_scorer(temperature):
             assert logps == pytest.approx(
                 expected.gather(1, torch.from_numpy(ids)[:, None])[:, 0].numpy(), abs=1e-5
             )
-    if temperature == 1:
-        with torch.no_grad():
-            scores = CausalLM(model())(batch_of(drawn))
-        flat = np.concatenate([logps for rollout in drawn for logps in rollout.token_logps])
-        assert flat == pytest.approx(scores.token_logps.numpy(), abs=1e-5)
-        ours = np.concatenate([logps for of_prompt in token_logps(model(), drawn) for logps in of_prompt])
-        assert ours == pytest.approx(flat, abs=1e-5)
+    policy = CausalLM(model())
+    policy.temperature = temperature
+    with torch.no_grad():
+        scores = policy(batch_of(drawn), reference=policy)
+    flat = np.concatenate([logps for rollout in drawn for logps in rollout.token_logps])
+    assert flat == pytest.approx(scores.token_logps.numpy(), abs=1e-5)
+    assert torch.equal(scores.more["ref_logps"], scores.logps)
+    again = token_logps(model(), drawn, temperature=temperature)
+    assert np.concatenate([logps for of_prompt in again for logps in of_prompt]) == pytest.approx(
+        flat, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,9 +7,11 @@ import shutil
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from alignlab.assembly.build import make_policy
 from alignlab.errors import AlignlabError, RunError
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Judged
@@ -23,7 +25,7 @@ from alignlab.policies.causal_lm.adapters import lora
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.in_process import InProcess
-from alignlab.sampling.scored import token_logps
+from alignlab.sampling.scored import batch_of, token_logps
 from alignlab.training.settings import MovingSpec
 from alignlab.training.spec import Online
 from alignlab.training.stage import run_stage
@@ -227,11 +229,25 @@ def test_adapters_and_moving_references_train_on_their_own_lists(tmp_path):
     assert train(replace(base, reference=moving), tmp_path / "ema").status == "finished"
 
 
-def test_temperature_and_little_room_are_told(tmp_path, caplog):
-    stage = drawing(tmp_path, temperature=0.5, max_new_tokens=505, changes={"trainer": {"max_steps": 1}})
+def test_the_policy_of_a_config_scores_at_the_temperature_of_its_draws(tmp_path):
+    config = {
+        "policy": {"_target_": "alignlab.policies.causal_lm.model.CausalLM"},
+        "online": {"temperature": 0.5},
+    }
+    changes = {"trainer": {"max_steps": 1}, "make_policy": partial(make_policy, config)}
+    train(drawing(tmp_path, "cispo", temperature=0.5, changes=changes), tmp_path)
+    lists = Rollouts(tmp_path).past(0).trained
+    policy = make_policy(config, load_small()[0])
+    with torch.no_grad():
+        scored = policy(batch_of([one.rollout for one in lists])).token_logps
+    drawn = np.concatenate([values for one in lists for values in one.rollout.token_logps])
+    assert drawn == pytest.approx(scored.numpy(), abs=1e-5)
+
+
+def test_little_room_is_told(tmp_path, caplog):
+    stage = drawing(tmp_path, max_new_tokens=505, changes={"trainer": {"max_steps": 1}})
     stage = replace(stage, data=replace(stage.data, lists_per_step=1))
     train(stage, tmp_path)
-    assert "drawn at temperature 0.5 and trained on at temperature 1" in caplog.text
     assert "leave less than online.max_new_tokens=505" in caplog.text
 
 

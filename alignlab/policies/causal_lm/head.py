@@ -21,16 +21,20 @@ KEPT_ELEMENTS = 2**21
 
 
 class Head:
-    """The map from final hidden states `[C, D]` to logits `[C, V]`, scaled and soft-capped as the model family does."""
+    """The map from final hidden states `[C, D]` to logits `[C, V]`, scaled and soft-capped as the model family does.
 
-    def __init__(self, model: Any) -> None:
+    The logits are then divided by `temperature`: log-probabilities are those of the distribution drawn from at it.
+    """
+
+    def __init__(self, model: Any, temperature: float = 1.0) -> None:
         config = model.config.get_text_config()
         self.project = model.get_output_embeddings()
         self.vocabulary: int = config.vocab_size
-        self.scale: float = getattr(config, "logit_scale", None) or 1 / (
-            getattr(config, "logits_scaling", None) or 1.0
-        )
-        self.cap: float | None = getattr(config, "final_logit_softcapping", None)
+        scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        # cap * tanh(scale * x / cap) / temperature is the same map with both of them divided
+        self.scale: float = scale / temperature
+        self.cap: float | None = cap / temperature if cap else None
 
     @property
     def is_linear(self) -> bool:

@@ -57,7 +57,7 @@ class CausalLM(Policy):
     @property
     def head(self) -> Head:
         """The map from final hidden states to logits."""
-        return Head(self.model)
+        return Head(self.model, self.temperature)
 
     def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
         """Return hidden states where response tokens are predicted, and of prompt tokens and features if wanted."""

@@ -21,7 +21,7 @@ class WithoutAdapter:
     @property
     def head(self) -> Head:
         """The map from hidden states to logits, with adapters off."""
-        return _HeadWithoutAdapter(self.policy.model)
+        return _HeadWithoutAdapter(self.policy.model, self.policy.temperature)
 
     def encode(self, batch: Batch, *, prompts: bool = False, features: Collection[str] = ()) -> Encoded:
         """Run the decoder with adapters off; the result is that of `CausalLM.encode`."""
@@ -32,8 +32,8 @@ class WithoutAdapter:
 class _HeadWithoutAdapter(Head):
     """A head that switches adapters off at every call, because the backward computes chunks again."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __init__(self, model: Any, temperature: float) -> None:
+        super().__init__(model, temperature)
         self.model = model
 
     def __call__(self, hidden: Tensor) -> Tensor:

@@ -25,19 +25,23 @@ class Adapted(nn.Module):
         return self.base(hidden) + self.more(hidden).tanh()
 
 
-def make(project=nn.Linear, bias=False, seed=0, **settings):
+def make(project=nn.Linear, bias=False, seed=0, temperature=1.0, **settings):
     """A head as a model of these settings has it."""
     torch.manual_seed(seed)
     layer = (Adapted(bias) if project is Adapted else nn.Linear(WIDTH, VOCABULARY, bias=bias)).double()
     config = SimpleNamespace(
         vocab_size=VOCABULARY, get_text_config=lambda: SimpleNamespace(vocab_size=VOCABULARY, **settings)
     )
-    return Head(SimpleNamespace(config=config, get_output_embeddings=lambda: layer)), layer
+    return Head(SimpleNamespace(config=config, get_output_embeddings=lambda: layer), temperature), layer
 
 
-def whole(layer, hidden, scale=1.0, cap=None):
+def logits_of(layer, hidden, scale=1.0, cap=None):
     logits = layer(hidden) * scale
-    return (torch.tanh(logits / cap) * cap if cap else logits).log_softmax(-1)
+    return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def whole(layer, hidden, **settings):
+    return logits_of(layer, hidden, **settings).log_softmax(-1)
 
 
 def inputs(dtype=torch.float64):
@@ -227,6 +231,23 @@ def test_autocast_multiplies_in_its_precision_and_normalizes_in_float32(chunks, 
     for ours, theirs in zip(*gradients, strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, atol=0.03, rtol=0.03)  # bfloat16 has 8 bits
+
+
+@pytest.mark.parametrize(("settings", "meaning"), KINDS)
+def test_a_temperature_divides_the_logits_of_the_model(chunks, settings, meaning):
+    head, layer = make(temperature=0.6, **settings)
+    hidden, targets, _ = inputs()
+    logits = logits_of(layer, hidden, **meaning) / 0.6
+    torch.testing.assert_close(head(hidden), logits)
+    expected = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    found = token_scores(hidden, targets, head)["logps"]
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(found.sum(), [hidden, layer.weight]),
+        torch.autograd.grad(expected.sum(), [hidden, layer.weight]),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_the_head_of_a_model_is_the_one_its_logits_come_from():
