@@ -38,7 +38,8 @@ class Signal:
     own: str = ""
     """What a reference computes of itself in the one pass over the data that keeps this signal; empty: none can."""
     rows: str = ""
-    """What the batch must hold beside the responses: `mismatched` or `rationale` rows, or the `steps` of responses."""
+    """What the batch must hold beside the responses: rows (`mismatched`, `rationale`, `sample`), or the `steps` of
+    responses."""
     neutral: float = 0.0
     """Its value for a response that stands out in nothing; by token, where it is `additive`."""
     additive: bool = False
@@ -239,10 +240,16 @@ BASE = {
     ),
     # fresh samples of the policy, M of a prompt
     "sample_logps": Signal(
-        "log-probability of the policy's own samples under the policy", "B M", _by(POLICY, SAMPLER)
+        "log-probability of the policy's own samples under the policy",
+        "B M",
+        _by(POLICY, SAMPLER),
+        rows="sample",
     ),
     "sample_ref_logps": Signal(
-        "log-probability of the policy's own samples under the reference", "B M", _by(REFERENCE, SAMPLER)
+        "log-probability of the policy's own samples under the reference",
+        "B M",
+        _by(REFERENCE, SAMPLER),
+        rows="sample",
     ),
     # one value a list
     "rationale_logps": Signal(
@@ -328,6 +335,8 @@ def is_known_before(name: str) -> bool:
 
 DRAWN = frozenset(name for name, signal in BASE.items() if signal.providers == {SAMPLER})
 """What a sampler tells of the responses that it drew, and rows carry (`types.Example`)."""
+FRESH = frozenset(name for name, signal in BASE.items() if signal.rows == "sample")
+"""Scores of samples that the policy draws while it trains, which ride beside the lists."""
 IN_EVERY_BATCH = frozenset(name for name in BASE if is_known_before(name) and not BASE[name].rows)
 """What no policy has to give; of these, only rows of drawn responses carry `DRAWN`."""
 

@@ -73,9 +73,10 @@ class Batch:
     """Signals of references that were computed before, by name: `ref_logps` in nats, ..."""
     drawn: Mapping[str, Float[Tensor, "B K ..."]] = field(default_factory=dict)
     """What the sampler told of the responses (`signals.DRAWN`), by name: `[B, K]`, or `[B, K, L]` by token."""
-    extra: Mapping[str, Int[Tensor, "B"]] = field(default_factory=dict)
+    extra: Mapping[str, Int[Tensor, "B ..."]] = field(default_factory=dict)
     """Numbers of extra responses that belong to no slot of their list, by kind: `mismatched` (this prompt with
-    another list's response), `rationale`; -1 where a list has none."""
+    another list's response), `rationale`, `sample` (`[B, M]`: what the policy drew for this prompt); -1 where a list
+    has none."""
     step: Int[Tensor, "T"] | None = None
     """The reasoning step of its response that a token belongs to, from 0; -1 on prompts; None without steps."""
     wins: Float[Tensor, "B K K"] | None = None

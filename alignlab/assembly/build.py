@@ -101,7 +101,7 @@ def build_online(config: Config) -> Online | None:
     chosen = {} if pairs is None else {"builder": call(pairs, "online.pairs"), "built": described(pairs)}
     return Online(
         OnlineSpec(**{**node, "pairs": None}, seed=config["seed"]),
-        make_judge=partial(build_judge, config["judge"]),
+        make_judge=partial(build_judge, config["judge"]) if config.get("judge") else lambda: None,
         **chosen,
     )
 
@@ -109,7 +109,9 @@ def build_online(config: Config) -> Online | None:
 def _online_lr_factor(config: Config) -> float:
     """Return the factor of the learning rate where lists are drawn, of which a step may take in more."""
     node = config.get("online") or {}
-    return float(node.get("lr_factor", OnlineSpec.lr_factor)) if node else 1.0
+    if not node or node.get("lists", OnlineSpec.lists) == "data":
+        return 1.0
+    return float(node.get("lr_factor", OnlineSpec.lr_factor))
 
 
 def described(node: Config) -> str:

@@ -29,13 +29,16 @@ def online_problems(config: Config) -> Iterator[str]:
             "generator=server draws from the model that the server has, and recipe=online from the policy as it "
             "trains: use generator=vllm (vLLM, or alignlab serve updates=true), or generator=inprocess"
         )
-    if not judge:
+    beside = online.get("lists") == "data"
+    if beside:
+        yield from _unused_beside(config)
+    if not judge and not beside:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
     data = config["data"]["name"]
     if str(judge.get("reward")).startswith(LAB) and data != "lab":
         yield (
             f"judge=gold is the exact reward of data=lab, not of data={data}: use judge=function "
-            "judge.function=my.module.f, or another judge"
+            "judge.function=my.module.f, or another judge (of samples, online.lists=data, none is needed: ~judge)"
         )
     if (strategy := config["strategy"]["name"]) in SPREAD:
         yield (
@@ -54,6 +57,59 @@ def online_problems(config: Config) -> Iterator[str]:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
 
 
+OF_DRAWN_LISTS: Config = {
+    "every": 1,
+    "updates": 1,
+    "unfinished": "keep",
+    "labels": "auto",
+    "pairs": None,
+    "refills": 8,
+    "lr_factor": 4.0,
+}
+"""What settles drawn lists, with what it is where nobody set it."""
+
+
+def _unused_beside(config: Config) -> Iterator[str]:
+    """Yield a message for what is set of drawn lists, where those of the data are trained on."""
+    online = config["online"]
+    given = [key for key, default in OF_DRAWN_LISTS.items() if online.get(key, default) != default]
+    if (online.get("buffer") or {}).get("size"):
+        given.append("buffer")
+    if given:
+        yield (
+            f"online.lists=data trains on the lists of the data, and draws samples anew for each step: online."
+            f"{', online.'.join(given)} settles drawn lists alone; leave it out, or use online.lists=drawn"
+        )
+
+
+def _fresh_problems(online: Config, generator: str, objective: "Objective") -> Iterator[str]:
+    """Yield a message where samples would not be fresh, or of a part of the policy's distribution, or not used."""
+    from alignlab.signals import FRESH
+
+    if not (fresh := sorted(FRESH & objective.signals)):
+        if online.get("lists") == "data":
+            yield (
+                "online.lists=data draws samples beside the lists of the data, and nothing takes them: add "
+                "regularizers=[hypo], or regularizers=[kl] with regularizers.kl.responses=samples, or use "
+                "online.lists=drawn"
+            )
+        return
+    if generator.endswith(".VLLM"):
+        yield f"{', '.join(fresh)}: validation draws samples in the process alone: use generator=inprocess"
+    stale = {"every": 1, "updates": 1}
+    given = [f"{key}={online[key]}" for key, least in stale.items() if online.get(key, least) != least]
+    if size := (online.get("buffer") or {}).get("size"):
+        given.append(f"buffer.size={size}")
+    if given:
+        yield (
+            f"{', '.join(fresh)} are of samples of the policy as it is, and online.{', online.'.join(given)} trains on "
+            "those of an earlier step: leave it out"
+        )
+    for key, off in (("top_p", 1.0), ("top_k", 0)):
+        if online.get(key, off) != off:
+            yield f"online.{key}={online[key]}: {', '.join(fresh)} are of the whole policy: use online.{key}={off:g}"
+
+
 def unused_generator(config: Config) -> Iterator[str]:
     """Yield a message where a training names what draws responses, and draws none to train on."""
     if config.get("generator") and "samples" not in (config.get("online") or {}):
@@ -66,6 +122,9 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
 
     online = config.get("online") or {}
     if "samples" not in online:
+        return
+    yield from _fresh_problems(online, str((config.get("generator") or {}).get("_target_")), objective)
+    if online.get("lists") == "data":
         return
     if online["samples"] < 2 and objective.data_form != "single":
         yield (

@@ -9,7 +9,7 @@ from alignlab.objective.objective import Objective
 from alignlab.places import choices
 from alignlab.policies.policy import Policy
 from alignlab.settings import Config
-from alignlab.signals import BASE, CLASSIFIER, IN_EVERY_BATCH, SAMPLER, TRAINING, base_names, provided_by
+from alignlab.signals import BASE, CLASSIFIER, FRESH, IN_EVERY_BATCH, TRAINING, base_names, provided_by
 from alignlab.targets import locate
 
 OWN_LOOP = "compute the loss in your own loop (alignlab.load_objective)"
@@ -25,7 +25,8 @@ def policy_problems(config: Config, objective: Objective) -> Iterator[str]:
         yield f"policy._target_={node['_target_']}: expected a class of policies (alignlab.policies.policy.Policy)"
         return
     yield from policy.problems(node, objective.signals)
-    yield from unprovided(node, objective, given_by(config["pipeline"]))
+    drawn = FRESH if (config.get("online") or {}).get("samples") else set()
+    yield from unprovided(node, objective, given_by(config["pipeline"]) | drawn)
     if config.get("online") and not policy.draws:
         yield (
             f"recipe=online trains a policy on its own responses, and policy={name_of(node)} draws none: use "
@@ -49,9 +50,10 @@ def given_by(pipeline: Config) -> set[str]:
 def unprovided(policy: Config, objective: Objective, given: Collection[str] = ()) -> Iterator[str]:
     """Yield a message for every part of an objective that asks for signals which nobody provides.
 
-    `given` are those that the pipeline computes; others come from the policy and from the data.
+    `given` are those that the pipeline computes, and those of samples that the run draws; others come from the policy
+    and from the data.
     """
-    gives = {*locate(policy["_target_"], "policy._target_").provides, *given}
+    gives = (locate(policy["_target_"], "policy._target_").provides - FRESH) | {*given}
     missing = objective.signals - gives - IN_EVERY_BATCH - provided_by(objective.signals, TRAINING)
     asked: dict[tuple[str, str], list[str]] = {}
     for name in sorted(missing):
@@ -77,8 +79,10 @@ def _taker(objective: Objective, signal: str) -> str:
 
 def _way(policy: Config, signal: str) -> str:
     """Return why a signal is not available, and what to do."""
-    if SAMPLER in BASE[signal].providers:
-        return f"no recipe here draws samples from the policy; {OWN_LOOP}"
+    if signal in FRESH:
+        return (
+            "they are of samples that the policy draws while it trains: use recipe=online online.lists=data"
+        )
     if CLASSIFIER in BASE[signal].providers:
         return f"a step of the pipeline computes them: use pipeline=[unpaired,{signal}]"
     givers = [name for name in choices("policy") if signal in locate(_target(name)).provides]

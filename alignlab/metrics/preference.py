@@ -31,6 +31,8 @@ def preference_metrics(
     start_logps: Float[Tensor, "B K"] | None = None,
     kl_reverse: Float[Tensor, "B K"] | None = None,
     rationale_logps: Float[Tensor, "B"] | None = None,
+    sample_logps: Float[Tensor, "B M"] | None = None,
+    sample_ref_logps: Float[Tensor, "B M"] | None = None,
 ) -> dict[str, Part]:
     """The metrics of a micro-batch, by name.
 
@@ -48,7 +50,9 @@ def preference_metrics(
     exp(-r) - 1 + r, where each token bears an equal share r of its response's log-ratio, since none is
     known for it: never negative, and at most the sum by token. `kl_exact`, where `kl_reverse` is given, is
     KL(policy || reference) over the vocabulary, summed over the positions of those responses. `rationale_nll`, where
-    `rationale_logps` are given, is the mean negative log-likelihood of the lists' rationales, in nats.
+    `rationale_logps` are given, is the mean negative log-likelihood of the lists' rationales, in nats. `kl_sampled`,
+    where scores of the policy's own samples are given, is their mean log-ratio, an unbiased estimate of
+    KL(policy || reference), in nats.
     `lists/...` are over lists of more than two, by the order of their rewards.
     """
     scores = {"logps": logps, "values": values, "preferences": preferences, "ref_logps": ref_logps}
@@ -79,6 +83,8 @@ def preference_metrics(
         metrics["kl_exact"] = _mean(kl_reverse[where])
     if rationale_logps is not None:
         metrics["rationale_nll"] = _mean(-rationale_logps)
+    if sample_logps is not None and sample_ref_logps is not None:
+        metrics["kl_sampled"] = _mean((sample_logps - sample_ref_logps).flatten())
     if where.shape[1] > 2:
         metrics |= _of_lists(rewards, labels, where)
     return metrics

@@ -97,3 +97,14 @@ class Labelling:
             said = [value for j in kept if j != k and (value := table[k][j]) is not None]
             means.append(sum(said) / len(said) if said else 0.5)
         return means
+
+
+class Samples:
+    """The labelling of responses that are no lists to train on: all stay as they are, and none has a label."""
+
+    name = "samples beside the lists of the data"
+    compares = False
+
+    def __call__(self, one: Listed) -> Listed:
+        """Return the list as it is."""
+        return one

@@ -1,6 +1,7 @@
 """Judged lists as rows to train on: their ids as they were drawn, and never tokenized again."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.judges.judge import Judged
 from alignlab.online.listed import Listed
 from alignlab.sampling.rollout import Rollout
+from alignlab.signals import FRESH
 from alignlab.types import Example
 
 OF_RESPONSES = ("wins", "ratings", "samples", "rationale", "rationale_prompt")
@@ -38,7 +40,20 @@ def rows_of(lists: Sequence[Listed], source: TokenRows, wanted: Collection[str] 
         weights=np.ones(len(lists)),
         highest=np.array([max(map(max, [one.rollout.prompt_ids, *kept[i]])) for i, one in enumerate(lists)]),
     )
-    return with_drawn(rows, wanted)
+    rows = with_drawn(rows, wanted)
+    return with_samples(rows, [one.rollout for one in lists]) if FRESH & {*wanted} else rows
+
+
+def with_samples(rows: TokenRows, rollouts: Sequence[Rollout]) -> TokenRows:
+    """Return rows with the responses of a rollout beside each, as rows that have no slot in their list."""
+    columns = zip(*(rollout.responses for rollout in rollouts), strict=True)
+    return replace(rows, samples=tuple(map(_ragged, columns)))
+
+
+def with_blank_samples(rows: TokenRows, samples: int, tokens: int) -> TokenRows:
+    """Return rows with samples beside each that are as long as they may be."""
+    longest = Lists(np.zeros(tokens, np.int64), np.array([0, tokens]), np.zeros(len(rows), np.int64))
+    return replace(rows, samples=(longest,) * samples)
 
 
 def _example(one: Listed, source: TokenRows) -> Example:

@@ -19,6 +19,7 @@ from alignlab.settings import (
 Unfinished = Literal["keep", "subtract", "replace", "drop"]
 LabelsOf = Literal["auto", "raw", "logistic", "rank"]
 Chosen = Literal["fifo", "weighted", "age"]
+ListsOf = Literal["drawn", "data"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class BufferSpec:
 class OnlineSpec:
     """How lists are drawn, what becomes of them, and how often they are trained on: conf/recipe/online.yaml."""
 
+    lists: ListsOf = "drawn"
+    """The lists that are trained on: those that were drawn, or those of the data, beside which the drawn responses are
+    samples for terms that ask for some (`signals.FRESH`)."""
     samples: Annotated[int, whole(1, 1000)] = 4
     temperature: PositiveNumber = 1.0
     top_p: PositiveShare = 1.0

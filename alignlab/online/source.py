@@ -10,10 +10,11 @@ from typing import Any
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
-from alignlab.judges.judge import Asked, Judge
+from alignlab.judges.judge import Asked, Judge, Judged
 from alignlab.judges.worth import lines_of, worth
-from alignlab.online.labels import Labelling
+from alignlab.online.labels import Labelling, Samples
 from alignlab.online.listed import Array, Listed
+from alignlab.online.together import together
 from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
 from alignlab.sampling.generator import Generator
@@ -30,6 +31,8 @@ TellOf = Callable[[Sequence[Rollout]], Sequence[Told]]
 class Source:
     """Gives judged lists for the prompts of rows, each prompt once an epoch, in an order by (seed, epoch).
 
+    Without a judge nothing is said of them: they are samples.
+
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
     precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
@@ -41,8 +44,8 @@ class Source:
         self,
         prompts: StepLoader,
         generator: Generator,
-        judge: Judge,
-        labelling: Labelling,
+        judge: Judge | None,
+        labelling: Labelling | Samples,
         decode: Callable[[Any], str],
         *,
         how: Sampling,
@@ -61,7 +64,8 @@ class Source:
     def head(self, step: int, first: int, lists: int) -> Head:
         """Return what the file of such a draw says of itself."""
         how = f"{self.how.name}, at most {self.how.max_new_tokens} tokens"
-        return Head(step, first, lists, self.samples, how, self.judge.identity, self.labelling.name)
+        by = "nobody" if self.judge is None else self.judge.identity
+        return Head(step, first, lists, self.samples, how, by, self.labelling.name)
 
     def draw(self, head: Head) -> Drawn:
         """Draw as many lists as are wanted, from the place of the first prompt on; all ranks must call this.
@@ -103,12 +107,15 @@ class Source:
     def _drawn(self, places: range) -> list[tuple[int, Rollout, Told]]:
         """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
         asked = [self._prompt(place) for place in places]
-        own = [prompt for _, prompt in asked[ranks.rank() :: ranks.world()]]
         with self._timed("draw"), self.within():
-            mine = self.generator.draw(own, self.samples, self.how)
-            told: Sequence[Told] = self.tell_of(mine) if self.tell_of else [{} for _ in mine]
-            shares = [iter(share) for share in ranks.gathered([*zip(mine, told, strict=True)])]
-        return [(row, *next(shares[i % len(shares)])) for i, (row, _) in enumerate(asked)]
+            drawn = together(self._with_told, [prompt for _, prompt in asked])
+        return [(row, *one) for (row, _), one in zip(asked, drawn, strict=True)]
+
+    def _with_told(self, prompts: Sequence[Prompt]) -> list[tuple[Rollout, Told]]:
+        """The responses of this rank, with what the policy itself says of them where that is asked for."""
+        rollouts = self.generator.draw(prompts, self.samples, self.how)
+        told: Sequence[Told] = self.tell_of(rollouts) if self.tell_of else [{} for _ in rollouts]
+        return [*zip(rollouts, told, strict=True)]
 
     def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
         """The lists that the first rank makes of rollouts, on all ranks."""
@@ -128,7 +135,7 @@ class Source:
             for (row, rollout, _), of_one in zip(rollouts, texts, strict=True)
         ]
         with self._timed("judge"):
-            said = verdicts(self.judge, asked)
+            said = [Judged()] * len(asked) if self.judge is None else verdicts(self.judge, asked)
         lists = [
             Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), told=told)
             for (row, rollout, told), of_one, verdict in zip(rollouts, texts, said, strict=True)

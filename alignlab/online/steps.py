@@ -13,7 +13,7 @@ from alignlab.errors import RunError
 from alignlab.online.buffer import Buffer
 from alignlab.online.listed import Listed
 from alignlab.online.measures import measures
-from alignlab.online.rows import blank, rows_of
+from alignlab.online.rows import blank, rows_of, with_blank_samples, with_samples
 from alignlab.online.settings import OnlineSpec
 from alignlab.online.source import Source
 from alignlab.online.written import Drawn, Rollouts
@@ -72,6 +72,8 @@ class OnlineSteps:
     def largest(self) -> Batch:
         """Return the largest micro-batch that there could be: the longest prompts, with responses that are all cut."""
         size, most = self.spec.samples, self.spec.max_new_tokens
+        if self.spec.lists == "data":
+            return self.prompts.over(with_blank_samples(self.prompts.rows, size, most)).largest()
         visited = self.prompts.visited()
         longest = visited[np.argsort(-self.prompts.rows.prompts.lengths[visited], kind="stable")]
         lists = [
@@ -143,7 +145,11 @@ class OnlineSteps:
         return next(iter(self._loader(lists)))
 
     def _loader(self, lists: list[Listed]) -> StepLoader:
-        rows = rows_of(lists, self.prompts.rows, self.wanted)
+        if self.spec.lists == "data":
+            own = self.prompts.rows.take([one.row for one in lists])
+            rows = with_samples(own, [one.rollout for one in lists])
+        else:
+            rows = rows_of(lists, self.prompts.rows, self.wanted)
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))
 
 

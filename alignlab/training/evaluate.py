@@ -6,6 +6,7 @@ from alignlab.training.callbacks.validation import sources_of
 from alignlab.training.gold import initial_model, measure
 from alignlab.training.module import PreferenceModule
 from alignlab.training.opened import Prepared, first_prompts, one_device, open_rows, prepare
+from alignlab.training.own_samples import validation_of
 from alignlab.training.spec import Stage
 
 
@@ -38,4 +39,4 @@ def _validated(ready: Prepared) -> dict[str, float]:
     ).to(opened.model.device)
     module.on_fit_start()
     sources = sources_of(opened.splits.validation)
-    return module.evaluate(ready.validation, untrained=stage.reference.is_start, sources=sources)
+    return module.evaluate(validation_of(ready), untrained=stage.reference.is_start, sources=sources)

@@ -37,6 +37,8 @@ Statistics = dict[str, Gathered] | None
 """Of the whole step, by term."""
 ROWS = ("logps", "ref_logps", "values", "preferences", "wins", "lengths", "labels", "where")
 """Signals that metrics of a whole split go by."""
+WATCHED = ("kl_reverse", "rationale_logps", "sample_logps", "sample_ref_logps")
+"""Further signals that metrics of a micro-batch go by."""
 MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
 
@@ -293,7 +295,7 @@ class PreferenceModule(L.LightningModule):
         return {"loss": loss, **values}
 
     def _watched(self, signals: dict[str, Tensor], outcome: Outcome) -> dict[str, Part]:
-        known = {name: signals[name] for name in (*ROWS, "kl_reverse", "rationale_logps") if name in signals}
+        known = {name: signals[name] for name in (*ROWS, *WATCHED) if name in signals}
         if self.reference_is_start and "ref_logps" in signals:
             known["start_logps"] = signals["ref_logps"]
             known = as_reference(known) if self.global_step == 0 else known

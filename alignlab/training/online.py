@@ -12,7 +12,7 @@ from alignlab.errors import ConfigError
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
-from alignlab.online.labels import Labelling
+from alignlab.online.labels import Labelling, Samples
 from alignlab.online.settings import LabelsOf, OnlineSpec
 from alignlab.online.source import Source, TellOf
 from alignlab.online.steps import OnlineSteps
@@ -45,7 +45,8 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     def decode(ids: Any) -> str:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
 
-    labelling = _labelling(online, opened.stage.objective)
+    drawn = opened.stage.draws_lists
+    labelling = _labelling(online, opened.stage.objective) if drawn else Samples()
     generator = opened.stage.make_generator(opened.model, sorted(opened.encoder.stops))
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
@@ -57,19 +58,19 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         samples=spec.samples,
         refills=spec.refills,
         within=opened.place.autocast,
-        tell_of=_tells(ready, spec, generator),
+        tell_of=_tells(ready, spec, generator) if drawn else None,
         gold=opened.stage.gold.reward if opened.stage.gold and not isinstance(judge, Gold) else None,
     )
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
     if ranks.main():
         _tell(ready, spec)
-        if not steps.rollouts.file(0).is_file():
+        if isinstance(labelling, Labelling) and judge is not None and not steps.rollouts.file(0).is_file():
             _probe(ready, judge, decode, labelling)
     return steps
 
 
-def _bound(judge: Judge, ready: Prepared) -> Judge:
+def _bound(judge: Judge | None, ready: Prepared) -> Judge | None:
     """Return a judge that reads models of the run with these models; all ranks must call this."""
     if not isinstance(judge, Bound):
         return judge

@@ -162,7 +162,7 @@ def prepare(opened: Opened, *, epochs: int = 1, steps: int | None = None) -> Pre
     stage.objective.bind({**trailing_sizes(opened.policy.sizes), **({"tasks": (tasks,)} if tasks else {})})
     updates = stage.online.spec.updates if stage.online else 1
     loader = loader.over(loader.rows, steps=steps or epochs * loader.steps * updates)
-    if stage.online:
+    if stage.draws_lists:
         splits = replace(splits, validation=as_if_drawn(splits.validation, stage.objective, opened.policy))
     whole = splits.validation
     splits = replace(splits, validation=affordable(whole, loader, stage.data))

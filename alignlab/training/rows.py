@@ -195,7 +195,7 @@ def tokenize(stage: Stage, examples: Examples, encoder: Encoder, model: Any) -> 
     for split, rows in tokens.items():
         require_rows(rows, split)
         require_vocabulary(rows, model.get_input_embeddings().weight.shape[0])
-        if stage.online is None:
+        if not stage.draws_lists:
             tokens[split] = with_drawn(rows, stage.objective.signals)
     return Splits(tokens["train"], tokens["validation"], keys)
 

@@ -16,6 +16,7 @@ from alignlab.online.settings import OnlineSpec
 from alignlab.policies.policy import Policy
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.in_process import InProcess
+from alignlab.signals import FRESH
 from alignlab.training.settings import CheckpointSpec, GoldSpec, MovingSpec, ShownSpec, TrainerSpec
 from alignlab.training.strategies.engine import Engine
 from alignlab.types import Example
@@ -56,7 +57,8 @@ class Online:
     """How the lists of a stage are drawn from its policy, and who judges them."""
 
     spec: OnlineSpec
-    make_judge: Callable[[], Judge]
+    make_judge: Callable[[], Judge | None]
+    """Gives None where nobody judges samples."""
     builder: Builder = whole
     built: str = "whole"
     """The name of the builder, with its settings."""
@@ -93,7 +95,7 @@ class Stage:
     make_generator: Callable[[Any, Sequence[int]], Generator] = InProcess
     """Gives what draws from a model, whose responses end with these tokens."""
     online: Online | None = None
-    """How its lists are drawn from the policy as it trains; the rows of the data then give the prompts alone."""
+    """How responses are drawn from the policy as it trains."""
     load_initial: LoadModel | None = None
     """The model that the run began with, where this stage begins with another; steps of the pipeline go by it."""
     gold: GoldSpec | None = None
@@ -106,6 +108,16 @@ class Stage:
     """The users that the policy knows, whom alone its rows may be of; None where the policy reads no users."""
     step_log: Path | None = None
     """Where every step is written down for measuring from outside, if at all."""
+
+    @property
+    def draws_lists(self) -> bool:
+        """Whether it trains on lists that its policy draws, for which the rows of the data give the prompts alone."""
+        return self.online is not None and self.online.spec.lists == "drawn"
+
+    @property
+    def draws_samples(self) -> bool:
+        """Whether its objective takes samples of the policy beside each list."""
+        return bool(self.objective.signals & FRESH)
 
 
 @dataclass(frozen=True)

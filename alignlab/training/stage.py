@@ -36,6 +36,7 @@ from alignlab.training.module import PreferenceModule
 from alignlab.training.online import drawn_steps
 from alignlab.training.opened import Clock, Prepared, load, place, prepare, read
 from alignlab.training.optim import trainable
+from alignlab.training.own_samples import validation_of
 from alignlab.training.placing import Place
 from alignlab.training.rails import Finite, Tolerance
 from alignlab.training.references import reference_margin
@@ -78,7 +79,7 @@ def _open(stage: Stage, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Pr
     """Rows, policy, references and loader of the stage, at the place where its trainer trains."""
     clock = Clock()
     examples = read(stage, clock)
-    check_lists(stage.objective, examples, stage.data, drawn=stage.online is not None)
+    check_lists(stage.objective, examples, stage.data, drawn=stage.draws_lists)
     check_policy(stage, examples)
     if stage.on_input:
         stage.on_input("rows", {split: getattr(examples, split).content for split in SPLITS})
@@ -118,7 +119,7 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
     others = stage.make_callbacks()
     module = _module(ready, trainer, folder)
     validation = Validation(
-        ready.validation,
+        validation_of(ready),
         validation_interval(stage, ready.loader, len(ready.opened.splits.validation)),
         listener=listener,
         starts_as_reference=stage.reference.is_start,
@@ -132,7 +133,7 @@ def _fit(ready: Prepared, trainer: L.Trainer, folder: RunFolder, checkpoints: Ch
     loader = drawn_steps(ready, folder) if stage.online else ready.loader
     trainer.callbacks.extend(_callbacks(ready, loader, folder, others, validation, checkpoint))  # type: ignore[attr-defined]
     resume = ranks.broadcast(checkpoints.newest() if ranks.main() else None)
-    what = "prompts" if stage.online else "lists"
+    what = "prompts" if stage.draws_lists else "lists"
     log.info("training: %d %s, %d steps", len(ready.opened.splits.train), what, ready.loader.steps)
     if resume:
         log.info("resuming from %s", resume)

@@ -18,21 +18,16 @@ from tests.training.small import small_policy
 
 MULTI_SELECT = ("regularizers", "modifiers", "pipeline", "logger")
 GROUPS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if any(folder.glob("*.yaml")))
-UNTRAINED = {"hypo": "hypo takes sample_logps, sample_ref_logps: no recipe here draws samples"}
-"""Regularizers for loops of one's own, and what a training run says of them."""
+OF_SAMPLES = ("hypo",)
+"""Regularizers that take samples of the policy as it trains."""
 OF_VALUES = ("ties", "simcse", "swav")
 """Regularizers of reward models."""
-TRAINED = [name for name in group("regularizers") if name not in (*UNTRAINED, *OF_VALUES)]
+TRAINED = [name for name in group("regularizers") if name not in (*OF_SAMPLES, *OF_VALUES)]
 ELSEWHERE = [
     ("judge", name) for name in choices("judge") if name not in ("gold", "function", "implicit", "self")
 ]
 """Judges that are models of a folder or a server, or stand in a program: their own tests build them."""
-CHOICES = [
-    (name, choice)
-    for name in GROUPS
-    for choice in group(name)
-    if choice not in UNTRAINED and (name, choice) not in ELSEWHERE
-]
+CHOICES = [(name, choice) for name in GROUPS for choice in group(name) if (name, choice) not in ELSEWHERE]
 NEEDS = {
     "reference=none": ["objective=simpo"],
     "generator=server": ["generator.url=http://127.0.0.1:8000"],
@@ -66,6 +61,7 @@ NEEDS = {
     "data=kto": ["objective=kto"],
     "data=sentiment": ["objective=kto"],
     "data=mixture": ["data.parts={hh_rlhf:{weight:2},shp:{}}"],
+    **{f"regularizers=[{name}]": ["recipe=online", "online.lists=data"] for name in OF_SAMPLES},
     "pipeline=[unpaired]": ["objective=kto"],
     "optimizer=custom": ["optimizer._target_=torch.optim.SGD"],
     "scheduler=custom": ["scheduler._target_=torch.optim.lr_scheduler.CosineAnnealingLR"],
@@ -118,9 +114,22 @@ def test_every_regularizer_goes_with_every_objective(objective):
     assert problem(composed(f"objective={objective}", everything)) == ""
 
 
-@pytest.mark.parametrize("name", UNTRAINED)
-def test_what_no_run_can_give_is_refused(name):
-    assert UNTRAINED[name] in problem(composed(f"regularizers=[{name}]"))
+def test_samples_that_a_run_does_not_draw_are_told_with_what_draws_them():
+    said = problem(composed("regularizers=[hypo]"))
+    assert "hypo takes sample_logps, sample_ref_logps" in said
+    assert "use recipe=online online.lists=data" in said
+    of_kl = [f"regularizers.kl.{key}" for key in ("responses=samples", "estimator=k2", "reduction=seq_sum")]
+    assert problem(composed("regularizers=[kl]", *of_kl, *NEEDS["regularizers=[hypo]"], "~judge")) == ""
+
+
+def test_what_settles_drawn_lists_is_not_used_beside_those_of_the_data():
+    line = ["regularizers=[hypo]", *NEEDS["regularizers=[hypo]"]]
+    said = problem(composed(*line, "online.updates=2", "online.buffer.size=4"))
+    assert "online.updates, online.buffer settles drawn lists alone" in said
+    assert "nothing takes them" in problem(composed(*line[1:]))
+    said = problem(composed("regularizers=[hypo]", "recipe=online", "online.updates=2"))
+    assert "online.updates=2 trains on those of an earlier step" in said
+    assert "of the whole policy: use online.top_p=1" in problem(composed(*line, "online.top_p=0.9"))
 
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))

@@ -70,6 +70,25 @@ def same(one, other):
     )
 
 
+SAMPLED = {"hyper": {"regularizers": ["hypo"]}, "trainer": {"max_steps": 3}}
+
+
+def test_lists_of_the_data_train_beside_samples_and_are_gone_on_with(tmp_path, monkeypatch):
+    spec = {"lists": "data", "samples": 2, "judge": lambda: None, "changes": SAMPLED}
+    done = train(drawing(tmp_path / "whole", **spec), tmp_path / "whole")
+    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
+    sampled = [float(row["val/kl_sampled"]) for row in rows if row["val/kl_sampled"]]
+    assert sampled[0] == pytest.approx(0, abs=1e-6)
+    assert sampled[-1] != sampled[0]
+    assert float(next(row["online/kl"] for row in rows if row["online/kl"])) == pytest.approx(0, abs=1e-6)
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", stopping(Engine.update, 3, after=False))
+        with pytest.raises(Killed):
+            train(drawing(tmp_path / "run", **spec), tmp_path / "run")
+    assert same(train(drawing(tmp_path / "run", **spec), tmp_path / "run"), done)
+    assert ids(tmp_path / "run") == ids(tmp_path / "whole")
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Stages that nothing stops, by their settings."""

@@ -16,13 +16,13 @@ from alignlab.places import choices
 from alignlab.policies.actor_critic import ActorCritic
 from alignlab.sampling.in_process import InProcess
 from alignlab.sampling.settings import Sampling
-from alignlab.signals import BASE, DRAWN, SAMPLER, provided_by, trailing_sizes
+from alignlab.signals import BASE, DRAWN, FRESH, trailing_sizes
 from alignlab.training.module import PreferenceModule
 from alignlab.training.opened import open_rows
 from alignlab.training.rows import extras_for
 from tests.training.small import small_policy, small_stage
 
-HEADS = {"values", "preferences"}
+HEADS = {"values", "preferences", "attribute_values", "embeddings"}
 """Signals of policies that draw no text."""
 
 
@@ -33,9 +33,8 @@ def under(name):
 
 def drawable(objective):
     """Whether the objective trains a language model, on what drawn lists have."""
-    fresh = {"sample_logps", "sample_ref_logps"} & provided_by(objective.signals, SAMPLER)
     rationale = any(BASE[name].rows == "rationale" for name in objective.signals)
-    return not (HEADS & objective.signals or fresh or rationale)
+    return not (HEADS & objective.signals or rationale)
 
 
 OBJECTIVES = [name for name in choices("objective") if drawable(load_objective(name))]
@@ -69,7 +68,7 @@ def drawn(tmp_path_factory):
         lists = source.draw(source.head(0, 0, 3)).trained
         zeros = {"token_behavior_values": lambda one: tuple(0 * values for values in one.rollout.token_logps)}
         lists = [replace(one, told={name: of(one) for name, of in zeros.items()}) for one in lists]
-        return rows_of(lists, prompts.rows, DRAWN)
+        return rows_of(lists, prompts.rows, DRAWN | FRESH)
 
     return opened, {unit: lists(unit) for unit in (False, True)}
 

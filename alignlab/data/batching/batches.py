@@ -83,14 +83,16 @@ def collate(
     """Pack the lists at `indices` into one micro-batch: each prompt once, its responses after it.
 
     A list whose responses have a prompt each has as many prompts as responses; a mismatched response
-    follows the first. `partners` holds, for every list, the number of a response of another list, where
-    `extras` wants mismatched ones.
+    follows the first, and so do samples. `partners` holds, for every list, the number of a response of another list,
+    where `extras` wants mismatched ones.
     """
     packed = _Row(extras)
     slot = torch.full((len(indices), max(int(rows.members.lengths[i]) for i in indices)), -1)
     extra = {
         name: torch.full((len(indices),), -1) for name in ("mismatched", "rationale") if getattr(extras, name)
     }
+    if rows.samples:
+        extra["sample"] = torch.full((len(indices), len(rows.samples)), -1)
     for b, index in enumerate(indices):
         filled = 0
         for prompt, members in rows.parts(index):
@@ -99,6 +101,9 @@ def collate(
                 room = None if extras.max_length is None else max(1, extras.max_length - len(prompt))
                 responses.append(rows.responses[partners[index]][:room])
                 extra["mismatched"][b] = packed.rows + len(members)
+            if rows.samples and not filled:
+                extra["sample"][b] = packed.rows + len(responses) + torch.arange(len(rows.samples))
+                responses += [one[index] for one in rows.samples]
             numbers = packed.add(prompt, responses)[: len(members)]
             slot[b, filled : filled + len(members)] = torch.tensor(numbers)
             filled += len(members)
@@ -145,7 +150,8 @@ def within_budget(
     group: list[int] = []
     total = widest = responses = 0
     for index in sorted(indices, key=lambda i: (-int(cost[i]), i)):
-        size, width = int(rows.members.lengths[index]), max(widest, int(rows.widths[index]))
+        size = int(rows.members.lengths[index]) + len(rows.samples)
+        width = max(widest, int(rows.widths[index]))
         grown = total + int(rows.unique[index]) if packed else width * (responses + size)
         if group and grown > budget:
             yield group

@@ -110,6 +110,8 @@ class TokenRows:
     value, or one for each of its tokens."""
     rationales: tuple[Lists, Lists] | None = None
     """The prompt and the text of each list's rationale; both are empty where it has none."""
+    samples: tuple[Lists, ...] = ()
+    """M responses of the policy itself to the prompt of each list, of which each entry holds one a list."""
     own_prompts: Lists | None = None
     """The prompt of each response, where those of its list have one each; else empty."""
     content: str = ""
@@ -175,12 +177,15 @@ class TokenRows:
         if self.own_prompts is not None:
             own = self.own_prompts.lengths
             totals = np.where(own > 0, own + self.responses.lengths, totals)
-        return np.maximum.reduceat(totals, self.members.offsets[:-1]) if len(self) else totals
+        widths = np.maximum.reduceat(totals, self.members.offsets[:-1]) if len(self) else totals
+        for one in self.samples:
+            widths = np.maximum(widths, self.prompts.lengths + one.lengths)
+        return widths
 
     @cached_property
     def unique(self) -> Array:
-        """The number of tokens of each list, its prompt counted once, `[lists]`."""
-        responses = self._summed(self.responses.lengths)
+        """The number of tokens of each list, samples included, its prompt counted once, `[lists]`."""
+        responses = self._summed(self.responses.lengths) + sum(one.lengths for one in self.samples)
         if self.own_prompts is None:
             return self.prompts.lengths + responses
         own = self._summed(self.own_prompts.lengths)
@@ -240,6 +245,7 @@ class TokenRows:
             cached={name: values[numbers] for name, values in self.cached.items()},
             drawn={name: values.take(numbers) for name, values in self.drawn.items()},
             rationales=self.rationales and (self.rationales[0].take(picks), self.rationales[1].take(picks)),
+            samples=tuple(one.take(picks) for one in self.samples),
             own_prompts=self.own_prompts and self.own_prompts.take(numbers),
             content=hashlib.sha256(self.tokens_hash.encode() + picks.tobytes()).hexdigest(),
             stored_keys=None if self.stored_keys is None else self.stored_keys[picks],

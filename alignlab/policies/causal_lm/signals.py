@@ -22,7 +22,7 @@ OTHER = "other_ref_logps"
 PROVIDED = frozenset(BASE) & {
     *(prefix + name for prefix in PREFIXES for name in (*QUANTITIES, *FEATURES, "hidden", "prompt_logps")),
     *(f"token_{prefix}{name}" for prefix in PREFIXES for name in QUANTITIES),
-    *(f"{row}_{prefix}logps" for prefix in PREFIXES for row in ("mismatched", "rationale")),
+    *(f"{row}_{prefix}logps" for prefix in PREFIXES for row in ("mismatched", "rationale", "sample")),
     *STEP_SIGNALS,
     OTHER,
 }
@@ -76,9 +76,9 @@ def score(
     logps, lengths = more.pop("logps"), batch.slotted(batch.row_lengths).to(values["logps"].dtype)
     if "ref_entropy" in more:
         more["ref_entropy"] = relative_entropy(more["ref_entropy"], lengths, policy.head.vocabulary)
-    for row, index_B in batch.extra.items():
+    for row, numbers in batch.extra.items():
         for name in sums_N.keys() & {"logps", "ref_logps"}:
-            more[f"{row}_{name}"] = torch.cat([sums_N[name], sums_N[name].new_zeros(1)])[index_B]
+            more[f"{row}_{name}"] = torch.cat([sums_N[name], sums_N[name].new_zeros(1)])[numbers]
     more |= step_signals(batch, values, features["hidden"], asked)
     if under_others:
         more[OTHER] = torch.stack(under_others, dim=2).to(logps.dtype)

@@ -39,7 +39,8 @@ class OnlineLog(L.Callback):
         assert isinstance(module, PreferenceModule)
         if not (measured := dict(self.steps.measured)):
             return
-        if (kl := module.latest_step.get("logratio")) is not None:
+        name = "logratio" if self.steps.spec.lists == "drawn" else "kl_sampled"
+        if (kl := module.latest_step.get(name)) is not None:
             measured["kl"] = kl
         module.report("online", measured)
         if ranks.main():

@@ -12,6 +12,7 @@ import lightning as L
 from alignlab.data.batching.batches import Step, StepLoader
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError, nearest
+from alignlab.online.beside import Beside
 from alignlab.runs.folder import RunFolder, write_text
 from alignlab.training.module import PreferenceModule
 from alignlab.training.stop import Listener
@@ -36,7 +37,7 @@ class Validation(L.Callback):
 
     def __init__(
         self,
-        loader: StepLoader,
+        loader: StepLoader | Beside,
         every_n_steps: int,
         *,
         listener: Listener | None = None,
