@@ -25,5 +25,5 @@ class Beside:
     def __iter__(self) -> Iterator[Step]:
         for step in range(self.loader.steps):
             numbers = self.loader.indices(step)
-            rows = with_samples(self.rows.take(numbers), self.draw(numbers))
+            rows = with_samples(self.rows.take(numbers), [one.responses for one in self.draw(numbers)])
             yield from self.loader.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))

@@ -32,8 +32,8 @@ class Listed:
     rewards: tuple[float, ...] | None = None
     """A reward for each that stays, as it is trained on; None of a judge that gives preferences alone."""
     told: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
-    """What the policy itself said of each token at drawing, by signal (`token_old_logps`,
-    `token_behavior_values`), where an objective asks for it and the sampler does not tell."""
+    """What an objective asks for and the sampler does not tell, by signal: what the policy itself said of each token at
+    drawing (`token_old_logps`, `token_behavior_values`), or a value for each response (`from_reference`)."""
     gold: tuple[float, ...] | None = None
     """The exact reward of each response, where there is one; nothing is trained on it."""
     dropped: str = ""

@@ -11,7 +11,7 @@ from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.judges.judge import Judged
 from alignlab.online.listed import Listed
 from alignlab.sampling.rollout import Rollout
-from alignlab.signals import FRESH
+from alignlab.signals import BASE, FRESH
 from alignlab.types import Example
 
 OF_RESPONSES = ("wins", "ratings", "samples", "rationale", "rationale_prompt")
@@ -41,13 +41,19 @@ def rows_of(lists: Sequence[Listed], source: TokenRows, wanted: Collection[str] 
         highest=np.array([max(map(max, [one.rollout.prompt_ids, *kept[i]])) for i, one in enumerate(lists)]),
     )
     rows = with_drawn(rows, wanted)
-    return with_samples(rows, [one.rollout for one in lists]) if FRESH & {*wanted} else rows
+    return with_samples(rows, [_own(one) for one in lists]) if FRESH & {*wanted} else rows
 
 
-def with_samples(rows: TokenRows, rollouts: Sequence[Rollout]) -> TokenRows:
-    """Return rows with the responses of a rollout beside each, as rows that have no slot in their list."""
-    columns = zip(*(rollout.responses for rollout in rollouts), strict=True)
+def with_samples(rows: TokenRows, samples: Sequence[Sequence[Array]]) -> TokenRows:
+    """Return rows with as many samples beside each, `[lists][M]`, as rows that have no slot in their list."""
+    columns = zip(*samples, strict=True)
     return replace(rows, samples=tuple(map(_ragged, columns)))
+
+
+def _own(one: Listed) -> list[Array]:
+    """The responses that the policy drew, and no reference."""
+    others = one.told.get("from_reference", (0,) * len(one.rollout.responses))
+    return [ids for ids, other in zip(one.rollout.responses, others, strict=True) if not other]
 
 
 def with_blank_samples(rows: TokenRows, samples: int, tokens: int) -> TokenRows:
@@ -68,12 +74,17 @@ def _example(one: Listed, source: TokenRows) -> Example:
         "from_reference": [0.0] * len(logps),
         "token_behavior_logps": [values.tolist() for values in logps],
         "token_old_logps": [values.tolist() for values in logps],
-        **{name: [values.tolist() for values in of_tokens] for name, of_tokens in one.told.items()},
+        **{name: [_told(name, value) for value in values] for name, values in one.told.items()},
     }
     meta |= {name: [values[k] for k in one.kept] for name, values in told.items()}
     texts = [one.texts[k] for k in one.kept]
     rewards = None if one.rewards is None else [*one.rewards]
     return Example(row.prompt, [*texts], [*one.labels], rewards, row.weight, one.rollout.id, meta)
+
+
+def _told(name: str, values: Array) -> Any:
+    """What is told of one response: a value, or one for each of its tokens."""
+    return values.tolist() if BASE[name].shape == "B K L" else values.item()
 
 
 def _probability(value: float | None) -> float:

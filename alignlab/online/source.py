@@ -14,6 +14,7 @@ from alignlab.judges.judge import Asked, Judge, Judged
 from alignlab.judges.worth import lines_of, worth
 from alignlab.online.labels import Labelling, Samples
 from alignlab.online.listed import Array, Listed
+from alignlab.online.of_reference import DrawOne, from_reference, with_one_of_reference
 from alignlab.online.together import together
 from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
@@ -36,7 +37,8 @@ class Source:
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
     precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
-    objective asks for what the sampler does not tell. `gold` is an exact reward of prompt and response, which is kept
+    objective asks for what the sampler does not tell. `reference` draws the last response of each list from the
+    reference, where there is one to do so. `gold` is an exact reward of prompt and response, which is kept
     beside what the judge says, and changes nothing.
     """
 
@@ -53,17 +55,19 @@ class Source:
         refills: int,
         within: Callable[[], AbstractContextManager[Any]] = nullcontext,
         tell_of: TellOf | None = None,
+        reference: DrawOne | None = None,
         gold: Callable[[str, str], Any] | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
-        self.within, self.tell_of, self.gold = within, tell_of, gold
+        self.within, self.tell_of, self.gold, self.reference = within, tell_of, gold, reference
         self.seconds: dict[str, float] = {}
         self.told_ties = False
 
     def head(self, step: int, first: int, lists: int) -> Head:
         """Return what the file of such a draw says of itself."""
         how = f"{self.how.name}, at most {self.how.max_new_tokens} tokens"
+        how += ", one of the reference" if self.reference else ""
         by = "nobody" if self.judge is None else self.judge.identity
         return Head(step, first, lists, self.samples, how, by, self.labelling.name)
 
@@ -113,8 +117,15 @@ class Source:
 
     def _with_told(self, prompts: Sequence[Prompt]) -> list[tuple[Rollout, Told]]:
         """The responses of this rank, with what the policy itself says of them where that is asked for."""
-        rollouts = self.generator.draw(prompts, self.samples, self.how)
+        rollouts = self.generator.draw(prompts, self.samples - bool(self.reference), self.how)
+        if self.reference:
+            rollouts = with_one_of_reference(rollouts, self.reference)
         told: Sequence[Told] = self.tell_of(rollouts) if self.tell_of else [{} for _ in rollouts]
+        if self.reference:
+            told = [
+                {**of_one, "from_reference": from_reference(one)}
+                for of_one, one in zip(told, rollouts, strict=True)
+            ]
         return [*zip(rollouts, told, strict=True)]
 
     def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:

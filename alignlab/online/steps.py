@@ -147,7 +147,7 @@ class OnlineSteps:
     def _loader(self, lists: list[Listed]) -> StepLoader:
         if self.spec.lists == "data":
             own = self.prompts.rows.take([one.row for one in lists])
-            rows = with_samples(own, [one.rollout for one in lists])
+            rows = with_samples(own, [one.rollout.responses for one in lists])
         else:
             rows = rows_of(lists, self.prompts.rows, self.wanted)
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))

@@ -15,10 +15,9 @@ def hypo(
     through the bracket.
 
     The gradient is that of the reverse KL; the value means nothing (`kl` with `responses=samples`
-    measures). Samples must be fresh: of the policy as it is, not of an earlier one, and no recipe draws any while it
-    trains: the term is for your own loop (`alignlab.load_objective`). The `baseline` rloo is
-    the mean log-ratio of the prompt's other samples, which makes the gradient less noisy; a lone sample
-    has no others and keeps its r.
+    measures). Samples must be fresh: of the policy as it is, not of an earlier one. `recipe=online online.lists=data`
+    draws them at each step, beside the lists of the data. The `baseline` rloo is the mean log-ratio of the prompt's
+    other samples, which makes the gradient less noisy; a lone sample has no others and keeps its r.
 
     >>> import torch
     >>> hypo(torch.tensor([[-18.0, -25.5, -9.0]]), torch.tensor([[-19.0, -25.0, -9.75]]))

@@ -31,8 +31,8 @@ def kl(
     `estimator` exact sums over the full vocabulary at the tokens of the data's responses. k1, k2
     and k3 (see `estimate`) know only the log-ratio of a whole response. They estimate
     KL(policy || reference) only at samples of the policy: `responses=samples` are, those of the data
-    in general are not. Samples come without lengths, so that theirs is a mean of sequence sums; no recipe draws any
-    while it trains, so that `responses=samples` is for your own loop (`alignlab.load_objective`).
+    in general are not. Samples come without lengths, so that theirs is a mean of sequence sums; `recipe=online
+    online.lists=data` draws some at each step, beside the lists of the data.
 
     Raises ConfigError where the options do not go together.
     """

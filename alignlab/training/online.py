@@ -1,6 +1,8 @@
 """The optimizer steps of a stage that draws its lists from its own policy."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,16 +15,20 @@ from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
 from alignlab.online.labels import Labelling, Samples
+from alignlab.online.of_reference import DrawOne
 from alignlab.online.settings import LabelsOf, OnlineSpec
 from alignlab.online.source import Source, TellOf
 from alignlab.online.steps import OnlineSteps
 from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Rollouts
+from alignlab.policies.causal_lm.adapters import switched_off
+from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.policies.load import LoadedPolicy
 from alignlab.policies.policy import Policy
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.in_process import InProcess
+from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.training.opened import Prepared
 from alignlab.training.own_signals import OWN, own_signals
 from alignlab.training.references import frozen
@@ -59,6 +65,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         refills=spec.refills,
         within=opened.place.autocast,
         tell_of=_tells(ready, spec, generator) if drawn else None,
+        reference=_of_reference(ready, spec) if drawn else None,
         gold=opened.stage.gold.reward if opened.stage.gold and not isinstance(judge, Gold) else None,
     )
     wanted = opened.stage.objective.signals
@@ -94,9 +101,25 @@ def _tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> TellOf | 
         mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
     exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
     exact = exact and isinstance(generator, InProcess)
-    same = exact and not spec.sampling.truncated
-    asked = OWN.keys() & opened.stage.objective.signals - ({"token_old_logps"} if same else set())
+    signals = opened.stage.objective.signals
+    same = exact and not spec.sampling.truncated and "from_reference" not in signals
+    asked = OWN.keys() & signals - ({"token_old_logps"} if same else set())
     return partial(own_signals, opened.policy, {name: OWN[name] for name in sorted(asked)}) if asked else None
+
+
+def _of_reference(ready: Prepared, spec: OnlineSpec) -> DrawOne | None:
+    """Return what draws from the reference; None where the objective does not ask who drew a response."""
+    opened, first = ready.opened, ready.references[0]
+    if "from_reference" not in opened.stage.objective.signals:
+        return None
+    model = first.policy.model if isinstance(first, WithoutAdapter) else first.model
+    generator = InProcess(model, sorted(opened.encoder.stops))
+
+    def draw(prompts: Sequence[Prompt]) -> list[Rollout]:
+        with switched_off(model) if isinstance(first, WithoutAdapter) else nullcontext():
+            return generator.draw(prompts, 1, spec.sampling)
+
+    return draw
 
 
 def _labelling(online: Online, objective: Objective) -> Labelling:

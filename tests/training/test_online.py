@@ -70,7 +70,7 @@ def same(one, other):
     )
 
 
-SAMPLED = {"hyper": {"regularizers": ["hypo"]}, "trainer": {"max_steps": 3}}
+SAMPLED = {"hyper": {"regularizers": ["hypo"]}, "trainer": {"max_steps": 2}}
 
 
 def test_lists_of_the_data_train_beside_samples_and_are_gone_on_with(tmp_path, monkeypatch):
@@ -82,7 +82,7 @@ def test_lists_of_the_data_train_beside_samples_and_are_gone_on_with(tmp_path, m
     assert sampled[-1] != sampled[0]
     assert float(next(row["online/kl"] for row in rows if row["online/kl"])) == pytest.approx(0, abs=1e-6)
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "update", stopping(Engine.update, 3, after=False))
+        patch.setattr(Engine, "update", stopping(Engine.update, 2, after=False))
         with pytest.raises(Killed):
             train(drawing(tmp_path / "run", **spec), tmp_path / "run")
     assert same(train(drawing(tmp_path / "run", **spec), tmp_path / "run"), done)
@@ -225,9 +225,7 @@ class TiesFirst:
         ]
 
 
-@pytest.mark.parametrize(
-    ("objective", "dropped"), [("dpo", 1), ("dapo", 1), ("raft", 1), ("rloo", 0), ("grpo", 0)]
-)
+@pytest.mark.parametrize(("objective", "dropped"), [("dpo", 1), ("dapo", 1), ("rloo", 0)])
 def test_tied_lists_give_way_to_the_next_prompts_unless_the_objective_counts_them(
     objective, dropped, tmp_path
 ):
@@ -236,6 +234,23 @@ def test_tied_lists_give_way_to_the_next_prompts_unless_the_objective_counts_the
     drawn = Rollouts(tmp_path).past(0)
     assert len([one for one in drawn.lists if one.dropped == "all tied"]) == dropped
     assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 4 + dropped, 4 + dropped)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_xpo_has_one_response_of_each_list_drawn_from_the_reference(adapted, tmp_path):
+    load = partial(lora, load_small, PeftSettings("lora", r=2), "CAUSAL_LM") if adapted else load_small
+    stage = drawing(tmp_path, "xpo", samples=3, changes={"trainer": {"max_steps": 2}, "load_model": load})
+    train(replace(stage, reference=replace(stage.reference, adapters_off=adapted)), tmp_path)
+    lists, reference = Rollouts(tmp_path).past(1).trained, load_small()[0]
+    for one, scored in zip(lists, token_logps(reference, [one.rollout for one in lists]), strict=True):
+        gaps = [np.abs(a - b).max() for a, b in zip(one.rollout.token_logps, scored, strict=True)]
+        assert [gap < 1e-5 for gap in gaps] == [False, False, True]
+        assert [value.item() for value in one.told["from_reference"]] == [0, 0, 1]
+    first = Rollouts(tmp_path).past(0).lists  # drawn by one model, with other noise
+    assert any(len({*one.texts}) > 1 for one in first)
+    assert sum(one.texts[2] in one.texts[:2] for one in first) < len(first)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert any(float(row["train/xpo/from_reference"] or 0) < 0 for row in rows)
 
 
 def test_adapters_and_moving_references_train_on_their_own_lists(tmp_path):
