@@ -89,11 +89,12 @@ class DPARAG(nn.Module):
         with torch.enable_grad():
             leaves = states.detach().clone().requires_grad_()
             losses, found = contrasts(leaves, gathered, 0, self.tau)
-            (contrast,) = torch.autograd.grad((counts * losses).sum(), leaves)
+            (contrast,) = torch.autograd.grad(losses.sum(), leaves)  # others are held fixed
         totals = torch.stack([counts.sum(), (counts * rows[:, 2]).sum(), (counts * found).sum()])
         shares = torch.where(totals > 0, counts.sum() / torch.where(totals > 0, totals, 1), 0)
-        by_value = [(counts * slopes)[:, None] * value_slopes for slopes in rows[:, :2].T]
-        gradients = shares[:, None] * torch.stack([*by_value, contrast]).flatten(1)
+        by_value = [slopes[:, None] * value_slopes for slopes in rows[:, :2].T]
+        as_often = counts.sqrt()[:, None]  # in products of two gradients, a document counts as often as its weight says
+        gradients = shares[:, None] * (as_often * torch.stack([*by_value, contrast])).flatten(1)
         return shortest(F.normalize(gradients, dim=1) if self.normalize else gradients), shares
 
 
