@@ -1,4 +1,4 @@
-"""A classifier as a policy: logits of classes, and heads that say which of two inputs belongs to its class more clearly."""
+"""A classifier as a policy: logits of classes, and heads that prefer the clearer of two responses of one class."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,9 @@ class Classifier(SequenceHead):
         width = self.sizes["D"]
         noise = torch.randn(heads, width, generator=torch.Generator().manual_seed(1)) / (width + 1)
         self.preference_heads = nn.Linear(width, heads, bias=False, device=model.device, dtype=model.dtype)
-        self.preference_heads.weight.data.copy_(noise)  # the same at every call, so that ranks and restarts agree
+        self.preference_heads.weight.data.copy_(
+            noise
+        )  # the same at every call, so that ranks and restarts agree
 
     @classmethod
     def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
@@ -74,9 +76,7 @@ class Classifier(SequenceHead):
             )
 
     @classmethod
-    def adopt(  # type: ignore[override]
-        cls, model: Any, tokenizer: Any, *, classes: Sequence[str] = ("negative", "positive")
-    ) -> Any:
+    def adopt(cls, model: Any, tokenizer: Any, *, classes: Sequence[str] = ("negative", "positive")) -> Any:
         """Return a sequence classifier with these classes: as it is, or a decoder with a new head.
 
         Raises ConfigError for a classifier of other classes, and for an architecture without a classifier.

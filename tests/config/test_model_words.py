@@ -44,7 +44,9 @@ def test_a_folder_says_which_policy_it_holds(tmp_path):
     ]
     sizes = {"width": 4, "layers": 1, "dropout": 0.2, "temperature": 10.0}
     rated = {"names": ["quality", "length"], "verbosity": "length", **sizes}
-    assert with_model_folder([f"model={classifier(tmp_path / 'armo', 2, alignlab_attributes=rated)}"])[:8] == [
+    assert with_model_folder([f"model={classifier(tmp_path / 'armo', 2, alignlab_attributes=rated)}"])[
+        :8
+    ] == [
         "policy=attribute_model",
         "policy.attributes=['quality','length']",
         "policy.verbosity='length'",

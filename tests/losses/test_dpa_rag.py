@@ -40,14 +40,18 @@ def test_weights_are_the_shortest_mixture_of_the_gradients_by_hidden_states(norm
     states, head = drawn()
     states.requires_grad_()
     tasks = plain_tasks(states, head)
-    slopes = torch.stack([torch.autograd.grad(task, states, retain_graph=True)[0].flatten() for task in tasks])
+    slopes = torch.stack(
+        [torch.autograd.grad(task, states, retain_graph=True)[0].flatten() for task in tasks]
+    )
     weights = shortest(F.normalize(slopes, dim=1) if normalize else slopes)
     objective = load_objective("dpa_rag", tau=TAU, normalize=normalize)
     slope = head.expand_as(states)
     outcome = objective(
         values=states @ head, embeddings=states, value_slopes=slope, labels=LABELS, where=WHERE
     )
-    reported = torch.stack([outcome.reports[f"dpa_rag/{name}"].mean for name in ("class", "rank", "contrast")])
+    reported = torch.stack(
+        [outcome.reports[f"dpa_rag/{name}"].mean for name in ("class", "rank", "contrast")]
+    )
     torch.testing.assert_close(reported, weights)
     assert reported.min() >= 0
     torch.testing.assert_close(reported.sum(), torch.ones_like(weights[0]))

@@ -34,7 +34,8 @@ def losses(signals, **weights):
 
 
 @pytest.mark.parametrize(
-    ("weight", "vector"), [("consistency", "consistency"), ("preference", "pref_ce"), ("diversity", "head_div")]
+    ("weight", "vector"),
+    [("consistency", "consistency"), ("preference", "pref_ce"), ("diversity", "head_div")],
 )
 def test_parts_are_those_of_the_vectors(weight, vector):
     signals = vector_signals(heads=2)

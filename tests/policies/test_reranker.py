@@ -38,7 +38,9 @@ def test_a_reranker_learns_which_documents_are_wanted(tmp_path):
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
     for _ in range(60):
         signals = policy.signals(batch, NO_REFERENCES, WANTED)
-        torch.testing.assert_close((signals["embeddings"] * signals["value_slopes"]).sum(dim=2), signals["values"])
+        torch.testing.assert_close(
+            (signals["embeddings"] * signals["value_slopes"]).sum(dim=2), signals["values"]
+        )
         outcome = objective(**signals, labels=batch.labels)
         optimizer.zero_grad()
         outcome.loss.backward()

@@ -3,12 +3,12 @@
 import random
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated
 
 from alignlab.data.reading.rows import Dropped, user
-from alignlab.data.steps import Lists
+from alignlab.data.steps import Makes
 from alignlab.errors import ConfigError
 from alignlab.settings import NonNegative, Seed, Text, whole
 from alignlab.types import Example
@@ -22,7 +22,7 @@ def class_pairs(
     size: Annotated[int, whole(2, 1000)] = 2,
     prompt: Text = "What does this say?",
     seed: Seed = 0,
-) -> Lists:
+) -> Annotated[Iterator[Example | Dropped], Makes("lists")]:
     """Make lists of `size` whole texts of one class, which is the number of `bounds` below their raw score.
 
     These are the data of P2C (arXiv:2306.04925), where raw scores stand for the votes of annotators: a label is how far
@@ -34,7 +34,9 @@ def class_pairs(
     and the last of a class, where too few for a list are left. Raises ConfigError for bounds that do not increase.
     """
     if not bounds or any(low >= high for low, high in pairwise(bounds)):
-        raise ConfigError(f"pipeline.class_pairs.bounds={[*bounds]}: expected numbers that increase, one at least")
+        raise ConfigError(
+            f"pipeline.class_pairs.bounds={[*bounds]}: expected numbers that increase, one at least"
+        )
     members: dict[int, list[tuple[Example, float]]] = defaultdict(list)
     for example in examples:
         if len(example.responses) != 1 or example.rewards is None:

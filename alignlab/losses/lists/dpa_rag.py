@@ -93,7 +93,9 @@ class DPARAG(nn.Module):
         totals = torch.stack([counts.sum(), (counts * rows[:, 2]).sum(), (counts * found).sum()])
         shares = torch.where(totals > 0, counts.sum() / torch.where(totals > 0, totals, 1), 0)
         by_value = [slopes[:, None] * value_slopes for slopes in rows[:, :2].T]
-        as_often = counts.sqrt()[:, None]  # in products of two gradients, a document counts as often as its weight says
+        as_often = counts.sqrt()[
+            :, None
+        ]  # in products of two gradients, a document counts as often as its weight says
         gradients = shares[:, None] * (as_often * torch.stack([*by_value, contrast])).flatten(1)
         return shortest(F.normalize(gradients, dim=1) if self.normalize else gradients), shares
 

@@ -44,7 +44,9 @@ def p2c(
     known_BK = where & own_BKC.any(dim=-1)
     logps_BK = (class_logits.log_softmax(dim=-1) * own_BKC).sum(dim=-1)
     gaps_BKK = _gaps(logps_BK.exp()[..., None]).squeeze(-1)
-    same_BKK = (classes_BK[:, :, None] == classes_BK[:, None, :]) & known_BK[:, :, None] & known_BK[:, None, :]
+    same_BKK = (
+        (classes_BK[:, :, None] == classes_BK[:, None, :]) & known_BK[:, :, None] & known_BK[:, None, :]
+    )
     same_BKK = same_BKK.tril(-1)
     leads_BKK = _gaps(labels[..., None]).squeeze(-1)
     order_BKK = leads_BKK.sign() * (leads_BKK.abs() > tie)
