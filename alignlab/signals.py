@@ -141,7 +141,7 @@ BASE = {
     # one value an attribute
     "ratings": Signal("rating of a response by attribute; NaN where it is not known", "B K A"),
     "attribute_values": Signal(
-        "rating of a response by attribute, by the policy's heads", "B K A", _by(POLICY)
+        "rating of a response by attribute, by the policy's heads", "B K A", _by(POLICY), moves=True
     ),
     # one value a class, and one a head
     "class_logits": Signal("logit of each class for a response", "B K C", _by(POLICY)),

@@ -21,7 +21,7 @@ from alignlab.objective.objective import Objective
 from alignlab.signals import BASE, Signal, trailing_sizes
 
 TOKENS, STEPS = 20, 4
-SIZES = {"L": TOKENS, "S": STEPS, "M": 2, "D": 1, "N": 1, "R": 1}
+SIZES = {"L": TOKENS, "S": STEPS, "M": 2, "A": 1, "D": 1, "N": 1, "R": 1}
 
 
 def along(
@@ -41,8 +41,15 @@ def along(
     apart = objective.gathers and objective.data_form != "single"
     steps = moves.chunk(len(moves)) if apart else (moves,)
     losses = torch.cat([_losses(objective, step, labels_K) for step in steps])
+    if not losses.requires_grad:
+        return losses, torch.zeros_like(moves)
     (gradients,) = torch.autograd.grad(losses.sum(), moves)
     return losses.detach(), gradients
+
+
+def has_curve(objective: Objective) -> bool:
+    """Whether the loss moves with the scores of responses: divergences over the vocabulary are none of these."""
+    return any(BASE[name].moves for name in objective.signals)
 
 
 def reach(objective: Objective, direction: Sequence[float], labels: Sequence[float]) -> float:
@@ -100,6 +107,7 @@ def _neutral_signals(objective: Objective, moves_BK: Tensor, labels_K: Tensor) -
     """The base signals of neutral responses, of which the policy's scores have moved by `moves_BK`."""
     labels_BK = labels_K.expand_as(moves_BK.detach())
     judged = {"labels": labels_BK, "rewards": labels_BK - 0.5}
+    judged["ratings"] = judged["rewards"][..., None]
     judged |= {"wins": (1 + gaps(labels_BK).sign()) / 2, "preferences": gaps(moves_BK)}
     return {
         name: judged[name] if name in judged else _neutral(BASE[name], moves_BK) for name in objective.signals

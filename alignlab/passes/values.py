@@ -19,12 +19,7 @@ SCORES = ("values", "preferences")
 
 
 def score_of(policy: Policy) -> str:
-    """Return which of `SCORES` a policy gives; an empty text for a language model.
-
-    >>> from types import SimpleNamespace
-    >>> score_of(SimpleNamespace(provides={"logps"})), score_of(SimpleNamespace(provides={"values"}))
-    ('', 'values')
-    """
+    """Return which of `SCORES` a policy gives; an empty text for a language model."""
     return next((name for name in SCORES if name in policy.provides), "")
 
 

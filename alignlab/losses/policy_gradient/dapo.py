@@ -57,4 +57,4 @@ def overlong(lengths: Float[Tensor, "*shape"], *, longest: float, cache: float) 
     >>> overlong(torch.tensor([3.0, 5.0, 9.0]), longest=6, cache=2)
     tensor([ 0.0000, -0.5000, -1.0000])
     """
-    return -((lengths - (longest - cache)) / cache).clamp(0, 1)
+    return ((longest - cache - lengths) / cache).clamp(-1, 0)
