@@ -31,7 +31,7 @@ class Signal:
     text: str
     shape: str = "B K"
     """In the legend of `types.py`; L tokens and S steps of a response, M samples, a model's width D and layers N, and
-    R references beside the first."""
+    R references beside the first, C classes and H heads."""
     providers: frozenset[str] = frozenset({DATA})
     """All that must be there for it: the data, the forward of a model, the sampler that drew the responses, ..."""
     parents: tuple[str, ...] = ()
@@ -134,10 +134,22 @@ BASE = {
     "embeddings": Signal(
         "final hidden state of the policy at the last token of a response", "B K D", _by(POLICY)
     ),
+    "value_slopes": Signal(
+        "gradient of a response's value with respect to the hidden state that it is read from",
+        "B K D",
+        _by(POLICY),
+    ),
     # one value an attribute
     "ratings": Signal("rating of a response by attribute; NaN where it is not known", "B K A"),
     "attribute_values": Signal(
         "rating of a response by attribute, by the policy's heads", "B K A", _by(POLICY), moves=True
+    ),
+    # one value a class, and one a head
+    "class_logits": Signal("logit of each class for a response", "B K C", _by(POLICY)),
+    "preference_values": Signal(
+        "score of a response within its class, by each of the policy's heads of preferences",
+        "B K H",
+        _by(POLICY),
     ),
     # one value a token
     "token_logps": Signal(

@@ -35,6 +35,8 @@ HEADED = {
     "alignlab.policies.preference_model.PreferenceModel": "preference_model",
     "alignlab.policies.user_model.UserModel": "user_model",
     "alignlab.policies.attribute_model.AttributeModel": "attribute_model",
+    "alignlab.policies.classifier.Classifier": "classifier",
+    "alignlab.policies.reranker.Reranker": "reranker",
 }
 """The policies that have a head of their own on the decoder, by their class."""
 
@@ -193,8 +195,8 @@ def _wrong_head(target: str, path: str) -> Iterator[str]:
             f"model.path={path} is a classifier ({names[0]}), as reward models are, and has no head over the "
             "vocabulary: use policy=reward_model, or a language model"
         )
-    elif HEADED.get(target) == "reward_model" and labels != 1:
-        yield f"model.path={path} is a classifier of {labels} labels, and policy=reward_model needs one: choose another"
+    elif (policy := HEADED.get(target)) in ("reward_model", "reranker") and labels != 1:
+        yield f"model.path={path} is a classifier of {labels} labels, and policy={policy} needs one: choose another"
 
 
 def _peft(config: Config) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """A model folder in the place of a choice of the group `model`: `model=/my/model`, with the policy that it holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,31 @@ def _choices_of(folder: Path) -> list[str] | None:
             f"policy.normalize={normalize}",
             "objective=gpm",
         ]
+    if rated := config.get("alignlab_attributes"):
+        return _attribute_model(rated)
+    if classes := config.get("alignlab_classes"):
+        return ["policy=classifier", f"policy.classes={_listed(classes)}", "objective=p2c"]
     return ["policy=reward_model", "objective=bradley_terry"] if labels == 1 else None
+
+
+def _attribute_model(rated: Mapping[str, Any]) -> list[str]:
+    """Return the policy of an attribute model, whose attributes and the sizes of its gate stand in its config."""
+    verbosity = rated["verbosity"]
+    return [
+        "policy=attribute_model",
+        f"policy.attributes={_listed(rated['names'])}",
+        f"policy.verbosity={'null' if verbosity is None else quoted(verbosity)}",
+        "policy.fit=attributes",  # nothing is fitted anew
+        f"policy.gate_width={rated['width']}",
+        f"policy.gate_layers={rated['layers']}",
+        f"policy.temperature={rated['temperature']}",
+        "objective=bradley_terry",
+    ]
+
+
+def _listed(names: Sequence[Any]) -> str:
+    """Return names as a list in an override."""
+    return f"[{','.join(quoted(str(name)) for name in names)}]"
 
 
 def _user_model(folder: Path, users: Sequence[Any], width: int) -> list[str]:
@@ -71,7 +95,7 @@ def _user_model(folder: Path, users: Sequence[Any], width: int) -> list[str]:
         prototypes = stored.get_slice("logits").get_shape()[1]
     return [
         "policy=user_model",
-        f"policy.users=[{','.join(quoted(str(user)) for user in users)}]",
+        f"policy.users={_listed(users)}",
         f"policy.form={form}",
         f"policy.prototypes={prototypes}",
         f"policy.width={width}",

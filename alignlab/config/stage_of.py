@@ -26,6 +26,8 @@ from alignlab.training.spec import Stage
 Config = dict[str, Any]
 LANGUAGE_MODEL = "alignlab.policies.causal_lm.model.CausalLM"
 """The policy of old runs, which were made before there was a choice."""
+FITTED = {"user": "all", "gate": "attributes"}
+"""What stands for a `policy.fit` where the trained model, which holds what was fitted, is scored."""
 UNNAMED = {"name": "", "group": ""}
 """The names for trackers of a stage that logs nothing."""
 
@@ -69,8 +71,8 @@ def stage_to_score(overrides: Sequence[str], run: RunFolder | None = None) -> St
         mode, folder, start = saved["reference"]["mode"], run, _start(run, saved)
         config = _with_model(saved, run.model)
         config["evaluation"] = {**config["evaluation"], "reward": None}
-        if "fit" in config["policy"]:  # users that were fitted are in the trained model
-            config["policy"] = {**config["policy"], "fit": "all"}
+        if (fit := config["policy"].get("fit")) in FITTED:
+            config["policy"] = {**config["policy"], "fit": FITTED[fit]}
     check(with_parts(config))
     stage = build_stage(with_parts(config), folder, UNNAMED, initial=start)
     wanted = mode != "none"
@@ -78,7 +80,8 @@ def stage_to_score(overrides: Sequence[str], run: RunFolder | None = None) -> St
         wanted = wanted and not stage.reference.is_start
     elif mode == "auto":
         wanted = stage.objective.needs_reference
-    return replace(stage, reference=replace(stage.reference, mode="live" if wanted else "none"))
+    reference = replace(stage.reference, mode="live" if wanted else "none")
+    return replace(stage, reference=reference, row_problems=lambda rows: ())  # these are of training rows
 
 
 def _require_head(config: Config) -> None:

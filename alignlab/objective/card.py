@@ -31,7 +31,8 @@ FAMILIES = {
     "single": "Single responses",
     "lists": "Lists",
     "policy_gradient": "Policy gradients on drawn lists",
-    "values": "Reward models (policy=reward_model, preference_model, user_model, attribute_model)",
+    "values": "Models with a head of their own (policy=reward_model, preference_model, user_model, attribute_model, "
+    "classifier, reranker)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }

@@ -47,3 +47,12 @@ def join(parts: Sequence[Gathered]) -> list[Gathered]:
     for part in parts:
         starts.append(starts[-1] + len(part.rows))
     return [Gathered(rows, weights, start) for start in starts[:-1]]
+
+
+def holding(rows: Float[Tensor, "N *row"], gathered: Gathered) -> Gathered:
+    """Return the statistics of a step, which hold these rows too: those of an idle micro-batch are put behind."""
+    if gathered.start + len(rows) <= len(gathered.rows):
+        return gathered
+    joint = torch.cat([gathered.rows, rows.detach().to(gathered.rows)])
+    weights = torch.cat([gathered.weights, gathered.weights.new_ones(len(rows))])
+    return Gathered(joint, weights, len(gathered.rows))

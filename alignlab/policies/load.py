@@ -20,6 +20,7 @@ from alignlab.policies.attribute_gate import settings_of
 from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.pretrained import Dtype, load
+from alignlab.policies.classifier import Classifier, classes_of
 from alignlab.policies.policy import NO_REFERENCES, Policy
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
@@ -40,9 +41,9 @@ class LoadedPolicy:
     def __call__(
         self, prompt: str | list[Message], responses: Sequence[str], *, user: str | None = None
     ) -> dict[str, Tensor]:
-        """Return the signals of responses to a prompt by name: `values`, `attribute_values`, `preferences` or `logps`.
+        """Return the signals of responses to a prompt by name, as `values`, `preferences` or `logps`.
 
-        They are `[K]`, but `[K, A]` of attributes, and `[K, K]` of preferences.
+        They are `[K]`, but `attribute_values [K, A]`, `class_logits [K, C]`, and `preferences [K, K]`.
         A user model wants the `user` whose values they are; raises DataError for one it does not know.
         """
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
@@ -97,14 +98,15 @@ def _rows(tokens: Sequence[Tokens], examples: Sequence[Example]) -> TokenRows:
     )
 
 
-SCORES = frozenset({"values", "attribute_values", "preferences", "logps"})
+SCORES = frozenset({"values", "attribute_values", "class_logits", "preferences", "logps"})
 """The signals by which responses are compared."""
 AT_ONCE = 2**13
 """The number of tokens that are read at once."""
 
 
 def load_policy(folder: str | Path, *, dtype: Dtype = "float32") -> LoadedPolicy:
-    """Load the policy of a `model/` folder: a reward, preference, user or attribute model, or a language model.
+    """Load the policy of a `model/` folder: a reward, preference, user or attribute model, a classifier, or a
+    language model.
 
     Call the result as `policy("prompt", ["one response", "another"])`. Raises ConfigError for a folder that holds none.
     """
@@ -131,6 +133,10 @@ def load_policy(folder: str | Path, *, dtype: Dtype = "float32") -> LoadedPolicy
     if (kind := getattr(config, "alignlab_preferences", None)) is not None:
         adopted = PreferenceModel.adopt(model, tokenizer, dimension=labels)
         return LoadedPolicy(PreferenceModel(adopted, dimension=labels, **kind), tokenizer)
+    if classes := classes_of(model):
+        return LoadedPolicy(
+            Classifier(Classifier.adopt(model, tokenizer, classes=classes), classes=classes), tokenizer
+        )
     if labels != 1:
         raise ConfigError(
             f"{folder} is a classifier of {labels} labels, and no policy: give the model/ of a run"

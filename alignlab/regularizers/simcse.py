@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.errors import one_of
-from alignlab.objective.gathered import Gathered
-from alignlab.regularizers.two_views import TwoViews, holding
+from alignlab.objective.gathered import Gathered, holding
+from alignlab.regularizers.two_views import TwoViews
 from alignlab.settings import PositiveNumber, ShareBelowOne
 
 OF = ("responses", "differences")

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from alignlab.errors import ConfigError
-from alignlab.objective.gathered import Gathered
-from alignlab.regularizers.two_views import TwoViews, holding
+from alignlab.objective.gathered import Gathered, holding
+from alignlab.regularizers.two_views import TwoViews
 from alignlab.settings import PositiveNumber, ShareBelowOne, whole
 
 ROUNDS, SHARPNESS = 3, 0.05

@@ -32,12 +32,3 @@ class TwoViews(nn.Module):
         kept = torch.rand(2, states.shape[1], generator=generator) >= self.dropout
         first, second = (F.normalize(states * mask.to(states), dim=1) for mask in kept)
         return first, second
-
-
-def holding(states: Float[Tensor, "N D"], gathered: Gathered) -> Gathered:
-    """Return the statistics of a step, which hold these states too: those of an idle micro-batch are put behind."""
-    if gathered.start + len(states) <= len(gathered.rows):
-        return gathered
-    rows = torch.cat([gathered.rows, states.detach().to(gathered.rows)])
-    weights = torch.cat([gathered.weights, gathered.weights.new_ones(len(states))])
-    return Gathered(rows, weights, len(gathered.rows))

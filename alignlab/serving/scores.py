@@ -129,7 +129,7 @@ def routes(desk: Desk, scoring: Scoring) -> APIRouter:
             "model": desk.name,
             "data": [{"index": index, "object": "score", "score": value} for index, value in scores],
         }
-        tables = {"preferences", "attribute_values"} & signals.keys()
+        tables = {"preferences", "attribute_values", "class_logits"} & signals.keys()
         return answer | {name: signals[name].tolist() for name in sorted(tables)}
 
     @router.post("/get_reward")

@@ -14,6 +14,10 @@ from bench.cases import LR, Case, pairs_of, save_model, save_rows
 
 SCRIPTS = Path(__file__).parents[1]
 NAMES = ("alignlab", "trl", "trl best", "trl tuned", "floor")
+REWARDS = "trl rewards"
+"""TRL's reward model."""
+MODULES = {"floor": "bench.run_floor", REWARDS: "bench.run_trl_rewards"}
+"""The programs of contenders that are neither alignlab nor TRL's DPO."""
 PADS = (None, 8, 16, 32, 64)
 
 Flags = Mapping[str, Any]
@@ -175,8 +179,7 @@ class Bench:
         spec |= (flags or {}) if contender == "floor" else {"flags": flags}
         file = log.with_suffix(".json")
         file.write_text(json.dumps(spec), encoding="utf-8")
-        module = "bench.run_floor" if contender == "floor" else "bench.run_trl"
-        return [sys.executable, "-m", module, str(file)]
+        return [sys.executable, "-m", MODULES.get(contender, "bench.run_trl"), str(file)]
 
     def _environment(self) -> dict[str, str]:
         threads = str(self.settings.threads)

@@ -27,7 +27,7 @@ ON_TOKENS = (
     "stepwise",
 )
 ON_TEXTS = sorted({*choices("pipeline")} - {*ON_TOKENS, "unpaired"})
-OF_A_HEAD = ("values", "preferences", "attribute_values")
+OF_A_HEAD = ("values", "preferences", "attribute_values", "class_logits")
 """What objectives compare that a language model does not give; they come with their policy."""
 APART = {("recipe", "stages"), ("recipe", "online"), ("objective", "ppo"), ("modifiers", "truncated_is")}
 """Choices that need others, and come with them."""
@@ -53,6 +53,8 @@ LINES = [
     ["policy=reward_model", "objective=plackett_luce_values"],
     ["policy=preference_model", "objective=gpm"],
     ["policy=user_model", "objective=pal", "policy.users=[anna,ben]"],
+    ["policy=classifier", "objective=p2c"],
+    ["policy=reranker", "objective=dpa_rag"],
     ["policy=attribute_model", "objective=bradley_terry", "policy.attributes=[quality,length]"],
     ["data=mixture", "model=smollm2_135m", "data.parts={shp:{weight:2},hh_rlhf:{limit:3}}"],
 ]

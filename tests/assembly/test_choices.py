@@ -51,6 +51,10 @@ NEEDS = {
     "modifiers=[truncated_is]": ["objective=grpo"],
     "policy=user_model": ["objective=pal", "policy.users=[anna]"],
     "policy=preference_model": ["objective=gpm"],
+    "policy=classifier": ["objective=p2c"],
+    "objective=p2c": ["policy=classifier"],
+    "policy=reranker": ["objective=dpa_rag"],
+    "objective=dpa_rag": ["policy=reranker"],
     "policy=attribute_model": ["objective=bradley_terry", "policy.attributes=[quality]"],
     "objective=attribute_regression": [
         "policy=attribute_model",

@@ -9,7 +9,9 @@ from alignlab.assembly.provided import name_of
 from alignlab.config.stage_of import stage_of
 from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.classifier import Classifier
 from alignlab.policies.preference_model import PreferenceModel
+from alignlab.policies.reranker import Reranker
 from alignlab.policies.reward_model import RewardModel
 from alignlab.policies.user_model import UserModel
 from alignlab.runs.folder import RunFolder
@@ -65,7 +67,7 @@ def test_what_a_policy_cannot_do_is_told_before_anything_loads(overrides, told):
 
 
 def test_a_signal_that_nobody_gives_is_told(monkeypatch):
-    for policy in (RewardModel, UserModel, AttributeModel):
+    for policy in (RewardModel, UserModel, AttributeModel, Classifier, Reranker):
         monkeypatch.setattr(policy, "provides", frozenset())
     assert "bradley_terry takes values: no policy here gives this; compute" in problem(
         composed(*REWARD_MODEL)
@@ -87,7 +89,7 @@ def test_steps_of_the_pipeline_that_go_by_log_probabilities_are_refused(tmp_path
 
 
 def test_policies_give_what_the_vocabulary_says_that_models_give():
-    for policy in (CausalLM, RewardModel, PreferenceModel, UserModel, AttributeModel):
+    for policy in (CausalLM, RewardModel, PreferenceModel, UserModel, AttributeModel, Classifier, Reranker):
         for name in policy.provides:
             others = {SAMPLER} if name in FRESH else set()
             of_models = BASE[name].providers <= {POLICY, REFERENCE, OTHERS} | others

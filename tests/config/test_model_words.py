@@ -42,6 +42,26 @@ def test_a_folder_says_which_policy_it_holds(tmp_path):
         "policy.normalize=true",
         "objective=gpm",
     ]
+    sizes = {"width": 4, "layers": 1, "dropout": 0.2, "temperature": 10.0}
+    rated = {"names": ["quality", "length"], "verbosity": "length", **sizes}
+    assert with_model_folder([f"model={classifier(tmp_path / 'armo', 2, alignlab_attributes=rated)}"])[
+        :8
+    ] == [
+        "policy=attribute_model",
+        "policy.attributes=['quality','length']",
+        "policy.verbosity='length'",
+        "policy.fit=attributes",
+        "policy.gate_width=4",
+        "policy.gate_layers=1",
+        "policy.temperature=10.0",
+        "objective=bradley_terry",
+    ]
+    classes = classifier(tmp_path / "p2c", 2, alignlab_classes=["bad", "good"])
+    assert with_model_folder([f"model={classes}"])[:3] == [
+        "policy=classifier",
+        "policy.classes=['bad','good']",
+        "objective=p2c",
+    ]
     users = classifier(tmp_path / "pal", 8, alignlab_users=["an na", "ben"])
     save_file({"prototypes": torch.zeros(3, 4), "logits": torch.zeros(2, 3)}, users / "user_head.safetensors")
     assert with_model_folder([f"model={users}"])[:6] == [

@@ -49,7 +49,7 @@ def pool(lists: int = 4, width: int = 3, seed: int = 0) -> Batch:
 @cache
 def _pool(lists: int, width: int, seed: int) -> Batch:
     rng = torch.Generator().manual_seed(seed)
-    sizes = {"B": lists, "K": width, "L": 5, "S": 2, "M": 2, "D": 2, "N": 2, "A": 2}
+    sizes = {"B": lists, "K": width, "L": 5, "S": 2, "M": 2, "D": 2, "N": 2, "A": 2, "C": 4, "H": 3}
 
     def uniform(low: float, high: float, shape: str = "B K") -> Tensor:
         dims = [sizes.get(letter) or int(letter) for letter in shape.split()]
@@ -75,7 +75,10 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
         "values": uniform(-3, 3),
         "embeddings": uniform(-1, 1, "B K D"),
         "attribute_values": uniform(-3, 3, "B K A"),
-        "ratings": uniform(0, 4, "B K A"),
+        "value_slopes": uniform(-1, 1, "B K D"),
+        "class_logits": uniform(-2, 2, "B K C"),
+        "preference_values": uniform(-1, 1, "B K H"),
+        "ratings": uniform(0, 4, "B K A").floor(),
         "tasks": (torch.arange(lists) % 2).double(),
         "preferences": (scores := uniform(-1, 1, "B K K")) - scores.transpose(1, 2),
         "desirable_probs": uniform(0.1, 0.9),

@@ -1,5 +1,6 @@
 """Ratings by attribute and the gate that weighs them: vectors, regression in closed form, folders, what is refused."""
 
+import json
 import math
 from dataclasses import replace
 from functools import partial
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from alignlab import load_objective, load_policy
+from alignlab.analysis import examined
+from alignlab.config.stage_of import stage_to_score
 from alignlab.data.batching.batches import Extras, collate
 from alignlab.errors import ConfigError
 from alignlab.policies.attribute_gate import AttributeGate, debiased, gated
@@ -247,3 +250,16 @@ def test_sources_need_not_share_attributes():
     nan = math.nan
     expected = torch.tensor([[[4.0, nan], [1.0, nan]], [[nan, 3.0], [0.0, 0.0]], [[nan, nan], [0.0, 0.0]]])
     torch.testing.assert_close(batch.ratings, expected.double(), equal_nan=True)
+
+
+def test_a_folder_scores_rows_that_nobody_rated(tmp_path):
+    policy, folder, rows = attribute_model(verbosity="verbosity"), tmp_path / "model", tmp_path / "rows.jsonl"
+    policy.export(folder)
+    load_small()[1].save_pretrained(folder)
+    row = {"prompt": "What about the fox?", "chosen": "The fox is red.", "rejected": "It is."}
+    rows.write_text("".join(json.dumps(row | {"id": str(i)}) + "\n" for i in range(2)))
+    given = [f"model={folder}", "data=local", f"data.path={rows}", f"cache_dir={tmp_path}"]
+    stage = stage_to_score([*given, "data.validation_fraction=null", "data.limit_validation=1"])
+    values = examined.scored(examined.examine(stage, "validation")).values[0]
+    found = load_policy(folder)(row["prompt"], [row["chosen"], row["rejected"]])["values"]
+    torch.testing.assert_close(values.float(), found)

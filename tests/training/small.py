@@ -1,5 +1,6 @@
 """A model, rows and a stage small enough to train in a moment."""
 
+import inspect
 import json
 import random
 from dataclasses import replace
@@ -18,8 +19,10 @@ from alignlab.objective.load import load_objective
 from alignlab.policies.actor_critic import ActorCritic
 from alignlab.policies.attribute_model import AttributeModel
 from alignlab.policies.causal_lm.model import CausalLM
+from alignlab.policies.classifier import Classifier
 from alignlab.policies.policy import Policy
 from alignlab.policies.preference_model import PreferenceModel
+from alignlab.policies.reranker import Reranker
 from alignlab.policies.reward_model import RewardModel
 from alignlab.runs.folder import RunFolder
 from alignlab.signals import DRAWN
@@ -32,7 +35,8 @@ CONSTANT = {"_target_": "alignlab.training.optim.schedule", "name": "constant", 
 
 
 OPTIONS: dict[type[Policy], dict[str, Any]] = {
-    AttributeModel: {"attributes": ["quality", "length"], "fit": "attributes", "gate_width": 4}
+    AttributeModel: {"attributes": ["quality", "length"], "fit": "attributes", "gate_width": 4},
+    Classifier: {"classes": ["kind", "rude"], "attribute": "harm"},
 }
 """What policies cannot be without."""
 
@@ -60,7 +64,9 @@ def load_small(dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Any, 
 def load_adopted(policy: type[Policy]) -> tuple[Any, Any]:
     """The same model as such a policy wraps it."""
     model, tokenizer = load_small()
-    return policy.adopt(model, tokenizer, **OPTIONS.get(policy, {})), tokenizer
+    taken = inspect.signature(policy.adopt).parameters
+    options = {name: value for name, value in OPTIONS.get(policy, {}).items() if name in taken}
+    return policy.adopt(model, tokenizer, **options), tokenizer
 
 
 def small_policy(dtype: torch.dtype = torch.float32) -> CausalLM:
@@ -106,6 +112,8 @@ def small_stage(folder: Path, objective: str = "dpo", *, mode: str = "auto", **c
         drawn = DataSpec("token_ids", token_ids.convert, path=str(rows), validation_fraction=None)
         data = replace(drawn, limit_validation=8, lists_per_step=8)
     scoring: dict[str, type[Policy]] = {
+        "class_logits": Classifier,
+        "value_slopes": Reranker,
         "values": RewardModel,
         "preferences": PreferenceModel,
         "attribute_values": AttributeModel,
