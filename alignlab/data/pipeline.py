@@ -81,11 +81,12 @@ def passed(
 
 
 def _read(step: Step, folder: Path) -> list[str]:
-    """The hashes of the weights in the model folders that a step reads."""
+    """The hashes of the weights in the model folder, or folders, that a step reads."""
     if not (option := folders_of(step)):
         return []
     models = step.keywords[option] if isinstance(step, partial) else None
-    files = [file for model in models or () for file in sorted(Path(model).glob("*.safetensors"))]
+    folders = [models] if isinstance(models, str) else models or ()
+    files = [file for model in folders for file in sorted(Path(model).glob("*.safetensors"))]
     return [file_digest(file, folder / "digests") for file in files]
 
 

@@ -52,7 +52,8 @@ class Gives:
 
 @dataclass(frozen=True)
 class Reads:
-    """What a step is marked with that reads model folders: the option that names them, whose files count as input."""
+    """What a step is marked with that reads model folders: the option that names one or several, whose files count as
+    input."""
 
     option: str
 
