@@ -81,11 +81,9 @@ def passed(
 
 
 def _read(step: Step, folder: Path) -> list[str]:
-    """The hashes of the weights in the model folder, or folders, that a step reads."""
-    if not (option := folders_of(step)):
-        return []
-    models = step.keywords[option] if isinstance(step, partial) else None
-    folders = [models] if isinstance(models, str) else models or ()
+    """The hashes of the weights in the model folders that a step reads."""
+    named = [step.keywords.get(option) for option in folders_of(step)] if isinstance(step, partial) else []
+    folders = [one for value in named for one in ([value] if isinstance(value, str) else value or ())]
     files = [file for model in folders for file in sorted(Path(model).glob("*.safetensors"))]
     return [file_digest(file, folder / "digests") for file in files]
 

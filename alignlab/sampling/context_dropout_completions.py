@@ -135,7 +135,7 @@ def context_dropout_completions(
     max_new_tokens: Positive = 48,
     keep_others: bool = False,
     seed: Seed = 0,
-) -> Annotated[Iterator[Example | Dropped], Makes("lists"), Reads("model")]:
+) -> Annotated[Iterator[Example | Dropped], Makes("lists"), Reads(("model",))]:
     """Keep the best response, and add a negative labelled 0 that the model in the folder `model` wrote along it.
 
     As in context_dropout_negatives, sentences of the user's turns are hidden, each with probability `rate`. Sentence by
