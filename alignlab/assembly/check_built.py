@@ -82,7 +82,7 @@ def _objective(config: Config) -> Iterator[str]:
         )
     yield from policy_problems(config, objective)
     yield from online_objective_problems(config, objective)
-    if config["trainer"]["meta_rate"] and config["strategy"]["name"] not in (
+    if config["trainer"].get("meta_rate") and config["strategy"]["name"] not in (
         "auto",
         "single",
         "ddp",

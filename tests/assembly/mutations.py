@@ -15,7 +15,7 @@ from alignlab.objective.load import read_choice
 from alignlab.places import CONF, choices
 
 Config = dict[str, Any]
-FILES = ("kto", "local", "sentiment", "token_ids")
+FILES = ("kto", "local", "sentiment", "token_ids", "human_eval", "pandalm")
 """The sources that are read from files alone."""
 ON_TOKENS = (
     "curry",
@@ -29,6 +29,8 @@ ON_TOKENS = (
 ON_TEXTS = sorted({*choices("pipeline")} - {*ON_TOKENS, "unpaired"})
 OF_A_HEAD = ("values", "preferences", "attribute_values")
 """What objectives compare that a language model does not give; they come with their policy."""
+APART = {("recipe", "stages"), ("recipe", "online"), ("objective", "ppo"), ("modifiers", "truncated_is")}
+"""Choices that need others, and come with them."""
 STAGES = "[{name:first,overrides:['objective=ipo']},{name:last,init:previous}]"
 LINES = [
     [],
@@ -40,6 +42,10 @@ LINES = [
     [f"pipeline=[{','.join(ON_TOKENS)}]"],
     ["objective=kto", "pipeline=[unpaired]"],
     ["recipe=stages", f"recipe.stages={STAGES}"],
+    ["recipe=online", "pairs=threshold"],
+    ["recipe=rlhf"],
+    ["policy=actor_critic", "objective=ppo"],
+    ["objective=grpo", "modifiers=[truncated_is]"],
     ["reference=live", "optimizer=rmsprop", "scheduler=cosine", "callbacks=step_log"],
     ["reference=adapter", "peft=lora"],
     ["launcher=slurm", "logger=[wandb]"],
@@ -104,7 +110,7 @@ def configs() -> dict[str, Config]:
         for name in choices(group):
             node = {"modifiers": {}} if group == "objective" else {}
             node |= read_choice(group, name)
-            if node.get("implicit_reward") not in OF_A_HEAD and (group, name) != ("recipe", "stages"):
+            if node.get("implicit_reward") not in OF_A_HEAD and (group, name) not in APART:
                 made[f"{group}={name}"] = {**plain, group: node}
     knobs = read_choice("data", "knobs")
     for name in options("data"):

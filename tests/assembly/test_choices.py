@@ -84,7 +84,7 @@ def overrides(name, choice, folder):
     if chosen in ("model=local", "peft=qlora"):
         line += ["model=local"] if chosen == "peft=qlora" else []
         line += ["data=hh_rlhf", f"model.path={model_folder(folder)}"]
-    if chosen in ("data=local", "data=sentiment", "data=token_ids"):
+    if chosen.removeprefix("data=") in ("local", "sentiment", "token_ids", "human_eval", "pandalm"):
         (folder / "rows.jsonl").write_text("{}\n")
         line += [f"data.path={folder / 'rows.jsonl'}"]
     return line
