@@ -2,6 +2,7 @@
 
 import json
 import random
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from alignlab.judges.judge import Judged
 from alignlab.judges.questions import Questions
 from alignlab.judges.routing.features import row_features
 from alignlab.judges.routing.mixes import Mixes, mix_scores
-from alignlab.judges.routing.prediction import Prediction, chosen_rows, gains, predicted
+from alignlab.judges.routing.prediction import Prediction, chosen_rows, gains, missing_packages, predicted
 from alignlab.judges.routing.route import Routing, route
 from alignlab.types import Example
 from tests.repository import ROOT
@@ -99,7 +100,12 @@ def test_the_gains_of_a_linear_prediction_add_up():
     assert change == pytest.approx(went @ gain / 30)
 
 
-@pytest.mark.parametrize("by", ["linear", "quadratic"])
+LIGHTGBM = pytest.param(
+    "lightgbm", marks=pytest.mark.skipif(find_spec("lightgbm") is None, reason="lightgbm is not installed")
+)
+
+
+@pytest.mark.parametrize("by", ["linear", "quadratic", LIGHTGBM])
 def test_a_budget_that_is_routed_serves_more_than_one_spent_at_random(tmp_path, by):
     done, asked, (expensive, cheap) = divided(tmp_path, by=by)
     assert (done.fitted, done.routed) == (30, 30)
@@ -124,3 +130,12 @@ def test_a_budget_too_small_to_predict_from_and_a_tag_that_is_not_there(tmp_path
         divided(tmp_path, budget=0.05)
     with pytest.raises(DataError, match=r"no row has meta.subjects: did you mean 'subject'\?"):
         row_features(ROWS, ["subjects"])
+
+
+@pytest.mark.skipif(find_spec("lightgbm") is not None, reason="lightgbm is installed")
+def test_what_is_not_installed_is_told():
+    assert [*missing_packages("linear")] == []
+    (missing,) = missing_packages("lightgbm")
+    assert missing.startswith(
+        "route.by=lightgbm needs lightgbm, which is not installed: pip install lightgbm"
+    )
