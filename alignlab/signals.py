@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from alignlab.errors import ConfigError, nearest
+from alignlab.labels import degrees, desirable
 
 DATA, TRAINING = "data", "training"
 POLICY, REFERENCE, OTHERS = "policy", "reference", "other references"
@@ -444,7 +445,7 @@ class Signals:
         if name == "desirable":
             return desirable(self["labels"], self["where"])
         if name == "degrees":
-            return _degrees(self["labels"], self["where"])
+            return degrees(self["labels"], self["where"])
         if name == "strength":
             return self["chosen_labels"] - self["rejected_labels"]
         side, _, rest = name.partition("_")
@@ -491,19 +492,3 @@ def _other_side(name: str) -> str:
 
 def _tokens(lengths: Tensor, longest: int) -> Bool[Tensor, "B K L"]:
     return torch.arange(longest, device=lengths.device) < lengths[..., None]
-
-
-def desirable(labels: Float[Tensor, "B K"], where: Bool[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-    """1 where a label is above the middle of its list's labels, or above 0.5 where these do not differ; else 0."""
-    best = labels.masked_fill(~where, -torch.inf).amax(dim=1, keepdim=True)
-    worst = labels.masked_fill(~where, torch.inf).amin(dim=1, keepdim=True)
-    middle = torch.where(best > worst, (best + worst) / 2, torch.full_like(best, 0.5))
-    return ((labels > middle) & where).to(labels.dtype)
-
-
-def _degrees(labels: Tensor, where: Tensor) -> Int[Tensor, "B K"]:
-    """Distinct better labels in the list."""
-    better = (labels[:, :, None] < labels[:, None, :]) & where[:, None, :]  # [b, i, j]: j better than i
-    earlier = torch.ones_like(better[0], dtype=torch.bool).tril(-1)  # [j, m]: m stands before j
-    repeats = ((labels[:, :, None] == labels[:, None, :]) & where[:, None, :] & earlier).any(dim=2)
-    return (better & ~repeats[:, None, :]).sum(dim=2).masked_fill(~where, 0)

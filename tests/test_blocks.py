@@ -78,7 +78,7 @@ FILES = [block for block in WRITTEN if block.language == "yaml"]
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """A folder with what the commands take for granted: rows, a model, and the files of all pages."""
-    for name in ("copy/train.jsonl", "my_pairs.jsonl"):
+    for name in ("copy/train.jsonl", "my_pairs.jsonl", "judged.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
     for name in ("model", "sft", "dpo"):

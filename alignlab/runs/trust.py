@@ -11,6 +11,7 @@ from alignlab.signatures import read_signature
 OWN = re.compile(
     r"""
     alignlab\.(losses|regularizers|modifiers|metrics|policies|recipes|lab|data\.(sources|transforms))\.[\w.]+
+    | alignlab\.(judges|online\.pairs|passes\.reward_margins|sampling\.(in_process|server|vllm))\.[\w.]+
     | alignlab\.training\.(optim|loggers\.\w+|callbacks\.\w+|strategies\.(engine|ddp|fsdp|fsdp2|deepspeed))\.\w+
     """,
     re.VERBOSE,
@@ -32,6 +33,8 @@ LIBRARIES = re.compile(
 LOG_KEYS = ("()", "class")
 """The keys by which a config of Python's logging names what it calls."""
 REMOTE_CODE = "trust_remote_code"
+SECRET = "key_env"
+"""The key by which a config names the environment variable whose content goes to a server."""
 
 
 def require_trusted(config: Mapping[str, Any], file: Path, trusted: Sequence[str]) -> None:
@@ -46,8 +49,9 @@ def require_trusted(config: Mapping[str, Any], file: Path, trusted: Sequence[str
         path, name = unknown[0]
         package = name.partition(".")[0]
         raise ConfigError(
-            f"{file}: {path}={name} names code that would be run, and a file from somebody else may name any. If you "
-            f"know this code, say so: trust=[{package}], or in alignlab.yaml of the current folder: trust: [{package}]"
+            f"{file}: {path}={name} names code that would be run, or a secret that would be sent, and a file from "
+            f"somebody else may name any. If you know it, say so: trust=[{package}], or in alignlab.yaml of the "
+            f"current folder: trust: [{package}]"
         )
 
 
@@ -59,13 +63,20 @@ def is_trusted(target: str, trusted: Sequence[str]) -> bool:
 
 
 def named_code(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (path, dotted path) for everything that a config names to be called, and `trust_remote_code` as itself."""
+    """Yield (path, dotted path) for everything that a config names to be called, and `trust_remote_code` as itself.
+
+    A secret that would be sent to a server that the config names is `environment.<its variable>`.
+    """
     if isinstance(node, Mapping):
         for key, value in node.items():
             inside = f"{path}.{key}" if path else str(key)
-            if key == "_target_" or inside == "evaluation.reward" or (key in LOG_KEYS and "logging" in path):
+            own = inside == "evaluation.reward" or (key == "function" and isinstance(value, str))
+            if key == "_target_" or own or (key in LOG_KEYS and "logging" in path):
                 if value is not None and not (key == "class" and str(value).startswith("logging.")):
                     yield inside, str(value)
+            elif key == SECRET:
+                if value is not None:
+                    yield inside, f"environment.{value}"
             elif key == REMOTE_CODE:
                 if value:
                     yield inside, REMOTE_CODE

@@ -136,7 +136,7 @@ def routes(desk: Desk, scoring: Scoring) -> APIRouter:
     async def get_reward(request: RewardRequest) -> dict[str, Any]:
         if "values" not in scoring.gives or scoring.reads_users:
             raise HTTPException(400, "this model gives no reward of a lone text: ask /v1/score")
-        if request.prompts is None and scoring.gives != {"values"}:
+        if request.prompts is None and scoring.gives & {"preferences", "attribute_values"}:
             raise HTTPException(400, "prompts: this model reads a prompt by itself: give that of each query")
         if request.prompts is not None and len(request.prompts) != len(request.query):
             counts = f"{len(request.prompts)} for {len(request.query)} of query"

@@ -22,8 +22,9 @@ from alignlab.data.spec import DataSpec
 from alignlab.data.steps import text_and_token_steps
 from alignlab.data.transforms.rationale import rationale
 from alignlab.errors import DataError
+from alignlab.labels import desirable
 from alignlab.objective.objective import Objective
-from alignlab.signals import BASE, desirable
+from alignlab.signals import BASE
 from alignlab.training.spec import Stage
 from alignlab.types import Example
 

@@ -17,7 +17,7 @@ DPO_LOSS = {"_target_": "alignlab.losses.pairs.dpo.dpo", "beta": 0.1}
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: load_objective("dppo"), ["no objective 'dppo'", "did you mean 'dpo'?"]),
+        (lambda: load_objective("dpoo"), ["no objective 'dpoo'", "did you mean 'dpo'?"]),
         (lambda: load_objective("zzz"), ["valid names: alpha_po, aot, ", "slic"]),
         (lambda: load_objective("dpo", betta=0.1), ["objective.loss", "'betta'", "did you mean 'beta'?"]),
         (lambda: load_objective("dpo", pairs="best_wrst"), ["objective.pairs=best_wrst", "'best_worst'?"]),

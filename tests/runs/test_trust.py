@@ -68,6 +68,11 @@ def test_a_package_is_trusted_by_its_first_name():
         require_trusted(config, Path("config.yaml"), ("my_losses",))
 
 
+def test_functions_of_judges_and_secrets_for_servers_are_asked_about():
+    config = {"judge": {"judges": {"a": {"function": "x.f"}}, "key_env": "KEY", "url": "http://a"}}
+    assert dict(named_code(config)) == {"judge.judges.a.function": "x.f", "judge.key_env": "environment.KEY"}
+
+
 def test_code_is_found_wherever_it_is_named():
     config = {
         "callbacks": {"a": {"_target_": "x.a"}},

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import replace
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 import pytest
 
+from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.lab import world
 from alignlab.runs.folder import RunFolder
 from alignlab.training.callbacks.validation import sources_of, with_changes
@@ -83,8 +84,10 @@ def test_validation_knows_lists_calibration_and_slices(tmp_path):
 
 def test_sources_are_told_by_id():
     examples = [row(id="a", meta={"source": "x"}), row(id="b"), row(id="c", meta={"source": ""})]
-    rows_ = Mock(examples=examples, places=[2, 0, 1])
-    assert getattr(sources_of, "__wrapped__", sources_of)(rows_) == {"a": "x", "b": "unknown", "c": "unknown"}
+    rows_ = MagicMock(examples=examples, places=[2, 0, 1], ids=["c", "a", "b"])
+    rows_.__len__.return_value = 3
+    rows_.source.side_effect = lambda number: TokenRows.source(rows_, number)
+    assert sources_of(rows_) == {"a": "x", "b": "unknown", "c": "unknown"}
 
 
 def test_changes_that_are_known_stay():
