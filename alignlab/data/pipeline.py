@@ -82,10 +82,9 @@ def passed(
 
 def _read(step: Step, folder: Path) -> list[str]:
     """The hashes of the weights in the model folders that a step reads."""
-    if not (option := folders_of(step)):
-        return []
-    models = step.keywords[option] if isinstance(step, partial) else None
-    files = [file for model in models or () for file in sorted(Path(model).glob("*.safetensors"))]
+    named = [step.keywords.get(option) for option in folders_of(step)] if isinstance(step, partial) else []
+    folders = [one for value in named for one in ([value] if isinstance(value, str) else value or ())]
+    files = [file for model in folders for file in sorted(Path(model).glob("*.safetensors"))]
     return [file_digest(file, folder / "digests") for file in files]
 
 

@@ -52,9 +52,10 @@ class Gives:
 
 @dataclass(frozen=True)
 class Reads:
-    """What a step is marked with that reads model folders: the option that names them, whose files count as input."""
+    """What a step is marked with that reads model folders, whose files count as input."""
 
-    option: str
+    options: tuple[str, ...]
+    """The options that name them: one folder, or several."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,9 @@ def signal_of(step: Step) -> str | None:
     return next((mark.signal for mark in _marks(step) if isinstance(mark, Gives)), None)
 
 
-def folders_of(step: Step) -> str:
-    """The option of the step that names the model folders it reads (`Reads`); empty where it reads none."""
-    return next((mark.option for mark in _marks(step) if isinstance(mark, Reads)), "")
+def folders_of(step: Step) -> tuple[str, ...]:
+    """The options of the step that name the model folders it reads (`Reads`)."""
+    return next((mark.options for mark in _marks(step) if isinstance(mark, Reads)), ())
 
 
 def _marks(step: Step) -> tuple[Any, ...]:

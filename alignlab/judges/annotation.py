@@ -39,19 +39,20 @@ def asked_of(example: Example) -> Asked | str:
 
 def annotated(
     examples: Sequence[Example],
-    said: Mapping[str, Sequence[Judged]],
+    said: Mapping[str, Sequence[Judged | None]],
     identities: Mapping[str, str],
     account: Account,
 ) -> Iterator[dict[str, Any]]:
     """Yield rows in the schema of `data=local`, labelled by the first judge, with the scores of all of them.
 
-    `said` holds the verdicts of each judge by its name. `meta["ratings"]` has, for each response, every judge's score
+    `said` holds the verdicts of each judge by its name; None where it was not asked of a row, whose first judge then is
+    the next one. `meta["ratings"]` has, for each response, every judge's score
     by its name, its aspects as `name/aspect`, and the label that it had before as `given`; `meta["critiques"]` the
     reasons of the first judge that gives any; `meta["wins"]` the first judge's preferences where it compares;
     `meta["judges"]` the identity of each judge, and `meta["unsaid"]` why one of them has no verdict.
     """
     for place, example in enumerate(examples):
-        verdicts = {name: of_judge[place] for name, of_judge in said.items()}
+        verdicts = {name: one for name, of_judge in said.items() if (one := of_judge[place]) is not None}
         for name, judged in verdicts.items():
             if judged.unsaid is not None:
                 account.unsaid[name, judged.unsaid] += 1
@@ -77,7 +78,7 @@ def _with_verdicts(
             for rating, value in zip(ratings, values or (), strict=False):
                 rating[key] = value
     meta: dict[str, Any] = {k: v for k, v in example.meta.items() if k != "wins"}
-    meta |= {"ratings": ratings, "judges": {**identities}}
+    meta |= {"ratings": ratings, "judges": {name: identities[name] for name in verdicts}}
     if reasons := next((judged.reasons for judged in verdicts.values() if judged.reasons), ()):
         meta["critiques"] = [*reasons]
     if unsaid := {name: judged.unsaid for name, judged in verdicts.items() if judged.unsaid is not None}:

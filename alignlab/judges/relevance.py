@@ -1,20 +1,16 @@
 """Relevance as a reward without any labels: likeness to the question, length, and no repetition, arXiv:2402.03469."""
 
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from alignlab.data.transforms.texts import words
-from alignlab.errors import ConfigError
 from alignlab.judges.judge import Asked, Judged
 from alignlab.judges.scoring_model import ScoringModel
-from alignlab.policies.causal_lm.decoder import decoder_of
 from alignlab.policies.load import LoadedPolicy
-from alignlab.sampling.in_process import evaluating
+from alignlab.sampling.text_vectors import encoded, missing_encoder, pooled
 from alignlab.settings import Place
 
 CLOSED = re.compile(
@@ -23,8 +19,6 @@ CLOSED = re.compile(
     re.IGNORECASE,
 )
 """How questions begin that have one answer, where length is no merit."""
-AT_ONCE = 2**20
-"""The number of values of hidden states that are in memory at once, in each layer, for texts that are read together."""
 
 
 class RelevanceJudge:
@@ -47,7 +41,6 @@ class RelevanceJudge:
     ) -> None:
         self.model = ScoringModel(path, "logps", "judge.path", dtype)
         self.encoder, self.questions = encoder, questions
-        self._sentences: Any = None
 
     @classmethod
     def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -56,11 +49,7 @@ class RelevanceJudge:
             return
         if settings.get("path") is not None:
             yield "judge.path and judge.encoder are set, and one of them embeds: drop the other"
-        if importlib.util.find_spec("sentence_transformers") is None:
-            yield (
-                "judge.encoder needs sentence-transformers, which is not installed: pip install 'alignlab[embed]', or "
-                "leave it out to embed by a language model"
-            )
+        yield from missing_encoder("judge.encoder")
 
     @property
     def wants(self) -> frozenset[str]:
@@ -111,39 +100,8 @@ class RelevanceJudge:
     def _embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of texts, `[texts, width]`."""
         if self.encoder is not None:
-            if self._sentences is None:
-                from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
-
-                try:
-                    self._sentences = SentenceTransformer(self.encoder)
-                except (OSError, ValueError) as error:
-                    raise ConfigError(f"judge.encoder={self.encoder}: {error}") from error
-            return np.asarray(self._sentences.encode([*texts], normalize_embeddings=True), dtype=np.float64)
-        return _pooled(self.model.policy, texts)
-
-
-@torch.no_grad()
-def _pooled(loaded: LoadedPolicy, texts: Sequence[str]) -> np.ndarray:
-    """The mean final hidden state of each text, as a unit vector; texts are read in groups of one length."""
-    model, out = loaded.policy.model, [np.zeros(0)] * len(texts)
-    config = model.config.get_text_config()
-    most = getattr(config, "max_position_embeddings", None)
-    encoded = [loaded.tokenizer(text or " ", add_special_tokens=True)["input_ids"][:most] for text in texts]
-    device = next(model.parameters()).device
-    groups: dict[int, list[int]] = {}
-    for place, ids in enumerate(encoded):
-        groups.setdefault(len(ids), []).append(place)
-    with evaluating(model):
-        for length, places in groups.items():
-            step = max(1, AT_ONCE // (max(length, 1) * config.hidden_size))
-            for start in range(0, len(places), step):
-                some = places[start : start + step]
-                rows = torch.tensor([encoded[place] for place in some], device=device)
-                states = decoder_of(model)(input_ids=rows, use_cache=False).last_hidden_state
-                means = torch.nn.functional.normalize(states.double().mean(1), dim=-1).cpu().numpy()
-                for place, vector in zip(some, means, strict=True):
-                    out[place] = vector
-    return np.stack(out)
+            return encoded(self.encoder, texts, "judge.encoder")
+        return pooled(self.model.policy, texts)
 
 
 def novelty(question: str, response: str) -> float:

@@ -22,7 +22,7 @@ def reward_margins(
     models: Sequence[str] | None = None,
     validation: bool = False,
     split: str = "train",
-) -> Annotated[Iterator[Example], Reads("models")]:
+) -> Annotated[Iterator[Example], Reads(("models",))]:
     """Give each row meta["margins"], one of each reward model in the folders `models`: arXiv:2401.06080, section 2.
 
     A margin is the value of the best response minus that of the worst, best and worst by label. Labels stay as they

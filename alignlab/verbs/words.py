@@ -59,6 +59,13 @@ def number(default: Any = None, *, positive: bool = False) -> Key:
     return Key(default, lambda word: _within(float(word), least, sys.float_info.max), wanted)
 
 
+def share(default: float | None = None) -> Key:
+    """Return a key that takes a number above 0 and at most 1."""
+    return Key(
+        default, lambda word: _within(float(word), math.ulp(0.0), 1.0), "a share: above 0, and at most 1"
+    )
+
+
 def flag(default: bool) -> Key:
     """Return a key that takes true or false."""
     return Key(default, lambda word: {"true": True, "false": False, "": True}[word.lower()], "true or false")

@@ -54,6 +54,34 @@ def test_what_two_judges_say_trains_and_asks_nobody_twice(tmp_path, lab, capsys)
     assert run_stage(stage, RunFolder(tmp_path / "run")).status == "finished"
 
 
+def brevity(prompts, responses):
+    return [-len(response) for response in responses]
+
+
+def test_a_budget_is_divided_between_two_judges(tmp_path, lab, capsys):
+    words = [*lab, "data.limit=60", "judge=[gold,function]", f"judge.function.function={__name__}.brevity"]
+    annotate.run([*words, "route.budget=0.5", "route.mixes=50"])
+    shown = capsys.readouterr().out
+    assert "gold: 30 lists asked anew" in shown
+    assert "function: 60 lists asked anew" in shown
+    assert "route: 15 rows went to gold for what they gain, after 15 at random" in shown
+    rows = rows_in(tmp_path)
+    assert len(rows) == 60
+    for row in rows:
+        by = row["meta"]["routed"]
+        assert [rating[by] for rating in row["meta"]["ratings"]] == row["rewards"]
+        assert ("gold" in row["meta"]["judges"]) == (by == "gold")
+    for wrong, message in (
+        ("route.by=linear", "give route.budget="),
+        ("route.budget=1.5", "a share: above 0"),
+        ("route.budget=0.5 budget=3", "drop one of them"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            annotate.run([*words, *wrong.split()])
+    with pytest.raises(ConfigError, match="name them, as judge="):
+        annotate.run([*lab, "judge=gold", "route.budget=0.5"])
+
+
 def test_a_judge_that_compares_gives_labels_and_who_beats_whom(tmp_path, lab):
     path = save_policy(PreferenceModel, tmp_path / "b", dimension=2)
     annotate.run([*lab, "judge=preference_model", f"judge.path={path}", "rows=3"])

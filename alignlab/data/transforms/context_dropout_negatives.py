@@ -43,13 +43,15 @@ def context_dropout_negatives(
         raise Drop("the best label is not above 0: no negative can rank below it")
     prompt = take(example, [best]).prompt
     response = turns_of(example.responses[best])
-    hidden = _hidden(prompt, rate, random.Random(f"context_dropout_negatives/{seed}/{example.id}"))
-    short = _without(prompt, "user", hidden)
+    hidden = hidden_sentences(prompt, rate, random.Random(f"context_dropout_negatives/{seed}/{example.id}"))
+    short = without_sentences(prompt, "user", hidden)
     negative = response
     if side == "response":
         lost = content_words(" ".join(hidden)) - content_words(" ".join(turn["content"] for turn in short))
         sentences = {text for turn in response for text in SENTENCE.findall(turn["content"])}
-        negative = _without(response, "assistant", {text for text in sentences if content_words(text) & lost})
+        negative = without_sentences(
+            response, "assistant", {text for text in sentences if content_words(text) & lost}
+        )
         if negative == response:
             raise Drop("no sentence of the best response needs the hidden context")
         if not any(turn["content"] for turn in negative if turn["role"] == "assistant"):
@@ -62,8 +64,11 @@ def context_dropout_negatives(
     yield result
 
 
-def _hidden(prompt: list[Message], rate: float, draw: random.Random) -> set[str]:
-    """The sentences of the prompt that are hidden: each but the last of a turn with probability `rate`."""
+def hidden_sentences(prompt: list[Message], rate: float, draw: random.Random) -> set[str]:
+    """Return the sentences of the user's turns to hide: each but the last of a turn with probability `rate`, or one.
+
+    Raises Drop for prompts of one sentence.
+    """
     turns = [SENTENCE.findall(turn["content"]) for turn in prompt if turn["role"] == "user"]
     last_sentences = {turn[-1] for turn in turns if turn}
     context = [text for turn in turns for text in turn[:-1] if text not in last_sentences]
@@ -72,8 +77,8 @@ def _hidden(prompt: list[Message], rate: float, draw: random.Random) -> set[str]
     return {text for text in context if draw.random() < rate} or {draw.choice(context)}
 
 
-def _without(turns: list[Message], role: str, removed: set[str]) -> list[Message]:
-    """The turns without the sentences `removed` in those of `role`, and without the blanks before them."""
+def without_sentences(turns: list[Message], role: str, removed: set[str]) -> list[Message]:
+    """Return the turns without the sentences `removed` in those of `role`, and without the blanks before them."""
     return [
         {**turn, "content": _cut(turn["content"], removed)} if turn["role"] == role else turn
         for turn in turns

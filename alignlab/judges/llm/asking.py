@@ -40,7 +40,7 @@ def compared(
 ) -> Question:
     """Return the question which of two responses is better, the first of them shown as A."""
     shown = [
-        _marked(asked, "CONVERSATION", _conversation(asked)),
+        *_context(asked),
         _marked(asked, "RESPONSE A", asked.responses[first]),
         _marked(asked, "RESPONSE B", asked.responses[second]),
     ]
@@ -58,7 +58,7 @@ def compared(
 def rated(asked: Asked, place: int, aspects: Mapping[str, str], *, reasoned: bool) -> Question:
     """Return the question how good one response is in one aspect, or in all of these at once where it gives reasons."""
     shown = [
-        _marked(asked, "CONVERSATION", _conversation(asked)),
+        *_context(asked),
         _marked(asked, "RESPONSE", asked.responses[place]),
     ]
     criteria = " ".join(f"{name.replace('_', ' ').capitalize()}: {text}" for name, text in aspects.items())
@@ -110,6 +110,15 @@ def reason_in(text: str) -> str:
     return "\n".join(lines).strip()
 
 
+def _context(asked: Asked) -> list[str]:
+    """The conversation, and what the row says that the person wants (`meta["checklist"]`)."""
+    shown = [_marked(asked, "CONVERSATION", _conversation(asked))]
+    wishes = asked.meta.get("checklist")
+    if isinstance(wishes, list) and wishes:
+        shown.append(_marked(asked, "WHAT THE PERSON WANTS", "\n".join(f"- {one}" for one in wishes)))
+    return shown
+
+
 def _conversation(asked: Asked) -> str:
     turns = [*asked.prompt]
     if len(turns) == 1:
@@ -118,6 +127,10 @@ def _conversation(asked: Asked) -> str:
 
 
 def _marked(asked: Asked, name: str, text: str) -> str:
-    parts = [asked.id, *(str(turn["content"]) for turn in asked.prompt), *asked.responses]
-    mark = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return marked([asked.id, *(str(turn["content"]) for turn in asked.prompt), *asked.responses], name, text)
+
+
+def marked(texts: Sequence[str], name: str, text: str) -> str:
+    """Return a text between marks that hold a hash of all these texts."""
+    mark = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"[{name} {mark}]\n{text}\n[END OF {name} {mark}]"

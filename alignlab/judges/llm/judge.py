@@ -17,7 +17,7 @@ from alignlab.judges.scoring_model import ScoringModel
 from alignlab.policies.load import LoadedPolicy
 from alignlab.settings import Place, Positive, PositiveNumber, Share, Text
 
-MEANING = "1"
+MEANING = "2"
 """Changes when the questions or their reading do, and with it the identity of every judge."""
 
 

@@ -71,20 +71,22 @@ class LocalModel:
 
     def _tokens(self, labels: Sequence[str]) -> list[list[int]]:
         """The tokens that stand for each label."""
-        known = self._spellings
         for label in labels:
-            if label not in known:
-                encode = self.model.policy.tokenizer
-                ways = [encode(text, add_special_tokens=False)["input_ids"] for text in (label, f" {label}")]
-                known[label] = sorted(
-                    {ids[0] for ids in ways if len(ids) == 1 and self._reads(ids[0], label)}
-                )
-            if not known[label]:
+            if not self.spellings(label):
                 raise ConfigError(
                     f"judge.verdict=labels: '{label}' is no single token of this model, so that its probability "
                     "cannot be read: judge.verdict=text reads written answers"
                 )
-        return [known[label] for label in labels]
+        return [self.spellings(label) for label in labels]
+
+    def spellings(self, label: str) -> list[int]:
+        """Return the tokens that are a label alone, or with a space before it; none, where it is no single token."""
+        if label not in self._spellings:
+            encode = self.model.policy.tokenizer
+            ways = [encode(text, add_special_tokens=False)["input_ids"] for text in (label, f" {label}")]
+            single = {ids[0] for ids in ways if len(ids) == 1 and self._reads(ids[0], label)}
+            self._spellings[label] = sorted(single)
+        return self._spellings[label]
 
     @cached_property
     def _spellings(self) -> dict[str, list[int]]:
