@@ -10,8 +10,6 @@ import numpy as np
 from alignlab.judges.routing.features import Array
 from alignlab.judges.routing.mixes import Mixes
 
-BY = ("linear", "quadratic", "lightgbm")
-"""The models that predict the score of a mix."""
 PACKAGES = {
     "sklearn": "pip install 'alignlab[udm]'",
     "lightgbm": "pip install lightgbm, or use route.by=linear",
