@@ -206,6 +206,7 @@ class PreferenceModule(L.LightningModule):
         ids: list[str] = []
         score = self._from_cache if untrained else self.signals
         self.terms.eval()
+        drop_out(self.scorer, on=False)  # a run that is resumed begins in the mode of training
         for step in steps:
             moved = [batch.to(self.device) for batch in step]
             ahead = self._ahead(moved, score)

@@ -8,6 +8,7 @@ import torch
 
 from alignlab.data.batching.batches import collate
 from alignlab.errors import ConfigError
+from alignlab.objective.load import load_objective
 from alignlab.policies.causal_lm.adapter_settings import PeftSettings
 from alignlab.policies.causal_lm.adapters import drop_out, lora, save_adapter, switched_off, with_adapter
 from alignlab.policies.causal_lm.decoder import has_adapter, merge
@@ -15,6 +16,7 @@ from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.runs.folder import RunFolder
 from alignlab.training.checkpointing import tensor_file
+from alignlab.training.module import PreferenceModule
 from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from tests.data.ragged import draw, token_rows
@@ -111,6 +113,12 @@ def test_dropout_is_on_where_a_training_step_asks_for_it_alone():
     assert not torch.allclose(policy(BATCH).logps, scored)
     drop_out(policy, on=False)
     assert torch.equal(policy(BATCH).logps, scored)
+
+
+def test_an_evaluation_has_no_dropout_in_whatever_mode_it_begins():
+    module = PreferenceModule(moved(FORMS["dropout"]), load_objective("simpo"), lambda _: None, steps=1)
+    losses = [module.train(mode).evaluate([[BATCH]])["loss"] for mode in (False, True)]
+    assert losses[0] == losses[1]
 
 
 def test_dropout_in_a_head_that_is_computed_twice_is_refused():
