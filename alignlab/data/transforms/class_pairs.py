@@ -10,14 +10,14 @@ from typing import Annotated
 from alignlab.data.reading.rows import Dropped, user
 from alignlab.data.steps import Makes
 from alignlab.errors import ConfigError
-from alignlab.settings import NonNegative, Seed, Text, whole
+from alignlab.settings import AnyNumber, NonNegative, Seed, Text, whole
 from alignlab.types import Example
 
 
 def class_pairs(
     examples: Sequence[Example],
     *,
-    bounds: Sequence[float] = (0.0,),
+    bounds: Sequence[AnyNumber] = (0.0,),
     margin: NonNegative = 0.0,
     size: Annotated[int, whole(2, 1000)] = 2,
     prompt: Text = "What does this say?",
