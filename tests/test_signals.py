@@ -6,16 +6,15 @@ import pytest
 import torch
 
 from alignlab import ConfigError
+from alignlab.derived import Pairs, Signals
+from alignlab.labels import desirable
 from alignlab.places import choices
 from alignlab.signals import (
     LIST_SIGNALS,
     OTHER_SIGNALS,
     PAIR_SIGNALS,
     VOCABULARY,
-    Pairs,
-    Signals,
     contract,
-    desirable,
     list_name,
 )
 from tests.invariants.cases import build, random_signals

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from alignlab.derived import Pairs
 from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.objective.implicit_reward import ImplicitReward
 from alignlab.objective.pair_selection import all_pairs, best_worst
-from alignlab.signals import Pairs
 
 Values = Float[Tensor, "B K"]
 

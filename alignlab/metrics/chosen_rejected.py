@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from alignlab.derived import Pairs
 from alignlab.metrics.ranking import wins
 from alignlab.objective.pair_selection import best_worst
-from alignlab.signals import Pairs
 
 MIDDLE = 0.5
 """The label above which a lone response is desirable."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from alignlab.derived import Pairs
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.term import Term
-from alignlab.signals import REFERENCE, Pairs, base_names, provided_by
+from alignlab.signals import REFERENCE, base_names, provided_by
 
 OVER_TOKENS = ("sum", "mean")
 VALUES, PREFERENCES = "values", "preferences"

@@ -7,11 +7,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from alignlab.derived import Signals
 from alignlab.errors import ConfigError
 from alignlab.objective.numeric import PerPair
 from alignlab.objective.returned import Returned
 from alignlab.objective.term import Term
-from alignlab.signals import VOCABULARY, Signals
+from alignlab.signals import VOCABULARY
 from alignlab.types import Reported
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from alignlab.derived import Signals
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.implicit_reward import ImplicitReward, reward_of
@@ -21,7 +22,6 @@ from alignlab.signals import (
     BASE,
     OTHERS,
     REFERENCE,
-    Signals,
     base_names,
     is_known_before,
     provided_by,

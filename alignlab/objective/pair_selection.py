@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from alignlab.derived import Pairs
 from alignlab.errors import ConfigError, nearest
-from alignlab.signals import Pairs
 
 Labels = Float[Tensor, "B K"]
 Where = Bool[Tensor, "B K"]

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from alignlab.derived import Signals
 from alignlab.errors import ConfigError, nearest
 from alignlab.objective.gathered import Gathered
 from alignlab.objective.returned import Returned, take_apart
@@ -16,7 +17,7 @@ from alignlab.objective.schedule import Weight, read_weight
 from alignlab.objective.settings import TermKind
 from alignlab.own_code import named
 from alignlab.settings import typed
-from alignlab.signals import GATHERED, VOCABULARY, Contract, Signals, contract
+from alignlab.signals import GATHERED, VOCABULARY, Contract, contract
 from alignlab.signatures import misfit_of
 from alignlab.types import Part
 

@@ -60,6 +60,10 @@ class Scoring:
     def __init__(self, policy: LoadedPolicy, length: int | None) -> None:
         self.policy, self.length = policy, length
         self.gives, self.reads_users = policy.policy.provides, policy.policy.reads_users
+        first = Example([{"role": "user", "content": "Hello"}], ["Hello"], [0.0], id="first")
+        policy.encoder(
+            [first]
+        )  # its template is tried in a process forked from this one, before there are threads
 
     def __call__(self, requests: Sequence[Callable[[], Lists]]) -> list[list[dict[str, Tensor]]]:
         """Encode the lists of requests, score all of them together, and return the signals of each."""

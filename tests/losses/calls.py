@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alignlab.derived import Pairs, Signals
 from alignlab.objective.load import load_objective
 from alignlab.objective.modified import modified
 from alignlab.objective.objective import Objective
 from alignlab.objective.returned import take_apart
 from alignlab.places import choices
-from alignlab.signals import Pairs, Signals
 
 P, L = 5, 6
 
