@@ -31,8 +31,7 @@ FAMILIES = {
     "single": "Single responses",
     "lists": "Lists",
     "policy_gradient": "Policy gradients on drawn lists",
-    "values": "Models with a head of their own (policy=reward_model, preference_model, user_model, attribute_model, "
-    "classifier, reranker)",
+    "values": "Reward models, classifiers and rerankers (policy= of a head of its own)",
     "regularizers": "Regularizers",
     "modifiers": "Modifiers",
 }

@@ -22,7 +22,7 @@ from alignlab.training.opened import open_rows
 from alignlab.training.rows import extras_for
 from tests.training.small import small_policy, small_stage
 
-HEADS = {"values", "preferences", "attribute_values", "embeddings"}
+HEADS = {"values", "preferences", "attribute_values", "class_logits", "embeddings"}
 """Signals of policies that draw no text."""
 
 
