@@ -14,7 +14,7 @@ from torch import nn
 
 from alignlab.assembly.build import is_adapters_off, objective_of, optimizer_settings
 from alignlab.assembly.check import failure_of
-from alignlab.assembly.judges import judge_problems
+from alignlab.assembly.judges import all_judge_problems
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.online import online_objective_problems
 from alignlab.assembly.provided import policy_problems
@@ -48,7 +48,8 @@ def problems_built(config: Config) -> Iterator[str]:
     yield from _schedule(config)
     yield from _optimizer(config)
     yield from _evaluation(config)
-    yield from _judge(config)
+    if config.get("judge"):
+        yield from all_judge_problems(config["judge"])
     yield from _trackers(config)
 
 
@@ -206,17 +207,6 @@ def _evaluation(config: Config) -> Iterator[str]:
         yield f"evaluation.reward={typed(reward)}: expected the dotted path of a function"
     elif failure := failure_of(locate, reward, "evaluation.reward"):
         yield failure
-
-
-def _judge(config: Config) -> Iterator[str]:
-    """Yield a message for each mistake in the node of a judge, and what its class says of its settings (`problems`)."""
-    node = config.get("judge") or {}
-    if not node or (mistakes := [*judge_problems(node)]):
-        yield from mistakes if node else ()
-        return
-    problems = getattr(locate(node["_target_"], "judge._target_"), "problems", None)
-    if problems is not None:
-        yield from problems({key: value for key, value in node.items() if key != "_target_"})
 
 
 def _optimizer(config: Config) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Judges from the nodes of a config, those inside of others too: checked by their signatures, then built."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from alignlab.assembly.nodes import by_import, from_source, misused
 from alignlab.errors import AlignlabError, ConfigError
@@ -31,13 +32,21 @@ def judge_problems(node: Config, path: str = "judge") -> Iterator[str]:
                 yield from judge_problems(one, f"{path}.{key}.{name}".rstrip("."))
 
 
+def all_judge_problems(node: Config, path: str = "judge") -> list[str]:
+    """Return a message for each mistake in the node of a judge, or what its class says of its settings (`problems`)."""
+    if mistakes := [*judge_problems(node, path)]:
+        return mistakes
+    problems = getattr(locate(node["_target_"], f"{path}._target_"), "problems", None)
+    return [] if problems is None else [*problems(_settings(node))]
+
+
 def build_judge(node: Config, path: str = "judge") -> Judge:
     """Build a judge; raises ConfigError for all that is wrong with its node, before a model is loaded."""
-    if problems := [*judge_problems(node, path)]:
+    if problems := all_judge_problems(node, path):
         raise ConfigError("; ".join(problems))
-    judge = locate(node["_target_"], f"{path}._target_")
-    settings = {key: value for key, value in node.items() if key != "_target_"}
-    if problems := [*judge.problems(settings)] if hasattr(judge, "problems") else []:
-        raise ConfigError("; ".join(problems))
-    built: Judge = judge(**settings)
+    built: Judge = locate(node["_target_"], f"{path}._target_")(**_settings(node))
     return built
+
+
+def _settings(node: Config) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "_target_"}

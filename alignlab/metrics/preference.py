@@ -9,6 +9,7 @@ from torch import Tensor
 from alignlab.metrics.chosen_rejected import ChosenRejected
 from alignlab.metrics.ranking import kendall_tau, ndcg, top1
 from alignlab.metrics.ranking import wins as won
+from alignlab.objective import numeric
 from alignlab.objective.implicit_reward import ImplicitReward
 from alignlab.objective.pair_selection import all_pairs, decided
 from alignlab.types import Part
@@ -99,7 +100,7 @@ def with_margin(values: Mapping[str, float]) -> dict[str, float]:
 
 def k3(logratios: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
     """The k3 estimate exp(-r) - 1 + r of the KL, from log-ratios r of tokens in nats: never negative."""
-    return torch.expm1(-logratios.clamp(min=-FARTHEST)) + logratios.clamp(min=-FARTHEST)
+    return numeric.k3(logratios.clamp(min=-FARTHEST))
 
 
 def _of_lists(

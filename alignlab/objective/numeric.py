@@ -16,6 +16,12 @@ MAX_EXPONENT = 80.0
 """The largest exponent; larger ones are clamped. e^80, and its product with any beta in use, is finite in float32."""
 
 
+def k3(logratios: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The estimate exp(-r) - 1 + r of the KL from log-ratios r in nats: never negative, and constant below r = -80."""
+    gaps = (-logratios).clamp(max=MAX_EXPONENT)
+    return torch.expm1(gaps) - gaps
+
+
 def per_token(sums: Float[Tensor, "P"], lengths: Float[Tensor, "P"]) -> Float[Tensor, "P"]:
     """Return the mean over a response's tokens from their sum; an empty response counts one token."""
     return sums / lengths.clamp(min=1)

@@ -175,8 +175,7 @@ class AttributeModel(SequenceHead):
         features, ratings, held = [], [], []
         for batch in batches:
             batch = batch.to(device)
-            layout, states = self.encode(batch)
-            features.append(states[layout.place[last_tokens(batch)]].float())
+            features.append(self.last_states(batch).float())
             assert batch.ratings is not None
             order = batch.slot[batch.where].argsort()
             ratings.append(batch.ratings[batch.where][order])

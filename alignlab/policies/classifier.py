@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alignlab.errors import ConfigError
 from alignlab.policies.attribute_gate import named
 from alignlab.policies.policy import References
-from alignlab.policies.sequence_head import SequenceHead, adopted, apply_head, last_tokens
+from alignlab.policies.sequence_head import SequenceHead, adopted, apply_head
 from alignlab.settings import Text, whole
 from alignlab.types import Batch, Example
 
@@ -94,8 +94,7 @@ class Classifier(SequenceHead):
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return the signals of the class in float32 or better; references are not used."""
-        layout, states = self.encode(batch)
-        last_ND = states[layout.place[last_tokens(batch)]]
+        last_ND = self.last_states(batch)
         logits_BKC = batch.slotted(apply_head(self.model, last_ND))
         with torch.autocast(last_ND.device.type, enabled=False):
             heads_NH = self.preference_heads(last_ND.to(self.preference_heads.weight.dtype))

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from alignlab.policies.policy import References
-from alignlab.policies.sequence_head import SequenceHead, adopted, apply_head, last_tokens
+from alignlab.policies.sequence_head import SequenceHead, adopted, apply_head
 from alignlab.types import Batch
 
 
@@ -25,8 +25,7 @@ class RewardModel(SequenceHead):
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return `values [B, K]`, and `embeddings [B, K, D]` if wanted, in float32 or better; references go unused."""
-        layout, states = self.encode(batch)
-        last_ND = states[layout.place[last_tokens(batch)]]
+        last_ND = self.last_states(batch)
         scores = {"values": batch.slotted(apply_head(self.model, last_ND)).squeeze(-1)}
         if "embeddings" in wanted:
             scores["embeddings"] = batch.slotted(last_ND.to(scores["values"].dtype))

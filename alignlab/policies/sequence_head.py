@@ -55,8 +55,12 @@ class SequenceHead(Policy):
 
     def read(self, batch: Batch) -> Float[Tensor, "B K D"]:
         """Return the vector of every response, in float32 or better; 0 in empty slots."""
+        return batch.slotted(apply_head(self.model, self.last_states(batch)))
+
+    def last_states(self, batch: Batch) -> Float[Tensor, "N width"]:
+        """Return the final hidden state at the last token of every response."""
         layout, states = self.encode(batch)
-        return batch.slotted(apply_head(self.model, states[layout.place[last_tokens(batch)]]))
+        return states[layout.place[last_tokens(batch)]]
 
     def export(self, folder: Path) -> None:
         """Save the classifier, with the generation config that names the tokens which end a turn."""

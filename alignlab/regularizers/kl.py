@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from alignlab.errors import ConfigError, one_of
+from alignlab.objective.numeric import k3
 from alignlab.regularizers.reduce import reduce_tokens
 
 Reduced = tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]
-
-LOWEST = -80.0
-"""The lowest log-ratio that k3 follows; below it k3 is constant, so that its exponential stays finite."""
 
 
 def kl(
@@ -107,6 +104,7 @@ def estimate(logratios: Float[Tensor, "..."], estimator: str) -> Float[Tensor, "
 
     The gradient flows through the log-probabilities of these samples, not through their choice.
 
+    >>> import torch
     >>> estimate(torch.tensor([1.0, -0.5]), "k2")
     tensor([0.5000, 0.1250])
     """
@@ -114,5 +112,4 @@ def estimate(logratios: Float[Tensor, "..."], estimator: str) -> Float[Tensor, "
         return logratios
     if estimator == "k2":
         return logratios.square() / 2
-    ratios = logratios.clamp(min=LOWEST)
-    return torch.expm1(-ratios) + ratios
+    return k3(logratios)

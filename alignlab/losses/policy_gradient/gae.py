@@ -22,7 +22,7 @@ def gae(
     >>> gae(rewards, 0 * rewards + 0.5, finished, rewards >= 0, gamma=1.0, lam=0.5)
     tensor([[[0.2500, 0.5000]]])
     """
-    is_last = token_where & ~torch.nn.functional.pad(token_where[..., 1:], (0, 1))
+    is_last = ends_of(token_where)
     following = torch.nn.functional.pad(values[..., 1:], (0, 1))
     following = torch.where(is_last, (1 - finished)[..., None] * values, following)
     gains = (rewards + gamma * following - values).masked_fill(~token_where, 0)
@@ -31,3 +31,8 @@ def gae(
         advantage = gain + gamma * lam * advantage
         found.append(advantage)
     return torch.stack(found[::-1], dim=2)
+
+
+def ends_of(token_where: Bool[Tensor, "B K L"]) -> Bool[Tensor, "B K L"]:
+    """Whether a token is the last one of its response."""
+    return token_where & ~torch.nn.functional.pad(token_where[..., 1:], (0, 1))

@@ -11,11 +11,11 @@ from alignlab.losses.policy_gradient.advantages import Std, to_mean
 from alignlab.losses.policy_gradient.ratios import (
     Counted,
     clipped_tokens,
-    k3,
     present,
     summed,
     token_counts,
 )
+from alignlab.objective.numeric import k3
 from alignlab.settings import NonNegative, ShareBelowOne
 from alignlab.types import Reports
 
@@ -91,7 +91,7 @@ def with_reference(
     values, reports = clipped_tokens(
         token_logps, token_old_logps, advantages, token_where, epsilon_low, epsilon_high
     )
-    distances = beta * k3(token_logps, token_ref_logps)
+    distances = beta * k3(token_logps - token_ref_logps)
     return averaged(token_weights * values + distances, token_where, over), reports
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from alignlab.losses.policy_gradient.gae import gae
+from alignlab.losses.policy_gradient.gae import ends_of, gae
 from alignlab.losses.policy_gradient.moments import Moments, of_responses
 from alignlab.losses.policy_gradient.ratios import Counted, clipped_tokens, summed, token_counts
 from alignlab.objective.gathered import Gathered
@@ -93,8 +93,7 @@ class PPO(nn.Module):
     def _advantages(
         self, divergence: Tensor, values: Tensor, rewards: Tensor, finished: Tensor, tokens: Tensor
     ) -> Float[Tensor, "B K L"]:
-        is_last = tokens & ~nn.functional.pad(tokens[..., 1:], (0, 1))
-        gains = is_last * rewards[..., None] - self.beta * divergence
+        gains = ends_of(tokens) * rewards[..., None] - self.beta * divergence
         return gae(gains, values, finished, tokens, gamma=self.gamma, lam=self.lam)
 
     def _value_losses(self, values: Tensor, drawn: Tensor, returns: Tensor) -> Float[Tensor, "B K L"]:

@@ -42,12 +42,6 @@ def clipped_tokens(
     return clipped(ratios, advantages, low, high), {"clipped": share}
 
 
-def k3(logps: Float[Tensor, "*shape"], ref_logps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The estimate exp(ref - p) - (ref - p) - 1 of KL(policy || reference) at each drawn token, in nats."""
-    gaps = (ref_logps - logps).clamp(max=MAX_EXPONENT)
-    return torch.expm1(gaps) - gaps
-
-
 def summed(values_BKL: Float[Tensor, "B K L"], token_where: Bool[Tensor, "B K L"]) -> Float[Tensor, "B K"]:
     """The sum over the tokens that count."""
     return values_BKL.masked_fill(~token_where, 0).sum(dim=2)
