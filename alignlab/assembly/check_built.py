@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from alignlab.assembly.check import failure_of
 from alignlab.assembly.judges import all_judge_problems
 from alignlab.assembly.nodes import by_import, misused_targets
 from alignlab.assembly.online import online_objective_problems
-from alignlab.assembly.provided import policy_problems
+from alignlab.assembly.provided import name_of, policy_problems
 from alignlab.data.reading.examples import takes_rows
 from alignlab.data.steps import Tokenized, folders_of, form_of, kind_of, text_and_token_steps
 from alignlab.errors import ConfigError, nearest
@@ -34,6 +35,9 @@ from alignlab.training.strategies.deepspeed import misuses
 from alignlab.types import Example
 
 log = logging.getLogger(__name__)
+
+BLANK = 8
+"""The number of blank rows on which a step on tokens is tried."""
 
 
 def problems_built(config: Config) -> Iterator[str]:
@@ -124,29 +128,55 @@ def _pipeline(config: Config) -> Iterator[str]:
         if (
             is_ours(steps[name])
             and not folders_of(steps[name])
-            and (failure := failure_of(_probe, step, f"pipeline.{name}"))
+            and (failure := failure_of(_probe, step, f"pipeline.{name}", config["policy"]))
         ):
             yield failure
 
 
-def _probe(step: Config, path: str) -> None:
-    """Run a step that lies in alignlab once on a blank row, so that an option which it refuses fails here.
+def _require_logps(step: str, policy: Config) -> None:
+    """Raise ConfigError where the policy of a config has no log-probabilities, which a pipeline step goes by."""
+    failure = failure_of(locate, policy.get("_target_", ""), "policy._target_")
+    if failure is None and "logps" not in getattr(locate(policy["_target_"]), "provides", ()):
+        raise ConfigError(
+            f"{step} goes by log-probabilities under the model that the run begins with, and policy={name_of(policy)} "
+            "has none: have it go by something else (recipe.by=equal of recipe=stepwise, pipeline.order_by.by=gap), "
+            "leave it out, or use policy=causal_lm"
+        )
 
-    Only a ConfigError counts: the blank row lacks what real rows have. Steps of other packages are not run. The options
-    of all are checked by their signatures, as those of every target (`misused_targets`).
+
+def _probe(step: Config, path: str, policy: Config) -> None:
+    """Run a step that lies in alignlab once on blank rows, so that an option which it refuses fails here.
+
+    Only a ConfigError counts: blank rows lack what real rows have. Steps of other packages are not run. The options
+    of all are checked by their signatures, as those of every target (`misused_targets`). Steps that ask for
+    log-probabilities want a `policy` that has them.
     """
+
+    def score() -> list[Any]:
+        _require_logps(path, policy)
+        return [np.zeros(2)] * BLANK
+
+    def multiply() -> list[Any]:
+        _require_logps(path, policy)
+        return [np.zeros((2, 2))] * BLANK
+
     function = partial(
         locate(step["_target_"]), **{key: value for key, value in step.items() if key != "_target_"}
     )
     blank = Example(
         prompt=[{"role": "user", "content": "?"}], responses=["a", "b"], labels=[1.0, 0.0], id="0"
     )
-    ones, zeros = np.ones(1, dtype=np.int64), np.zeros(2)
+    blanks = [replace(blank, id=str(number)) for number in range(BLANK)]
+    lengths = np.ones(BLANK, dtype=np.int64)
     inputs: dict[str, Any] = {
         "example": blank,
         "examples": [blank],
         "tokenized": Tokenized(
-            [blank], ones, [np.ones(2, dtype=np.int64)], lambda: [zeros], lambda: [np.zeros((2, 2))]
+            blanks,
+            lengths,
+            [np.ones(2, dtype=np.int64)] * BLANK,
+            score,
+            multiply,
         ),
     }
     kind = kind_of(function, path)

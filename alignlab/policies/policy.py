@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from alignlab.policies.causal_lm.adapters import save_adapter
-from alignlab.policies.causal_lm.decoder import merge
+from alignlab.policies.causal_lm.decoder import disable_dropout, merge, unwrapped
+from alignlab.policies.causal_lm.packing.forms import PADDED, choose
 from alignlab.types import Batch, Example
 
 References = tuple[Any, tuple[Any, ...]]
@@ -19,8 +20,10 @@ NO_REFERENCES: References = (None, ())
 class Policy(nn.Module, ABC):
     """A transformers model that gives the signals of a batch, as a yaml in `conf/policy` names it.
 
-    Called as `Policy(model, packing=...)` with a model that `adopt` returned. Whatever objective asks for nothing but
-    what a policy provides (and the data bring) trains with it.
+    Called as `Policy(model, packing=...)` with a model that `adopt` returned. Its dropout is off: a score is a fact.
+    The decoder reads each prompt once for all its responses where that is exact for its architecture (`packing`: auto |
+    on | off; see `forms.py`), and rows of prompt and response elsewhere. Whatever objective asks for nothing but what a
+    policy provides (and the data bring) trains with it. Raises RunError on construction where `verify` does.
     """
 
     provides: ClassVar[frozenset[str]]
@@ -42,6 +45,16 @@ class Policy(nn.Module, ABC):
     where responses were drawn at it."""
     model: Any
     """The transformers model, in which engines and checkpoints find the decoder and the weights."""
+
+    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
+        super().__init__()
+        self.model = model
+        disable_dropout(model)
+        self.verify()
+        self.form = choose(unwrapped(model), packing)
+
+    def verify(self) -> None:
+        """Raise RunError where what the policy reads off the decoder is not what the model itself gives."""
 
     @classmethod
     def problems(cls, settings: Mapping[str, Any], wanted: Collection[str] = ()) -> Iterator[str]:
@@ -66,9 +79,9 @@ class Policy(nn.Module, ABC):
         return model
 
     @property
-    @abstractmethod
     def packed(self) -> bool:
         """Whether each prompt is read once for all its responses."""
+        return self.form != PADDED
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -3,15 +3,14 @@
 import copy
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from alignlab.errors import ConfigError, RunError
-from alignlab.policies.causal_lm.decoder import decoder_of, disable_dropout, unwrapped
-from alignlab.policies.causal_lm.packing.forms import PADDED, choose
+from alignlab.policies.causal_lm.decoder import decoder_of, unwrapped
 from alignlab.policies.causal_lm.packing.layout import Layout
 from alignlab.policies.policy import Policy
 from alignlab.types import Batch
@@ -23,29 +22,19 @@ HEAD = "score"
 
 
 class SequenceHead(Policy):
-    """A policy that reads a vector off the last token of every response. Dropout is off: a score is a fact.
+    """A policy that reads a vector off the last token of every response.
 
-    The decoder reads each prompt once for all its responses where that is exact for its architecture, as
-    `CausalLM` does. The model is transformers' sequence classifier, whose labels are the dimensions of the vector, and
-    loads as that: it reads the last token that is no padding. Raises RunError on construction where it gives another
-    vector than the model itself.
+    The model is transformers' sequence classifier, whose labels are the dimensions of the vector, and loads as that: it
+    reads the last token that is no padding.
     """
 
     task = "text-classification"
     peft_task = "SEQ_CLS"
     lr_factor = 20.0  # 1e-5 at 7B: a head that starts at nothing, and no reference to stay near
 
-    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
-        super().__init__()
-        self.model = model
-        disable_dropout(model)
-        verify_head(model)
-        self.form = choose(unwrapped(model), packing)
-
-    @property
-    def packed(self) -> bool:
-        """Whether each prompt is read once for all its responses."""
-        return self.form != PADDED
+    def verify(self) -> None:
+        """Raise RunError where the head at the last hidden state gives another vector than the model itself."""
+        verify_head(self.model)
 
     def encode(self, batch: Batch) -> tuple[Layout, Float[Tensor, "S width"]]:
         """Return how the batch is laid out, and the final hidden state at every position of that."""

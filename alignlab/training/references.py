@@ -14,8 +14,9 @@ from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.passes.reference import cached_signals
 from alignlab.passes.reference_mode import resolve_mode
 from alignlab.policies.causal_lm.decoder import has_adapter
+from alignlab.policies.causal_lm.distributions import over_vocabulary
 from alignlab.policies.causal_lm.model import language_model
-from alignlab.policies.causal_lm.vocabularies import require_same_tokens
+from alignlab.policies.causal_lm.vocabularies import require_same_tokens, require_same_width
 from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
 from alignlab.policies.policy import NO_REFERENCES, Policy, References
 from alignlab.signals import REFERENCE, provided_by
@@ -73,11 +74,13 @@ def attach_reference(
     if mode == "none":
         return mode, NO_REFERENCES, splits
     if mode in ("live", "adapter"):
-        first = (
+        first: Any = (
             WithoutAdapter(language_model(policy, "reference=adapter"))
             if mode == "adapter"
             else frozen(stage, spec.load, on, tokenizer)
         )
+        if mode == "live" and over_vocabulary(objective.signals):
+            require_same_width(policy.model, first.model, spec.name)
         further: list[Any] = [frozen(stage, load, on, tokenizer) for _, load in others]
         return mode, (first, tuple(further or [first] * objective.needs_other_references)), splits
     adapted = has_adapter(policy.model)  # adapters start at random, and are no part of the reference

@@ -33,6 +33,9 @@ from alignlab.training.spec import Stage
 
 log = logging.getLogger(__name__)
 
+STEP = "a step of the pipeline (as recipe=stepwise has one, unless recipe.by=equal)"
+"""Who wants a language model, for messages."""
+
 
 def selected(
     stage: Stage,
@@ -107,17 +110,18 @@ def _tokenized(
 ) -> Tokenized:
     def score() -> list[Any]:
         with tracked("log-probabilities of the initial model", len(rows)) as advance:
-            scores = cached_signals(initial(), rows, ["ref_logps"], cache_dir=stage.cache_dir, track=advance)
+            policy = language_model(initial(), STEP)
+            scores = cached_signals(policy, rows, ["ref_logps"], cache_dir=stage.cache_dir, track=advance)
         return [scores["ref_logps"][rows.members[i]] for i in range(len(rows))]
 
     def multiply() -> list[Any]:
         with tracked("hidden states of the initial model", len(rows)) as advance:
-            policy = language_model(initial(), "a step of the pipeline")
+            policy = language_model(initial(), STEP)
             return cached_products(policy, rows, cache_dir=stage.cache_dir, track=advance)
 
     def classify(places: Array, desirable: Array) -> Array:
         with tracked("states of prompts under the initial model", len(places) + len(rows)) as advance:
-            policy = language_model(initial(), "a step of the pipeline")
+            policy = language_model(initial(), STEP)
             sample = training.take(places)
             return cached_probabilities(
                 policy, rows, sample, desirable, cache_dir=stage.cache_dir, track=advance

@@ -42,6 +42,15 @@ REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
             ["policy=preference_model", "objective=gpm", "policy.dimension=3"],
             "policy.dimension=3: expected an even",
         ),
+        (
+            [
+                *REWARD_MODEL,
+                "pipeline=[stepwise]",
+                "pipeline.stepwise.by=reward_accuracy",
+                "pipeline.stepwise.of=2",
+            ],
+            "policy=reward_model has none: have it go by something else (recipe.by=equal",
+        ),
         (["policy=user_model", "objective=pal"], "policy.users=[anna,ben]"),
         (["policy=attribute_model", "objective=bradley_terry"], "policy.attributes=[...]"),
         (

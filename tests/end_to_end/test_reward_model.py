@@ -54,20 +54,10 @@ def test_a_reward_model_trains_and_is_a_plain_classifier(command, tmp_path):
             torch.testing.assert_close(values[i, : len(plain)], plain, atol=1e-5, rtol=0)
 
 
-QUICK = (
-    "experiment=lab_reward_model",
-    "data.source.noise=2.0",
-    "data.limit=1024",
-    "data.limit_validation=64",
-    "trainer.max_steps=200",
-    "report=false",
-)
-
-
 def bayes(**knobs):
     """The share of validation pairs whose noisy labels agree with the exact reward: no values can do better."""
     agree = []
-    for row in world.examples(split="validation", size=64, **knobs):
+    for row in world.examples(split="validation", responses=16, topics=["fox", "bat"], **knobs):
         gold, seen = torch.tensor(row.rewards), torch.tensor(row.labels)
         better = seen[:, None] > seen[None, :]
         gaps = (gold[:, None] - gold[None, :])[better]
@@ -76,11 +66,12 @@ def bayes(**knobs):
 
 
 @pytest.mark.slow
-def test_a_reward_model_comes_close_to_what_its_noisy_labels_allow(command, tmp_path):
-    assert command(*QUICK, "hydra.run.dir=run").code == 0
-    limit = bayes(responses=16, topics=["fox", "bat"], noise=2.0)  # 0.762
-    reached = summary(tmp_path / "run")["final"]["val/rewards/accuracy"]  # 0.736
-    assert limit - 0.05 < reached < limit + 0.02
+def test_a_reward_model_comes_within_a_point_of_what_its_noisy_labels_allow(command, tmp_path):
+    line = ("experiment=lab_reward_model", "report=false", "trainer.validate_every_n_steps=1536")
+    assert command(*line, "hydra.run.dir=run").code == 0
+    limit = bayes(size=256, noise=1.0)  # 0.8536, on the very pairs of the validation
+    reached = summary(tmp_path / "run")["final"]["val/rewards/accuracy"]  # 0.8449
+    assert limit - 0.010 < reached < limit
 
 
 TASTES = (

@@ -11,7 +11,7 @@ import torch
 from alignlab.data.spec import SPLITS
 from alignlab.data.transforms.joint import joint
 from alignlab.data.transforms.order_by import order_by
-from alignlab.errors import RunError
+from alignlab.errors import ConfigError, RunError
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.policy import NO_REFERENCES
 from alignlab.runs.folder import RunFolder
@@ -21,6 +21,7 @@ from alignlab.training.memory import MemoryProbe, memory_told
 from alignlab.training.module import PreferenceModule
 from alignlab.training.opened import Clock, load, open_rows, place, prepare, read
 from alignlab.training.placing import CPU
+from alignlab.training.spec import ReferenceSpec
 from alignlab.training.stage import run_stage
 from alignlab.training.trainer import make_trainer
 from tests.training.small import load_small, small_stage
@@ -119,6 +120,23 @@ def test_the_precision_of_the_place_is_that_of_all_its_models(tmp_path):
     ready = prepare(open_rows(small_stage(tmp_path, mode="live"), wide))
     for model in (ready.opened.policy, ready.references[0]):
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+
+
+def padded():
+    """The small model with as many rows of embeddings more as make a multiple of 64, as they are padded for speed."""
+    model, tokenizer = load_small()
+    model.resize_token_embeddings(pad_to_multiple_of=64, mean_resizing=False)
+    return model, tokenizer
+
+
+def test_a_reference_of_another_width_is_refused_where_distributions_are_compared(tmp_path):
+    wide = ReferenceSpec("live", "wide", padded)
+    assert prepare(open_rows(small_stage(tmp_path / "dpo", reference=wide))).references[0] is not None
+    opened = open_rows(small_stage(tmp_path / "kl", hyper={"regularizers": ["kl"]}, reference=wide))
+    with pytest.raises(
+        ConfigError, match=r"wide gives \d+ logits and the model that trains \d+, and the objective"
+    ):
+        prepare(opened)
 
 
 def test_a_model_is_evaluated_as_the_run_begins(tmp_path):

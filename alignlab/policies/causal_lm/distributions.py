@@ -181,6 +181,11 @@ def quantities(wanted: Collection[str], *, compares: bool) -> list[str]:
     ]
 
 
+def over_vocabulary(wanted: Collection[str]) -> bool:
+    """Return whether one of the wanted signals compares the policy's distribution of a token with the reference's."""
+    return any(QUANTITIES[name].compares for name in quantities(wanted, compares=True))
+
+
 def blocks(logits: Float[Tensor, "C V"], device: str) -> Iterator[slice]:
     """Yield the tokens of each block in turn, for a type of device."""
     tokens, vocabulary = logits.shape

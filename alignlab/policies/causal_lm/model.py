@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from alignlab.errors import ConfigError, RunError
-from alignlab.policies.causal_lm.decoder import decoder_of, disable_dropout, unwrapped
+from alignlab.policies.causal_lm.decoder import decoder_of, unwrapped
 from alignlab.policies.causal_lm.features import watched
 from alignlab.policies.causal_lm.head import Head
-from alignlab.policies.causal_lm.packing.forms import PADDED, choose
 from alignlab.policies.causal_lm.points import points_watched
 from alignlab.policies.causal_lm.signals import PROVIDED, Encoded, Encoder, prompt_targets, score
 from alignlab.policies.policy import Policy, References
@@ -19,25 +18,14 @@ from alignlab.types import Batch, Scores
 
 
 class CausalLM(Policy):
-    """A policy that scores packed batches with a transformers causal LM. Dropout is off: a score is a fact.
-
-    The decoder reads each prompt once for all its responses where that is exact for its architecture
-    (`packing`: auto | on | off; see `forms.py`), and rows of prompt and response elsewhere. The head
-    runs at response positions only, in chunks. Raises RunError on construction if the head at
-    positions does not reproduce the model's own logits.
+    """A policy that scores packed batches with a transformers causal LM, whose head runs at response positions only, in
+    chunks.
     """
 
     provides = PROVIDED
     draws = True
     task = "text-generation"
     peft_task = "CAUSAL_LM"
-
-    def __init__(self, model: Any, *, packing: Literal["auto", "on", "off"] = "auto") -> None:
-        super().__init__()
-        self.model = model
-        disable_dropout(model)
-        verify_head(model)
-        self.form = choose(unwrapped(model), packing)
 
     @classmethod
     def adopt(cls, model: Any, tokenizer: Any) -> Any:
@@ -49,10 +37,9 @@ class CausalLM(Policy):
             )
         return model
 
-    @property
-    def packed(self) -> bool:
-        """Whether each prompt is read once for all its responses."""
-        return self.form != PADDED
+    def verify(self) -> None:
+        """Raise RunError where the head at response positions does not reproduce the model's own logits."""
+        verify_head(self.model)
 
     @property
     def head(self) -> Head:

@@ -1,4 +1,4 @@
-"""Whether two models read the same token ids: one scores what the other's tokenizer wrote."""
+"""Whether two models read the same token ids, and give as many logits: one scores what the other's tokenizer wrote."""
 
 import logging
 from typing import Any
@@ -29,4 +29,18 @@ def require_same_tokens(tokenizer: Any, other: Any, name: str) -> None:
             name,
             len(lacking),
             own[lacking[0]],
+        )
+
+
+def require_same_width(model: Any, other: Any, name: str) -> None:
+    """Raise ConfigError where two models give another number of logits, so that their distributions do not compare.
+
+    `name` is that of the `other` model. Models of one tokenizer differ in it where one of them was padded.
+    """
+    own, width = (each.config.get_text_config().vocab_size for each in (model, other))
+    if own != width:
+        raise ConfigError(
+            f"{name} gives {width} logits and the model that trains {own}, and the objective compares distributions "
+            "over the vocabulary: take a reference with as many, resize the embeddings of one of them "
+            "(resize_token_embeddings), or take terms that go by log-probabilities of responses alone"
         )

@@ -95,6 +95,8 @@ def take_up(module: nn.Module, optimizer: Optimizer, saved: Sequence[Held]) -> N
     """
     states: dict[nn.Parameter, dict[str, Any]] = {}
     for name, share in shares(module).items():
+        if not whole_shape(share.parameter).numel():
+            continue  # no rank wrote anything of it
         parts = [rank[name] for rank in saved if name in rank]
         if not parts:
             raise RunError(f"the checkpoint has no {name}: it belongs to another model")

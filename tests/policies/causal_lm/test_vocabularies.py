@@ -1,12 +1,13 @@
 """A reference reads the token ids that the policy's tokenizer wrote: they must be the same tokens."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
 from alignlab.errors import ConfigError
 from alignlab.lab import vocabulary
-from alignlab.policies.causal_lm.vocabularies import require_same_tokens
+from alignlab.policies.causal_lm.vocabularies import require_same_tokens, require_same_width
 
 
 def test_the_same_tokens_pass_whatever_their_template(caplog):
@@ -34,3 +35,13 @@ def test_tokens_of_one_side_alone(caplog):
         assert not caplog.records
         require_same_tokens(own, other, "ref")
     assert "the tokenizer of ref lacks 1 tokens of the model that trains (first: '▁zebra')" in caplog.text
+
+
+def test_distributions_of_another_width_do_not_compare():
+    def model(size):
+        config = SimpleNamespace(vocab_size=size)
+        return SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: config))
+
+    require_same_width(model(64), model(64), "ref")
+    with pytest.raises(ConfigError, match="ref gives 72 logits and the model that trains 64"):
+        require_same_width(model(64), model(72), "ref")

@@ -24,6 +24,7 @@ from alignlab.training.checkpointing.sharded_files import (
 )
 from alignlab.training.settings import CheckpointSpec, MovingSpec
 from alignlab.training.spec import ReferenceSpec
+from alignlab.training.strategies.shares import held, take_up
 from tests.training.small import load_small
 from tests.training.strategies.cases import Run, run_all
 from tests.training.strategies.group import on_ranks
@@ -56,6 +57,15 @@ def test_any_elements_are_found_in_the_pieces_of_any_ranks(sizes, data):
     assert filled(pieces[::-1], start, count).tolist() == whole[start : start + count].tolist()
     with pytest.raises(RunError, match="lacks"):
         filled(pieces, start, len(whole) - start + 1)
+
+
+def test_a_parameter_without_elements_needs_no_file():
+    module = torch.nn.ParameterDict({"fitted": torch.zeros(0, 2)})
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    take_up(module, optimizer, [held(module, optimizer)])
+    module["more"] = torch.nn.Parameter(torch.zeros(1))
+    with pytest.raises(RunError, match="the checkpoint has no more"):
+        take_up(module, optimizer, [{}])
 
 
 class Strategy(ShardedFiles):
