@@ -194,7 +194,7 @@ def test_a_server_that_leaves_out_log_probabilities_is_refused_and_never_guessed
     unsupported = {"detail": "Unsupported fields in the request: {'logprobs', 'top_logprobs'}"}
     with (
         answering(lambda path, body: (422, unsupported)) as url,
-        pytest.raises(ConfigError, match="judge.verdict=text reads written answers"),
+        pytest.raises(ConfigError, match=r"judge\.verdict=text reads written answers"),
     ):
         served(url)([asked(responses=["a", "b"])])
     with (
