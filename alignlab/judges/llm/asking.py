@@ -40,17 +40,10 @@ def compared(
     asked: Asked, first: int, second: int, aspects: Mapping[str, str], *, reasoned: bool
 ) -> Question:
     """Return the question which of two responses is better, the first of them shown as A."""
-    responses = [
-        _marked(asked, f"RESPONSE {side}", asked.responses[place])
-        for side, place in zip(SIDES, (first, second), strict=True)
-    ]
-    shown = [*_context(asked, asked.prompt), *responses]
-    if asked.prompts:
-        behind = [
-            _context(asked, asked.prompts[place], f" {side}")
-            for side, place in zip(SIDES, (first, second), strict=True)
-        ]
-        shown = [*behind[0], responses[0], *behind[1], responses[1]]
+    shown = [] if asked.prompts else _context(asked, asked.prompt)
+    for side, place in zip(SIDES, (first, second), strict=True):
+        shown += _context(asked, asked.prompts[place], f" {side}") if asked.prompts else []
+        shown.append(_marked(asked, f"RESPONSE {side}", asked.responses[place]))
     criteria = " ".join(f"{name.replace('_', ' ').capitalize()}: {text}" for name, text in aspects.items())
     end = (
         "Give your reason in at most three sentences. Then write as the last line 'Verdict: A', 'Verdict: B', or "
@@ -58,12 +51,12 @@ def compared(
         if reasoned
         else "Which response is better, A or B? Answer with the letter alone."
     )
-    what = (
-        "each to the last turn of its own conversation"
+    to = (
+        ", each to the last turn of its own conversation"
         if asked.prompts
-        else "to the last turn of a conversation"
+        else " to the last turn of a conversation"
     )
-    head = f"Compare two responses{',' if asked.prompts else ''} {what}. {criteria} Length alone is no merit. {RULE}"
+    head = f"Compare two responses{to}. {criteria} Length alone is no merit. {RULE}"
     return Question(asked.id, "\n\n".join([head, *shown, end]), () if reasoned else SIDES)
 
 
