@@ -49,5 +49,6 @@ def test_programs_that_pass_are_trained_on_against_those_that_fail(tmp_path):
     stage = stage_of([*words, *small, *common, "data.lists_per_step=2", f"output_dir={tmp_path}"])
     run = RunFolder(tmp_path / "run")
     assert run_stage(stage, run).status == "finished"
-    dropped = {(row["id"], row["reason"]) for row in run.read_lines("dropped_rows.jsonl")}
-    assert dropped == {(name, "all responses have the same label") for name in ("without_effect", "unsolved")}
+    dropped = run.read_lines("dropped_rows.jsonl")
+    tied = {row["id"] for row in dropped if row["reason"] == "all responses have the same label"}
+    assert tied == {"without_effect", "unsolved"}
