@@ -6,7 +6,9 @@ Each is called in the process of the run, before its folder goes; what it gives 
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import torch
 
 from alignlab.analysis.examined import examine, scored
@@ -17,6 +19,7 @@ from alignlab.data.transforms.reward_augmented import stated
 from alignlab.launch.finished_run import evaluated, start_of
 from alignlab.metrics.lengths import rank_correlation
 from alignlab.metrics.ranking import flips, idealized_wins
+from alignlab.online.written import Rollouts
 from alignlab.policies.causal_lm.pretrained import load
 from alignlab.runs.extrapolation import extrapolate
 from alignlab.runs.folder import RunFolder
@@ -105,8 +108,24 @@ def ranking(run: RunFolder) -> dict[str, float]:
     }
 
 
+def one_sided_winners(run: RunFolder) -> dict[str, float]:
+    """The share of the lists drawn first whose best response is poor by one of the rewards that are combined.
+
+    Poor is below the median of the list; of equals the first is the best. A run without such lists has none of these.
+    """
+    poor = []
+    for one in Rollouts(run.path).past(0).lists:
+        if one.judged.rewards is None or not one.judged.aspects:
+            continue
+        best = np.nanargmax(np.array(one.judged.rewards, float))
+        parts = np.array([*one.judged.aspects.values()], float)
+        poor.append(bool((parts[:, best] < np.nanmedian(parts, axis=1)).any()))
+    return {"winners/one_sided": fmean(poor)} if poor else {}
+
+
 MEASURES: Mapping[str, Measure] = {
-    one.__name__: one for one in (reference_reward, goal_sweep, expo_curve, reward_path, ranking)
+    one.__name__: one
+    for one in (reference_reward, goal_sweep, expo_curve, reward_path, ranking, one_sided_winners)
 }
 
 

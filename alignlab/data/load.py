@@ -49,8 +49,10 @@ class Examples:
         return max(int(table.sizes.max(initial=0)) for table in (self.train, self.validation))
 
 
-def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
+def load_examples(spec: DataSpec, cache_dir: Path, *, ties: bool = False) -> Examples:
     """Read, check and transform both splits. A source without a validation split is divided by prompt.
+
+    Lists in which no response is better are left out, unless `ties` keeps them for somebody who will judge them.
 
     The result of every pipeline step is stored below `cache_dir`, so that only a changed step and those after it run
     again.
@@ -66,7 +68,12 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
     sides = on_scale(spec, divided(spec, cache_dir, report), cache_dir, report)
     if unused := report.ignored_columns():
         warn_once(unused)
-    trails = {name: _trail(spec, text, rows, name, cache_dir, report) for name, rows in sides.items()}
+    trails = {
+        name: _trail(
+            spec, text if ties else {**text, "preference": informative}, rows, name, cache_dir, report
+        )
+        for name, rows in sides.items()
+    }
     for name, trail in trails.items():
         table = last(trail)
         if not len(table):
@@ -82,11 +89,10 @@ def load_examples(spec: DataSpec, cache_dir: Path) -> Examples:
 def _trail(
     spec: DataSpec, steps: Mapping[str, Step], rows: ExampleTable, split: str, cache_dir: Path, report: Report
 ) -> Trail:
-    """The rows of a split before and after each of these steps, and after the check that some response is better."""
-    every = {**steps, "preference": informative}
-    trail = passed(rows, every, split, cache_dir, report, spec.processes)
+    """The rows of a split before and after each of these steps."""
+    trail = passed(rows, steps, split, cache_dir, report, spec.processes)
     for (_, before), (name, after) in pairwise(trail.items()):
-        if unwrapped(every[name]) is limit and len(after) < len(before):
+        if unwrapped(steps[name]) is limit and len(after) < len(before):
             tell_kept(name, trail, before.ids, after.ids, report)
     return trail
 

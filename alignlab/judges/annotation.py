@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignlab.data.tables.lists import per_response, take
-from alignlab.data.transforms.texts import written
+from alignlab.data.transforms.texts import prompts, written
 from alignlab.judges.judge import Asked, Judged
 from alignlab.judges.scores import scores_of
 from alignlab.types import Example
@@ -27,14 +27,13 @@ class Account:
 
 def asked_of(example: Example) -> Asked | str:
     """Return what a judge is asked of a row, or why it cannot be asked."""
-    if per_response(example, "prompts") is not None:
-        return "its responses have prompts of their own"
     if any(not isinstance(response, str) and len(response) > 1 for response in example.responses):
         return "a response of several turns"
-    if any("token_ids" in turn for turn in example.prompt):
+    if any("token_ids" in turn for prompt in prompts(example) for turn in prompt):
         return "token ids, and no text"
     texts = tuple(written(response) for response in example.responses)
-    return Asked(example.id, example.prompt, texts, meta=example.meta)
+    own = per_response(example, "prompts") or ()
+    return Asked(example.id, example.prompt, texts, meta=example.meta, prompts=tuple(own))
 
 
 def annotated(

@@ -27,6 +27,8 @@ class Function:
     It is called once for all lists of a step, and may say None of a response, which then is left out.
     """
 
+    joint = True
+
     def __init__(self, *, function: str, timeout: PositiveNumber = 600.0) -> None:
         self.function: Callable[..., Any] = locate(function, "judge.function")
         self.name, self.timeout = function, timeout
@@ -56,7 +58,7 @@ class Function:
             "meta": [one.meta for one, _ in flat],
             "finished": [one.finished[k] if one.finished else True for one, k in flat],
         }
-        prompts, responses = [one.prompt for one, _ in flat], [one.responses[k] for one, k in flat]
+        prompts, responses = [one.prompt_of(k) for one, k in flat], [one.responses[k] for one, k in flat]
         given = {name: beside[name] for name in self.offered}
         numbers = iter(self._checked(self._in_time(prompts, responses, given), flat))
         return [Judged(rewards=tuple(next(numbers) for _ in one.responses)) for one in asked]

@@ -16,6 +16,8 @@ class Gold:
     contents of its turns, a line each.
     """
 
+    joint = True
+
     def __init__(self, *, reward: str = "alignlab.lab.reward.gold") -> None:
         self.reward, self.identity = locate(reward, "judge.reward"), f"gold: {reward}"
 
@@ -29,8 +31,11 @@ class Gold:
         return [self._judged(one) for one in asked]
 
     def _judged(self, one: Asked) -> Judged:
-        prompt = lines_of(one.prompt)
-        said = [worth(self.reward(prompt, response)) for response in one.responses]
+        prompts = [lines_of(one.prompt_of(place)) for place in range(len(one.responses))]
+        said = [
+            worth(self.reward(prompt, response))
+            for prompt, response in zip(prompts, one.responses, strict=True)
+        ]
         names = said[0][1] if said else {}
         aspects = {name: tuple(parts[name] for _, parts in said) for name in names}
         return Judged(rewards=tuple(reward for reward, _ in said), aspects=aspects)

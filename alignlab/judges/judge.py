@@ -21,6 +21,12 @@ class Asked:
     """Whether each response came to its end; empty: all did."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """What the row knows beside: a domain, tests, criteria, ... by name."""
+    prompts: tuple[Sequence[Message], ...] = ()
+    """The prompt of each response where they have one of their own (joint preferences); empty: all answer `prompt`."""
+
+    def prompt_of(self, place: int) -> Sequence[Message]:
+        """Return the prompt of one response."""
+        return self.prompts[place] if self.prompts else self.prompt
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,15 @@ class Judge(Protocol):
 
     def __call__(self, asked: Sequence[Asked]) -> list[Judged]:
         """Judge each list, in order; raises AlignlabError only for what would fail for every list."""
+
+
+@runtime_checkable
+class Joint(Protocol):
+    """A judge that compares responses to different prompts too; others are never asked about `Asked.prompts`."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether it does, with its settings."""
 
 
 @runtime_checkable

@@ -10,21 +10,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from alignlab.judges.judge import Asked, Judge, Judged
+from alignlab.judges.judge import Asked, Joint, Judge, Judged
 
 PASSING = "cannot be reached"
 """What the reason of a verdict begins with that is to be asked again the next time, and so is not kept."""
+
+OWN_PROMPTS = "its responses have prompts of their own, which this judge does not compare"
 
 
 class Kept:
     """A judge whose verdicts are kept below a folder, a line each, written as soon as they are there.
 
     A process that is killed loses the verdicts of the `at_once` lists that it was asking about, and no others. A line
-    that is torn, or is none of these, is not believed. Reasons that will pass (`PASSING`) are not kept.
+    that is torn, or is none of these, is not believed. Reasons that will pass (`PASSING`) are not kept. A judge is not
+    asked about responses to different prompts unless it compares them (`Joint`).
     """
 
     def __init__(self, judge: Judge, cache_dir: Path, *, at_once: int = 32) -> None:
         self.judge, self.at_once, self.asked_anew = judge, at_once, 0
+        self.joint = isinstance(judge, Joint) and judge.joint
         self.identity = judge.identity
         name = hashlib.sha256(self.identity.encode()).hexdigest()[:32]
         self.file = cache_dir / "verdicts" / f"{name}.jsonl"
@@ -34,7 +38,7 @@ class Kept:
         """Return which of these lists can be judged without asking anew about more than `budget` of them."""
         left, affordable = float("inf") if budget is None else budget, []
         for one in asked:
-            cost = key_of(one) not in self._known
+            cost = self._can_say(one) and key_of(one) not in self._known
             affordable.append(cost <= left)
             left -= cost and cost <= left
         return affordable
@@ -45,6 +49,11 @@ class Kept:
         """Return the verdicts on lists, in order, asking for those alone that are not kept."""
         keys = [key_of(one) for one in asked]
         said = {key: self._known[key] for key in keys if key in self._known}
+        said |= {
+            key: Judged(unsaid=OWN_PROMPTS)
+            for key, one in zip(keys, asked, strict=True)
+            if not self._can_say(one)
+        }
         left = {key: one for key, one in zip(keys, asked, strict=True) if key not in said}
         advance(len(keys) - len(left))
         pending = [*left.items()]
@@ -56,6 +65,9 @@ class Kept:
             self.asked_anew += len(some)
             advance(len(some))
         return [said[key] for key in keys]
+
+    def _can_say(self, one: Asked) -> bool:
+        return self.joint or not one.prompts
 
     def _keep(self, said: dict[str, Judged]) -> None:
         lasting = {key: one for key, one in said.items() if not (one.unsaid or "").startswith(PASSING)}

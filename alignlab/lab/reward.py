@@ -61,6 +61,16 @@ def reward(prompt: str, response: str) -> float:
     return gold(prompt, response).reward
 
 
+def quality(prompt: str, response: str) -> float:
+    """The exact reward without what rude words cost."""
+    return gold(prompt, response).quality
+
+
+def brevity(prompt: str, response: str) -> float:
+    """Minus a quarter of the number of words: about as spread as `quality` within lists of untrained responses."""
+    return -gold(prompt, response).length / 4
+
+
 def label(observed: float) -> float:
     """An observed reward as a label in (0, 1): the logistic of (observed - 1) / 2.
 

@@ -116,13 +116,15 @@ def one_device(stage: Stage) -> Place:
     return Place(torch.device("cuda" if on_gpu(stage.trainer.accelerator) else "cpu"))
 
 
-def read(stage: Stage, clock: Clock | None = None) -> Examples:
+def read(stage: Stage, clock: Clock | None = None, *, ties: bool = False) -> Examples:
     """The rows of a stage as text, after the steps of its pipeline that go by text.
+
+    `ties` keeps the lists in which no response is better.
 
     Raises DataError for bad rows, missing files, an unreachable hub, or where nothing is left.
     """
     with (clock or Clock()).timed("data"):
-        return load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir)
+        return load_examples(with_rationales(stage.data, stage.objective), stage.cache_dir, ties=ties)
 
 
 def load(stage: Stage, examples: Examples, clock: Clock | None = None) -> Opened:

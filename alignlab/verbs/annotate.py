@@ -27,7 +27,6 @@ asked: broken off, the same command goes on where it stopped, and another one th
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +82,7 @@ def run(words: Sequence[str]) -> None:
     trained = None if own.run is None else trained_run(own.run, own.trust)
     stage = stage_to_score(without_judges(typed.overrides), trained)
     with quiet():
-        rows = rows_of(stage)
+        rows = rows_of(stage, ties=routing is None)
         examples = [*getattr(rows, own.split)][: own.rows]
         bind(judges, stage)
         questions = [asked_of(example) for example in examples]
@@ -145,6 +144,7 @@ def _route(
 def _written(examples: "Sequence[Example]", asked: "Sequence[Questions]", out: Path) -> "Account":
     """Write the rows with all verdicts; returns what became of them."""
     from alignlab.judges.annotation import Account, annotated
+    from alignlab.runs.folder import write_text
 
     account = Account()
     said = {one.name: one.verdicts for one in asked}
@@ -152,7 +152,7 @@ def _written(examples: "Sequence[Example]", asked: "Sequence[Questions]", out: P
     if not rows:
         reasons = "; ".join(f"{count} lists: {reason}" for (_, reason), count in account.unsaid.items())
         raise DataError(f"out={out}: no row has a verdict ({reasons})")
-    _write(out, rows)
+    write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return account
 
 
@@ -164,15 +164,6 @@ def _require_ours(file: Path) -> None:
         first = stream.readline()
     if not (first.startswith('{"id": ') and '"judges": {' in first):
         raise DataError(f"out={file} is there, and holds no annotated rows: name another one, or remove it")
-
-
-def _write(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the rows in one step, so that the file is there whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)
 
 
 def _lines(account: "Account", asked: "Sequence[Questions]") -> list[str]:

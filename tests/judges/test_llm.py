@@ -60,6 +60,29 @@ def test_both_orders_are_averaged_and_a_pure_position_bias_decides_nothing():
     assert judged.preferences[1][0] == pytest.approx(1 - judged.preferences[0][1])
 
 
+def test_responses_to_different_prompts_are_shown_behind_their_own_and_in_both_orders():
+    prompts = tuple([{"role": "user", "content": text}] for text in ("the owl", "the fox"))
+    texts = []
+
+    def likes_the_fox(text):
+        texts.append(text)
+        first = "the fox" in text.split("[CONVERSATION B ")[0]
+        return Chosen((0.8, 0.2) if first else (0.3, 0.7), 1.0)
+
+    one = asked(responses=["of owls", "of foxes"], prompts=prompts)
+    (judged,) = judging(likes_the_fox)([one])
+    assert judged.preferences[1][0] == pytest.approx((0.8 + 0.7) / 2)
+    assert judged.aspects["position"] == pytest.approx(((0.8 + 0.3) / 2,) * 2)
+    assert [
+        part.split("\n")[1] for part in texts[1].split("[END")[:4] for part in [part[part.index("[") :]]
+    ] == [
+        "the fox",
+        "of foxes",
+        "the owl",
+        "of owls",
+    ]
+
+
 def test_a_ring_asks_two_questions_a_response_and_is_drawn_by_the_id():
     texts = []
 
@@ -166,6 +189,12 @@ def test_a_server_that_leaves_out_log_probabilities_is_refused_and_never_guessed
     with (
         answering(lambda path, body: (200, bare)) as url,
         pytest.raises(ConfigError, match="without the log-prob"),
+    ):
+        served(url)([asked(responses=["a", "b"])])
+    unsupported = {"detail": "Unsupported fields in the request: {'logprobs', 'top_logprobs'}"}
+    with (
+        answering(lambda path, body: (422, unsupported)) as url,
+        pytest.raises(ConfigError, match=r"judge\.verdict=text reads written answers"),
     ):
         served(url)([asked(responses=["a", "b"])])
     with (

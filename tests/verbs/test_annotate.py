@@ -6,6 +6,7 @@ import pytest
 
 from alignlab.config.stage_of import stage_of
 from alignlab.errors import ConfigError, DataError
+from alignlab.lab.reward import gold
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.policies.preference_model import PreferenceModel
 from alignlab.policies.reward_model import RewardModel
@@ -80,6 +81,27 @@ def test_a_budget_is_divided_between_two_judges(tmp_path, lab, capsys):
             annotate.run([*words, *wrong.split()])
     with pytest.raises(ConfigError, match="name them, as judge="):
         annotate.run([*lab, "judge=gold", "route.budget=0.5"])
+
+
+def test_a_judge_says_which_of_two_answers_to_different_prompts_is_better_and_dove_trains_on_it(
+    tmp_path, lab, capsys
+):
+    path = save_policy(CausalLM, tmp_path / "a")
+    joint = ["pipeline=[joint]", "pipeline.joint.by=none", "pipeline.joint.keep_conditional=false"]
+    annotate.run([*lab, *joint, "judge=[gold,relevance]", f"judge.relevance.path={path}"])
+    assert "which this judge does not compare" in capsys.readouterr().out
+    rows = rows_in(tmp_path)
+    assert len(rows) == 12
+    for row in rows:
+        prompts = ["\n".join(turn["content"] for turn in prompt) for prompt in row["meta"]["prompts"]]
+        assert row["rewards"] == [gold(*both).reward for both in zip(prompts, row["responses"], strict=True)]
+        assert prompts[0] != prompts[1]
+    small = [text for text in SMALL if not text.startswith("model.loader")]
+    data = ["data=local", f"data.path={tmp_path}/judged.jsonl", "model=local", f"model.path={path}"]
+    stage = stage_of(
+        ["objective=dove", *data, *small, f"output_dir={tmp_path}", f"cache_dir={tmp_path}/cache"]
+    )
+    assert run_stage(stage, RunFolder(tmp_path / "run")).status == "finished"
 
 
 def test_a_judge_that_compares_gives_labels_and_who_beats_whom(tmp_path, lab):

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 from alignlab.data.reading.rows import Dropped
 from alignlab.data.tables.lists import PER_RESPONSE, per_response, take
-from alignlab.errors import one_of
+from alignlab.errors import ConfigError, one_of
 from alignlab.settings import NonNegative, Range, Seed
 from alignlab.types import Example
 
@@ -50,15 +50,22 @@ def joint(
     same in all rows) differs by more than `min_gap`; `same_source` compares within meta["source"] alone.
     The better one gets the label 1, the other 0, in the order in which they were drawn. meta["prompts"]
     holds their prompts, and meta["rows"] the ids of their rows; `objective=dove` takes such lists.
+    With `by=none` responses are paired whatever their scores, and have equal labels: for a judge to say which is
+    better (`alignlab annotate`); as they are, nothing is trained on them.
 
     `keep_conditional` keeps the rows with at least 2 responses: preferences given one prompt. Rows that
     end up in no list are dropped. Which lists are made does not depend on the order of the rows.
     """
-    one_of("pipeline.joint.by", by, ("labels", "rewards"))
+    one_of("pipeline.joint.by", by, ("labels", "rewards", "none"))
+    if by == "none" and min_gap:
+        raise ConfigError(
+            f"pipeline.joint.min_gap={min_gap}: with by=none there are no scores to differ: drop one"
+        )
+    gap = -math.inf if by == "none" else min_gap
     matches: dict[tuple[int, int, int, int], None] = {}  # a set that keeps the order
     for turn in range(math.ceil(2 * share)):
         offers = sorted(_offers(examples, by, same_source, f"{seed}/{turn}"))
-        matches.update(dict.fromkeys((a.row, a.place, b.row, b.place) for a, b in _matched(offers, min_gap)))
+        matches.update(dict.fromkeys((a.row, a.place, b.row, b.place) for a, b in _matched(offers, gap)))
     lists = list(matches)[: max(1, round(share * len(examples)))]
     used = {row for a, _, b, _ in lists for row in (a, b)}
     for row, example in enumerate(examples):
@@ -73,7 +80,7 @@ def joint(
 def _offers(examples: Sequence[Example], by: str, same_source: bool, turn: str) -> Iterator[Offer]:
     """An offer of one response of every row that has scores."""
     for row, example in enumerate(examples):
-        scores = example.labels if by == "labels" else example.rewards
+        scores = example.rewards if by == "rewards" else example.labels
         if scores is None:
             continue
         draw = random.Random(f"joint/{turn}/{example.id}")
@@ -99,15 +106,16 @@ def _matched(offers: Sequence[Offer], min_gap: float) -> Iterator[tuple[Offer, O
 
 def _joined(rows: tuple[Example, Example], places: tuple[int, int], by: str) -> Example:
     a, b = (take(row, [place]) for row, place in zip(rows, places, strict=True))
-    scores = (a.labels + b.labels) if by == "labels" else (a.rewards or []) + (b.rewards or [])
+    scores = (a.rewards or []) + (b.rewards or []) if by == "rewards" else a.labels + b.labels
+    labels = [0.5, 0.5] if by == "none" else [float(scores[0] > scores[1]), float(scores[1] > scores[0])]
     shared = {name: (per_response(a, name), per_response(b, name)) for name in PER_RESPONSE}
     meta = {name: [*first, *second] for name, (first, second) in shared.items() if first and second}
     sources = list(dict.fromkeys(row.meta["source"] for row in rows if "source" in row.meta))
     return Example(
         prompt=a.prompt,
         responses=[*a.responses, *b.responses],
-        labels=[float(scores[0] > scores[1]), float(scores[1] > scores[0])],
-        rewards=None if a.rewards is None or b.rewards is None else [*a.rewards, *b.rewards],
+        labels=labels,
+        rewards=None if by == "none" or a.rewards is None or b.rewards is None else [*a.rewards, *b.rewards],
         weight=(a.weight + b.weight) / 2,
         id=f"{a.id}/{places[0]}~{b.id}/{places[1]}",
         meta={

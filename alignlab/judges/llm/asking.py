@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alignlab.judges.judge import Asked
+from alignlab.types import Message
 
 ASPECTS = {
     "helpfulness": "Does it do what was asked for, and is it useful to the person who asked?",
@@ -39,11 +40,10 @@ def compared(
     asked: Asked, first: int, second: int, aspects: Mapping[str, str], *, reasoned: bool
 ) -> Question:
     """Return the question which of two responses is better, the first of them shown as A."""
-    shown = [
-        *_context(asked),
-        _marked(asked, "RESPONSE A", asked.responses[first]),
-        _marked(asked, "RESPONSE B", asked.responses[second]),
-    ]
+    shown = [] if asked.prompts else _context(asked, asked.prompt)
+    for side, place in zip(SIDES, (first, second), strict=True):
+        shown += _context(asked, asked.prompts[place], f" {side}") if asked.prompts else []
+        shown.append(_marked(asked, f"RESPONSE {side}", asked.responses[place]))
     criteria = " ".join(f"{name.replace('_', ' ').capitalize()}: {text}" for name, text in aspects.items())
     end = (
         "Give your reason in at most three sentences. Then write as the last line 'Verdict: A', 'Verdict: B', or "
@@ -51,14 +51,19 @@ def compared(
         if reasoned
         else "Which response is better, A or B? Answer with the letter alone."
     )
-    head = f"Compare two responses to the last turn of a conversation. {criteria} Length alone is no merit. {RULE}"
+    to = (
+        ", each to the last turn of its own conversation"
+        if asked.prompts
+        else " to the last turn of a conversation"
+    )
+    head = f"Compare two responses{to}. {criteria} Length alone is no merit. {RULE}"
     return Question(asked.id, "\n\n".join([head, *shown, end]), () if reasoned else SIDES)
 
 
 def rated(asked: Asked, place: int, aspects: Mapping[str, str], *, reasoned: bool) -> Question:
     """Return the question how good one response is in one aspect, or in all of these at once where it gives reasons."""
     shown = [
-        *_context(asked),
+        *_context(asked, asked.prompt_of(place)),
         _marked(asked, "RESPONSE", asked.responses[place]),
     ]
     criteria = " ".join(f"{name.replace('_', ' ').capitalize()}: {text}" for name, text in aspects.items())
@@ -110,24 +115,25 @@ def reason_in(text: str) -> str:
     return "\n".join(lines).strip()
 
 
-def _context(asked: Asked) -> list[str]:
+def _context(asked: Asked, prompt: Sequence[Message], side: str = "") -> list[str]:
     """The conversation, and what the row says that the person wants (`meta["checklist"]`)."""
-    shown = [_marked(asked, "CONVERSATION", _conversation(asked))]
+    shown = [_marked(asked, f"CONVERSATION{side}", _conversation(prompt))]
     wishes = asked.meta.get("checklist")
     if isinstance(wishes, list) and wishes:
-        shown.append(_marked(asked, "WHAT THE PERSON WANTS", "\n".join(f"- {one}" for one in wishes)))
+        shown.append(_marked(asked, f"WHAT THE PERSON{side} WANTS", "\n".join(f"- {one}" for one in wishes)))
     return shown
 
 
-def _conversation(asked: Asked) -> str:
-    turns = [*asked.prompt]
+def _conversation(prompt: Sequence[Message]) -> str:
+    turns = [*prompt]
     if len(turns) == 1:
         return str(turns[0]["content"])
     return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
 
 
 def _marked(asked: Asked, name: str, text: str) -> str:
-    return marked([asked.id, *(str(turn["content"]) for turn in asked.prompt), *asked.responses], name, text)
+    turns = [turn for prompt in asked.prompts or (asked.prompt,) for turn in prompt]
+    return marked([asked.id, *(str(turn["content"]) for turn in turns), *asked.responses], name, text)
 
 
 def marked(texts: Sequence[str], name: str, text: str) -> str:

@@ -31,8 +31,10 @@ class LanguageModelJudge:
 
     `verdict=labels` reads the probabilities of the labels as the first token of the answer; their `mass` is an aspect,
     and below `min_mass` there is no verdict. `verdict=text` reads written answers, which have reasons; what cannot be
-    read is unparsed.
+    read is unparsed. Responses to different prompts are each shown behind their own.
     """
+
+    joint = True
 
     def __init__(
         self,

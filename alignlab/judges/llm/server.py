@@ -30,7 +30,8 @@ class ServedModel:
     def choose(self, questions: Sequence[Question]) -> list[Chosen | Unanswered]:
         """Return the probabilities of labels by the log-probabilities that the server tells of the first token.
 
-        Raises ConfigError where it answers without any: nothing is made up in their place.
+        Raises ConfigError where it refuses to tell any, as `transformers serve` does, or answers without them: nothing
+        is made up in their place.
         """
         settings = {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP}
         return self._all(
@@ -68,6 +69,11 @@ def _failure(said: str) -> Unanswered:
     """What an error of the server means for one question; raises ConfigError for what no question would escape."""
     status = re.search(r"status (\d+)", said)
     code = int(status[1]) if status else 0
+    if code in OF_ONE_LIST and "logprobs" in said:
+        raise ConfigError(
+            f"judge.url: {said}: it tells no log-probabilities, so that there is no probability of a verdict: "
+            "judge.verdict=text reads written answers"
+        )
     if code in OF_ONE_LIST:
         return Unanswered(f"refused by the server (status {code})")
     if 400 <= code < 500 and code not in (408, 429):

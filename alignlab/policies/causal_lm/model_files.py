@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from alignlab.file_digests import file_digest
+from alignlab.policies.causal_lm.model_folder import ADAPTER
 
 KINDS = (
     "*.safetensors",
@@ -43,7 +44,7 @@ def _hashes(folder: Path, memory: Path | None) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.iterdir()):
         if file.is_file() and any(fnmatch(file.name, kind) for kind in KINDS):
             yield file.name, file_digest(file, memory)
-    if (adapter := folder / "adapter_config.json").is_file():
+    if (adapter := folder / ADAPTER).is_file():
         base = str(json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path"))
         if base != str(folder):
             yield from ((f"{base}/{name}", known) for name, known in model_files(base, memory=memory).items())

@@ -111,6 +111,13 @@ def test_scores_that_cannot_be_compared():
     assert set(made.meta["source"].split("+")) == {"s", "t"}
 
 
+def test_pairs_for_a_judge_are_made_whatever_their_scores():
+    flat = numbered(40, labels=(0.5, 0.5))
+    lists = split(joint(flat, by="none"))[1]
+    assert len(lists) == 20
+    assert all(made.labels == [0.5, 0.5] and made.rewards is None for made in lists)
+
+
 def test_single_responses_have_joint_lists_alone():
     """Unpaired data becomes pairs."""
     rows = [row(f"p{i}", ["y"], [float(i % 2)], id=str(i)) for i in range(40)]
@@ -124,6 +131,7 @@ def test_single_responses_have_joint_lists_alone():
     ("options", "message"),
     [
         ({"by": "label"}, "pipeline.joint.by=label: did you mean 'labels'?"),
+        ({"by": "none", "min_gap": 0.1}, "there are no scores to differ"),
     ],
 )
 def test_options_that_cannot_work(options, message):
