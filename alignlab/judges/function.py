@@ -27,6 +27,9 @@ class Function:
     It is called once for all lists of a step, and may say None of a response, which then is left out.
     """
 
+    waits = True
+    """The function runs in a thread of its own in any case, for its time-out."""
+
     def __init__(self, *, function: str, timeout: PositiveNumber = 600.0) -> None:
         self.function: Callable[..., Any] = locate(function, "judge.function")
         self.name, self.timeout = function, timeout
