@@ -13,7 +13,6 @@ from tests.training.strategies.group import on_ranks
 pytestmark = pytest.mark.slow
 
 KINDS = {
-    "dpo": {},
     "grpo": {"ahead": 1},
     "ppo": {},
     "xpo": {},
