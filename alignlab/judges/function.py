@@ -24,7 +24,8 @@ class Function:
 
     A prompt is a list of messages, a response a text; prompts are repeated for each of their responses. A function that
     has parameters of these names is also given `ids` and `meta` of the rows, and whether each response is `finished`.
-    It is called once for all lists of a step, and may say None of a response, which then is left out.
+    It is called for all lists that were drawn together, several times a step where these are many, and may say None of
+    a response, which then is left out.
     """
 
     waits = True

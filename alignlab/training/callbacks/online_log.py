@@ -35,7 +35,7 @@ class OnlineLog(L.Callback):
         self.told: list[str] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Report what the step drew, if it drew anything."""
+        """Report what the lists of the step are like."""
         assert isinstance(module, PreferenceModule)
         measured = dict(self.steps.measured)
         names = ("own_logratio", "logratio") if self.steps.spec.lists == "drawn" else ("kl_sampled",)
