@@ -1,15 +1,18 @@
-"""CPU seconds of an online step: beside TRL's online DPO at two responses a prompt, and beside a floor at eight.
+"""CPU seconds of an online step: beside TRL's online DPO at two responses a prompt, and beside a floor.
 
-python scripts/bench_online.py                       # 6 M random weights on the prompts of the embedded world
+python scripts/bench_online.py                       # 6 M random weights, prompts of the embedded world: 18 tokens
+python scripts/bench_online.py --joined 16           # such prompts, 16 of them joined to one
 
-Both draw, judge (the exact reward), and take a DPO step with a frozen reference on the same prompts, with the same
-weights, learning rate and largest length, in float32 on one thread; a response of random weights hardly ever ends of
-itself. A step is the time from the end of one to that of the next; the first ones are left out. The floor is bare
-decoder steps of as many tokens, one packed forward and backward over the lists of the last step, and one forward of the
-reference.
+Both draw, judge, and take a DPO step with a frozen reference on the same prompts, with the same weights, learning rate
+and largest length, in float32 on one thread; a response of random weights hardly ever ends of itself. The judge gives
+no two responses the same: alignlab drops lists that are tied and draws others, where TRL trains on them, so that with
+ties the steps would not be the same work. A step is the time from the end of one to that of the next; the first ones
+are left out. The floor is bare decoder steps of as many tokens, one packed forward and backward over the lists of the
+last step, and one forward of the reference.
 """
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -24,14 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lightning as L
 import torch
+from bench.by_hash import of_text
 from datasets import Dataset
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
 from alignlab.config.stage_of import stage_of
-from alignlab.judges.worth import lines_of, worth
-from alignlab.lab import vocabulary
-from alignlab.lab.reward import gold
+from alignlab.lab import vocabulary, world
 from alignlab.online.written import Rollouts
 from alignlab.policies.causal_lm.model import CausalLM
 from alignlab.runs.folder import RunFolder
@@ -101,6 +103,20 @@ def write_model(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def write_rows(file: Path, count: int, joined: int) -> None:
+    """As many prompts of the embedded world, each of several that are joined, with two responses that nobody reads."""
+    examples = [*world.examples(split="train", size=count * joined)]
+    with file.open("w", encoding="utf-8") as out:
+        for start in range(0, len(examples), joined):
+            asked = " ".join(one.prompt[-1]["content"] for one in examples[start : start + joined])
+            row = {
+                "prompt": [{"role": "user", "content": asked}],
+                "responses": [*examples[start].responses[:2]],
+                "labels": [1, 0],
+            }
+            out.write(json.dumps(row) + "\n")
+
+
 def stage_for(model: Path, folder: Path, samples: int, args: argparse.Namespace) -> Any:
     """The stage that alignlab trains."""
     return stage_of(
@@ -111,8 +127,11 @@ def stage_for(model: Path, folder: Path, samples: int, args: argparse.Namespace)
             f"online.samples={samples}",
             f"online.max_new_tokens={args.new_tokens}",
             f"data.lists_per_step={args.prompts}",
-            f"data.limit={args.prompts * args.steps * 2}",
+            "data=local",
+            f"data.path={model / 'rows.jsonl'}",
             "data.limit_validation=4",
+            "judge=function",
+            "judge.function=bench.by_hash.rewards",
             f"trainer.max_steps={args.steps}",
             f"trainer.validate_every_n_steps={args.steps}",
             "trainer.accelerator=cpu",
@@ -143,8 +162,7 @@ def trl(model: Path, folder: Path, args: argparse.Namespace) -> Clock:
     prompts = [one.prompt for one in read(stage_for(model, folder, 2, args)).train]
 
     def reward(prompts: Any, completions: Any, **_: Any) -> list[float]:
-        texts = [one[0]["content"] for one in completions]
-        return [worth(gold(lines_of(prompt), text))[0] for prompt, text in zip(prompts, texts, strict=True)]
+        return [of_text(one[0]["content"]) for one in completions]
 
     OnlineDPOTrainer(
         model=LlamaForCausalLM.from_pretrained(model),
@@ -209,30 +227,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, default in {"prompts": 16, "new-tokens": 32, "steps": 10, "rounds": 5}.items():
+    for name, default in {
+        "prompts": 16,
+        "joined": 1,
+        "new-tokens": 32,
+        "steps": 10,
+        "rounds": 5,
+    }.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         model, folder = Path(place) / "model", Path(place)
         write_model(model)
+        write_rows(model / "rows.jsonl", args.prompts * (args.steps + 1), args.joined)
         two, theirs = ours(model, folder / "two", 2, args), trl(model, folder / "trl", args)
         eight = ours(model, folder / "eight", 8, args)
-        least = floor(model, folder / "eight", args)
-        lengths = [
-            len(ids)
-            for one in Rollouts(folder / "two").past(args.steps - 1).lists
-            for ids in one.rollout.responses
-        ]
-    print(
-        f"{args.prompts} prompts a step, at most {args.new_tokens} tokens (mean {statistics.mean(lengths):.1f})"
-    )
+        least = {number: floor(model, folder / name, args) for number, name in ((2, "two"), (8, "eight"))}
+        rollouts = [one.rollout for one in Rollouts(folder / "two").past(args.steps - 1).lists]
+    asked = statistics.mean(len(one.prompt_ids) for one in rollouts)
+    drawn = statistics.mean(len(ids) for one in rollouts for ids in one.responses)
+    print(f"{len(rollouts)} prompts a step, of {asked:.1f} tokens; responses of {drawn:.1f}")
     for name, clock in {"alignlab, 2": two, "TRL, 2": theirs, "alignlab, 8": eight}.items():
         first, last = clock.losses[0], clock.losses[-1]
         print(f"{name:12} {clock.seconds:.3f} CPU seconds a step, loss {first:.4f} -> {last:.4f}")
-    print(f"{'floor, 8':12} {least:.3f}")
+    for number, seconds in least.items():
+        print(f"floor, {number:<5} {seconds:.3f}")
     print(
-        f"alignlab / TRL at 2: {two.seconds / theirs.seconds:.2f}; alignlab / floor at 8: {eight.seconds / least:.2f}"
+        f"at 2: alignlab / TRL {two.seconds / theirs.seconds:.2f}, floor / TRL {least[2] / theirs.seconds:.2f}, "
+        f"alignlab / floor {two.seconds / least[2]:.2f}; at 8: alignlab / floor {eight.seconds / least[8]:.2f}"
     )
 
 

@@ -4,8 +4,9 @@ python scripts/bench_sampler.py --model DIR --samples 4          # a model with 
 python scripts/bench_sampler.py --samples 8 --prompt 256         # 17 M random weights, on random prompts
 
 All contenders have as many rows at once, the same prompts and the same largest length, in float32 on one thread, and
-take turns. `floor` steps through as many tokens behind prompts that are read beforehand, and draws nothing. `kl` is one
-pass of a model over the responses drawn.
+take turns. `floor` steps through as many tokens behind prompts that are read beforehand, with all rows to the end, and
+draws nothing. `ends` does the same with rows that leave where the drawn ones ended: few rows cost a model nearly what
+many do. `kl` is one pass of a model over the responses drawn.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from alignlab.data.encoding.tokenize import Encoder
 from alignlab.sampling.context import Context, Reader
 from alignlab.sampling.in_process import InProcess
+from alignlab.sampling.loop import ENDED
 from alignlab.sampling.rollout import Prompt
 from alignlab.sampling.scored import token_logps
 from alignlab.sampling.settings import Sampling
@@ -96,6 +98,22 @@ def floor(model: Any, ids: list[list[int]], total: int, args: argparse.Namespace
     return steps * rows, time.process_time() - began
 
 
+def ends(model: Any, ids: list[list[int]], lengths: list[int], args: argparse.Namespace) -> tuple[int, float]:
+    """Tokens and CPU seconds of bare steps of rows that leave as the sampler takes them out."""
+    lengths = lengths[: args.rows]
+    context = Context.of(Reader(model), [ids[i // args.samples] for i in range(len(lengths))])
+    count, step, began = sum(lengths), 0, time.process_time()
+    while lengths:
+        context.advance(context.logits.argmax(-1))
+        step += 1
+        left = [i for i, length in enumerate(lengths) if length > step]
+        if len(lengths) - len(left) >= max(1, len(lengths) // ENDED):
+            lengths = [lengths[i] for i in left]
+            if left:
+                context.select(torch.tensor(left))
+    return count, time.process_time() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -117,7 +135,8 @@ def main() -> None:
     prompts = [Prompt(str(i), row) for i, row in enumerate(ids)]
     with torch.no_grad():
         drawn = sampler.draw(prompts, args.samples, how)
-        total = sum(len(ids) for rollout in drawn for ids in rollout.responses)
+        lengths = [len(ids) for rollout in drawn for ids in rollout.responses]
+        total = sum(lengths)
 
         def timed(work: Callable[[], Any]) -> tuple[int, float]:
             began = time.process_time()
@@ -130,6 +149,7 @@ def main() -> None:
                 "generate": timed(lambda: generated(model, ids, end, args)),
                 "alignlab": timed(lambda: sampler.draw(prompts, args.samples, how)),
                 "floor": floor(model, ids, total, args),
+                "ends": ends(model, ids, lengths, args),
                 "kl": timed(lambda: token_logps(model, drawn)),
             }.items():
                 speeds.setdefault(name, []).append(count / seconds)
@@ -142,10 +162,8 @@ def main() -> None:
             f"{name:9} {value:8.1f} tokens a CPU second ({', '.join(f'{one:.1f}' for one in speeds[name])})"
         )
     ours = medians["alignlab"]
-    print(
-        f"alignlab / generate {ours / medians['generate']:.2f}, alignlab / floor {ours / medians['floor']:.2f}, ",
-        end="",
-    )
+    ratios = {name: ours / medians[name] for name in ("generate", "floor", "ends")}
+    print(*(f"alignlab / {name} {ratio:.2f}" for name, ratio in ratios.items()), sep=", ", end=", ")
     print(f"drawing with kl / drawing {1 + ours / medians['kl']:.2f}")
 
 

@@ -55,10 +55,16 @@ def online_problems(config: Config) -> Iterator[str]:
     size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
     if size and not share:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
+    if ahead := online.get("ahead"):
+        if size:
+            yield f"online.ahead={ahead} and online.buffer.size={size} both train on lists of earlier weights: use one"
+        if online.get("every") == 0:
+            yield f"online.ahead={ahead}: online.every=0 draws all lists at once, and leaves none to be drawn ahead"
 
 
 OF_DRAWN_LISTS: Config = {
     "every": 1,
+    "ahead": 0,
     "updates": 1,
     "unfinished": "keep",
     "labels": "auto",
@@ -96,7 +102,7 @@ def _fresh_problems(online: Config, generator: str, objective: "Objective") -> I
         return
     if generator.endswith(".VLLM"):
         yield f"{', '.join(fresh)}: validation draws samples in the process alone: use generator=inprocess"
-    stale = {"every": 1, "updates": 1}
+    stale = {"every": 1, "ahead": 0, "updates": 1}
     given = [f"{key}={online[key]}" for key, least in stale.items() if online.get(key, least) != least]
     if size := (online.get("buffer") or {}).get("size"):
         given.append(f"buffer.size={size}")

@@ -24,10 +24,13 @@ class Function:
 
     A prompt is a list of messages, a response a text; prompts are repeated for each of their responses. A function that
     has parameters of these names is also given `ids` and `meta` of the rows, and whether each response is `finished`.
-    It is called once for all lists of a step, and may say None of a response, which then is left out.
+    It is called for all lists that were drawn together, several times a step where these are many, and may say None of
+    a response, which then is left out.
     """
 
     joint = True
+    waits = True
+    """The function runs in a thread of its own in any case, for its time-out."""
 
     def __init__(self, *, function: str, timeout: PositiveNumber = 600.0) -> None:
         self.function: Callable[..., Any] = locate(function, "judge.function")

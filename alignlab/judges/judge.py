@@ -82,3 +82,12 @@ class Bound(Protocol):
 
         A loop calls it before it asks; weights that training moved since count at the next call, and in `identity`.
         """
+
+
+@runtime_checkable
+class Waits(Protocol):
+    """A judge that may do nothing but wait: for a server, for other processes, for a function of the user's."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it does; it is then asked in a thread, while responses are drawn or the policy trains."""

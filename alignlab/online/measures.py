@@ -2,10 +2,17 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from alignlab.online.listed import Listed
 from alignlab.online.written import Drawn
+
+
+def staleness(lists: Sequence[Listed], step: int) -> dict[str, float]:
+    """Return how many optimizer steps the weights are ahead of those that drew the lists of a step: mean and most."""
+    ages = [step - one.rollout.version for one in lists]
+    return {"staleness": statistics.fmean(ages), "staleness_max": float(max(ages))}
 
 
 def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict[str, float]:

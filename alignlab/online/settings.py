@@ -49,6 +49,8 @@ class OnlineSpec:
     max_new_tokens: Annotated[int, whole(1, 10**6)] = 64
     every: Count = 1
     """The optimizer steps whose lists are drawn at once; 0: those of one pass of the whole stage."""
+    ahead: Count = 0
+    """The rounds (of `every` steps) by which lists are drawn before they are trained on."""
     updates: Positive = 1
     unfinished: Unfinished = "keep"
     unfinished_reward: AnyNumber | None = None

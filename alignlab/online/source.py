@@ -12,11 +12,11 @@ from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge, Judged
 from alignlab.judges.worth import lines_of, worth
+from alignlab.online.asking import Asker, Begun
 from alignlab.online.labels import Labelling, Samples
 from alignlab.online.listed import Array, Listed
 from alignlab.online.of_reference import DrawOne, from_reference, with_one_of_reference
 from alignlab.online.together import together
-from alignlab.online.verdicts import verdicts
 from alignlab.online.written import Drawn, Head
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
@@ -38,8 +38,9 @@ class Source:
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
     precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
     objective asks for what the sampler does not tell. `reference` draws the last response of each list from the
-    reference, where there is one to do so. `gold` is an exact reward of prompt and response, which is kept
-    beside what the judge says, and changes nothing.
+    reference, where there is one to do so. `at_once` are the prompts that a rank draws for before a judge that waits is
+    put to work on them (0: all), which it does while those that follow are drawn. `gold` is an exact reward of prompt
+    and response, which is kept beside what the judge says, and changes nothing.
     """
 
     def __init__(
@@ -56,11 +57,16 @@ class Source:
         within: Callable[[], AbstractContextManager[Any]] = nullcontext,
         tell_of: TellOf | None = None,
         reference: DrawOne | None = None,
+        at_once: int = 0,
         gold: Callable[[str, str], Any] | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
         self.within, self.tell_of, self.gold, self.reference = within, tell_of, gold, reference
+        self.asker, self.at_once = Asker(judge), at_once
+        self.version = 0
+        """The number of optimizer steps that the weights of the policy have seen."""
+        self._synced: int | None = None
         self.seconds: dict[str, float] = {}
         self.told_ties = False
 
@@ -71,19 +77,24 @@ class Source:
         by = "nobody" if self.judge is None else self.judge.identity
         return Head(step, first, lists, self.samples, how, by, self.labelling.name)
 
-    def draw(self, head: Head) -> Drawn:
+    def begin(self, head: Head) -> Begun:
+        """Draw for as many prompts as lists are wanted, and ask the judge; all ranks must call this."""
+        return self._begun(range(head.first, head.first + head.lists))
+
+    def draw(self, head: Head, begun: Begun | None = None) -> Drawn:
         """Draw as many lists as are wanted, from the place of the first prompt on; all ranks must call this.
 
-        Raises RunError where not one list can be trained on.
+        `begun` are those that were drawn before. Raises RunError where not one list can be trained on.
         """
-        with self._timed("sync"):
-            self.generator.sync(head.step)
-        lists: list[Listed] = []
-        for _ in range(1 + self.refills):
-            if not (missing := head.lists - sum(not one.dropped for one in lists)):
+        lists = self._settled(begun or self.begin(head))
+        for _ in range(self.refills):
+            if not (missing := head.lists - len(kept := [one for one in lists if not one.dropped])):
                 break
+            # as many prompts as will do if as many of their lists are dropped as were before
+            likely = round(missing * len(lists) / max(1, len(kept)))
             first = head.first + len(lists)
-            lists += self._judged(self._drawn(range(first, first + missing)))
+            lists += self._settled(self._begun(range(first, first + min(likely, head.lists))))
+            lists = _first_of(lists, head.lists)
         drawn = Drawn(head, tuple(lists))
         if not drawn.trained:
             raise RunError(_nothing_left(drawn))
@@ -108,12 +119,29 @@ class Source:
         name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
         return row, Prompt(name, rows.prompts[row].tolist())
 
-    def _drawn(self, places: range) -> list[tuple[int, Rollout, Told]]:
-        """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
+    def _begun(self, places: range) -> Begun:
+        """Lists for the prompts at these places, with the judge at work on them."""
+        part = self.at_once * ranks.world() if self.asker.waits and self.at_once else max(1, len(places))
+        begun = [self.ask(self._drawn(places[at : at + part])) for at in range(0, len(places), part)]
+        return Begun(
+            tuple(one for some in begun for one in some.lists),
+            lambda: [verdict for some in begun for verdict in some.said()],
+        )
+
+    def _drawn(self, places: range) -> list[Listed]:
+        """The lists for the prompts at these places, without verdicts, on the first rank; each rank draws a share."""
         asked = [self._prompt(place) for place in places]
+        if self._synced != self.version:
+            with self._timed("sync"):
+                self.generator.sync(self.version)
+            self._synced = self.version
         with self._timed("draw"), self.within():
             drawn = together(self._with_told, [prompt for _, prompt in asked])
-        return [(row, *one) for (row, _), one in zip(asked, drawn, strict=True)]
+        return [self._listed(row, *one) for (row, _), one in zip(asked, drawn, strict=True) if ranks.main()]
+
+    def _listed(self, row: int, rollout: Rollout, told: Told) -> Listed:
+        texts, prompt = tuple(map(self.decode, rollout.responses)), lines_of(self.prompts.rows.messages(row))
+        return Listed(rollout, row, texts, Judged(), prompt, told=told)
 
     def _with_told(self, prompts: Sequence[Prompt]) -> list[tuple[Rollout, Told]]:
         """The responses of this rank, with what the policy itself says of them where that is asked for."""
@@ -128,30 +156,30 @@ class Source:
             ]
         return [*zip(rollouts, told, strict=True)]
 
-    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
-        """The lists that the first rank makes of rollouts, on all ranks."""
-        return list(ranks.broadcast(self._verdicts(rollouts) if ranks.main() else None))
-
-    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
-        texts = [tuple(map(self.decode, rollout.responses)) for _, rollout, _ in rollouts]
+    def ask(self, lists: Sequence[Listed]) -> Begun:
+        """Put the judge to work on lists; on other ranks than the first there are none."""
         rows = self.prompts.rows
         asked = [
             Asked(
-                rollout.id,
-                rows.messages(row),
-                of_one,
-                rollout.finished,
-                rows.examples[int(rows.places[row])].meta,
+                one.rollout.id,
+                rows.messages(one.row),
+                one.texts,
+                one.rollout.finished,
+                rows.examples[int(rows.places[one.row])].meta,
             )
-            for (row, rollout, _), of_one in zip(rollouts, texts, strict=True)
+            for one in lists
         ]
+        return Begun(tuple(lists), self.asker(asked) if lists else list)
+
+    def _settled(self, begun: Begun) -> list[Listed]:
+        """The lists that the first rank makes of responses and verdicts, on all ranks."""
+        return list(ranks.broadcast(self._labelled(begun) if ranks.main() else None))
+
+    def _labelled(self, begun: Begun) -> list[Listed]:
         with self._timed("judge"):
-            said = [Judged()] * len(asked) if self.judge is None else verdicts(self.judge, asked)
-        lists = [
-            Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), told=told)
-            for (row, rollout, told), of_one, verdict in zip(rollouts, texts, said, strict=True)
-        ]
-        return [self.labelling(self._beside(one)) for one in lists]
+            said = begun.said()
+        judged = [replace(one, judged=verdict) for one, verdict in zip(begun.lists, said, strict=True)]
+        return [self.labelling(self._beside(one)) for one in judged]
 
     def _beside(self, one: Listed) -> Listed:
         """The list with the exact reward of its responses, where there is one."""
@@ -164,6 +192,15 @@ class Source:
         began = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def _first_of(lists: Sequence[Listed], wanted: int) -> list[Listed]:
+    """The lists, of which the first ones that are not dropped stay, as many as are wanted."""
+    left, result = wanted, []
+    for one in lists:
+        result.append(one if one.dropped or left else one.without("more than were wanted"))
+        left -= not result[-1].dropped
+    return result
 
 
 def _nothing_left(drawn: Drawn) -> str:

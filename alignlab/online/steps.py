@@ -1,25 +1,23 @@
 """The optimizer steps of a run that draws what it trains on; it continues at any step, bit for bit."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
-from alignlab import ranks
 from alignlab.data.batching.batches import Step, StepLoader
 from alignlab.errors import RunError
 from alignlab.online.buffer import Buffer
 from alignlab.online.listed import Listed
-from alignlab.online.measures import measures
+from alignlab.online.measures import measures, staleness
+from alignlab.online.rounds import Rounds
 from alignlab.online.rows import blank, rows_of, with_blank_samples, with_samples
 from alignlab.online.settings import OnlineSpec
 from alignlab.online.source import Source
+from alignlab.online.together import everywhere
 from alignlab.online.written import Drawn, Rollouts
 from alignlab.types import Batch
-
-T = TypeVar("T")
 
 
 class OnlineSteps:
@@ -43,8 +41,9 @@ class OnlineSteps:
         self.prompts, self.source, self.rollouts, self.spec = prompts, source, rollouts, spec
         self.wanted, self.start, self.steps = wanted, 0, prompts.steps
         self.every = spec.every or -(-prompts.steps // spec.updates)
+        self.rounds = Rounds(source, rollouts, steps=self.steps, length=self._length, ahead=spec.ahead)
         self.measured: dict[str, float] = {}
-        """What the latest round was like, by name; empty after steps that drew nothing."""
+        """What the lists of the latest step were like, by name: their age, and after a draw all that is known of it."""
 
     def __len__(self) -> int:
         return self.steps
@@ -67,7 +66,9 @@ class OnlineSteps:
                 again = buffer.take(self._wanted(began) - drawn.head.lists, began)
                 pile, after = [*drawn.trained, *again], drawn.after
                 buffer.add(began, drawn.trained)
-            yield self._batches(self._lists(pile, began, step))
+            lists = self._lists(pile, began, step)
+            self.measured |= staleness(lists, step)
+            yield self._batches(lists)
 
     def largest(self) -> Batch:
         """Return the largest micro-batch that there could be: the longest prompts, with responses that are all cut."""
@@ -117,13 +118,13 @@ class OnlineSteps:
         """What was drawn before a round: now, or by a process that was killed; `new`: nothing is trained on it yet."""
         if not new:
             return everywhere(partial(self.rollouts.past, began))
-        since, wanted = time.perf_counter(), self._wanted(began)
-        head = self.source.head(began, first, wanted - buffer.share_of(wanted))
+        since = time.perf_counter()
         self.source.seconds = {}
-        if (drawn := everywhere(lambda: self.rollouts.reusable(head))) is None:
-            drawn = self.source.draw(head)
-            if ranks.main():
-                self.rollouts.write(drawn)
+
+        def lists(step: int) -> int:
+            return self._wanted(step) - buffer.share_of(self._wanted(step))
+
+        drawn = self.rounds.at(began, first, lists)
         self.measured = measures(drawn, self.source.seconds, time.perf_counter() - since)
         return drawn
 
@@ -149,11 +150,5 @@ class OnlineSteps:
             own = self.prompts.rows.take([one.row for one in lists])
             rows = with_samples(own, [one.rollout.responses for one in lists])
         else:
-            rows = rows_of(lists, self.prompts.rows, self.wanted)
+            rows = rows_of(lists, self.prompts.rows, {*self.wanted, "behavior_logps"})
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))
-
-
-def everywhere(read: Callable[[], T]) -> T:
-    """Return what the first rank reads, on all ranks."""
-    value: T = ranks.broadcast(read() if ranks.main() else None)
-    return value

@@ -1,4 +1,4 @@
-"""Responses that all ranks draw together: each its share of the prompts."""
+"""What all ranks do together: they draw, each for its share of the prompts, and have what the first one reads."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -7,6 +7,12 @@ from alignlab import ranks
 from alignlab.sampling.rollout import Prompt
 
 T = TypeVar("T")
+
+
+def everywhere(read: Callable[[], T]) -> T:
+    """Return what the first rank reads, on all ranks."""
+    value: T = ranks.broadcast(read() if ranks.main() else None)
+    return value
 
 
 def together(draw: Callable[[Sequence[Prompt]], Sequence[T]], prompts: Sequence[Prompt]) -> list[T]:

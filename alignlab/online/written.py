@@ -54,7 +54,10 @@ class Drawn:
 
 
 class Rollouts:
-    """The folder `rollouts/` of a stage: `step-000000.jsonl`, a line a prompt between a head and a hash."""
+    """The folder `rollouts/` of a stage: `step-000000.jsonl`, a line a prompt between a head and a hash.
+
+    Beside them stand `ahead-000001.jsonl`, of the same form, with responses that nobody has judged yet.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
@@ -72,6 +75,21 @@ class Rollouts:
     def write(self, drawn: Drawn) -> None:
         """Bring what was drawn onto the disk, whole, under its name."""
         write_text(self.file(drawn.head.step), self.text(drawn))
+        self.begun_file(drawn.head.step).unlink(missing_ok=True)
+
+    def begun_file(self, step: int) -> Path:
+        """Return the file of what was drawn ahead of a step, and not yet judged."""
+        return self.folder / f"ahead-{step:06d}.jsonl"
+
+    def write_begun(self, drawn: Drawn) -> None:
+        """Bring responses without verdicts onto the disk; they are there until `write` has them with their verdicts."""
+        write_text(self.begun_file(drawn.head.step), self.text(drawn))
+
+    def begun(self, head: Head) -> Drawn | None:
+        """Return responses without verdicts, drawn in this way for these prompts; None where there are none."""
+        file = self.begun_file(head.step)
+        drawn = _read(file) if file.is_file() else None
+        return drawn if drawn is not None and drawn.head == head else None
 
     def reusable(self, head: Head) -> Drawn | None:
         """Return what was drawn before, in the same way and for the same prompts; None, with a warning, otherwise."""

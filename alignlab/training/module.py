@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from alignlab import ranks
 from alignlab.data.batching.batches import Step
 from alignlab.errors import ConfigError, RunError
+from alignlab.metrics.behavior import behavior_metrics, with_effective
 from alignlab.metrics.meter import Meter
 from alignlab.metrics.preference import preference_metrics, with_margin
 from alignlab.metrics.split_metrics import Rows, diagram, split_metrics
@@ -39,6 +40,8 @@ ROWS = ("logps", "ref_logps", "values", "preferences", "wins", "lengths", "label
 """Signals that metrics of a whole split go by."""
 WATCHED = ("kl_reverse", "rationale_logps", "sample_logps", "sample_ref_logps")
 """Further signals that metrics of a micro-batch go by."""
+DRAWN_BY = ("logps", "ref_logps", "where", "behavior_logps", "from_reference")
+"""Signals that metrics of drawn responses go by."""
 MakeOptimizer = Callable[[nn.Module], tuple[torch.optim.Optimizer, Any]]
 
 
@@ -290,7 +293,7 @@ class PreferenceModule(L.LightningModule):
 
     def _named(self, meter: Meter) -> dict[str, float]:
         """Metrics with the total loss in front: the weighted sum of its parts."""
-        values = with_margin(meter.values())
+        values = with_effective(with_margin(meter.values()))
         weights = self.objective.weights(self.progress)
         loss = sum(weight * values.get(f"loss/{name}", 0.0) for name, weight in weights.items())
         return {"loss": loss, **values}
@@ -302,6 +305,8 @@ class PreferenceModule(L.LightningModule):
             known = as_reference(known) if self.global_step == 0 else known
         parts = {f"loss/{name}": part for name, part in outcome.parts.items()}
         metrics = {**parts, **preference_metrics(**known, reward=self.objective.reward)}
+        if {"logps", "behavior_logps"} <= signals.keys():
+            metrics |= behavior_metrics(**{k: v for k, v in {**signals, **known}.items() if k in DRAWN_BY})
         if taken := sorted(metrics.keys() & outcome.reports.keys()):
             raise ConfigError(
                 f"a term reports {taken[0]}: the training has a metric of this name; choose another"

@@ -66,6 +66,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         within=opened.place.autocast,
         tell_of=_tells(ready, spec, generator) if drawn else None,
         reference=_of_reference(ready, spec) if drawn else None,
+        at_once=max(1, generator.rows // spec.samples) if isinstance(generator, InProcess) else 0,
         gold=opened.stage.gold.reward if opened.stage.gold and not isinstance(judge, Gold) else None,
     )
     wanted = opened.stage.objective.signals

@@ -61,6 +61,7 @@ CASES = {
             "online.buffer.choose=age",
         )
     ),
+    "online-ahead": Case(("recipe=online", "online.max_new_tokens=16", "online.ahead=2", "objective=grpo")),
     "full-disk": Case(("objective=dpo",), disk=16),
     "read-only-cache": Case(("objective=dpo",), read_only_cache=True),
 }

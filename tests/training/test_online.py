@@ -212,6 +212,57 @@ def test_the_first_step_is_of_log_ratios_0_and_of_what_was_drawn(whole):
             assert ours == pytest.approx(theirs, abs=1e-5)
 
 
+class Half(Gold):
+    """A judge that waits, and ties the lists of prompts with an odd number."""
+
+    waits = True
+
+    def __call__(self, asked):
+        return [
+            Judged(rewards=(0.0,) * len(one.responses)) if int(one.id.split("#")[0][-1]) % 2 else said
+            for one, said in zip(asked, super().__call__(asked), strict=True)
+        ]
+
+
+def test_lists_that_are_drawn_ahead_have_their_age_and_are_gone_on_with(tmp_path, monkeypatch):
+    spec = {"judge": Half, "ahead": 2, "changes": {"trainer": {"max_steps": 5}}}
+    done = train(drawing(tmp_path / "whole", **spec), tmp_path / "whole")
+    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
+    ages = [float(row["online/staleness"]) for row in rows if row["online/staleness"]]
+    drawn = [Rollouts(tmp_path / "whole").past(step) for step in range(5)]
+    versions = [[one.rollout.version for one in of_step.trained] for of_step in drawn]
+    assert ages == [step - sum(own) / len(own) for step, own in enumerate(versions)]
+    first = [{one.rollout.version for one in of_step.lists[:4]} for of_step in drawn]
+    assert first == [{max(0, step - 2)} for step in range(5)]  # and what takes the place of others is newer
+    gaps = [float(row["train/behavior_gap"]) for row in rows if row["train/behavior_gap"]]
+    assert gaps[0] < 1e-4 < gaps[-1]
+    for where, call in (("drawing", 6), ("update", 4)):
+        run = tmp_path / where
+        with monkeypatch.context() as patch:
+            owner, method = PLACES[where]
+            patch.setattr(owner, method, stopping(getattr(owner, method), call, after=False))
+            with pytest.raises(Killed):
+                train(drawing(run, **spec), run)
+        shutil.copytree(run, tmp_path / "gone", dirs_exist_ok=True)
+        assert same(train(drawing(run, **spec), run), done)
+        assert ids(run) == ids(tmp_path / "whole")
+        assert len({*ids(run)}) == len(ids(run))
+    Rollouts(tmp_path / "gone").file(3).unlink()
+    with pytest.raises(
+        RunError, match=r"step-000003\.jsonl is gone, and the weights that drew it have moved on"
+    ):
+        train(drawing(tmp_path / "gone", **spec), tmp_path / "gone")
+
+
+def test_as_many_prompts_follow_as_are_likely_to_do_and_no_more_lists_are_trained_on(tmp_path):
+    train(drawing(tmp_path, judge=Half, changes={"trainer": {"max_steps": 2}}), tmp_path)
+    for step in range(2):
+        drawn = Rollouts(tmp_path).past(step)
+        assert len(drawn.trained) == 4
+        reasons = [one.dropped for one in drawn.lists if one.dropped]
+        assert {*reasons} <= {"all tied", "more than were wanted"}
+
+
 class TiesFirst:
     """A judge that ties the first list of each draw."""
 

@@ -68,6 +68,11 @@ class LanguageModelJudge:
             self.backend = ServedModel(endpoint, str(model), max_tokens=max_tokens, concurrent=concurrent)
         self.most = f"{max_tokens} tokens" if verdict == "text" else f"mass {min_mass:g}"
 
+    @property
+    def waits(self) -> bool:
+        """Whether a server answers."""
+        return self.local is None
+
     @classmethod
     def problems(cls, settings: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the settings together."""

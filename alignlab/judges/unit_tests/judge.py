@@ -26,6 +26,9 @@ class UnitTestJudge:
     and `processes`. A program that sets out to fool its tests can: they run in its own process.
     """
 
+    waits = True
+    """Programs run in processes of their own."""
+
     def __init__(
         self,
         *,

@@ -22,10 +22,10 @@ COLLAPSED = {
 
 
 class OnlineLog(L.Callback):
-    """A callback that reports `online/...` after each step that drew, and warns once where variety or ends are lost.
+    """A callback that reports `online/...` after each step, and warns once where variety or ends are lost.
 
-    `online/kl` is the mean log-ratio of the responses to the reference, in nats: an estimate of the KL divergence where
-    the policy that trains is the one that drew.
+    `online/kl` is the mean log-ratio to the reference of the responses that the policy drew, in nats: an estimate of
+    the KL divergence where the policy that trains is the one that drew.
     """
 
     def __init__(self, steps: OnlineSteps) -> None:
@@ -35,15 +35,14 @@ class OnlineLog(L.Callback):
         self.told: list[str] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Report what the step drew, if it drew anything."""
+        """Report what the lists of the step are like."""
         assert isinstance(module, PreferenceModule)
-        if not (measured := dict(self.steps.measured)):
-            return
-        name = "logratio" if self.steps.spec.lists == "drawn" else "kl_sampled"
-        if (kl := module.latest_step.get(name)) is not None:
-            measured["kl"] = kl
+        measured = dict(self.steps.measured)
+        names = ("own_logratio", "logratio") if self.steps.spec.lists == "drawn" else ("kl_sampled",)
+        if found := [module.latest_step[name] for name in names if name in module.latest_step]:
+            measured["kl"] = found[0]
         module.report("online", measured)
-        if ranks.main():
+        if ranks.main() and measured.keys() >= COLLAPSED.keys():
             self._heed(measured)
 
     def _heed(self, measured: dict[str, float]) -> None:
