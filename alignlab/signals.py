@@ -75,8 +75,8 @@ BASE = {
         additive=True,
     ),
     "decoupled_logps": Signal(
-        "log-probability of a response under the policy's logits moved away from the reference's, (1 + lambda) policy - "
-        "lambda reference, nats, sum over its tokens, without gradient; lambda is `Policy.decoupling`",
+        "log-probability of a response under the policy's logits moved away from the reference's, (1 + lambda) policy "
+        "- lambda reference, nats, sum over its tokens, without gradient; lambda is `Policy.decoupling`",
         providers=_by(POLICY, REFERENCE),
         neutral=NATS,
         additive=True,

@@ -92,7 +92,7 @@ def make_policy(config: Config, model: Any) -> Policy:
     """
     policy: Policy = call(config["policy"], "policy")(model)
     policy.temperature = (config.get("online") or {}).get("temperature", Policy.temperature)
-    policy.decoupling = config["objective"]["loss"].get("decoupling", Policy.decoupling)
+    policy.decoupling = (config.get("objective") or {"loss": {}})["loss"].get("decoupling", Policy.decoupling)
     return policy
 
 

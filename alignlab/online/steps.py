@@ -10,6 +10,7 @@ import numpy as np
 from alignlab import ranks
 from alignlab.data.batching.batches import Step, StepLoader
 from alignlab.errors import RunError
+from alignlab.online.against import with_best
 from alignlab.online.buffer import Buffer
 from alignlab.online.listed import Listed
 from alignlab.online.measures import measures
@@ -149,6 +150,8 @@ class OnlineSteps:
             own = self.prompts.rows.take([one.row for one in lists])
             rows = with_samples(own, [one.rollout.responses for one in lists])
         else:
+            if self.spec.lists == "against_data":
+                lists = [with_best(one, self.prompts.rows) for one in lists]
             rows = rows_of(lists, self.prompts.rows, self.wanted)
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))
 

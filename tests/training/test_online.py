@@ -89,6 +89,26 @@ def test_lists_of_the_data_train_beside_samples_and_are_gone_on_with(tmp_path, m
     assert ids(tmp_path / "run") == ids(tmp_path / "whole")
 
 
+REFINED = {"lists": "against_data", "samples": 1, "every": 2, "judge": lambda: None, "objective": "spa"}
+
+
+def test_what_the_data_have_is_chosen_over_what_is_drawn_and_a_threshold_is_gone_on_with(
+    tmp_path, monkeypatch
+):
+    changes = {"hyper": {"window": 2, "quiet": 0.0}, "trainer": {"max_steps": 4}}
+    done = train(drawing(tmp_path / "whole", **REFINED, changes={**changes}), tmp_path / "whole")
+    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
+    assert [float(row["train/spa/threshold"]) for row in rows if row["train/spa/threshold"]][:2] == [0, 0]
+    assert any(float(row["train/spa/threshold"] or 0) for row in rows)
+    drawn = Rollouts(tmp_path / "whole").past(2)
+    assert {(len(one.texts), one.labels, one.rollout.version) for one in drawn.lists} == {(1, (0.0,), 2)}
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", stopping(Engine.update, 4, after=False))
+        with pytest.raises(Killed):
+            train(drawing(tmp_path / "run", **REFINED, changes={**changes}), tmp_path / "run")
+    assert same(train(drawing(tmp_path / "run", **REFINED, changes={**changes}), tmp_path / "run"), done)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Stages that nothing stops, by their settings."""

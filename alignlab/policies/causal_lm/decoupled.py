@@ -1,4 +1,4 @@
-"""Log-probabilities of a policy whose logits are moved away from its reference's: what training has made of it, larger."""
+"""Log-probabilities of a policy whose logits are moved away from those of its reference."""
 
 import torch
 from jaxtyping import Float, Int
