@@ -46,6 +46,7 @@ def with_best(one: Listed, rows: TokenRows) -> Listed:
         texts=(*one.texts, rows.examples[int(rows.places[one.row])].responses[place]),
         kept=(*one.kept, len(drawn.responses)),
         labels=(*one.labels, 1.0),
+        told={},  # nobody drew it
     )
 
 
