@@ -76,10 +76,7 @@ def preference_metrics(
         right = torch.cat([right, sides.signs_right(rewards)])
     metrics |= {"rewards/accuracy": _mean(right), "ranking_accuracy": _mean(ranked)}
     if logps is not None and ref_logps is not None:
-        logratios = logps - ref_logps
-        metrics["logratio"] = _mean(logratios[where])
-        tokens = lengths[where].clamp(min=1)
-        metrics["logratio_k3"] = _mean(tokens * k3(logratios[where] / tokens))
+        metrics |= _of_logratios((logps - ref_logps)[where], lengths[where])
     if kl_reverse is not None:
         metrics["kl_exact"] = _mean(kl_reverse[where])
     if rationale_logps is not None:
@@ -101,6 +98,11 @@ def with_margin(values: Mapping[str, float]) -> dict[str, float]:
 def k3(logratios: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
     """The k3 estimate exp(-r) - 1 + r of the KL, from log-ratios r of tokens in nats: never negative."""
     return numeric.k3(logratios.clamp(min=-FARTHEST))
+
+
+def _of_logratios(logratios: Float[Tensor, "N"], lengths: Float[Tensor, "N"]) -> dict[str, Part]:
+    tokens = lengths.clamp(min=1)
+    return {"logratio": _mean(logratios), "logratio_k3": _mean(tokens * k3(logratios / tokens))}
 
 
 def _of_lists(
