@@ -5,9 +5,14 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
+from alignlab.data.batching.batches import StepLoader
 from alignlab.losses.pairs.spa import percentile_of
 from alignlab.objective.gathered import Gathered
 from alignlab.policies.causal_lm.decoupled import decoupled_logps
+from alignlab.policies.causal_lm.head import Head
+from alignlab.policies.causal_lm.model import CausalLM
+from tests.data.ragged import token_rows
+from tests.training.small import load_small, small_policy
 from tests.vectors import more, tensor
 
 GIVEN, EXPECTED = more()["A7_spa"]["inputs"], more()["A7_spa"]["outputs"]
@@ -42,7 +47,7 @@ def test_vector_and_dpo_without_doubts():
 
 def test_no_gradient_flows_through_the_doubt():
     logps = scored()["logps"].requires_grad_()
-    loss = at(GIVEN["tau"])(**scored(logps=logps)).loss
+    loss = at(GIVEN["tau"])(**scored(logps=logps), progress=1.0).loss
     (slope,) = torch.autograd.grad(loss, logps)
     margin, smoothing = tensor(EXPECTED["margin"]), tensor(EXPECTED["smoothing"])
     by_margin = torch.sigmoid(margin) - (1 - smoothing)
@@ -64,10 +69,11 @@ def test_the_threshold_is_a_percentile_of_the_steps_before():
     assert thresholds[51] == pytest.approx(percentile_of(window, 0.1).item())
 
 
-class Fixed:
+class Fixed(Head):
     """A head whose logits are what it is given."""
 
-    vocabulary = 3
+    def __init__(self):
+        self.vocabulary = 3
 
     def __call__(self, hidden):
         return hidden
@@ -83,8 +89,22 @@ def test_decoupled_logits_and_the_margins_they_make():
         [[0.0, 5.0], [5.0, 0.0], [0.0, 0.0]]
     )  # doubts the first pair, and trusts the second
     loss = values(at(GIVEN["tau"], decoupling=0.5), decoupled_logps=moved)
-    smoothed = at(GIVEN["tau"], decoupling=0.5)(**scored(decoupled_logps=moved)).reports["spa/smoothed"]
+    smoothed = at(GIVEN["tau"], decoupling=0.5)(**scored(decoupled_logps=moved), progress=1.0).reports[
+        "spa/smoothed"
+    ]
     assert smoothed.sum.item() / smoothed.count.item() == pytest.approx(1 / 3)
     plain = values(at(GIVEN["tau"], decoupling=0.5), decoupled_logps=own)
     assert_close(plain, tensor(EXPECTED["loss"]), rtol=1e-9, atol=1e-9)
     assert (loss[0] != plain[0], loss[1] != plain[1], loss[2] == plain[2]) == (True, True, True)
+
+
+def test_a_policy_decoupled_from_itself_or_not_at_all_is_itself():
+    rows = token_rows([([1, 2], [[3, 4, 5], [6, 7]]), ([8], [[9], [10, 11]])])
+    (batch,) = next(iter(StepLoader(rows, lists_per_step=2, microbatch_tokens=4096)))
+    policy, other = small_policy(), CausalLM(load_small(seed=1)[0])
+    for away, reference, same in ((0.5, policy, True), (0.0, other, True), (0.5, other, False)):
+        policy.decoupling = away
+        scores = policy(batch, reference=reference, wanted={"decoupled_logps"})
+        decoupled = scores.more["decoupled_logps"]
+        assert not decoupled.requires_grad
+        assert torch.allclose(decoupled, scores.logps, atol=1e-5) == same
