@@ -149,7 +149,7 @@ REFUSED = [
         "there are 2 (x, y): leave pipeline.stepwise.of out, or use pipeline.stepwise.by=equal",
     ),
     (DataError, {"part": 3}, "pipeline.stepwise.part=3: the rows make 2 parts"),
-    (ConfigError, {"of": 2, "by": "equal", "shares": [1.0]}, r"pipeline.stepwise.shares=\[1.0\]"),
+    (ConfigError, {"of": 2, "by": "equal", "shares": [1.0]}, "pipeline.stepwise.shares=[1.0]: they are"),
     (ConfigError, {"of": 2, "shares": [1.0, 2.0]}, "they are of by=equal"),
     (DataError, {"of": 3, "by": "equal"}, "pipeline.stepwise.of=3: 2 rows cannot make 3 parts"),
 ]
