@@ -6,16 +6,15 @@ from alignlab.objective.load import read_choice
 from alignlab.places import choices
 from tests.end_to_end.command import SMALL, summary
 
-WORDS = {"osp": "A B", "self_rewarding": "1 2 3 4 5"}
-"""What the model of the embedded world must be able to say, where it is its own judge."""
+JUDGES = {"osp": ["judge=relevance"], "self_rewarding": ["judge=relevance"]}
+"""Who judges where the model of the embedded world cannot: it does not know the letters of a verdict."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_trains(experiment, command, tmp_path):
     line = (f"experiment={experiment}", "data=lab", *SMALL, "trainer.max_steps=3", "hydra.run.dir=run")
-    words = [f"model.loader.words='{WORDS[experiment]}'"] if experiment in WORDS else []
-    done = command(*line, *words)
+    done = command(*line, *JUDGES.get(experiment, []))
     assert done.code == 0, done.err
     told = summary(tmp_path / "run")
     assert told["status"] == "finished"
