@@ -14,6 +14,7 @@ import torch
 from alignlab.assembly.build import make_policy
 from alignlab.errors import AlignlabError, RunError
 from alignlab.judges.gold import Gold
+from alignlab.judges.implicit import ImplicitJudge
 from alignlab.judges.judge import Judged
 from alignlab.lab import world
 from alignlab.online.listed import of_line
@@ -254,6 +255,22 @@ def test_tied_lists_give_way_to_the_next_prompts_unless_the_objective_counts_the
     drawn = Rollouts(tmp_path).past(0)
     assert len([one for one in drawn.lists if one.dropped == "all tied"]) == dropped
     assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 4 + dropped, 4 + dropped)
+
+
+def test_a_policy_labels_by_its_log_ratio_to_the_model_that_the_run_began_with(tmp_path):
+    first = partial(load_small, seed=1)
+    changes = {"trainer": {"max_steps": 1}, "load_initial": first}
+    train(drawing(tmp_path, judge=partial(ImplicitJudge, reference="initial"), changes=changes), tmp_path)
+    lists, (model, tokenizer) = Rollouts(tmp_path).past(0).lists, first()
+    read = 0
+    for one, scored in zip(lists, token_logps(model, [one.rollout for one in lists]), strict=True):
+        drawn = zip(one.rollout.responses, one.texts, strict=True)
+        for k, (ids, text) in enumerate(drawn):
+            if tokenizer(text)["input_ids"] == ids.tolist():  # random ids may spell another text
+                ratio = one.rollout.token_logps[k].sum() - scored[k].sum()
+                assert one.judged.rewards[k] == pytest.approx(ratio, abs=1e-3)
+                read += 1
+    assert read > 4
 
 
 @pytest.mark.parametrize("adapted", [False, True])
