@@ -82,6 +82,8 @@ class Signals:
             return degrees(self["labels"], self["where"])
         if name == "strength":
             return self["chosen_labels"] - self["rejected_labels"]
+        if name == "pair_wins":
+            return self["wins"][self.pairs.list, self.pairs.chosen, self.pairs.rejected]
         side, _, rest = name.partition("_")
         if side in SIDES:
             if rest == "logratios":  # of the sides, which a modifier may have replaced

@@ -74,6 +74,13 @@ BASE = {
         neutral=NATS,
         additive=True,
     ),
+    "decoupled_logps": Signal(
+        "log-probability of a response under the policy's logits moved away from the reference's, (1 + lambda) policy "
+        "- lambda reference, nats, sum over its tokens, without gradient; lambda is `Policy.decoupling`",
+        providers=_by(POLICY, REFERENCE),
+        neutral=NATS,
+        additive=True,
+    ),
     "values": Signal("score of a response by the policy's scalar head", providers=_by(POLICY), moves=True),
     "lengths": Signal("response tokens, end of sequence included", neutral=1.0, additive=True),
     "labels": Signal("larger is better; rated sources scale them to [0, 1]"),
@@ -308,12 +315,17 @@ PAIR_SIGNALS = {
         for side in SIDES
     },
     "strength": Signal("label of chosen minus label of rejected", "P", parents=("labels",)),
+    "pair_wins": Signal(
+        "probability that chosen is better than rejected, as who judged them has it", "P", parents=("wins",)
+    ),
 }
 MASK = {"where": Signal("True where a list has a response")}
 VOCABULARY: dict[str, Signal] = {**LIST_SIGNALS, **OTHER_SIGNALS, **MASK, **PAIR_SIGNALS}
 
 GATHERED = "gathered"
 """The parameter by which a loss receives what all micro-batches and ranks contributed (`objective/gathered.py`)."""
+PROGRESS = "progress"
+"""The parameter by which a loss receives the share of the run that is done, from 0 to 1."""
 LOSS = "loss"
 """The parameter by which a modifier receives the loss it modifies (`objective/modified.py`)."""
 
@@ -367,7 +379,7 @@ class Contract:
     hyper: Mapping[str, Any]
     """Hyper-parameters with their defaults; `inspect.Parameter.empty` where there is none."""
     extra: tuple[str, ...] = ()
-    """Of `gathered` and `loss`, those it takes too."""
+    """Of `gathered`, `progress` and `loss`, those it takes too."""
 
     @property
     def is_pairwise(self) -> bool:
@@ -382,7 +394,7 @@ def contract(function: Callable[..., Any], name: str) -> Contract:
     """
     signals, hyper, extra = [], {}, []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in (GATHERED, LOSS):
+        if parameter.name in (GATHERED, PROGRESS, LOSS):
             extra.append(parameter.name)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             hyper[parameter.name] = parameter.default

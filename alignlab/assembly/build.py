@@ -86,9 +86,13 @@ def build_stage(
 
 
 def make_policy(config: Config, model: Any) -> Policy:
-    """Return the policy of a config around its model, at the temperature at which responses are drawn to train on."""
+    """Return the policy of a config around its model, at the temperature at which responses are drawn to train on.
+
+    Where the loss decouples the policy from its reference (`objective.loss.decoupling`), the policy knows how far.
+    """
     policy: Policy = call(config["policy"], "policy")(model)
     policy.temperature = (config.get("online") or {}).get("temperature", Policy.temperature)
+    policy.decoupling = (config.get("objective") or {"loss": {}})["loss"].get("decoupling", Policy.decoupling)
     return policy
 
 

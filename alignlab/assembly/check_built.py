@@ -96,7 +96,7 @@ def _objective(config: Config) -> Iterator[str]:
         yield f"trainer.meta_rate: strategy={config['strategy']['name']} keeps gradients to itself; use ddp or fsdp2"
     if config["strategy"]["name"].startswith("deepspeed"):
         yield from misuses(config, objective)
-    if (config.get("online") or {}).get("lists", "data") == "data":
+    if (config.get("online") or {"lists": "data"}).get("lists", "drawn") != "drawn":
         yield from _lists(config, objective)
 
 

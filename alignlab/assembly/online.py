@@ -29,10 +29,9 @@ def online_problems(config: Config) -> Iterator[str]:
             "generator=server draws from the model that the server has, and recipe=online from the policy as it "
             "trains: use generator=vllm (vLLM, or alignlab serve updates=true), or generator=inprocess"
         )
-    beside = online.get("lists") == "data"
-    if beside:
-        yield from _unused_beside(config)
-    if not judge and not beside:
+    lists = online.get("lists", "drawn")
+    yield from _unused(config, lists)
+    if not judge and lists == "drawn":
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
     data = config["data"]["name"]
     if str(judge.get("reward")).startswith(LAB) and data != "lab":
@@ -62,29 +61,32 @@ def online_problems(config: Config) -> Iterator[str]:
             yield f"online.ahead={ahead}: online.every=0 draws all lists at once, and leaves none to be drawn ahead"
 
 
-OF_DRAWN_LISTS: Config = {
-    "every": 1,
-    "ahead": 0,
-    "updates": 1,
-    "unfinished": "keep",
-    "labels": "auto",
-    "pairs": None,
-    "refills": 8,
-    "lr_factor": 4.0,
-}
+OF_LABELS: Config = {"unfinished": "keep", "labels": "auto", "pairs": None}
+"""What settles the labels of drawn lists, with what it is where nobody set it."""
+OF_DRAWN_LISTS: Config = {"every": 1, "ahead": 0, "updates": 1, **OF_LABELS, "refills": 8, "lr_factor": 4.0}
 """What settles drawn lists, with what it is where nobody set it."""
+UNUSED = {
+    "drawn": ({}, ""),
+    "data": (OF_DRAWN_LISTS, "trains on the lists of the data, and draws samples anew for each step"),
+    "against_data": (
+        OF_LABELS,
+        "trains on what is drawn as rejected, and on the best response of the data as chosen",
+    ),
+}
+"""What is not used by online.lists, and what these do."""
 
 
-def _unused_beside(config: Config) -> Iterator[str]:
-    """Yield a message for what is set of drawn lists, where those of the data are trained on."""
-    online = config["online"]
-    given = [key for key, default in OF_DRAWN_LISTS.items() if online.get(key, default) != default]
-    if (online.get("buffer") or {}).get("size"):
+def _unused(config: Config, lists: str) -> Iterator[str]:
+    """Yield a message for what is set of drawn lists, or of their labels, where there are none."""
+    online, (unused, does) = config["online"], UNUSED.get(lists, ({}, ""))
+    given = [key for key, default in unused.items() if online.get(key, default) != default]
+    if lists == "data" and (online.get("buffer") or {}).get("size"):
         given.append("buffer")
     if given:
+        of = "drawn lists" if lists == "data" else "labels of drawn lists"
         yield (
-            f"online.lists=data trains on the lists of the data, and draws samples anew for each step: online."
-            f"{', online.'.join(given)} settles drawn lists alone; leave it out, or use online.lists=drawn"
+            f"online.lists={lists} {does}: online.{', online.'.join(given)} settles {of} alone; leave it out, or use "
+            "online.lists=drawn"
         )
 
 
@@ -130,9 +132,12 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
     if "samples" not in online:
         return
     yield from _fresh_problems(online, str((config.get("generator") or {}).get("_target_")), objective)
-    if online.get("lists") == "data":
+    lists = online.get("lists", "drawn")
+    if lists == "data":
         return
-    if online["samples"] < 2 and objective.data_form != "single":
+    if lists == "against_data":
+        yield from _nobody_told(objective)
+    elif online["samples"] < 2 and objective.data_form != "single":
         yield (
             f"online.samples={online['samples']}: objective '{objective.name}' compares the responses to a prompt; "
             "draw 2 or more"
@@ -151,3 +156,14 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
                 f"online.{key}={online[key]}: objective '{objective.name}' takes ratios to the policy that drew, which "
                 f"a truncated sampler shifts: use online.{key}={off:g}"
             )
+
+
+def _nobody_told(objective: "Objective") -> Iterator[str]:
+    """Yield a message for what an objective asks of a response that nobody drew or judged."""
+    from alignlab.signals import DRAWN
+
+    for name in sorted(objective.signals & (DRAWN | {"rewards", "wins"})):
+        yield (
+            f"objective '{objective.name}' takes {name}, and online.lists=against_data has the best response of the "
+            "data in each list, which nobody drew or judged: use another objective, or online.lists=drawn"
+        )

@@ -12,7 +12,8 @@ from alignlab.settings import Place, PositiveNumber
 class ImplicitJudge:
     """Gives every response beta * (log pi(y|x) - log ref(y|x)), in nats, the labels of SPA, arXiv:2406.04412.
 
-    `path` and `reference` are `model/` folders; without one it is the policy, or the reference, of the run. With
+    `path` and `reference` are `model/` folders; without one it is the policy, or the reference, of the run; `initial`
+    as the reference is the model that the run began with, whatever its stage is compared with. With
     `per_token` the log-ratio is divided by the number of tokens. A response that was cut counts without an end.
     """
 
@@ -26,13 +27,14 @@ class ImplicitJudge:
         dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32",
     ) -> None:
         self.policy = ScoringModel(path, "logps", "judge.path", dtype)
-        self.reference = ScoringModel(reference, "logps", "judge.reference", dtype)
+        self.initial = reference == "initial"
+        self.reference = ScoringModel(None if self.initial else reference, "logps", "judge.reference", dtype)
         self.beta, self.per_token = beta, per_token
 
     @property
     def wants(self) -> frozenset[str]:
         """The models of the run that stand where no folder was named."""
-        models = {"policy": self.policy, "reference": self.reference}
+        models = {"policy": self.policy, "initial" if self.initial else "reference": self.reference}
         return frozenset(name for name, model in models.items() if model.path is None)
 
     def bind(self, policy: LoadedPolicy | None, reference: LoadedPolicy | None) -> None:

@@ -75,10 +75,11 @@ class Bound(Protocol):
 
     @property
     def wants(self) -> frozenset[str]:
-        """Which of the run's models it reads: 'policy', 'reference', both or none."""
+        """Which of the run's models it reads: 'policy', and 'reference' or, in its place, 'initial', the model that the
+        run began with."""
 
     def bind(self, policy: Any, reference: Any) -> None:
-        """Take the run's policy and its reference, each a `LoadedPolicy`, or None where it is not wanted.
+        """Take the run's policy and its reference (or initial model), a `LoadedPolicy`, or None where not wanted.
 
         A loop calls it before it asks; weights that training moved since count at the next call, and in `identity`.
         """

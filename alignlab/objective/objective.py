@@ -20,7 +20,9 @@ from alignlab.objective.settings import Form, LabelScale, Reduction
 from alignlab.objective.term import Term
 from alignlab.signals import (
     BASE,
+    GATHERED,
     OTHERS,
+    PROGRESS,
     REFERENCE,
     base_names,
     is_known_before,
@@ -209,7 +211,9 @@ class Objective:
                 reports |= _reports(term, offsets[term.name], signals, weights)
                 continue
             is_loss = term is self.loss
-            hyper = {"gathered": gathered[term.name]} if term.contribution else {}
+            hyper: dict[str, Any] = {GATHERED: gathered[term.name]} if term.contribution else {}
+            if PROGRESS in term.contract.extra:
+                hyper[PROGRESS] = progress
             view = shifted if is_loss else signals
             returned = modified(term, view, self.modifiers if is_loss else (), **hyper)
             values[term.name] = returned.values

@@ -36,7 +36,7 @@ def measures(drawn: Drawn, seconds: Mapping[str, float], elapsed: float) -> dict
         "distinct": len({*texts}) / len(texts),
         "distinct_2": len({*neighbours}) / max(1, len(neighbours)),
         "dropped": 1 - len(drawn.trained) / len(lists),
-        "tied": statistics.fmean(len({*one.labels}) == 1 for one in drawn.trained),
+        "tied": statistics.fmean(len(one.labels) > len({*one.labels}) == 1 for one in drawn.trained),
         "prompts": float(drawn.after),
     }
     rewards = [[r for r in one.judged.rewards or () if r is not None] for one in lists]

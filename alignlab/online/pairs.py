@@ -57,15 +57,29 @@ def best_rest(labels: Labels, key: Key) -> Built:
 
 
 def threshold(labels: Labels, key: Key, *, at: AnyNumber) -> Built:
-    """Keep the whole list with label 1 where a label is `at` or above, and 0 below.
+    """Keep the whole list with label 1 where a label is `at` or above, and 0 below; a lone response keeps its side.
 
     >>> threshold([0.1, 0.7, 0.5], (0, 0), at=0.5), threshold([0.1], (0, 0), at=0.5)
-    (([0, 1, 2], [0.0, 1.0, 1.0]), 'all on one side of the threshold')
+    (([0, 1, 2], [0.0, 1.0, 1.0]), ([0], [0.0]))
+    >>> threshold([0.1, 0.2], (0, 0), at=0.5)
+    'all on one side of the threshold'
     """
     above = [float(label >= at) for label in labels]
-    if len({*above}) < 2:
+    if len({*above}) < min(2, len(labels)):
         return "all on one side of the threshold"
     return [*range(len(labels))], above
+
+
+def above_mean(labels: Labels, key: Key) -> Built:
+    """Keep the whole list with label 1 where a label is above the mean of the list, and 0 elsewhere.
+
+    >>> above_mean([0.1, 0.7, 0.5], (0, 0)), above_mean([0.1, 0.1], (0, 0))
+    (([0, 1, 2], [0.0, 1.0, 1.0]), 'all tied')
+    """
+    if len({*labels}) < 2:
+        return "all tied"
+    mean = sum(labels) / len(labels)
+    return [*range(len(labels))], [float(label > mean) for label in labels]
 
 
 def _taken(labels: Labels, places: Sequence[int]) -> Built:

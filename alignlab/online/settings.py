@@ -19,7 +19,7 @@ from alignlab.settings import (
 Unfinished = Literal["keep", "subtract", "replace", "drop"]
 LabelsOf = Literal["auto", "raw", "logistic", "rank"]
 Chosen = Literal["fifo", "weighted", "age"]
-ListsOf = Literal["drawn", "data"]
+ListsOf = Literal["drawn", "data", "against_data"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class OnlineSpec:
 
     lists: ListsOf = "drawn"
     """The lists that are trained on: those that were drawn, or those of the data, beside which the drawn responses are
-    samples for terms that ask for some (`signals.FRESH`)."""
+    samples for terms that ask for some (`signals.FRESH`), or what was drawn against the best response of the data."""
     samples: Annotated[int, whole(1, 1000)] = 4
     temperature: PositiveNumber = 1.0
     top_p: PositiveShare = 1.0

@@ -12,6 +12,7 @@ from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge, Judged
 from alignlab.judges.worth import lines_of, worth
+from alignlab.online.against import Against
 from alignlab.online.asking import Asker, Begun
 from alignlab.online.labels import Labelling, Samples
 from alignlab.online.listed import Array, Listed
@@ -32,7 +33,7 @@ TellOf = Callable[[Sequence[Rollout]], Sequence[Told]]
 class Source:
     """Gives judged lists for the prompts of rows, each prompt once an epoch, in an order by (seed, epoch).
 
-    Without a judge nothing is said of them: they are samples.
+    Without a judge nothing is said of them: they are samples, or rejected for what the data have.
 
     `prompts` are the rows, one list a step. All ranks draw their share of the prompts; the first one judges, and says
     what stays. `refills` is how often prompts that follow take the place of lists that were dropped; `within` is the
@@ -48,7 +49,7 @@ class Source:
         prompts: StepLoader,
         generator: Generator,
         judge: Judge | None,
-        labelling: Labelling | Samples,
+        labelling: Labelling | Samples | Against,
         decode: Callable[[Any], str],
         *,
         how: Sampling,

@@ -8,6 +8,7 @@ import numpy as np
 
 from alignlab.data.batching.batches import Step, StepLoader
 from alignlab.errors import RunError
+from alignlab.online.against import with_best
 from alignlab.online.buffer import Buffer
 from alignlab.online.listed import Listed
 from alignlab.online.measures import measures, staleness
@@ -150,5 +151,9 @@ class OnlineSteps:
             own = self.prompts.rows.take([one.row for one in lists])
             rows = with_samples(own, [one.rollout.responses for one in lists])
         else:
-            rows = rows_of(lists, self.prompts.rows, {*self.wanted, "behavior_logps"})
+            wanted = {*self.wanted, "behavior_logps"}
+            if self.spec.lists == "against_data":
+                lists = [with_best(one, self.prompts.rows) for one in lists]
+                wanted = {*self.wanted}  # nobody drew the best responses
+            rows = rows_of(lists, self.prompts.rows, wanted)
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))

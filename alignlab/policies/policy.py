@@ -43,6 +43,8 @@ class Policy(nn.Module, ABC):
     temperature: float = 1.0
     """The temperature of the distribution over tokens whose log-probabilities a language model gives; another than 1
     where responses were drawn at it."""
+    decoupling: float = 0.0
+    """The lambda of the signal `decoupled_logps`."""
     model: Any
     """The transformers model, in which engines and checkpoints find the decoder and the weights."""
 

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from alignlab import ranks
+from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
+from alignlab.online.against import Against
 from alignlab.online.labels import Labelling, Samples
 from alignlab.online.of_reference import DrawOne
 from alignlab.online.settings import LabelsOf, OnlineSpec
@@ -52,7 +54,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
 
     drawn = opened.stage.draws_lists
-    labelling = _labelling(online, opened.stage.objective) if drawn else Samples()
+    labelling = _labelling(online, opened.stage.objective, ready.loader.rows)
     generator = opened.stage.make_generator(opened.model, sorted(opened.encoder.stops))
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
@@ -85,7 +87,9 @@ def _bound(judge: Judge | None, ready: Prepared) -> Judge | None:
     opened, first = ready.opened, ready.references[0]
     stage = opened.stage
     reference = None
-    if "reference" in judge.wants:
+    if "initial" in judge.wants:
+        reference = frozen(stage, stage.load_initial or stage.load_model, opened.place, opened.tokenizer)
+    elif "reference" in judge.wants:
         whole = first if isinstance(first, Policy) else None
         reference = whole or frozen(stage, stage.reference.load, opened.place, opened.tokenizer)
     judge.bind(
@@ -123,8 +127,10 @@ def _of_reference(ready: Prepared, spec: OnlineSpec) -> DrawOne | None:
     return draw
 
 
-def _labelling(online: Online, objective: Objective) -> Labelling:
+def _labelling(online: Online, objective: Objective, rows: TokenRows) -> Labelling | Samples | Against:
     spec = online.spec
+    if spec.lists != "drawn":
+        return Samples() if spec.lists == "data" else Against(rows)
     unit = objective.labels == "unit" or (objective.labels == "desirable" and spec.samples == 1)
     auto: LabelsOf = "logistic" if unit else "raw"
     return Labelling(

@@ -43,6 +43,7 @@ NEEDS = {
     "judge=function": ["recipe=online", "judge.function=math.sqrt"],
     "judge=implicit": ["recipe=online"],
     "judge=self": ["recipe=online"],
+    "judge=self_rubric": ["recipe=online"],
     **{f"pairs={name}": ["recipe=online"] for name in choices("pairs")},
     "policy=reward_model": ["objective=bradley_terry"],
     "objective=gpm": ["policy=preference_model"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignlab.assembly.online import online_objective_problems
+from alignlab.assembly.online import online_objective_problems, online_problems
 from alignlab.objective.load import load_objective
 
 
@@ -27,3 +27,18 @@ def test_a_truncated_sampler_is_refused_where_ratios_are_taken(key):
     (message,) = problems("grpo", **key)
     assert "takes ratios to the policy that drew" in message
     assert not problems("dpo", **key)
+
+
+def test_nobody_told_anything_of_the_response_of_the_data():
+    told = problems("grpo", lists="against_data", samples=1)
+    assert told[0].startswith("objective 'grpo' takes rewards, and online.lists=against_data has the best")
+    assert told[1].startswith("objective 'grpo' takes token_old_logps")
+    assert problems("dpo", lists="against_data", samples=1) == problems("kto", lists="against_data") == []
+
+
+def test_what_settles_labels_is_refused_where_the_data_settle_them():
+    config = {"data": {"name": "lab"}, "strategy": {"name": "auto"}}
+    online = {"lists": "against_data", "samples": 1, "every": 0, "labels": "rank"}
+    (message,) = online_problems({**config, "online": online})
+    assert "online.labels settles labels of drawn lists alone" in message
+    assert [*online_problems({**config, "online": {**online, "labels": "auto"}})] == []

@@ -6,12 +6,19 @@ from alignlab.objective.load import read_choice
 from alignlab.places import choices
 from tests.end_to_end.command import SMALL, summary
 
+SHORT = "++online.max_new_tokens=8"
+MORE = {
+    **dict.fromkeys(("ilr_dpo", "oaif", "spin", "unpaired_online", "xpo"), [SHORT]),
+    **dict.fromkeys(("osp", "self_rewarding"), [SHORT, "judge=relevance"]),
+}
+"""What makes draws short; and who judges where the model of the embedded world cannot, which knows no letters."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_trains(experiment, command, tmp_path):
     line = (f"experiment={experiment}", "data=lab", *SMALL, "trainer.max_steps=3", "hydra.run.dir=run")
-    done = command(*line)
+    done = command(*line, *MORE.get(experiment, []))
     assert done.code == 0, done.err
     told = summary(tmp_path / "run")
     assert told["status"] == "finished"

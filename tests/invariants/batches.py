@@ -69,6 +69,7 @@ def _pool(lists: int, width: int, seed: int) -> Batch:
         "logps": logps,
         "ref_logps": logps + gaps,
         "other_ref_logps": (logps + uniform(-4, 4))[..., None],
+        "decoupled_logps": logps - gaps,
         "labels": labels,
         "wins": (1 + (labels[:, :, None] - labels[:, None]).sign()) / 2,
         "rewards": uniform(-3, 3),

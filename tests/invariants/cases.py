@@ -56,6 +56,7 @@ NUMBERS = {
     "reinforce_pp": {"over": "tokens", "beta": 0.02},
     "rloo": {"beta": 0.05, "epsilon": 0.2},
     "sft": {"label_smoothing": 0.1},
+    "spa": {"window": 2, "quiet": 0.0, "alpha": 0.4},
 }
 Make = Callable[..., Objective]
 """Called with hyper-parameters, and `reduction` by keyword."""
@@ -165,7 +166,11 @@ def bound(objective: Objective, dtype: torch.dtype = torch.float64) -> Objective
 RUN_CASES = [c for c in MAKERS if all(VOCABULARY[s].shape == "" for s in build(c).loss.contract.signals)]
 CASES = [c for c in MAKERS if c not in RUN_CASES]
 PAIRWISE = [c for c in CASES if build(c).is_pairwise]
-STATEFUL = [c for c in CASES if any(module.state_dict() for module in build(c).modules.values())]
+LATE = ["spa"]
+"""Cases whose state says nothing before a run is long."""
+STATEFUL = [
+    c for c in CASES if c not in LATE and any(module.state_dict() for module in build(c).modules.values())
+]
 LEARNING = [c for c in STATEFUL if any(list(module.parameters()) for module in build(c).modules.values())]
 
 

@@ -50,6 +50,8 @@ CONSTANTS = {
     "osp": LN2,
     "rdpo": LN2,
     "rso_hinge": 1.0,
+    "spa": LN2,
+    "spce": LN2,
     "sppo": lambda beta: 1 / (4 * beta**2),
     "tdpo1": LN2,
     "tdpo2": LN2,

@@ -89,6 +89,7 @@ def random_pairs(seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str,
         signals |= {f"{side}_{name}": value for name, value in of_side.items()}
     signals["rationale_logps"] = uniform(-40, -20)
     signals["strength"] = uniform(-1, 1)
+    signals["pair_wins"] = uniform(0, 1)
     signals["chosen_from_reference"] = torch.arange(P, dtype=torch.float64) % 2
     signals["rejected_from_reference"] = 1 - signals["chosen_from_reference"]
     signals = {

@@ -5,9 +5,11 @@ import torch
 from torch.testing import assert_close
 
 from alignlab import load_objective
+from alignlab.derived import Signals
 from alignlab.modifiers.dynamic_beta import scaled_beta
 from alignlab.modifiers.wpo import pair_weights
 from alignlab.objective.numeric import log1mexp
+from alignlab.objective.pair_selection import select
 from tests.losses.calls import call, with_logratios
 from tests.losses.vector_cases import PAIRS, TOKENS
 from tests.vectors import case, load, more, tensor
@@ -177,6 +179,25 @@ def test_osp_of_judged_strengths():
     assert_close(values, tensor(expected["spce"]), rtol=1e-9, atol=1e-9)
     (gradient,) = torch.autograd.grad(values.sum(), margins)
     assert_close(gradient, tensor(expected["grad_wrt_margin"]), rtol=1e-9, atol=1e-9)
+
+
+def test_ranked_pairs_by_the_judge_itself():
+    """Labels rank the list; what a pair is worth is the probability of that pair, and not a difference of labels."""
+    given, expected = vector_b("A8_osp")
+    wins, margins = tensor(expected["debiased"])[None], tensor(given["implicit_margin"])
+    where, labels = torch.ones(1, 3, dtype=torch.bool), tensor(expected["score"])[None]
+    seen = Signals({"wins": wins, "labels": labels}, where, lambda: select("all")(labels, where))
+    told = zip(
+        seen.pairs.chosen.tolist(), seen.pairs.rejected.tolist(), seen["pair_wins"].tolist(), strict=True
+    )
+    assert sorted(told) == sorted((i, j, pytest.approx(p)) for i, j, p in expected["pairs"])
+    signals = {"chosen_logratios": margins, "rejected_logratios": 0 * margins}
+    values = call("spce", signals | {"pair_wins": tensor(given["strength"])}, beta=1.0)
+    assert_close(values, tensor(expected["spce"]), rtol=1e-9, atol=1e-9)
+    best = torch.logit(tensor(given["strength"])).requires_grad_()
+    signals = {"chosen_logratios": best, "rejected_logratios": 0 * margins}
+    loss = call("spce", signals | {"pair_wins": tensor(given["strength"])}, beta=1.0)
+    assert_close(torch.autograd.grad(loss.sum(), best)[0], torch.zeros(3, dtype=torch.float64))
 
 
 def test_beta_of_mm_dpo():

@@ -4,12 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
+from alignlab.judges.implicit import log_ratio
 from alignlab.judges.judge import Judged
+from alignlab.judges.scoring_model import ListScores
 from alignlab.online.labels import Labelling
 from alignlab.online.listed import of_line
 from alignlab.online.pairs import max_min, random, whole
 from tests.online.lists import listed
+from tests.vectors import more
 
 RAW = Labelling("raw", whole, "whole")
 REWARDS = Judged(rewards=(1.0, 3.0, -1.0, 2.0))
@@ -80,3 +84,30 @@ def test_a_line_of_the_file_is_the_list_to_the_last_bit():
     assert again.labels == one.labels
     assert again.rollout.token_logps[0].tobytes() == one.rollout.token_logps[0].tobytes()
     assert (again.kept, again.judged, again.texts) == (one.kept, one.judged, one.texts)
+
+
+def test_preferences_rank_by_mean_probability():
+    given = more()["A8_osp"]["outputs"]
+    table = tuple(map(tuple, given["debiased"]))
+    one = RAW(listed(Judged(preferences=table), (True,) * 3))
+    assert one.labels == pytest.approx(given["score"])
+
+
+def test_a_self_made_label_is_the_same_at_any_beta():
+    given = more()["A7_spa"]["inputs"]
+    sides = zip(*([given[f"{model}_{side}"] for side in "cr"] for model in ("pi", "ref")), strict=True)
+    scores = [[torch.tensor(values, dtype=torch.float64) for values in side] for side in sides]
+    for pair in range(3):
+        over, under = (
+            ListScores(torch.stack([side[which][pair] for side in scores]), (1, 1)) for which in (0, 1)
+        )
+        kept = [
+            replace(RAW, builder=max_min)(
+                listed(log_ratio(over, under, beta=beta, per_token=False), (True,) * 2)
+            )
+            for beta in (0.01, 0.1, 10.0)
+        ]
+        assert {one.kept for one in kept} == {(0, 1)}
+        swapped = (ListScores(one.values.flip(0), (1, 1)) for one in (over, under))
+        judged = log_ratio(*swapped, beta=0.1, per_token=False)
+        assert replace(RAW, builder=max_min)(listed(judged, (True,) * 2)).kept == (1, 0)

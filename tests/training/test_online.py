@@ -14,6 +14,7 @@ import torch
 from alignlab.assembly.build import make_policy
 from alignlab.errors import AlignlabError, RunError
 from alignlab.judges.gold import Gold
+from alignlab.judges.implicit import ImplicitJudge
 from alignlab.judges.judge import Judged
 from alignlab.lab import world
 from alignlab.online.listed import of_line
@@ -87,6 +88,26 @@ def test_lists_of_the_data_train_beside_samples_and_are_gone_on_with(tmp_path, m
             train(drawing(tmp_path / "run", **spec), tmp_path / "run")
     assert same(train(drawing(tmp_path / "run", **spec), tmp_path / "run"), done)
     assert ids(tmp_path / "run") == ids(tmp_path / "whole")
+
+
+REFINED = {"lists": "against_data", "samples": 1, "every": 2, "judge": lambda: None, "objective": "spa"}
+
+
+def test_what_the_data_have_is_chosen_over_what_is_drawn_and_a_threshold_is_gone_on_with(
+    tmp_path, monkeypatch
+):
+    changes = {"hyper": {"window": 2, "quiet": 0.0}, "trainer": {"max_steps": 4}}
+    done = train(drawing(tmp_path / "whole", **REFINED, changes={**changes}), tmp_path / "whole")
+    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
+    assert [float(row["train/spa/threshold"]) for row in rows if row["train/spa/threshold"]][:2] == [0, 0]
+    assert any(float(row["train/spa/threshold"] or 0) for row in rows)
+    drawn = Rollouts(tmp_path / "whole").past(2)
+    assert {(len(one.texts), one.labels, one.rollout.version) for one in drawn.lists} == {(1, (0.0,), 2)}
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", stopping(Engine.update, 4, after=False))
+        with pytest.raises(Killed):
+            train(drawing(tmp_path / "run", **REFINED, changes={**changes}), tmp_path / "run")
+    assert same(train(drawing(tmp_path / "run", **REFINED, changes={**changes}), tmp_path / "run"), done)
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +306,22 @@ def test_tied_lists_give_way_to_the_next_prompts_unless_the_objective_counts_the
     drawn = Rollouts(tmp_path).past(0)
     assert len([one for one in drawn.lists if one.dropped == "all tied"]) == dropped
     assert (len(drawn.trained), len(drawn.lists), drawn.after) == (4, 4 + dropped, 4 + dropped)
+
+
+def test_a_policy_labels_by_its_log_ratio_to_the_model_that_the_run_began_with(tmp_path):
+    first = partial(load_small, seed=1)
+    changes = {"trainer": {"max_steps": 1}, "load_initial": first}
+    train(drawing(tmp_path, judge=partial(ImplicitJudge, reference="initial"), changes=changes), tmp_path)
+    lists, (model, tokenizer) = Rollouts(tmp_path).past(0).lists, first()
+    read = 0
+    for one, scored in zip(lists, token_logps(model, [one.rollout for one in lists]), strict=True):
+        drawn = zip(one.rollout.responses, one.texts, strict=True)
+        for k, (ids, text) in enumerate(drawn):
+            if tokenizer(text)["input_ids"] == ids.tolist():  # random ids may spell another text
+                ratio = one.rollout.token_logps[k].sum() - scored[k].sum()
+                assert one.judged.rewards[k] == pytest.approx(ratio, abs=1e-3)
+                read += 1
+    assert read > 4
 
 
 @pytest.mark.parametrize("adapted", [False, True])

@@ -9,7 +9,7 @@ from alignlab.data.steps import Array, Selection, Tokenized
 from alignlab.data.transforms.margins import reference_margins
 from alignlab.data.transforms.order_by import draw
 from alignlab.errors import ConfigError, DataError, one_of
-from alignlab.settings import Positive, Seed, whole
+from alignlab.settings import Positive, PositiveNumber, Seed, whole
 
 KEY = "pipeline.stepwise"
 BY = ("source", "equal", "reward_accuracy")
@@ -23,13 +23,15 @@ def stepwise(
     of: Annotated[int, whole(1, 1000)] | None = None,
     by: str = "source",
     order: str | None = None,
+    shares: Sequence[PositiveNumber] | None = None,
     seed: Seed = 0,
     split: str = "train",
 ) -> Selection:
     """Select the rows of one `part` (from 1), or for null all rows, part after part.
 
     Every row is in exactly one part; within a part the order is random. Validation keeps all rows
-    for every part. The function `step_parts` makes the parts.
+    for every part. The function `step_parts` makes the parts; `shares` are their sizes against each other, with `by`
+    equal, where they are not of one size.
 
     Raises ConfigError for a part beyond `of`, DataError for a part that the rows do not make.
     """
@@ -38,9 +40,11 @@ def stepwise(
     one_of(f"{KEY}.order", order, ORDERS)
     if part is not None and of is not None and part > of:
         raise ConfigError(f"{KEY}.part={part}: there are {of} parts ({KEY}.of)")
+    if shares is not None and (by != "equal" or len(shares) != of):
+        raise ConfigError(f"{KEY}.shares={[*shares]}: they are of by=equal, one a part ({KEY}.of={of})")
     if split != "train" or not len(tokenized):
         return Selection(range(len(tokenized)))
-    parts = list(step_parts(tokenized, of=of, by=by, order=order, seed=seed).values())
+    parts = list(step_parts(tokenized, of=of, by=by, order=order, shares=shares, seed=seed).values())
     if part is None:
         ids = [example.id for example in tokenized.examples]
         return Selection([row for rows in parts for row in shuffled(rows, ids, seed)], ordered=True)
@@ -53,7 +57,13 @@ def stepwise(
 
 
 def step_parts(
-    tokenized: Tokenized, *, of: int | None, by: str, order: str, seed: int = 0
+    tokenized: Tokenized,
+    *,
+    of: int | None,
+    by: str,
+    order: str,
+    shares: Sequence[float] | None = None,
+    seed: int = 0,
 ) -> dict[str, list[int]]:
     """The numbers of the rows of each part, by its name, in the order of training.
 
@@ -84,7 +94,7 @@ def step_parts(
         for row in every:
             parts[sources[row]].append(row)
     elif by == "equal":
-        parts = _cut(shuffled(every, ids, seed), count)
+        parts = _cut(shuffled(every, ids, seed), count, shares)
     else:
         margins = reference_margins(tokenized)
         parts = _cut(sorted(every, key=lambda row: (-margins[row], ids[row])), count)
@@ -118,5 +128,7 @@ def shuffled(rows: Iterable[int], ids: Sequence[str], seed: int) -> list[int]:
     return sorted(rows, key=lambda row: (draw(seed, ids[row]), ids[row]))
 
 
-def _cut(rows: list[int], count: int) -> dict[str, list[int]]:
-    return {str(k): part.tolist() for k, part in enumerate(np.array_split(rows, count), 1)}
+def _cut(rows: list[int], count: int, shares: Sequence[float] | None = None) -> dict[str, list[int]]:
+    ends = np.cumsum(shares)[:-1] / np.sum(shares) * len(rows) if shares else ()
+    parts = np.split(rows, np.round(ends).astype(int)) if shares else np.array_split(rows, count)
+    return {str(k): part.tolist() for k, part in enumerate(parts, 1)}

@@ -1,5 +1,6 @@
 """XPO: online DPO that is drawn away from what the reference would say, and so explores."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,9 +28,13 @@ def xpo(
     That likelihood is minimized, which holds the policy to responses the reference would not give. A pair without such
     a response is DPO, and so is alpha = 0.
 
-    Reports `from_reference`, the mean log-probability of the reference's responses, in nats.
+    Reports `from_reference`, the mean log-probability of the reference's responses, in nats, and `optimism`, the share
+    of the likelihood term in what the loss asks of both log-probabilities: alpha / (alpha + 2 beta sigmoid(-m)), the
+    absolute slopes over them, with m the margin of DPO.
     """
     drawn = chosen_from_reference * chosen_logps + rejected_from_reference * rejected_logps
     counts = chosen_from_reference + rejected_from_reference
     preference = dpo(chosen_logps - chosen_ref_logps, rejected_logps - rejected_ref_logps, beta=beta)
-    return preference + alpha * drawn, {"from_reference": (drawn, counts)}
+    pull = 2 * beta * -torch.expm1(-preference.detach())  # sigmoid(-m) = 1 - exp(-DPO)
+    share = counts * alpha / (alpha + pull) if alpha else torch.zeros_like(pull)
+    return preference + alpha * drawn, {"from_reference": (drawn, counts), "optimism": (share, counts)}

@@ -73,7 +73,7 @@ class CausalLM(Policy):
         wanted: Collection[str] = (),
     ) -> Scores:
         """Return log-probabilities of every response, those under live references, and the wanted signals."""
-        return score(batch, self, reference, others, wanted)
+        return score(batch, self, reference, others, wanted, decoupling=self.decoupling)
 
     def signals(self, batch: Batch, references: References, wanted: Collection[str]) -> dict[str, Tensor]:
         """Return log-probabilities and lengths of every response, and the other signals wanted, by name."""

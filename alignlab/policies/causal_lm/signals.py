@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from alignlab.policies.causal_lm.decoupled import decoupled_logps
 from alignlab.policies.causal_lm.distributions import QUANTITIES, quantities
 from alignlab.policies.causal_lm.features import FEATURES
 from alignlab.policies.causal_lm.head import Head, token_scores
@@ -19,12 +20,14 @@ from alignlab.types import Batch, Scores
 PREFIXES = ("ref_", "")
 """The prefixes in names of signals of the reference and of the policy."""
 OTHER = "other_ref_logps"
+DECOUPLED = "decoupled_logps"
 PROVIDED = frozenset(BASE) & {
     *(prefix + name for prefix in PREFIXES for name in (*QUANTITIES, *FEATURES, "hidden", "prompt_logps")),
     *(f"token_{prefix}{name}" for prefix in PREFIXES for name in QUANTITIES),
     *(f"{row}_{prefix}logps" for prefix in PREFIXES for row in ("mismatched", "rationale", "sample")),
     *STEP_SIGNALS,
     OTHER,
+    DECOUPLED,
 }
 """The names of all signals that `score` can give."""
 
@@ -61,16 +64,21 @@ def score(
     reference: Encoder | None = None,
     others: Sequence[Encoder] = (),
     wanted: Collection[str] = (),
+    *,
+    decoupling: float = 0.0,
 ) -> Scores:
     """Return log-probabilities and lengths of all responses, and the wanted signals that are available.
 
     Every model that is there is scored, so that `ref_logps` and `other_ref_logps` come with their references.
-    References get no gradient.
+    References get no gradient. `decoupling` is the lambda of `decoupled_logps`.
     """
     models = dict(zip(PREFIXES, (reference, policy), strict=True))
     asked = {*wanted, *(f"{prefix}logps" for prefix, model in models.items() if model is not None)}
     under_others = [_logps_under(other, batch) for other in others]
     values, prompts, features = _by_token(batch, models, asked)
+    if DECOUPLED in asked and reference is not None:
+        scored = (features["hidden"], policy.head), (features["ref_hidden"], reference.head)
+        values[DECOUPLED] = decoupled_logps(*scored, batch.tokens[batch.is_response], away=decoupling)
     sums_N = {name: per_row(value, batch) for name, value in values.items()}
     more = {name: batch.slotted(value) for name, value in sums_N.items()} | prompts
     logps, lengths = more.pop("logps"), batch.slotted(batch.row_lengths).to(values["logps"].dtype)

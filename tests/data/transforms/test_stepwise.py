@@ -119,6 +119,13 @@ def test_parts_are_of_the_seed_and_the_ids_alone():
     assert len(orders) > 1
 
 
+def test_parts_of_other_sizes_share_no_row():
+    rows = pairs_of([0.0] * 40, ["a"] * 40)
+    parts = [stepwise(rows, by="equal", of=3, part=part, shares=[0.05, 0.25, 0.7]).keep for part in (1, 2, 3)]
+    assert [len(part) for part in parts] == [2, 10, 28]
+    assert sorted(row for part in parts for row in part) == [*range(40)]
+
+
 def test_validation_keeps_all_rows():
     unscored = tokenized([row(id=str(i)) for i in range(5)])
     for part in (None, 2):
@@ -142,6 +149,8 @@ REFUSED = [
         "there are 2 (x, y): leave pipeline.stepwise.of out, or use pipeline.stepwise.by=equal",
     ),
     (DataError, {"part": 3}, "pipeline.stepwise.part=3: the rows make 2 parts"),
+    (ConfigError, {"of": 2, "by": "equal", "shares": [1.0]}, "pipeline.stepwise.shares=[1.0]: they are"),
+    (ConfigError, {"of": 2, "shares": [1.0, 2.0]}, "they are of by=equal"),
     (DataError, {"of": 3, "by": "equal"}, "pipeline.stepwise.of=3: 2 rows cannot make 3 parts"),
 ]
 
