@@ -52,6 +52,9 @@ def online_problems(config: Config) -> Iterator[str]:
         yield (
             f"online.unfinished_reward={reward} is not used with online.unfinished={changes}: use subtract, or replace"
         )
+    keep = (online.get("pairs") or {}).get("keep")
+    if isinstance(keep, int) and keep > online["samples"]:
+        yield f"online.pairs.keep={keep}: there are online.samples={online['samples']} responses: draw as many at least"
     size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
     if size and not share:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
@@ -62,6 +65,7 @@ OF_DRAWN_LISTS: Config = {
     "updates": 1,
     "unfinished": "keep",
     "labels": "auto",
+    "distinct": False,
     "pairs": None,
     "refills": 8,
     "lr_factor": 4.0,

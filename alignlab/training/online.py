@@ -132,6 +132,7 @@ def _labelling(online: Online, objective: Objective) -> Labelling:
         built=online.built,
         unfinished=spec.unfinished,
         unfinished_reward=spec.unfinished_reward or 0.0,
+        distinct=spec.distinct,
         compares=objective.data_form != "single",
         keeps_ties=objective.data_form == "single" or objective.counts_ties,
         seed=spec.seed,
