@@ -10,13 +10,13 @@ from typing import Any
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
-from alignlab.judges.judge import Asked, Judge, Judged
+from alignlab.judges.judge import Asked, Judge, Judged, Learner
 from alignlab.judges.worth import lines_of, worth
 from alignlab.online.labels import Labelling, Samples
 from alignlab.online.listed import Array, Listed
 from alignlab.online.of_reference import DrawOne, from_reference, with_one_of_reference
 from alignlab.online.together import together
-from alignlab.online.verdicts import verdicts
+from alignlab.online.verdicts import GOLD, verdicts, with_gold
 from alignlab.online.written import Drawn, Head
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
@@ -83,7 +83,7 @@ class Source:
             if not (missing := head.lists - sum(not one.dropped for one in lists)):
                 break
             first = head.first + len(lists)
-            lists += self._judged(self._drawn(range(first, first + missing)))
+            lists += self._judged(self._drawn(range(first, first + missing)), learns=not lists)
         drawn = Drawn(head, tuple(lists))
         if not drawn.trained:
             raise RunError(_nothing_left(drawn))
@@ -128,25 +128,36 @@ class Source:
             ]
         return [*zip(rollouts, told, strict=True)]
 
-    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
-        """The lists that the first rank makes of rollouts, on all ranks."""
-        return list(ranks.broadcast(self._verdicts(rollouts) if ranks.main() else None))
+    def relearn(self, drawn: Drawn) -> None:
+        """Have a judge that learns learn what it learned at a draw, of which it does not know in this process."""
+        if not isinstance(self.judge, Learner):
+            return
+        lists = [one for one in drawn.lists if GOLD in one.judged.aspects]
+        asked = [self._asked(one.row, one.rollout, one.texts) for one in lists]
+        self.judge.learn(asked, [one.judged.aspects[GOLD] for one in lists])
 
-    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Told]]) -> list[Listed]:
+    def _judged(self, rollouts: Sequence[tuple[int, Rollout, Told]], *, learns: bool) -> list[Listed]:
+        """The lists that the first rank makes of rollouts, on all ranks."""
+        return list(ranks.broadcast(self._verdicts(rollouts, learns) if ranks.main() else None))
+
+    def _asked(self, row: int, rollout: Rollout, texts: tuple[str, ...]) -> Asked:
+        """What the judge is asked of the responses to a row's prompt."""
+        rows = self.prompts.rows
+        meta = rows.examples[int(rows.places[row])].meta
+        return Asked(rollout.id, rows.messages(row), texts, rollout.finished, meta)
+
+    def _verdicts(self, rollouts: Sequence[tuple[int, Rollout, Told]], learns: bool) -> list[Listed]:
         texts = [tuple(map(self.decode, rollout.responses)) for _, rollout, _ in rollouts]
         rows = self.prompts.rows
         asked = [
-            Asked(
-                rollout.id,
-                rows.messages(row),
-                of_one,
-                rollout.finished,
-                rows.examples[int(rows.places[row])].meta,
-            )
+            self._asked(row, rollout, of_one)
             for (row, rollout, _), of_one in zip(rollouts, texts, strict=True)
         ]
         with self._timed("judge"):
+            gold = self.judge.learn(asked) if learns and isinstance(self.judge, Learner) else None
             said = [Judged()] * len(asked) if self.judge is None else verdicts(self.judge, asked)
+        if gold is not None:
+            said = [with_gold(*both) for both in zip(said, gold, strict=True)]
         lists = [
             Listed(rollout, row, of_one, verdict, lines_of(rows.messages(row)), told=told)
             for (row, rollout, told), of_one, verdict in zip(rollouts, texts, said, strict=True)

@@ -124,6 +124,8 @@ class OnlineSteps:
             drawn = self.source.draw(head)
             if ranks.main():
                 self.rollouts.write(drawn)
+        elif ranks.main():
+            self.source.relearn(drawn)
         self.measured = measures(drawn, self.source.seconds, time.perf_counter() - since)
         return drawn
 

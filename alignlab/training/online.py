@@ -11,6 +11,7 @@ import torch
 
 from alignlab import ranks
 from alignlab.errors import ConfigError
+from alignlab.judges.active import ActiveJudge
 from alignlab.judges.gold import Gold
 from alignlab.judges.judge import Asked, Bound, Judge, Judged
 from alignlab.objective.objective import Objective
@@ -72,7 +73,8 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
     if ranks.main():
         _tell(ready, spec)
-        if isinstance(labelling, Labelling) and judge is not None and not steps.rollouts.file(0).is_file():
+        asks = judge is not None and not isinstance(judge, ActiveJudge)  # whose budget is for what is drawn
+        if isinstance(labelling, Labelling) and judge is not None and asks and not steps.rollouts.file(0).is_file():
             _probe(ready, judge, decode, labelling)
     return steps
 
