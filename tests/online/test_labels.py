@@ -80,3 +80,11 @@ def test_a_line_of_the_file_is_the_list_to_the_last_bit():
     assert again.labels == one.labels
     assert again.rollout.token_logps[0].tobytes() == one.rollout.token_logps[0].tobytes()
     assert (again.kept, again.judged, again.texts) == (one.kept, one.judged, one.texts)
+
+
+def test_equal_responses_count_once_where_they_are_to_be_distinct():
+    one = listed(REWARDS)
+    ids = tuple(one.rollout.responses[k] for k in (0, 1, 0, 1))
+    one = replace(one, rollout=replace(one.rollout, responses=ids))
+    assert replace(RAW, distinct=True)(one).kept == (0, 1)
+    assert RAW(one).kept == (0, 1, 2, 3)
