@@ -1,4 +1,4 @@
-"""A bandit that shows what samples are worth: fine-tuning on the best, contrast, and policy gradients, arXiv:2404.14367.
+"""A bandit that shows what own samples and negative gradients are worth, arXiv:2404.14367.
 
 A hundred arms lie on a line; the reference draws those near one end, and the reward is largest far from there. The
 policy is the reference plus smooth functions of the place of an arm, so that what is learned of some arms holds for
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alignlab.analysis.result import CHOSEN, MARK, OTHER, PALE, REJECTED, Analysis, legend, panels
+from alignlab.analysis.result import CHOSEN, MARK, OTHER, PALE, REJECTED, Analysis, panels
 from alignlab.losses.pairs.dpo import dpo
 
 ARMS, START, PEAK = 100, 20.0, 70.0
@@ -83,9 +83,7 @@ class Course:
 
 def on_policy(*, steps: int = 300, lr: float = 0.05, seed: int = 0) -> Analysis:
     """Train each method on as many samples, and once more with each batch used eight times; show where it gets to."""
-    courses = {
-        name: train(loss, of, steps=steps, lr=lr, seed=seed) for name, (loss, of) in METHODS.items()
-    }
+    courses = {name: train(loss, of, steps=steps, lr=lr, seed=seed) for name, (loss, of) in METHODS.items()}
     again = train(contrast, "policy", steps=steps, lr=lr, seed=seed, reuse=8)
     named = {**courses, "DPO, own samples, each batch 8 times": again}
     lines = [("", "reward / probability near the peak / KL, nats / steps to within 5 arms")]
@@ -98,7 +96,7 @@ def on_policy(*, steps: int = 300, lr: float = 0.05, seed: int = 0) -> Analysis:
         reward.plot(one.rewards.tolist(), color=colour, lw=2, label=name)
     where.set(xlabel="arm", ylabel="probability")
     reward.set(xlabel="step", ylabel="mean reward")
-    legend(where)
+    reward.legend(frameon=False, fontsize=9, loc="center right")
     return Analysis("bandit: what samples and negative gradients are worth", lines, figure)
 
 
@@ -158,4 +156,6 @@ def _features() -> Float[Tensor, "A F"]:
 
 
 def _drawn(logps: Float[Tensor, "A"], noise: torch.Generator) -> Int[Tensor, "B K"]:
-    return torch.multinomial(logps.exp(), LISTS * SAMPLES, replacement=True, generator=noise).view(LISTS, SAMPLES)
+    return torch.multinomial(logps.exp(), LISTS * SAMPLES, replacement=True, generator=noise).view(
+        LISTS, SAMPLES
+    )

@@ -52,7 +52,9 @@ class ActiveJudge:
     def identity(self) -> str:
         """How lists are chosen, and the identity of who labels them; the policy that chooses is that of the step."""
         among = f" of {self.shortlist} times as many" if self.choose == "hybrid" else ""
-        return f"active {self.choose}{among}, {self.labels} labels, seed {self.seed}, of [{self.judge.identity}]"
+        return (
+            f"active {self.choose}{among}, {self.labels} labels, seed {self.seed}, of [{self.judge.identity}]"
+        )
 
     def __call__(self, asked: Sequence[Asked]) -> list[Judged]:
         """Return the verdicts on the two responses of chosen lists; the others are without one."""

@@ -124,7 +124,9 @@ class DiscriminatorJudge:
         self.start = state["start"]
         self.model.policy.policy.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.lessons = [[(prompt, better, worse) for prompt, better, worse in one] for one in state["lessons"]]
+        self.lessons = [
+            [(prompt, better, worse) for prompt, better, worse in one] for one in state["lessons"]
+        ]
         self.learned, self.spent = state["learned"], state["spent"]
 
     def _told(self, asked: Sequence[Asked]) -> list[tuple[Score, ...] | None]:
@@ -172,7 +174,10 @@ def _extremes(scores: Sequence[Score]) -> tuple[tuple[int, int], tuple[float, fl
     there = [(score, k) for k, score in enumerate(scores) if score is not None and math.isfinite(score)]
     if len(there) < 2:
         return None
-    (high, best), (low, worst) = max(there, key=lambda two: two[0]), min(reversed(there), key=lambda two: two[0])
+    (high, best), (low, worst) = (
+        max(there, key=lambda two: two[0]),
+        min(reversed(there), key=lambda two: two[0]),
+    )
     return (best, worst), (high, low)
 
 

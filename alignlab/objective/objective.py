@@ -37,8 +37,9 @@ class Objective:
 
     `pairs` chooses the pairs of a list: best_worst, best_rest, adjacent, first_round, tournament or
     all. `reduction` is the mean over pairs (or lists) of the global batch, or their sum. `form` is
-    the least that the loss needs: rated lists, two responses of a prompt, or single responses. `implicit_reward`: whether the
-    rewards that the loss compares are sums over tokens, means, or as one of its own options says.
+    the least that the loss needs: rated lists, two responses of a prompt, or single responses.
+    `implicit_reward`: whether the rewards that the loss compares are sums over tokens, means, or as
+    one of its own options says.
     """
 
     name: str

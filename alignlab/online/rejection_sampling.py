@@ -26,9 +26,7 @@ def rejection_sampling(
     return places, [labels[place] for place in places]
 
 
-def accepted(
-    rewards: Sequence[float], draw: Callable[[], float], *, keep: int, beta: float
-) -> list[int]:
+def accepted(rewards: Sequence[float], draw: Callable[[], float], *, keep: int, beta: float) -> list[int]:
     """Return the numbers of `keep` of the candidates, in the order in which they were accepted.
 
     In each pass over the candidates that are left, one of reward r is accepted where `draw()`, a uniform number from

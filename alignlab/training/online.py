@@ -74,7 +74,12 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     if ranks.main():
         _tell(ready, spec)
         asks = judge is not None and not isinstance(judge, ActiveJudge)  # whose budget is for what is drawn
-        if isinstance(labelling, Labelling) and judge is not None and asks and not steps.rollouts.file(0).is_file():
+        if (
+            isinstance(labelling, Labelling)
+            and judge is not None
+            and asks
+            and not steps.rollouts.file(0).is_file()
+        ):
             _probe(ready, judge, decode, labelling)
     return steps
 

@@ -49,7 +49,9 @@ def test_what_stays_lies_between_any_response_and_the_best_ones():
     lists = [noise.normal(size=64).tolist() for _ in range(50)]
 
     def mean(beta):
-        return fmean(fmean(rejection_sampling(one, (place, 7), beta=beta)[1]) for place, one in enumerate(lists))
+        return fmean(
+            fmean(rejection_sampling(one, (place, 7), beta=beta)[1]) for place, one in enumerate(lists)
+        )
 
     top = fmean(fmean(sorted(one)[-8:]) for one in lists)
     assert mean(1e6) == pytest.approx(0, abs=0.2)
