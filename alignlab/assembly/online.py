@@ -1,6 +1,6 @@
 """The check of settings by which lists are drawn from the policy; the first part imports no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from alignlab.settings import Config
@@ -35,7 +35,8 @@ def online_problems(config: Config) -> Iterator[str]:
     if not judge and not beside:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
     data = config["data"]["name"]
-    if str(judge.get("reward")).startswith(LAB) and data != "lab":
+    asked = [judge, judge["judge"]] if isinstance(judge.get("judge"), Mapping) else [judge]
+    if data != "lab" and any(str(one.get("reward")).startswith(LAB) for one in asked):
         yield (
             f"judge=gold is the exact reward of data=lab, not of data={data}: use judge=function "
             "judge.function=my.module.f, or another judge (of samples, online.lists=data, none is needed: ~judge)"
@@ -51,6 +52,11 @@ def online_problems(config: Config) -> Iterator[str]:
     if changes in ("keep", "drop") and reward is not None:
         yield (
             f"online.unfinished_reward={reward} is not used with online.unfinished={changes}: use subtract, or replace"
+        )
+    if "labels" in judge and (refills := online.get("refills")):
+        yield (
+            f"online.refills={refills} draws on in place of lists that got no label, and judge.labels={judge['labels']} "
+            "is for each draw: use online.refills=0, so that the budget holds"
         )
     keep = (online.get("pairs") or {}).get("keep")
     if isinstance(keep, int) and keep > online["samples"]:
