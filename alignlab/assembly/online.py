@@ -1,6 +1,6 @@
 """The check of settings by which lists are drawn from the policy; the first part imports no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from alignlab.settings import Config
@@ -34,7 +34,8 @@ def online_problems(config: Config) -> Iterator[str]:
     if not judge and lists == "drawn":
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
     data = config["data"]["name"]
-    if str(judge.get("reward")).startswith(LAB) and data != "lab":
+    asked = [judge, judge["judge"]] if isinstance(judge.get("judge"), Mapping) else [judge]
+    if data != "lab" and any(str(one.get("reward")).startswith(LAB) for one in asked):
         yield (
             f"judge=gold is the exact reward of data=lab, not of data={data}: use judge=function "
             "judge.function=my.module.f, or another judge (of samples, online.lists=data, none is needed: ~judge)"
@@ -51,6 +52,14 @@ def online_problems(config: Config) -> Iterator[str]:
         yield (
             f"online.unfinished_reward={reward} is not used with online.unfinished={changes}: use subtract, or replace"
         )
+    if "labels" in judge and (refills := online.get("refills")):
+        yield (
+            f"online.refills={refills} draws on in place of lists that got no label, and "
+            f"judge.labels={judge['labels']} is for each draw: use online.refills=0, so that the budget holds"
+        )
+    keep = (online.get("pairs") or {}).get("keep")
+    if isinstance(keep, int) and keep > online["samples"]:
+        yield f"online.pairs.keep={keep}: there are online.samples={online['samples']} responses: draw as many at least"
     size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
     if size and not share:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
@@ -61,7 +70,7 @@ def online_problems(config: Config) -> Iterator[str]:
             yield f"online.ahead={ahead}: online.every=0 draws all lists at once, and leaves none to be drawn ahead"
 
 
-OF_LABELS: Config = {"unfinished": "keep", "labels": "auto", "pairs": None}
+OF_LABELS: Config = {"unfinished": "keep", "labels": "auto", "distinct": False, "pairs": None}
 """What settles the labels of drawn lists, with what it is where nobody set it."""
 OF_DRAWN_LISTS: Config = {"every": 1, "ahead": 0, "updates": 1, **OF_LABELS, "refills": 8, "lr_factor": 4.0}
 """What settles drawn lists, with what it is where nobody set it."""

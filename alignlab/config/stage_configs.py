@@ -118,7 +118,7 @@ def _stage_config(
 ) -> dict[str, Any]:
     """Compose the config of a stage; a group that it chooses anew loses what an experiment set inside."""
     cfg, chosen = _compose(name, [*hydra, *combined(run, stage)]), _chosen(stage)
-    own = [text for text in stage if key_of(text).partition(".")[0] in chosen]
+    own = [text for text in stage if key_of(text).partition(".")[0].partition("@")[0] in chosen]
     alone = _compose(name, [*hydra, *own])
     OmegaConf.set_struct(cfg, False)
     for group, choice in chosen.items():

@@ -92,3 +92,30 @@ class Waits(Protocol):
     @property
     def waits(self) -> bool:
         """Whether it does; it is then asked in a thread, while responses are drawn or the policy trains."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A judge that learns as the policy trains. A call says what it has come to think, and teaches it nothing."""
+
+    @property
+    def identity(self) -> str:
+        """The judge's name, with how often it has learned."""
+
+    def __call__(self, asked: Sequence[Asked]) -> list[Judged]:
+        """Judge each list, in order."""
+
+    def learn(
+        self, asked: Sequence[Asked], told: Sequence[Sequence[float | None] | None] | None = None
+    ) -> Sequence[tuple[float | None, ...] | None]:
+        """Learn from lists of a draw before it judges them; returns a score of each response by whom it learns from.
+
+        A list that nobody was asked about has None. A run that goes on gives what was returned before as `told`; the
+        judge then learns the same to the last bit, and asks nobody.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it has learned, as tensors and plain values, for the checkpoint."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state."""

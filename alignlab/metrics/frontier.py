@@ -2,7 +2,9 @@
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from statistics import fmean
 
 
@@ -30,3 +32,39 @@ def best_reward(rewards: Sequence[Sequence[float]], n: int) -> float:
         shares = [math.comb(i, n - 1) / math.comb(len(drawn), n) for i in range(len(drawn))]
         means.append(math.fsum(map(operator.mul, shares, sorted(drawn))))
     return fmean(means)
+
+
+def best_of_n_shares(shares: Sequence[float], n: int) -> list[float]:
+    """The probabilities of the best of n draws, for outcomes with these probabilities that are listed from worst to
+    best.
+
+    With F the probability of no better outcome, it is F^n less that of the outcome before.
+
+    >>> best_of_n_shares([0.5, 0.5], 2)
+    [0.25, 0.75]
+    """
+    return [after**n - before**n for before, after in pairwise(accumulate([0.0, *shares]))]
+
+
+def best_of_n_kl(rewards: Sequence[float], n: int) -> float:
+    """The KL in nats of the best of n draws from these rewards, all as likely, to one draw; equal ones are one outcome.
+
+    Of N rewards it is that of a distribution with N outcomes at most, and below `best_of_n`, which it nears with N.
+    """
+    shares = [count / len(rewards) for _, count in sorted(Counter(rewards).items())]
+    both = zip(best_of_n_shares(shares, n), shares, strict=True)
+    return math.fsum(best * math.log(best / share) for best, share in both if best > 0)
+
+
+def best_of_n_wins(rewards: Sequence[float], n: int) -> float:
+    """The share in which the best of n draws beats another one, a tie counting one half: over all choices of n + 1.
+
+    >>> best_of_n_wins([0.0, 1.0, 2.0], 2)
+    0.6666666666666666
+    """
+    others, wins = math.comb(len(rewards) - 1, n), []
+    for value in rewards:
+        lower = math.comb(sum(reward < value for reward in rewards), n) / others
+        no_better = math.comb(sum(reward <= value for reward in rewards) - 1, n) / others
+        wins.append(1 - (lower + no_better) / 2)
+    return fmean(wins)

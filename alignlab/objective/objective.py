@@ -37,10 +37,11 @@ REDUCTIONS, FORMS, SCALES = get_args(Reduction), get_args(Form), get_args(LabelS
 class Objective:
     """A loss with modifiers and regularizers, which is called on base signals and knows no framework.
 
-    `pairs` chooses the pairs of a list: best_worst, best_rest, adjacent or all. `reduction` is the
-    mean over pairs (or lists) of the global batch, or their sum. `form` is the least that the loss
-    needs: rated lists, two responses of a prompt, or single responses. `implicit_reward`: whether the
-    rewards that the loss compares are sums over tokens, means, or as one of its own options says.
+    `pairs` chooses the pairs of a list: best_worst, best_rest, adjacent, first_round, tournament or
+    all. `reduction` is the mean over pairs (or lists) of the global batch, or their sum. `form` is
+    the least that the loss needs: rated lists, two responses of a prompt, or single responses.
+    `implicit_reward`: whether the rewards that the loss compares are sums over tokens, means, or as
+    one of its own options says.
     """
 
     name: str

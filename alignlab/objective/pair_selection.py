@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from alignlab.derived import Pairs
@@ -51,6 +51,43 @@ def adjacent(labels: Labels, where: Where) -> Pairs:
     return Pairs(index_P, chosen_P, rejected_P)
 
 
+def first_round(labels: Labels, where: Where) -> Pairs:
+    """Select the better of each two neighbours of a list against the other: responses 0 and 1, 2 and 3, and so on."""
+    return _round(_there_first(where), labels, where)[0]
+
+
+def tournament(labels: Labels, where: Where) -> Pairs:
+    """Select the pairs of a knock-out: neighbours meet, then the better ones of these meet, until one is left.
+
+    The first of equals goes on. A list of n responses without ties gives n - 1 pairs.
+    """
+    pairs_P, left_BM = _round(_there_first(where), labels, where)
+    rounds = [(pairs_P.list, pairs_P.chosen, pairs_P.rejected)]
+    while left_BM.shape[1] > 1:
+        pairs_P, left_BM = _round(left_BM, labels, where)
+        rounds.append((pairs_P.list, pairs_P.chosen, pairs_P.rejected))
+    return Pairs(*map(torch.cat, zip(*rounds, strict=True)))
+
+
+def _there_first(where: Where) -> Int[Tensor, "B K"]:
+    """The responses of each list in their order, behind them the slots without one."""
+    return (~where).int().argsort(dim=1, stable=True)
+
+
+def _round(left_BM: Int[Tensor, "B M"], labels: Labels, where: Where) -> tuple[Pairs, Int[Tensor, "B half"]]:
+    """Let neighbours of those that are left meet; gives the pairs, and who goes on: the one without a neighbour too."""
+    if left_BM.shape[1] % 2:
+        left_BM = torch.cat([left_BM, left_BM[:, -1:]], dim=1)  # meets itself, which makes no pair
+    scores_BK = labels.masked_fill(~where, -torch.inf).gather(1, left_BM)
+    first_BH, second_BH = left_BM[:, 0::2], left_BM[:, 1::2]
+    wins_BH = scores_BK[:, 0::2] >= scores_BK[:, 1::2]
+    chosen_BH = torch.where(wins_BH, first_BH, second_BH)
+    rejected_BH = torch.where(wins_BH, second_BH, first_BH)
+    meet_BH = (scores_BK[:, 0::2] != scores_BK[:, 1::2]) & where.gather(1, rejected_BH)
+    index_P, place_P = meet_BH.nonzero(as_tuple=True)
+    return Pairs(index_P, chosen_BH[index_P, place_P], rejected_BH[index_P, place_P]), chosen_BH
+
+
 def decided(wins: Float[Tensor, "B K K"], where: Where) -> Pairs:
     """Select every pair of responses of which one was preferred to the other."""
     both_BKK = where[:, :, None] & where[:, None, :]
@@ -61,6 +98,8 @@ CHOICES: dict[str, Callable[[Labels, Where], Pairs]] = {
     "best_worst": best_worst,
     "best_rest": best_rest,
     "adjacent": adjacent,
+    "first_round": first_round,
+    "tournament": tournament,
     "all": all_pairs,
 }
 

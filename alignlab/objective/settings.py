@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-PairChoice = Literal["best_worst", "best_rest", "adjacent", "all"]
+PairChoice = Literal["best_worst", "best_rest", "adjacent", "first_round", "tournament", "all"]
 Reduction = Literal["mean", "sum"]
 Form = Literal["lists", "pairs", "single"]
 LabelScale = Literal["order", "differences", "unit", "desirable"]

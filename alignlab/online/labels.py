@@ -25,6 +25,8 @@ class Labelling:
     """The name of the builder with its settings."""
     unfinished: Unfinished = "keep"
     unfinished_reward: float = 0.0
+    distinct: bool = False
+    """Whether equal responses count once."""
     compares: bool = True
     keeps_ties: bool = False
     seed: int = 0
@@ -35,13 +37,16 @@ class Labelling:
         cut = self.unfinished
         if cut in ("subtract", "replace"):
             cut = f"{cut} {self.unfinished_reward:g}"  # type: ignore[assignment]
-        return f"labels {self.to}, {self.built}, unfinished: {cut}"
+        return f"labels {self.to}, {self.built}, unfinished: {cut}{', distinct' if self.distinct else ''}"
 
     def __call__(self, one: Listed) -> Listed:
         """Return a judged list with what stays of it, or with the reason for which nothing does."""
         if one.judged.unsaid is not None:
             return one.without(f"not judged: {one.judged.unsaid}")
         said = self._said(one)
+        if self.distinct:
+            first = {ids.tobytes(): place for place, ids in reversed([*enumerate(one.rollout.responses)])}
+            said = [k for k in said if first[one.rollout.responses[k].tobytes()] == k]
         kept = [k for k in said if self.unfinished != "drop" or one.rollout.finished[k]]
         if not kept:
             return one.without("no response finished" if said else "not judged")

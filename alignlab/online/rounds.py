@@ -45,6 +45,8 @@ class Rounds:
     def _settle(self, head: Head, *, is_late: bool) -> Drawn:
         """A round, whole and on the disk; `is_late`: weights of an earlier step were to draw it."""
         if (drawn := everywhere(partial(self.rollouts.reusable, head))) is not None:
+            if ranks.main():
+                self.source.relearn(drawn)
             return drawn
         begun = self._begun.pop(head.step, None) or self._begun_before(head)
         if begun is None and is_late:

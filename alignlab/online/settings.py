@@ -55,6 +55,8 @@ class OnlineSpec:
     unfinished: Unfinished = "keep"
     unfinished_reward: AnyNumber | None = None
     labels: LabelsOf = "auto"
+    distinct: bool = False
+    """Whether equal responses to a prompt count once, the first of them."""
     pairs: Callable[..., Any] | None = None
     """The builder of what stays of a list; None leaves the whole list to the objective's own selection."""
     refills: Count = 8

@@ -10,7 +10,7 @@ from typing import Any
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
-from alignlab.judges.judge import Asked, Judge, Judged
+from alignlab.judges.judge import Asked, Judge, Judged, Learner
 from alignlab.judges.worth import lines_of, worth
 from alignlab.online.against import Against
 from alignlab.online.asking import Asker, Begun
@@ -18,6 +18,7 @@ from alignlab.online.labels import Labelling, Samples
 from alignlab.online.listed import Array, Listed
 from alignlab.online.of_reference import DrawOne, from_reference, with_one_of_reference
 from alignlab.online.together import together
+from alignlab.online.verdicts import GOLD, with_gold
 from alignlab.online.written import Drawn, Head
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
@@ -87,7 +88,7 @@ class Source:
 
         `begun` are those that were drawn before. Raises RunError where not one list can be trained on.
         """
-        lists = self._settled(begun or self.begin(head))
+        lists = self._settled(begun or self.begin(head), learns=True)
         for _ in range(self.refills):
             if not (missing := head.lists - len(kept := [one for one in lists if not one.dropped])):
                 break
@@ -159,28 +160,38 @@ class Source:
 
     def ask(self, lists: Sequence[Listed]) -> Begun:
         """Put the judge to work on lists; on other ranks than the first there are none."""
-        rows = self.prompts.rows
-        asked = [
-            Asked(
-                one.rollout.id,
-                rows.messages(one.row),
-                one.texts,
-                one.rollout.finished,
-                rows.examples[int(rows.places[one.row])].meta,
-            )
-            for one in lists
-        ]
+        asked = [*map(self._asked, lists)]
         return Begun(tuple(lists), self.asker(asked) if lists else list)
 
-    def _settled(self, begun: Begun) -> list[Listed]:
-        """The lists that the first rank makes of responses and verdicts, on all ranks."""
-        return list(ranks.broadcast(self._labelled(begun) if ranks.main() else None))
+    def relearn(self, drawn: Drawn) -> None:
+        """Have a judge that learns learn what it learned at a draw, of which it does not know in this process."""
+        if not isinstance(self.judge, Learner):
+            return
+        lists = [one for one in drawn.lists if GOLD in one.judged.aspects]
+        self.judge.learn([*map(self._asked, lists)], [one.judged.aspects[GOLD] for one in lists])
 
-    def _labelled(self, begun: Begun) -> list[Listed]:
+    def _asked(self, one: Listed) -> Asked:
+        """What the judge is asked of a list."""
+        rows = self.prompts.rows
+        meta = rows.examples[int(rows.places[one.row])].meta
+        return Asked(one.rollout.id, rows.messages(one.row), one.texts, one.rollout.finished, meta)
+
+    def _settled(self, begun: Begun, *, learns: bool = False) -> list[Listed]:
+        """The lists that the first rank makes of responses and verdicts, on all ranks."""
+        return list(ranks.broadcast(self._labelled(begun, learns) if ranks.main() else None))
+
+    def _labelled(self, begun: Begun, learns: bool) -> list[Listed]:
         with self._timed("judge"):
+            gold = self._learned(begun.lists) if learns else None
             said = begun.said()
+        if gold is not None:
+            said = [with_gold(*both) for both in zip(said, gold, strict=True)]
         judged = [replace(one, judged=verdict) for one, verdict in zip(begun.lists, said, strict=True)]
         return [self.labelling(self._beside(one)) for one in judged]
+
+    def _learned(self, lists: Sequence[Listed]) -> Sequence[Sequence[float | None] | None] | None:
+        """What a judge that learns was told of the lists, before it judges them; None of one that does not."""
+        return self.judge.learn([*map(self._asked, lists)]) if isinstance(self.judge, Learner) else None
 
     def _beside(self, one: Listed) -> Listed:
         """The list with the exact reward of its responses, where there is one."""

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from alignlab.errors import RunError
 from alignlab.judges.judge import Asked, Judge, Judged
 from alignlab.own_code import named
+
+GOLD = "gold"
+"""The aspect of a verdict that holds what a judge learned from."""
 
 
 def verdicts(judge: Judge, asked: Sequence[Asked]) -> list[Judged]:
@@ -22,6 +26,11 @@ def verdicts(judge: Judge, asked: Sequence[Asked]) -> list[Judged]:
         if said.unsaid is None and (fault := _fault(said, len(one.responses))):
             raise RunError(f"{judge.identity} gave row {one.id} {fault}")
     return judged
+
+
+def with_gold(judged: Judged, gold: Sequence[float | None] | None) -> Judged:
+    """Return a verdict with the scores that its judge learned from, as an aspect; as it is where there are none."""
+    return judged if gold is None else replace(judged, aspects={**judged.aspects, GOLD: tuple(gold)})
 
 
 def _fault(said: Judged, count: int) -> str:

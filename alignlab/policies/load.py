@@ -1,6 +1,6 @@
 """Trained policies from their folders, to score responses with in one's own code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -28,7 +28,7 @@ from alignlab.policies.sequence_head import is_classifier
 from alignlab.policies.user_head import FILE
 from alignlab.policies.user_model import UserModel
 from alignlab.signals import BASE
-from alignlab.types import Example, Message
+from alignlab.types import Batch, Example, Message
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,8 @@ class LoadedPolicy:
         """Return the signals of lists that `encoder` made of the examples, by name, in few batches."""
         if not tokens:
             return []
-        rows, extras = _rows(tokens, examples), Extras(users=self.policy.reads_users)
-        device = next(self.policy.parameters()).device
-        scores: list[dict[str, Tensor]] = [{}] * len(rows)
-        for indices in within_budget(rows, range(len(rows)), AT_ONCE, packed=self.policy.packed):
-            batch = collate(rows, indices, extras).to(device)
+        scores: list[dict[str, Tensor]] = [{}] * len(tokens)
+        for indices, batch in self.batches(tokens, examples):
             signals = self.policy.signals(batch, NO_REFERENCES, self.policy.provides & SCORES)
             for place, index in enumerate(indices):
                 size = len(tokens[index].responses)
@@ -77,6 +74,15 @@ class LoadedPolicy:
                     for name, values in of_list.items()
                 }
         return scores
+
+    def batches(
+        self, tokens: Sequence[Tokens], examples: Sequence[Example]
+    ) -> Iterator[tuple[Sequence[int], Batch]]:
+        """Yield lists that `encoder` made of the examples in few batches, with their numbers."""
+        rows, extras = _rows(tokens, examples), Extras(users=self.policy.reads_users)
+        device = next(self.policy.parameters()).device
+        for indices in within_budget(rows, range(len(rows)), AT_ONCE, packed=self.policy.packed):
+            yield indices, collate(rows, indices, extras).to(device)
 
 
 def _rows(tokens: Sequence[Tokens], examples: Sequence[Example]) -> TokenRows:

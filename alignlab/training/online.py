@@ -12,8 +12,9 @@ import torch
 from alignlab import ranks
 from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import ConfigError
+from alignlab.judges.active import ActiveJudge
 from alignlab.judges.gold import Gold
-from alignlab.judges.judge import Asked, Bound, Judge, Judged
+from alignlab.judges.judge import Asked, Bound, Judge, Judged, Learner
 from alignlab.objective.objective import Objective
 from alignlab.online.against import Against
 from alignlab.online.labels import Labelling, Samples
@@ -49,6 +50,11 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     opened, online = ready.opened, ready.opened.stage.online
     assert online is not None
     spec, judge = online.spec, _bound(online.make_judge(), ready)
+    if spec.ahead and isinstance(judge, Learner):
+        raise ConfigError(
+            f"online.ahead={spec.ahead} draws lists before this judge has learned from those before them: leave it out "
+            f"beside a judge that learns ({type(judge).__name__})"
+        )
 
     def decode(ids: Any) -> str:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
@@ -75,7 +81,9 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
     if ranks.main():
         _tell(ready, spec)
-        if isinstance(labelling, Labelling) and judge is not None and not steps.rollouts.file(0).is_file():
+        is_new = not steps.rollouts.file(0).is_file()
+        has_budget = isinstance(judge, ActiveJudge)  # which is for what is drawn
+        if judge is not None and isinstance(labelling, Labelling) and is_new and not has_budget:
             _probe(ready, judge, decode, labelling)
     return steps
 
@@ -139,6 +147,7 @@ def _labelling(online: Online, objective: Objective, rows: TokenRows) -> Labelli
         built=online.built,
         unfinished=spec.unfinished,
         unfinished_reward=spec.unfinished_reward or 0.0,
+        distinct=spec.distinct,
         compares=objective.data_form != "single",
         keeps_ties=objective.data_form == "single" or objective.counts_ties,
         seed=spec.seed,

@@ -12,6 +12,7 @@ from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.data.spec import SPLITS
 from alignlab.evaluation.gold import GoldReport
+from alignlab.judges.judge import Learner
 from alignlab.online.steps import OnlineSteps
 from alignlab.passes.values import score_of
 from alignlab.policies.causal_lm.decoder import has_adapter, recompute
@@ -20,6 +21,7 @@ from alignlab.policies.scorer import Scorer
 from alignlab.runs.folder import RunFolder
 from alignlab.sampling.rollout import Rollout
 from alignlab.training.callbacks.checkpoint import Checkpoint
+from alignlab.training.callbacks.judge_state import JudgeState
 from alignlab.training.callbacks.moving_reference import following
 from alignlab.training.callbacks.online_log import OnlineLog
 from alignlab.training.callbacks.progress import TrainingProgress
@@ -191,6 +193,8 @@ def _callbacks(
     yield Rewind()
     if isinstance(loader, OnlineSteps):
         yield OnlineLog(loader)
+        if isinstance(judge := loader.source.judge, Learner):
+            yield JudgeState(judge)
     yield MemoryProbe(loader.largest(), stage.data.microbatch_tokens)
     tolerance = start_tolerance(stage, alike=not has_adapter(opened.model))  # which the pass had none of
     if tolerance and ready.mode == "precomputed":

@@ -7,6 +7,7 @@ alignlab analyze length run=<folder>                does the implicit reward pay
 alignlab analyze displacement run=<folder>          what fell, which tokens gained, do refusals grow
 alignlab analyze frontier run=<folder>              win rate of samples against KL, over its checkpoints
 alignlab analyze toy3d objective=dpo                where probability goes, in a toy
+alignlab analyze on_policy                          what own samples and negative gradients are worth, in a bandit
 
     run=FOLDER          the run that is asked, changed by overrides as in `alignlab score`
     trust=[PACKAGE]     packages of yours that the config of the run may name
@@ -14,6 +15,7 @@ alignlab analyze toy3d objective=dpo                where probability goes, in a
     out=FOLDER          of the picture; the run's analysis/ unless told otherwise
     samples=64          displacement: answers of start and policy that refusals are counted in; 0: none
     epochs=500 lr=0.001     of toy3d
+    steps=300           of on_policy
 
 frontier takes the checkpoints that callbacks.checkpoint.keep left. toy3d takes objective=, regularizers= and modifiers=
 (of the run, where run= is given).
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 OF_ROWS = ("ranking_accuracy", "ches", "calibration", "length")
 """The questions that the scores of the rows answer."""
-QUESTIONS = (*OF_ROWS, "displacement", "frontier", "toy3d")
+QUESTIONS = (*OF_ROWS, "displacement", "frontier", "toy3d", "on_policy")
 KEYS = {
     "run": path(),
     "trust": trust(),
@@ -45,6 +47,7 @@ KEYS = {
     "samples": whole(64, least=0),
     "epochs": whole(500),
     "lr": number(0.001, positive=True),
+    "steps": whole(300),
 }
 
 
@@ -77,6 +80,10 @@ def _answered(question: str, typed: Words, folder: "RunFolder | None") -> "Analy
         config = run_config(folder, overrides) if folder else train_config(overrides)
         parts = [config[group] for group in ("objective", "regularizers", "modifiers")]
         return toy3d(build_objective(*parts), epochs=own.epochs, lr=own.lr)
+    if question == "on_policy":
+        from alignlab.analysis.on_policy import on_policy
+
+        return on_policy(steps=own.steps)
     if question == "frontier":
         from alignlab.analysis.frontier import frontier
         from alignlab.analysis.samples import points

@@ -42,7 +42,7 @@ LINES = [
     [f"pipeline=[{','.join(ON_TOKENS)}]"],
     ["objective=kto", "pipeline=[unpaired]"],
     ["recipe=stages", f"recipe.stages={STAGES}"],
-    ["recipe=online", "pairs=threshold"],
+    ["recipe=online", "online.samples=8", "pairs=threshold"],
     ["recipe=rlhf"],
     ["policy=actor_critic", "objective=ppo"],
     ["objective=grpo", "modifiers=[truncated_is]"],

@@ -45,6 +45,7 @@ NEEDS = {
     "judge=self": ["recipe=online"],
     "judge=self_rubric": ["recipe=online"],
     **{f"pairs={name}": ["recipe=online"] for name in choices("pairs")},
+    "pairs=rejection_sampling": ["recipe=online", "online.samples=8"],
     "policy=reward_model": ["objective=bradley_terry"],
     "objective=gpm": ["policy=preference_model"],
     "objective=pal": ["policy=reward_model"],
@@ -170,6 +171,7 @@ def test_no_setting_is_left_open_but_those_that_must_be():
         *(f"data/{name}" for name in ("local", "knobs", "mixture", "sentiment", "pandalm", "human_eval")),
         *("model/local", "optimizer/custom", "scheduler/custom", "generator/server", "generator/vllm"),
         *(f"judge/{name}" for name in ("function", "reward_model", "preference_model", "density_ratio")),
+        *("judge/active", "judge/discriminator"),
     }
 
 

@@ -8,8 +8,8 @@ from tests.end_to_end.command import SMALL, summary
 
 SHORT = "++online.max_new_tokens=8"
 MORE = {
-    **dict.fromkeys(("ilr_dpo", "oaif", "spin", "unpaired_online", "xpo"), [SHORT]),
-    **dict.fromkeys(("osp", "self_rewarding"), [SHORT, "judge=relevance"]),
+    **{key: [SHORT] for key in ("ilr_dpo", "oaif", "spin", "unpaired_online", "xpo")},
+    **{key: [SHORT, "judge=relevance"] for key in ("osp", "self_rewarding")},
 }
 """What makes draws short; and who judges where the model of the embedded world cannot, which knows no letters."""
 

@@ -32,11 +32,36 @@ def loop_adjacent(labels, where):
     return {(i, j) for i, j in loop_all(labels, where) if (labels[i], labels[j]) in step}
 
 
+def met(left, labels):
+    """The pairs of one round among those that are left, and who goes on."""
+    pairs, on = set(), []
+    for place in range(0, len(left), 2):
+        two = left[place : place + 2]
+        best = max(two, key=lambda i: labels[i])
+        pairs |= {(best, i) for i in two if labels[i] < labels[best]}
+        on.append(best)
+    return pairs, on
+
+
+def loop_first_round(labels, where):
+    return met(real(where), labels)[0]
+
+
+def loop_tournament(labels, where):
+    pairs, left = set(), real(where)
+    while len(left) > 1:
+        now, left = met(left, labels)
+        pairs |= now
+    return pairs
+
+
 LOOPS = {
     "all": loop_all,
     "best_rest": loop_best_rest,
     "best_worst": loop_best_worst,
     "adjacent": loop_adjacent,
+    "first_round": loop_first_round,
+    "tournament": loop_tournament,
 }
 
 
@@ -75,6 +100,8 @@ def test_selection_equals_the_loop(choice, lists):
         ("best_worst", [(0, 1, 3)]),
         ("best_rest", [(0, 1, 0), (0, 1, 3), (0, 1, 4)]),
         ("adjacent", [(0, 0, 3), (0, 0, 4), (0, 1, 0), (0, 2, 0)]),
+        ("first_round", [(0, 1, 0), (0, 2, 3)]),
+        ("tournament", [(0, 1, 0), (0, 1, 4), (0, 2, 3)]),
         ("all", [(0, 0, 3), (0, 0, 4), (0, 1, 0), (0, 1, 3), (0, 1, 4), (0, 2, 0), (0, 2, 3), (0, 2, 4)]),
     ],
 )

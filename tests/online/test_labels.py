@@ -111,3 +111,11 @@ def test_a_self_made_label_is_the_same_at_any_beta():
         swapped = (ListScores(one.values.flip(0), (1, 1)) for one in (over, under))
         judged = log_ratio(*swapped, beta=0.1, per_token=False)
         assert replace(RAW, builder=max_min)(listed(judged, (True,) * 2)).kept == (1, 0)
+
+
+def test_equal_responses_count_once_where_they_are_to_be_distinct():
+    one = listed(REWARDS)
+    ids = tuple(one.rollout.responses[k] for k in (0, 1, 0, 1))
+    one = replace(one, rollout=replace(one.rollout, responses=ids))
+    assert replace(RAW, distinct=True)(one).kept == (0, 1)
+    assert RAW(one).kept == (0, 1, 2, 3)
