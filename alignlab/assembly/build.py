@@ -88,7 +88,9 @@ def build_stage(
 def make_policy(config: Config, model: Any) -> Policy:
     """Return the policy of a config around its model, at the temperature at which responses are drawn to train on."""
     policy: Policy = call(config["policy"], "policy")(model)
-    policy.temperature = (config.get("online") or {}).get("temperature", Policy.temperature)
+    online = config.get("online") or {}
+    if not online.get("draw"):  # whose responses are drawn whole
+        policy.temperature = online.get("temperature", Policy.temperature)
     return policy
 
 
@@ -99,9 +101,11 @@ def build_online(config: Config) -> Online | None:
         return None
     pairs = node.get("pairs")
     chosen = {} if pairs is None else {"builder": call(pairs, "online.pairs"), "built": described(pairs)}
+    draw = node.get("draw")
     return Online(
-        OnlineSpec(**{**node, "pairs": None}, seed=config["seed"]),
+        OnlineSpec(**{**node, "pairs": None, "draw": None}, seed=config["seed"]),
         make_judge=partial(build_judge, config["judge"]) if config.get("judge") else lambda: None,
+        way=None if draw is None else call(draw, "online.draw")(),
         **chosen,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from alignlab.settings import Config
+from alignlab.targets import locate
 
 if TYPE_CHECKING:
     from alignlab.objective.objective import Objective
@@ -29,10 +30,14 @@ def online_problems(config: Config) -> Iterator[str]:
             "generator=server draws from the model that the server has, and recipe=online from the policy as it "
             "trains: use generator=vllm (vLLM, or alignlab serve updates=true), or generator=inprocess"
         )
-    beside = online.get("lists") == "data"
+    beside, draw = online.get("lists") == "data", online.get("draw")
     if beside:
         yield from _unused_beside(config)
-    if not judge and not beside:
+    if online.get("by") == "reference" and generator.endswith(".VLLM"):
+        yield "online.by=reference draws in this process alone: use generator=inprocess"
+    if draw:
+        yield from _unused_by(draw, online)
+    if not judge and not beside and not draw:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
     data = config["data"]["name"]
     if str(judge.get("reward")).startswith(LAB) and data != "lab":
@@ -53,7 +58,10 @@ def online_problems(config: Config) -> Iterator[str]:
             f"online.unfinished_reward={reward} is not used with online.unfinished={changes}: use subtract, or replace"
         )
     size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
-    if size and not share:
+    counts = (online.get("buffer") or {}).get("choose") == "count"
+    if counts and not size:
+        yield "online.buffer.choose=count takes all lists of a step from the buffer: set online.buffer.size"
+    if size and not share and not counts:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
 
 
@@ -63,6 +71,8 @@ OF_DRAWN_LISTS: Config = {
     "unfinished": "keep",
     "labels": "auto",
     "pairs": None,
+    "by": "policy",
+    "draw": None,
     "refills": 8,
     "lr_factor": 4.0,
 }
@@ -80,6 +90,50 @@ def _unused_beside(config: Config) -> Iterator[str]:
             f"online.lists=data trains on the lists of the data, and draws samples anew for each step: online."
             f"{', online.'.join(given)} settles drawn lists alone; leave it out, or use online.lists=drawn"
         )
+
+
+OF_WHOLE_RESPONSES = ("unfinished", "labels", "pairs")
+"""What says how whole responses become labels."""
+
+
+def _unused_by(draw: Config, online: Config) -> Iterator[str]:
+    """Yield a message for what is set of whole responses, where a way of drawing gives labels of its own."""
+    given = [key for key in OF_WHOLE_RESPONSES if online.get(key, OF_DRAWN_LISTS[key]) != OF_DRAWN_LISTS[key]]
+    if given:
+        yield (
+            f"online.{', online.'.join(given)}: draw={_way_of(draw)} gives lists with labels of its own; leave it out, "
+            "or choose no draw=..."
+        )
+
+
+def _way_of(draw: Config) -> str:
+    return str(draw.get("_target_")).rpartition(".")[2].lower()
+
+
+def _drawing_problems(config: Config, objective: "Objective") -> Iterator[str]:
+    """Yield a message where a way of drawing, or a reference that draws, does not go with judge or objective."""
+    from alignlab.signals import DRAWN, FRESH
+
+    online, judge = config["online"], config.get("judge")
+    fresh = sorted((FRESH | {"from_reference"}) & objective.signals)
+    if online.get("by") == "reference" and fresh:
+        yield f"online.by=reference: {', '.join(fresh)} tell of what the policy draws: use online.by=policy"
+    if not (draw := online.get("draw")):
+        return
+    way, name = locate(draw["_target_"], "online.draw._target_"), _way_of(draw)
+    if way.judged and not judge:
+        yield f"draw={name} asks a judge: judge=gold (data=lab), judge=function, ..."
+    if judge and not way.judged:
+        yield f"judge=... has nothing to judge: draw={name} knows which response is better; leave it out (judge=null)"
+    if told := sorted((DRAWN | FRESH) & objective.signals):
+        yield (
+            f"objective '{objective.name}' takes {', '.join(told)}, which a sampler tells of whole responses, and "
+            f"draw={name} draws parts of them: use another objective"
+        )
+    if "rewards" in objective.signals and not way.rated:
+        yield f"objective '{objective.name}' takes rewards, and draw={name} has none: use another objective"
+    if objective.data_form == "single":
+        yield f"objective '{objective.name}' takes single responses, and draw={name} makes pairs: use another objective"
 
 
 def _fresh_problems(online: Config, generator: str, objective: "Objective") -> Iterator[str]:
@@ -124,6 +178,7 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
     if "samples" not in online:
         return
     yield from _fresh_problems(online, str((config.get("generator") or {}).get("_target_")), objective)
+    yield from _drawing_problems(config, objective)
     if online.get("lists") == "data":
         return
     if online["samples"] < 2 and objective.data_form != "single":

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
@@ -17,6 +19,7 @@ from alignlab.online.listed import Array, Listed
 from alignlab.online.of_reference import DrawOne, from_reference, with_one_of_reference
 from alignlab.online.together import together
 from alignlab.online.verdicts import verdicts
+from alignlab.online.ways import Drawing, Start, Way
 from alignlab.online.written import Drawn, Head
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
@@ -39,7 +42,8 @@ class Source:
     precision in which the policy computes, and `tell_of` gives what it says of the tokens that were drawn, where an
     objective asks for what the sampler does not tell. `reference` draws the last response of each list from the
     reference, where there is one to do so. `gold` is an exact reward of prompt and response, which is kept
-    beside what the judge says, and changes nothing.
+    beside what the judge says, and changes nothing. `way` gives lists with labels of their own, with what it draws
+    by, in place of all that.
     """
 
     def __init__(
@@ -57,10 +61,12 @@ class Source:
         tell_of: TellOf | None = None,
         reference: DrawOne | None = None,
         gold: Callable[[str, str], Any] | None = None,
+        way: tuple[Way, Drawing] | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
         self.within, self.tell_of, self.gold, self.reference = within, tell_of, gold, reference
+        self.way = way
         self.seconds: dict[str, float] = {}
         self.told_ties = False
 
@@ -69,7 +75,8 @@ class Source:
         how = f"{self.how.name}, at most {self.how.max_new_tokens} tokens"
         how += ", one of the reference" if self.reference else ""
         by = "nobody" if self.judge is None else self.judge.identity
-        return Head(step, first, lists, self.samples, how, by, self.labelling.name)
+        built = self.way[0].name if self.way else self.labelling.name
+        return Head(step, first, lists, self.samples, how, by, built)
 
     def draw(self, head: Head) -> Drawn:
         """Draw as many lists as are wanted, from the place of the first prompt on; all ranks must call this.
@@ -80,10 +87,11 @@ class Source:
             self.generator.sync(head.step)
         lists: list[Listed] = []
         for _ in range(1 + self.refills):
-            if not (missing := head.lists - sum(not one.dropped for one in lists)):
+            if (missing := head.lists - sum(not one.dropped for one in lists)) <= 0:
                 break
-            first = head.first + len(lists)
-            lists += self._judged(self._drawn(range(first, first + missing)))
+            first = Drawn(head, tuple(lists)).after
+            places = range(first, first + missing)
+            lists += self._made(*self.way, places) if self.way else self._judged(self._drawn(places))
         drawn = Drawn(head, tuple(lists))
         if not drawn.trained:
             raise RunError(_nothing_left(drawn))
@@ -107,6 +115,25 @@ class Source:
         rows, epoch = self.prompts.rows, place // self.prompts.steps_per_epoch
         name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
         return row, Prompt(name, rows.prompts[row].tolist())
+
+    def longest(self, rows: Array) -> Array:
+        """Return for each of these rows the largest number of tokens that a response to its prompt may have."""
+        most, way = self.how.max_new_tokens, self.way
+        own, members = self.prompts.rows.responses.lengths, self.prompts.rows.members
+        return np.array([way[0].longest(own[members[row]].max(), most) if way else most for row in rows])
+
+    def _made(self, way: Way, by: Drawing, places: range) -> list[Listed]:
+        """The lists that a way of drawing makes for the prompts at these places; each rank makes a share."""
+        with self._timed("draw"), self.within():
+            made = together(lambda starts: way(starts, by), [self._start(place) for place in places])
+        return [one for lists in made for one in lists]
+
+    def _start(self, place: int) -> Start:
+        row, prompt = self._prompt(place)
+        rows = self.prompts.rows
+        responses = tuple(rows.responses[member] for member in rows.members[row])
+        meta = rows.examples[int(rows.places[row])].meta
+        return Start(prompt, row, rows.messages(row), responses, rows.labels[row].tolist(), meta)
 
     def _drawn(self, places: range) -> list[tuple[int, Rollout, Told]]:
         """The responses for the prompts at these places, with the rows that these are of; each rank draws a share."""
