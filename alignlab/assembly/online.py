@@ -11,8 +11,17 @@ if TYPE_CHECKING:
 
 SPREAD = ("fsdp", "fsdp2", "deepspeed_zero3", "deepspeed_zero3_offload")
 """The strategies by which no process holds all weights."""
-LAB = "alignlab.lab."
-"""What the names of rewards that know the embedded world alone begin with."""
+WORLDS = {"alignlab.lab.reward.": "lab", "alignlab.lab.sums.": "sums"}
+"""The embedded worlds by what the names of their exact rewards begin with."""
+
+
+def world_of(reward: object) -> str | None:
+    """Return the data whose exact reward this is; None for a reward that is of no embedded world.
+
+    >>> world_of("alignlab.lab.reward.gold")
+    'lab'
+    """
+    return next((data for begin, data in WORLDS.items() if str(reward).startswith(begin)), None)
 
 
 def online_problems(config: Config) -> Iterator[str]:
@@ -39,10 +48,10 @@ def online_problems(config: Config) -> Iterator[str]:
         yield from _unused_by(draw, online)
     if not judge and not beside and not draw:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
-    data = config["data"]["name"]
-    if str(judge.get("reward")).startswith(LAB) and data != "lab":
+    data, world = config["data"]["name"], world_of(judge.get("reward"))
+    if world and data != world:
         yield (
-            f"judge=gold is the exact reward of data=lab, not of data={data}: use judge=function "
+            f"judge=gold is the exact reward of data={world}, not of data={data}: use judge=function "
             "judge.function=my.module.f, or another judge (of samples, online.lists=data, none is needed: ~judge)"
         )
     if (strategy := config["strategy"]["name"]) in SPREAD:

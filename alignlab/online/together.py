@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from alignlab import ranks
+
 A = TypeVar("A")
 T = TypeVar("T")
 

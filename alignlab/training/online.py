@@ -104,7 +104,9 @@ def _generator(ready: Prepared, spec: OnlineSpec) -> Generator:
     return opened.stage.make_generator(model, sorted(opened.encoder.stops))
 
 
-def _drawing(ready: Prepared, spec: OnlineSpec, generator: Generator, decode: Any, judge: Judge | None) -> Drawing:
+def _drawing(
+    ready: Prepared, spec: OnlineSpec, generator: Generator, decode: Any, judge: Judge | None
+) -> Drawing:
     """Return what a way of drawing works with."""
     opened = ready.opened
     ends = step_ends(opened.tokenizer, opened.model, opened.stage.data.step_delimiter)

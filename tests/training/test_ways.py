@@ -1,0 +1,90 @@
+"""Stages whose lists a way of drawing makes: segments and trees, killed and gone on with."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from alignlab.judges.gold import Gold
+from alignlab.online.listed import of_line
+from alignlab.online.segments import Segments
+from alignlab.online.settings import OnlineSpec
+from alignlab.online.trees.tree import Tree
+from alignlab.online.written import Rollouts
+from alignlab.training.callbacks.moving_reference import MovingReference
+from alignlab.training.settings import MovingSpec
+from alignlab.training.spec import Online
+from alignlab.training.strategies.engine import Engine
+from tests.training.small import small_stage
+from tests.training.test_online import Killed, ids, same, stopping, train
+
+SAPO = {"by": "reference", "samples": 2, "buffer": {"size": 10, "share": 0.0, "choose": "count"}}
+
+
+def segments(folder, objective="dpo"):
+    online = Online(OnlineSpec(max_new_tokens=4, **SAPO), lambda: None, way=Segments())
+    stage = small_stage(folder, objective, online=online, trainer={"max_steps": 4})
+    moving = replace(stage.reference, moving=MovingSpec("ema", 1, 0.5))
+    return replace(stage, data=replace(stage.data, lists_per_step=4), reference=moving)
+
+
+def trees(folder):
+    online = Online(OnlineSpec(samples=2, max_new_tokens=4), Gold, way=Tree(iterations=3, depth=2))
+    stage = small_stage(folder, "osp", online=online, trainer={"max_steps": 3})
+    return replace(stage, data=replace(stage.data, lists_per_step=2, step_delimiter="."))
+
+
+def lists(folder, step):
+    lines = Rollouts(folder).file(step).read_text().splitlines()
+    return [of_line(json.loads(line)) for line in lines[1:-1]]
+
+
+@pytest.fixture
+def means(monkeypatch):
+    """The weights of the moving reference at the end of each run, in their order."""
+    ends = []
+    moved = MovingReference.on_train_batch_end
+
+    def kept(self, trainer, *arguments):
+        moved(self, trainer, *arguments)
+        if trainer.global_step == 4:
+            ends.append([weight.clone() for weight in self.reference.parameters()])
+
+    monkeypatch.setattr(MovingReference, "on_train_batch_end", kept)
+    return ends
+
+
+def test_segments_train_from_a_buffer_and_a_killed_run_ends_bit_equal(tmp_path, monkeypatch, means):
+    done = train(segments(tmp_path / "whole"), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", stopping(Engine.update, 4, after=False))
+        with pytest.raises(Killed):
+            train(segments(tmp_path / "run"), tmp_path / "run")
+    assert same(train(segments(tmp_path / "run"), tmp_path / "run"), done)
+    assert ids(tmp_path / "run") == ids(tmp_path / "whole")
+    first, again = means
+    assert all(map(torch.equal, first, again))
+    last = lists(tmp_path / "whole", 3)
+    assert {one.rollout.version for one in last} == {3}
+    assert all(len(one.rollout.responses) == 2 for one in last)
+
+
+def test_an_objective_without_a_reference_trains_on_segments_of_a_moving_one(tmp_path):
+    done = train(segments(tmp_path, "orpo"), tmp_path)
+    assert done.facts["reference"]["mode"] == "live"
+    assert done.final["val/loss"] != done.initial["val/loss"]
+
+
+def test_trees_train_on_steps_and_a_killed_run_ends_bit_equal(tmp_path, monkeypatch):
+    done = train(trees(tmp_path / "whole"), tmp_path / "whole")
+    drawn = Rollouts(tmp_path / "whole").past(2)
+    assert sum(not one.part for one in drawn.lists) == drawn.after - drawn.head.first
+    assert any(one.part for one in drawn.lists)
+    assert all(labels[0] > labels[1] and sum(labels) == 1 for labels in (one.labels for one in drawn.trained))
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", stopping(Engine.update, 3, after=False))
+        with pytest.raises(Killed):
+            train(trees(tmp_path / "run"), tmp_path / "run")
+    assert same(train(trees(tmp_path / "run"), tmp_path / "run"), done)
+    assert ids(tmp_path / "run") == ids(tmp_path / "whole")
