@@ -1,6 +1,6 @@
 """The check of settings by which lists are drawn from the policy; the first part imports no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from alignlab.settings import Config
@@ -44,7 +44,7 @@ def online_problems(config: Config) -> Iterator[str]:
         yield from _unused_beside(config)
     if online.get("by") == "reference" and generator.endswith(".VLLM"):
         yield "online.by=reference draws in this process alone: use generator=inprocess"
-    if draw:
+    if isinstance(draw, Mapping):
         yield from _unused_by(draw, online)
     if not judge and not beside and not draw:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
@@ -105,7 +105,7 @@ OF_WHOLE_RESPONSES = ("unfinished", "labels", "pairs")
 """What says how whole responses become labels."""
 
 
-def _unused_by(draw: Config, online: Config) -> Iterator[str]:
+def _unused_by(draw: Mapping[str, object], online: Config) -> Iterator[str]:
     """Yield a message for what is set of whole responses, where a way of drawing gives labels of its own."""
     given = [key for key in OF_WHOLE_RESPONSES if online.get(key, OF_DRAWN_LISTS[key]) != OF_DRAWN_LISTS[key]]
     if given:
@@ -115,7 +115,7 @@ def _unused_by(draw: Config, online: Config) -> Iterator[str]:
         )
 
 
-def _way_of(draw: Config) -> str:
+def _way_of(draw: Mapping[str, object]) -> str:
     return str(draw.get("_target_")).rpartition(".")[2].lower()
 
 
@@ -133,7 +133,7 @@ def _drawing_problems(config: Config, objective: "Objective") -> Iterator[str]:
     if way.judged and not judge:
         yield f"draw={name} asks a judge: judge=gold (data=lab), judge=function, ..."
     if judge and not way.judged:
-        yield f"judge=... has nothing to judge: draw={name} knows which response is better; leave it out (judge=null)"
+        yield f"judge=... has nothing to judge: draw={name} knows which response is better; leave it out (~judge)"
     if told := sorted((DRAWN | FRESH) & objective.signals):
         yield (
             f"objective '{objective.name}' takes {', '.join(told)}, which a sampler tells of whole responses, and "

@@ -46,7 +46,7 @@ class OnlineSpec:
     samples for terms that ask for some (`signals.FRESH`)."""
     by: DrawnBy = "policy"
     """Who draws: the policy, or its reference, which `reference.update=ema` makes a mean of earlier policies."""
-    draw: Any = None
+    draw: Callable[..., Any] | None = None
     """A way of drawing that gives lists with labels of their own (`ways.Way`); None: whole responses, judged."""
     samples: Annotated[int, whole(1, 1000)] = 4
     temperature: PositiveNumber = 1.0

@@ -1,6 +1,7 @@
 """Stages whose lists a way of drawing makes: segments and trees, killed and gone on with."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -16,9 +17,11 @@ from alignlab.training.callbacks.moving_reference import MovingReference
 from alignlab.training.settings import MovingSpec
 from alignlab.training.spec import Online
 from alignlab.training.strategies.engine import Engine
+from tests.repository import ROOT
 from tests.training.small import small_stage
-from tests.training.test_online import Killed, ids, same, stopping, train
+from tests.training.test_online import Killed, drawing, ids, same, stopping, train
 
+PAGE = (ROOT / "docs" / "online.md").read_text(encoding="utf-8")
 SAPO = {"by": "reference", "samples": 2, "buffer": {"size": 10, "share": 0.0, "choose": "count"}}
 
 
@@ -88,3 +91,18 @@ def test_trees_train_on_steps_and_a_killed_run_ends_bit_equal(tmp_path, monkeypa
             train(trees(tmp_path / "run"), tmp_path / "run")
     assert same(train(trees(tmp_path / "run"), tmp_path / "run"), done)
     assert ids(tmp_path / "run") == ids(tmp_path / "whole")
+
+
+def test_the_loop_of_ones_own_trains_in_few_lines(tmp_path):
+    begins = (r"python\n# my_loop\.py", r"yaml\n# @package _global_\n# conf/experiment/my_loop")
+    blocks = [re.search(rf"^```({begin}.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1] for begin in begins]
+    assert sum(len(text.splitlines()) - 1 for text in blocks) <= 40
+    own = {}
+    exec(blocks[0].removeprefix("python"), own)
+    judge, builder = own["Brief"], own["neighbours"]
+    stage = drawing(tmp_path, judge=judge, builder=builder, changes={"trainer": {"max_steps": 1}})
+    train(stage, tmp_path)
+    trained = Rollouts(tmp_path).past(0).trained
+    assert trained
+    assert all(one.judged.rewards[one.kept[0]] == max(one.judged.rewards) for one in trained)
+    assert "brief" in Rollouts(tmp_path).past(0).head.judge
