@@ -6,7 +6,6 @@ from alignlab.objective.load import read_choice
 from alignlab.places import choices
 from tests.end_to_end.command import SMALL, summary
 
-
 OWN_WORLD = ("mcts_dpo",)
 """Experiments on another embedded world, which they choose."""
 
