@@ -203,6 +203,10 @@ def _nothing_left(drawn: Drawn) -> str:
         "online.samples or online.temperature",
         "no response finished": "no response comes to its end: raise online.max_new_tokens, or use "
         "online.unfinished=keep",
+        "the segment came out as it was": "what is drawn is what stood there: raise online.max_new_tokens, or "
+        "online.temperature",
+        "no two steps differ in worth": "the judge gives all responses of a tree the same: look at what it says, or "
+        "raise online.draw.iterations or online.samples",
         "fewer than two responses finished": "hardly any response comes to its end: raise online.max_new_tokens, or "
         "use online.unfinished=keep",
     }

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from alignlab.judges.gold import Gold
+from alignlab.lab import world
 from alignlab.online.listed import of_line
 from alignlab.online.segments import Segments
 from alignlab.online.settings import OnlineSpec
@@ -18,7 +19,7 @@ from alignlab.training.settings import MovingSpec
 from alignlab.training.spec import Online
 from alignlab.training.strategies.engine import Engine
 from tests.repository import ROOT
-from tests.training.small import small_stage
+from tests.training.small import load_small, small_stage
 from tests.training.test_online import Killed, drawing, ids, same, stopping, train
 
 PAGE = (ROOT / "docs" / "online.md").read_text(encoding="utf-8")
@@ -73,10 +74,19 @@ def test_segments_train_from_a_buffer_and_a_killed_run_ends_bit_equal(tmp_path, 
     assert all(len(one.rollout.responses) == 2 for one in last)
 
 
-def test_an_objective_without_a_reference_trains_on_segments_of_a_moving_one(tmp_path):
-    done = train(segments(tmp_path, "orpo"), tmp_path)
+def answers(*, split, size):
+    """Rows of one response each, as fine-tuning has them."""
+    for example in world.examples(split=split, size=size):
+        best = example.responses[example.labels.index(max(example.labels))]
+        yield replace(example, responses=[best], labels=[1.0], rewards=None)
+
+
+def test_good_responses_alone_train_without_pairs_and_without_a_loss_that_asks_for_the_reference(tmp_path):
+    stage = segments(tmp_path, "orpo")
+    done = train(replace(stage, data=replace(stage.data, source=answers, form="single")), tmp_path)
     assert done.facts["reference"]["mode"] == "live"
-    assert done.final["val/loss"] != done.initial["val/loss"]
+    assert not all(map(torch.equal, done.model.parameters(), load_small()[0].parameters()))
+    assert all(one.labels == (1.0, 0.0) for one in lists(tmp_path, 3) if not one.dropped)
 
 
 def test_trees_train_on_steps_and_a_killed_run_ends_bit_equal(tmp_path, monkeypatch):
