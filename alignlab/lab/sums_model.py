@@ -9,9 +9,7 @@ from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from transformers import PreTrainedTokenizerFast as Fast
 
@@ -101,35 +99,27 @@ def _pretrain(
     """Next-token training on noisy solutions, the loss on the responses alone."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, max(2, steps), pct_start=0.1)
-    texts = _texts(words, seed, terms, noise)
+    texts, begun = _texts(words, seed, terms, noise), len(words.tokenize(_frame(words))) + 2 * terms - 1
     for _ in range(steps):
-        tokens_BT = torch.tensor([next(texts) for _ in range(batch_size)])
-        begun = len(_prompt(words, sums.asked([1] * terms)))  # all sums have as many tokens
+        rows = [next(texts) for _ in range(batch_size)]
+        tokens_BT = torch.tensor(words(rows, add_special_tokens=False)["input_ids"])  # all of one length
         logits = model(input_ids=tokens_BT[:, :-1]).logits[:, begun - 1 :]
         optimizer.zero_grad()
-        torch.autograd.backward(F.cross_entropy(logits.flatten(0, 1), _targets(tokens_BT, begun)))
+        torch.autograd.backward(F.cross_entropy(logits.flatten(0, 1), tokens_BT[:, begun:].flatten()))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
 
 
-def _targets(tokens_BT: Int[Tensor, "B T"], begun: int) -> Int[Tensor, "_"]:
-    return tokens_BT[:, begun:].flatten()
-
-
-def _texts(words: Fast, seed: int, terms: int, noise: float) -> Iterator[list[int]]:
-    """Yield the token ids of sums of the training split with their noisy solutions."""
-    rng = random.Random(f"sums/corpus/{seed}")
+def _texts(words: Fast, seed: int, terms: int, noise: float) -> Iterator[str]:
+    """Yield sums of the training split with their noisy solutions, as the chat template has them."""
+    rng, frame = random.Random(f"sums/corpus/{seed}"), _frame(words)
     while True:
         numbers = sums.draw(rng, terms, "train")
-        solution = sums.worked(rng, numbers, noise) + words.eos_token
-        yield [
-            *_prompt(words, sums.asked(numbers)),
-            *words(solution, add_special_tokens=False)["input_ids"],
-        ]
+        yield frame.replace("#", sums.asked(numbers)) + sums.worked(rng, numbers, noise) + words.eos_token
 
 
-def _prompt(words: Fast, text: str) -> list[int]:
-    turns = [{"role": "user", "content": text}]
-    rendered = words.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    return list(words(rendered, add_special_tokens=False)["input_ids"])
+def _frame(words: Fast) -> str:
+    """The chat template with "#" in place of a prompt, which is one token."""
+    turns = [{"role": "user", "content": "#"}]
+    return str(words.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))

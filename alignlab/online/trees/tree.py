@@ -131,7 +131,7 @@ def _listed(start: Start, before: Path, nodes: tuple[Node, ...], by: Drawing) ->
     prefix = np.array([*start.prompt.ids, *_ids(before), *nodes[0].step[:common]], dtype=np.int64)
     responses = tuple(node.step[common:] for node in nodes)
     rollout = Rollout(
-        f"{start.prompt.id}/{before[-1].name}",
+        f"{start.prompt.id}/{before[-1].name}".rstrip("/"),
         prefix,
         responses,
         tuple(np.array(node.logps[common:], dtype=np.float32) for node in nodes),
@@ -143,7 +143,7 @@ def _listed(start: Start, before: Path, nodes: tuple[Node, ...], by: Drawing) ->
         rewards=tuple(before[-1].q_of(node) for node in nodes),
         aspects={"visits": tuple(float(node.visits) for node in nodes)},
     )
-    text = start.text + "\n" + by.decode(prefix[len(start.prompt.ids) :])
+    text = "\n".join(filter(None, [start.text, by.decode(prefix[len(start.prompt.ids) :])]))
     return Listed(rollout, start.row, tuple(map(by.decode, responses)), judged, text)
 
 
