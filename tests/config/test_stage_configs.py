@@ -101,7 +101,7 @@ def test_steps_that_a_stage_keeps_keep_their_settings():
 
 
 def test_what_is_set_of_the_objective_is_for_the_stage_that_draws():
-    more = "recipe.overrides={policy:[online.samples=8]}"
+    more = "recipe.overrides={policy:['online.samples=8']}"
     line = (
         "recipe=rlhf",
         "objective=rloo",
