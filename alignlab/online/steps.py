@@ -25,9 +25,9 @@ class OnlineSteps:
     """Optimizer steps in rounds: a round draws the lists of `every` steps, and trains on them `updates` times over.
 
     `prompts` are the rows of the data, with the settings of batches and the number of steps; `wanted` are the signals
-    that the objective takes. What a round drew is on
-    the disk before anything of it is trained on, and is read from there where the round was drawn before: by a run that
-    was killed. Which prompts a round takes, and what the buffer holds, follow from the files of the rounds before it.
+    that the objective takes. What a round drew is on the disk before anything of it is trained on, and is read from
+    there where the round was drawn before: by a run that was killed. Which prompts a round takes, and what the buffer
+    holds, follow from the files of the rounds before it.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class OnlineSteps:
         size, most = self.spec.samples, self.spec.max_new_tokens
         if self.spec.lists == "data":
             return self.prompts.over(with_blank_samples(self.prompts.rows, size, most)).largest()
+        size += self.spec.lists == "against_data"  # the response of the data
         rows, visited = self.prompts.rows, self.prompts.visited()
         tokens = self.source.longest(visited)
         first = np.argsort(-(rows.prompts.lengths[visited] + tokens), kind="stable")
