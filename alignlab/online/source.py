@@ -130,12 +130,9 @@ class Source:
 
     def longest(self, rows: Array) -> Array:
         """Return for each of these rows the largest number of tokens that a response to its prompt may have."""
-        most, data = self.how.max_new_tokens, self.prompts.rows
-        given = [int(data.responses.lengths[data.members[row]].max()) for row in rows]
-        if self.way:
-            return np.array([self.way[0].longest(own, most) for own in given])
-        beside = isinstance(self.labelling, Against)  # the data's own response is in the list
-        return np.array([max(own, most) if beside else most for own in given])
+        most, way = self.how.max_new_tokens, self.way
+        own, members = self.prompts.rows.responses.lengths, self.prompts.rows.members
+        return np.array([way[0].longest(own[members[row]].max(), most) if way else most for row in rows])
 
     def _made(self, places: range, begun: Begun | None = None, *, learns: bool = False) -> list[Listed]:
         """The lists for the prompts at these places, with what stays of them, on all ranks."""

@@ -74,7 +74,6 @@ class OnlineSteps:
         size, most = self.spec.samples, self.spec.max_new_tokens
         if self.spec.lists == "data":
             return self.prompts.over(with_blank_samples(self.prompts.rows, size, most)).largest()
-        size += self.spec.lists == "against_data"  # the response of the data
         rows, visited = self.prompts.rows, self.prompts.visited()
         tokens = self.source.longest(visited)
         first = np.argsort(-(rows.prompts.lengths[visited] + tokens), kind="stable")

@@ -1,6 +1,6 @@
 """Hydra parses the yaml files of a config anew for each config that it composes, which is a third of that time."""
 
-from copy import copy, deepcopy
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,4 @@ def read_once(self: ConfigRepository, config_path: str) -> Any:
     key = (str(file), source.provider, file.stat().st_mtime_ns)
     if key not in known:
         known[key] = load_config(self, config_path)
-    result = copy(known[key])
-    result.defaults_list = deepcopy(result.defaults_list)
-    return result
+    return deepcopy(known[key])  # Hydra merges others into the very nodes
