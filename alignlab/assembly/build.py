@@ -91,7 +91,9 @@ def make_policy(config: Config, model: Any) -> Policy:
     Where the loss decouples the policy from its reference (`objective.loss.decoupling`), the policy knows how far.
     """
     policy: Policy = call(config["policy"], "policy")(model)
-    policy.temperature = (config.get("online") or {}).get("temperature", Policy.temperature)
+    online = config.get("online") or {}
+    if not online.get("draw"):  # whose responses are drawn whole
+        policy.temperature = online.get("temperature", Policy.temperature)
     policy.decoupling = (config.get("objective") or {"loss": {}})["loss"].get("decoupling", Policy.decoupling)
     return policy
 
@@ -103,9 +105,11 @@ def build_online(config: Config) -> Online | None:
         return None
     pairs = node.get("pairs")
     chosen = {} if pairs is None else {"builder": call(pairs, "online.pairs"), "built": described(pairs)}
+    draw = node.get("draw")
     return Online(
-        OnlineSpec(**{**node, "pairs": None}, seed=config["seed"]),
+        OnlineSpec(**{**node, "pairs": None, "draw": None}, seed=config["seed"]),
         make_judge=partial(build_judge, config["judge"]) if config.get("judge") else lambda: None,
+        way=None if draw is None else call(draw, "online.draw")(),
         **chosen,
     )
 

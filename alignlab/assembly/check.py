@@ -15,7 +15,7 @@ from typing import Any
 
 from alignlab import ranks
 from alignlab.assembly.nodes import from_source, misused_targets, part_nodes
-from alignlab.assembly.online import online_problems
+from alignlab.assembly.online import WORLDS, online_problems, world_of
 from alignlab.assembly.schema import GROUPS, OPTIONAL, misshapen, unknown_or_wrong
 from alignlab.data.encoding.named_templates import named_template
 from alignlab.data.reading.splits import asked, chosen_files
@@ -166,6 +166,11 @@ def _model(config: Config) -> Iterator[str]:
             f"model=tiny knows only the words of data=lab, not data={data}: use model=smollm2_135m, or "
             "model=local model.path=/my/model"
         )
+    if model["name"] == "sums" and data != "sums":
+        yield (
+            f"model=sums knows only the numbers of data=sums, not data={data}: use model=smollm2_135m, or model=local "
+            "model.path=/my/model"
+        )
     path, copy = model.get("path"), model["loader"].get("local_copy")
     if isinstance(path, str) and (
         failure := failure_of(pretrained.resolve, path, copy if isinstance(copy, str) else None)
@@ -179,8 +184,10 @@ def _model(config: Config) -> Iterator[str]:
     for key, path in [("path", reference["path"]), *(("others", path) for path in reference["others"])]:
         if isinstance(path, str) and (failure := failure_of(pretrained.resolve, path)):
             yield failure.replace("model.path", f"reference.{key}")
-    if config["evaluation"]["reward"] and data != "lab":
-        yield f"evaluation=gold needs the exact reward of data=lab, not data={data}: use evaluation=none"
+    reward = config["evaluation"]["reward"]
+    if reward and (data not in WORLDS.values() or world_of(reward) not in (data, None)):
+        world = world_of(reward) or "lab"
+        yield f"evaluation=gold needs the exact reward of data={world}, not data={data}: use evaluation=none"
 
 
 def _wrong_head(target: str, path: str) -> Iterator[str]:

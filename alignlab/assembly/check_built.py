@@ -77,7 +77,13 @@ def _objective(config: Config) -> Iterator[str]:
     objective = objective_of(config)
     node, peft = config["reference"], config["peft"].get("method")
     drawn = bool(config.get("online"))
-    asked = {"adapter": is_adapters_off(config), "update": node["update"], "drawn": drawn}
+    by_reference = (config.get("online") or {}).get("by") == "reference"
+    asked = {
+        "adapter": is_adapters_off(config),
+        "update": node["update"],
+        "drawn": drawn,
+        "draws": by_reference,
+    }
     if failure := failure_of(resolve_mode, node["mode"], objective, **asked):
         yield failure
     if peft != "none" and node["update"] != "none":

@@ -42,7 +42,7 @@ OFFERED = {
     "pipeline": {"example", "examples", "tokenized", "split"},
     "data": {"row", "split", "size", "weights"},
     "recipe": {"pipeline"},
-    "online": {"labels", "key"},
+    "online": {"labels", "key"},  # of online.pairs
     "optimizer": {"params"},
     "scheduler": {"optimizer", WARMUP_NAME, *STEP_NAMES},
     "logger": {"tracked_run"},
@@ -97,8 +97,8 @@ def call_nodes(config: Config) -> dict[str, Any]:
     if config["strategy"].get("engine") is not None:
         nodes["strategy.engine"] = config["strategy"]["engine"]
     nodes |= {group: config[group] for group in ("generator", "judge") if config.get(group)}
-    if (pairs := (config.get("online") or {}).get("pairs")) is not None:
-        nodes["online.pairs"] = pairs
+    online = config.get("online") or {}
+    nodes |= {f"online.{key}": online[key] for key in ("pairs", "draw") if online.get(key) is not None}
     own = {
         f"callbacks.{name}": node for name, node in config["callbacks"].items() if name not in PLAIN_CALLBACKS
     }

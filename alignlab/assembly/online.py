@@ -4,14 +4,24 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from alignlab.settings import Config
+from alignlab.targets import locate
 
 if TYPE_CHECKING:
     from alignlab.objective.objective import Objective
 
 SPREAD = ("fsdp", "fsdp2", "deepspeed_zero3", "deepspeed_zero3_offload")
 """The strategies by which no process holds all weights."""
-LAB = "alignlab.lab."
-"""What the names of rewards that know the embedded world alone begin with."""
+WORLDS = {"alignlab.lab.reward.": "lab", "alignlab.lab.sums.": "sums"}
+"""The embedded worlds by what the names of their exact rewards begin with."""
+
+
+def world_of(reward: object) -> str | None:
+    """Return the data whose exact reward this is; None for a reward that is of no embedded world.
+
+    >>> world_of("alignlab.lab.reward.gold")
+    'lab'
+    """
+    return next((data for begin, data in WORLDS.items() if str(reward).startswith(begin)), None)
 
 
 def online_problems(config: Config) -> Iterator[str]:
@@ -29,15 +39,19 @@ def online_problems(config: Config) -> Iterator[str]:
             "generator=server draws from the model that the server has, and recipe=online from the policy as it "
             "trains: use generator=vllm (vLLM, or alignlab serve updates=true), or generator=inprocess"
         )
-    lists = online.get("lists", "drawn")
+    lists, draw = online.get("lists", "drawn"), online.get("draw")
     yield from _unused(config, lists)
-    if not judge and lists == "drawn":
+    if online.get("by") == "reference" and generator.endswith(".VLLM"):
+        yield "online.by=reference draws in this process alone: use generator=inprocess"
+    if isinstance(draw, Mapping):
+        yield from _unused_by(draw, online)
+    if not judge and lists == "drawn" and not draw:
         yield "recipe=online needs a judge of what is drawn: judge=gold (data=lab), judge=function, ..."
-    data = config["data"]["name"]
-    asked = [judge, judge["judge"]] if isinstance(judge.get("judge"), Mapping) else [judge]
-    if data != "lab" and any(str(one.get("reward")).startswith(LAB) for one in asked):
+    data, asked = config["data"]["name"], judge["judge"] if isinstance(judge.get("judge"), Mapping) else judge
+    world = world_of(asked.get("reward"))
+    if world and data != world:
         yield (
-            f"judge=gold is the exact reward of data=lab, not of data={data}: use judge=function "
+            f"judge=gold is the exact reward of data={world}, not of data={data}: use judge=function "
             "judge.function=my.module.f, or another judge (of samples, online.lists=data, none is needed: ~judge)"
         )
     if (strategy := config["strategy"]["name"]) in SPREAD:
@@ -61,7 +75,10 @@ def online_problems(config: Config) -> Iterator[str]:
     if isinstance(keep, int) and keep > online["samples"]:
         yield f"online.pairs.keep={keep}: there are online.samples={online['samples']} responses: draw as many at least"
     size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
-    if size and not share:
+    counts = (online.get("buffer") or {}).get("choose") == "count"
+    if counts and not size:
+        yield "online.buffer.choose=count takes all lists of a step from the buffer: set online.buffer.size"
+    if size and not share and not counts:
         yield f"online.buffer.size={size} keeps lists, and online.buffer.share={share} trains on none of them"
     if ahead := online.get("ahead"):
         if size:
@@ -72,13 +89,22 @@ def online_problems(config: Config) -> Iterator[str]:
 
 OF_LABELS: Config = {"unfinished": "keep", "labels": "auto", "distinct": False, "pairs": None}
 """What settles the labels of drawn lists, with what it is where nobody set it."""
-OF_DRAWN_LISTS: Config = {"every": 1, "ahead": 0, "updates": 1, **OF_LABELS, "refills": 8, "lr_factor": 4.0}
+OF_DRAWN_LISTS: Config = {
+    "every": 1,
+    "ahead": 0,
+    "updates": 1,
+    **OF_LABELS,
+    "by": "policy",
+    "draw": None,
+    "refills": 8,
+    "lr_factor": 4.0,
+}
 """What settles drawn lists, with what it is where nobody set it."""
 UNUSED = {
     "drawn": ({}, ""),
     "data": (OF_DRAWN_LISTS, "trains on the lists of the data, and draws samples anew for each step"),
     "against_data": (
-        OF_LABELS,
+        {**OF_LABELS, "draw": None},
         "trains on what is drawn as rejected, and on the best response of the data as chosen",
     ),
 }
@@ -97,6 +123,50 @@ def _unused(config: Config, lists: str) -> Iterator[str]:
             f"online.lists={lists} {does}: online.{', online.'.join(given)} settles {of} alone; leave it out, or use "
             "online.lists=drawn"
         )
+
+
+OF_WHOLE_RESPONSES = (*OF_LABELS, "ahead")
+"""What says how whole responses become labels, and when they are drawn."""
+
+
+def _unused_by(draw: Mapping[str, object], online: Config) -> Iterator[str]:
+    """Yield a message for what is set of whole responses, where a way of drawing gives labels of its own."""
+    given = [key for key in OF_WHOLE_RESPONSES if online.get(key, OF_DRAWN_LISTS[key]) != OF_DRAWN_LISTS[key]]
+    if given:
+        yield (
+            f"online.{', online.'.join(given)}: draw={_way_of(draw)} gives lists with labels of its own; leave it out, "
+            "or choose no draw=..."
+        )
+
+
+def _way_of(draw: Mapping[str, object]) -> str:
+    return str(draw.get("_target_")).rpartition(".")[2].lower()
+
+
+def _drawing_problems(config: Config, objective: "Objective") -> Iterator[str]:
+    """Yield a message where a way of drawing, or a reference that draws, does not go with judge or objective."""
+    from alignlab.signals import DRAWN, FRESH
+
+    online, judge = config["online"], config.get("judge")
+    fresh = sorted((FRESH | {"from_reference"}) & objective.signals)
+    if online.get("by") == "reference" and fresh:
+        yield f"online.by=reference: {', '.join(fresh)} tell of what the policy draws: use online.by=policy"
+    if not (draw := online.get("draw")):
+        return
+    way, name = locate(draw["_target_"], "online.draw._target_"), _way_of(draw)
+    if way.judged and not judge:
+        yield f"draw={name} asks a judge: judge=gold (data=lab), judge=function, ..."
+    if judge and not way.judged:
+        yield f"judge=... has nothing to judge: draw={name} knows which response is better; leave it out (~judge)"
+    if told := sorted((DRAWN | FRESH) & objective.signals):
+        yield (
+            f"objective '{objective.name}' takes {', '.join(told)}, which a sampler tells of whole responses, and "
+            f"draw={name} draws parts of them: use another objective"
+        )
+    if "rewards" in objective.signals and not way.rated:
+        yield f"objective '{objective.name}' takes rewards, and draw={name} has none: use another objective"
+    if objective.data_form == "single":
+        yield f"objective '{objective.name}' takes single responses, and draw={name} makes pairs: use another objective"
 
 
 def _fresh_problems(online: Config, generator: str, objective: "Objective") -> Iterator[str]:
@@ -141,6 +211,7 @@ def online_objective_problems(config: Config, objective: "Objective") -> Iterato
     if "samples" not in online:
         return
     yield from _fresh_problems(online, str((config.get("generator") or {}).get("_target_")), objective)
+    yield from _drawing_problems(config, objective)
     lists = online.get("lists", "drawn")
     if lists == "data":
         return

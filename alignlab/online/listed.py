@@ -36,6 +36,8 @@ class Listed:
     drawing (`token_old_logps`, `token_behavior_values`), or a value for each response (`from_reference`)."""
     gold: tuple[float, ...] | None = None
     """The exact reward of each response, where there is one; nothing is trained on it."""
+    part: int = 0
+    """The number of this list among those of its prompt."""
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
@@ -67,6 +69,7 @@ class Listed:
             "response_ids": [ids.tolist() for ids in rollout.responses],
             "token_logps": _plain(rollout.token_logps),
             "gold": self.gold,
+            "part": self.part,
             "told": {name: _plain(values) for name, values in self.told.items()},
         }
 
@@ -100,6 +103,7 @@ def of_line(line: Mapping[str, Any]) -> Listed:
         _tuple(line["rewards"]),
         {name: _arrays(values) for name, values in line["told"].items()},
         _tuple(line["gold"]),
+        line.get("part", 0),
         line["dropped"],
     )
 

@@ -18,8 +18,9 @@ from alignlab.settings import (
 
 Unfinished = Literal["keep", "subtract", "replace", "drop"]
 LabelsOf = Literal["auto", "raw", "logistic", "rank"]
-Chosen = Literal["fifo", "weighted", "age"]
+Chosen = Literal["fifo", "weighted", "age", "count"]
 ListsOf = Literal["drawn", "data", "against_data"]
+DrawnBy = Literal["policy", "reference"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class BufferSpec:
     """The share of the lists of a step that comes from there."""
     choose: Chosen = "fifo"
     """`fifo` takes the lists that were kept longest; `weighted` draws by the gap between the best and the worst label
-    of a list, `age` by half as often for every step that a list is older."""
+    of a list, `age` by half as often for every step that a list is older. `count` has a step take all its lists from
+    the buffer, the new ones among them, each by 1 / (1 + how often it was taken): SAPO, arXiv:2405.20830."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class OnlineSpec:
     lists: ListsOf = "drawn"
     """The lists that are trained on: those that were drawn, or those of the data, beside which the drawn responses are
     samples for terms that ask for some (`signals.FRESH`), or what was drawn against the best response of the data."""
+    by: DrawnBy = "policy"
+    """Who draws: the policy, or its reference, which `reference.update=ema` makes a mean of earlier policies."""
+    draw: Callable[..., Any] | None = None
+    """A way of drawing that gives lists with labels of their own (`ways.Way`); None: whole responses, judged."""
     samples: Annotated[int, whole(1, 1000)] = 4
     temperature: PositiveNumber = 1.0
     top_p: PositiveShare = 1.0

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from alignlab import ranks
 from alignlab.data.batching.batches import StepLoader
 from alignlab.errors import RunError
@@ -19,6 +21,7 @@ from alignlab.online.listed import Array, Listed
 from alignlab.online.of_reference import DrawOne, from_reference, with_one_of_reference
 from alignlab.online.together import together
 from alignlab.online.verdicts import GOLD, with_gold
+from alignlab.online.ways import Drawing, Start, Way
 from alignlab.online.written import Drawn, Head
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.rollout import Prompt, Rollout
@@ -42,7 +45,8 @@ class Source:
     objective asks for what the sampler does not tell. `reference` draws the last response of each list from the
     reference, where there is one to do so. `at_once` are the prompts that a rank draws for before a judge that waits is
     put to work on them (0: all), which it does while those that follow are drawn. `gold` is an exact reward of prompt
-    and response, which is kept beside what the judge says, and changes nothing.
+    and response, which is kept beside what the judge says, and changes nothing. `way` gives lists with labels of their
+    own, with what it draws by, in place of all that.
     """
 
     def __init__(
@@ -61,11 +65,12 @@ class Source:
         reference: DrawOne | None = None,
         at_once: int = 0,
         gold: Callable[[str, str], Any] | None = None,
+        way: tuple[Way, Drawing] | None = None,
     ) -> None:
         self.prompts, self.generator, self.judge, self.labelling = prompts, generator, judge, labelling
         self.decode, self.how, self.samples, self.refills = decode, how, samples, refills
         self.within, self.tell_of, self.gold, self.reference = within, tell_of, gold, reference
-        self.asker, self.at_once = Asker(judge), at_once
+        self.asker, self.at_once, self.way = Asker(judge), at_once, way
         self.version = 0
         """The number of optimizer steps that the weights of the policy have seen."""
         self._synced: int | None = None
@@ -77,7 +82,8 @@ class Source:
         how = f"{self.how.name}, at most {self.how.max_new_tokens} tokens"
         how += ", one of the reference" if self.reference else ""
         by = "nobody" if self.judge is None else self.judge.identity
-        return Head(step, first, lists, self.samples, how, by, self.labelling.name)
+        built = self.way[0].name if self.way else self.labelling.name
+        return Head(step, first, lists, self.samples, how, by, built)
 
     def begin(self, head: Head) -> Begun:
         """Draw for as many prompts as lists are wanted, and ask the judge; all ranks must call this."""
@@ -88,15 +94,16 @@ class Source:
 
         `begun` are those that were drawn before. Raises RunError where not one list can be trained on.
         """
-        lists = self._settled(begun or self.begin(head), learns=True)
+        lists = self._made(range(head.first, head.first + head.lists), begun, learns=True)
         for _ in range(self.refills):
-            if not (missing := head.lists - len(kept := [one for one in lists if not one.dropped])):
+            if (missing := head.lists - len(kept := [one for one in lists if not one.dropped])) <= 0:
                 break
             # as many prompts as will do if as many of their lists are dropped as were before
-            likely = round(missing * len(lists) / max(1, len(kept)))
-            first = head.first + len(lists)
-            lists += self._settled(self._begun(range(first, first + min(likely, head.lists))))
-            lists = _first_of(lists, head.lists)
+            first = Drawn(head, tuple(lists)).after
+            likely = round(missing * (first - head.first) / max(1, len(kept)))
+            lists += self._made(range(first, first + min(max(1, likely), head.lists)))
+            if not self.way:
+                lists = _first_of(lists, head.lists)
         drawn = Drawn(head, tuple(lists))
         if not drawn.trained:
             raise RunError(_nothing_left(drawn))
@@ -121,6 +128,29 @@ class Source:
         name = rows.ids[row] if not epoch else f"{rows.ids[row]}#{epoch}"
         return row, Prompt(name, rows.prompts[row].tolist())
 
+    def longest(self, rows: Array) -> Array:
+        """Return for each of these rows the largest number of tokens that a response to its prompt may have."""
+        most, way = self.how.max_new_tokens, self.way
+        own, members = self.prompts.rows.responses.lengths, self.prompts.rows.members
+        return np.array([way[0].longest(own[members[row]].max(), most) if way else most for row in rows])
+
+    def _made(self, places: range, begun: Begun | None = None, *, learns: bool = False) -> list[Listed]:
+        """The lists for the prompts at these places, with what stays of them, on all ranks."""
+        if self.way is None:
+            return self._settled(begun or self._begun(places), learns=learns)
+        way, by = self.way
+        self._sync()
+        with self._timed("draw"), self.within():
+            made = together(lambda starts: way(starts, by), [self._start(place) for place in places])
+        return [one for lists in made for one in lists]
+
+    def _start(self, place: int) -> Start:
+        row, prompt = self._prompt(place)
+        rows = self.prompts.rows
+        responses = tuple(rows.responses[member] for member in rows.members[row])
+        meta = rows.examples[int(rows.places[row])].meta
+        return Start(prompt, row, rows.messages(row), responses, rows.labels[row].tolist(), meta)
+
     def _begun(self, places: range) -> Begun:
         """Lists for the prompts at these places, with the judge at work on them."""
         part = self.at_once * ranks.world() if self.asker.waits and self.at_once else max(1, len(places))
@@ -130,13 +160,17 @@ class Source:
             lambda: [verdict for some in begun for verdict in some.said()],
         )
 
-    def _drawn(self, places: range) -> list[Listed]:
-        """The lists for the prompts at these places, without verdicts, on the first rank; each rank draws a share."""
-        asked = [self._prompt(place) for place in places]
+    def _sync(self) -> None:
+        """Bring what draws to the weights of now."""
         if self._synced != self.version:
             with self._timed("sync"):
                 self.generator.sync(self.version)
             self._synced = self.version
+
+    def _drawn(self, places: range) -> list[Listed]:
+        """The lists for the prompts at these places, without verdicts, on the first rank; each rank draws a share."""
+        asked = [self._prompt(place) for place in places]
+        self._sync()
         with self._timed("draw"), self.within():
             drawn = together(self._with_told, [prompt for _, prompt in asked])
         return [self._listed(row, *one) for (row, _), one in zip(asked, drawn, strict=True) if ranks.main()]
@@ -225,6 +259,10 @@ def _nothing_left(drawn: Drawn) -> str:
         "online.samples or online.temperature",
         "no response finished": "no response comes to its end: raise online.max_new_tokens, or use "
         "online.unfinished=keep",
+        "the segment came out as it was": "what is drawn is what stood there: raise online.max_new_tokens, or "
+        "online.temperature",
+        "no two steps differ in worth": "the judge gives all responses of a tree the same: look at what it says, or "
+        "raise online.draw.iterations or online.samples",
         "fewer than two responses finished": "hardly any response comes to its end: raise online.max_new_tokens, or "
         "use online.unfinished=keep",
     }

@@ -64,9 +64,7 @@ class OnlineSteps:
             if step == self.start or step == self._begin(step):
                 began = self._begin(step)
                 drawn = self._round(began, after, buffer, new=step == began)
-                again = buffer.take(self._wanted(began) - drawn.head.lists, began)
-                pile, after = [*drawn.trained, *again], drawn.after
-                buffer.add(began, drawn.trained)
+                pile, after = self._pile(buffer, drawn), drawn.after
             lists = self._lists(pile, began, step)
             self.measured |= staleness(lists, step)
             yield self._batches(lists)
@@ -76,13 +74,19 @@ class OnlineSteps:
         size, most = self.spec.samples, self.spec.max_new_tokens
         if self.spec.lists == "data":
             return self.prompts.over(with_blank_samples(self.prompts.rows, size, most)).largest()
-        visited = self.prompts.visited()
-        longest = visited[np.argsort(-self.prompts.rows.prompts.lengths[visited], kind="stable")]
+        rows, visited = self.prompts.rows, self.prompts.visited()
+        tokens = self.source.longest(visited)
+        first = np.argsort(-(rows.prompts.lengths[visited] + tokens), kind="stable")
         lists = [
-            blank(self.prompts.rows, int(row), size, most)
-            for row in longest[: self.prompts.lists_per_step].tolist()
+            blank(rows, int(visited[place]), size, int(tokens[place]))
+            for place in first[: self.prompts.lists_per_step]
         ]
         return self._loader(lists).largest()
+
+    @property
+    def of_policy(self) -> bool:
+        """Whether what is trained on are whole responses that the policy drew."""
+        return self.spec.lists == "drawn" and self.spec.by == "policy" and self.source.way is None
 
     @property
     def _length(self) -> int:
@@ -106,6 +110,11 @@ class OnlineSteps:
         before = range(0, began, self._length)
         if not before:
             return 0
+        if self.spec.kept.choose == "count":  # how often each was taken follows from all rounds
+            for step in before:
+                drawn = everywhere(partial(self.rollouts.past, step))
+                self._pile(buffer, drawn)
+            return drawn.after
         latest: list[Drawn] = []
         for step in reversed(before):  # as many as fill the buffer, and one at least
             latest.append(everywhere(partial(self.rollouts.past, step)))
@@ -114,6 +123,16 @@ class OnlineSteps:
         for drawn in reversed(latest):
             buffer.add(drawn.head.step, drawn.trained)
         return latest[0].after
+
+    def _pile(self, buffer: Buffer, drawn: Drawn) -> list[Listed]:
+        """The lists that a round trains on: what was drawn before it, and lists of the buffer, which takes these up."""
+        began = drawn.head.step
+        if self.spec.kept.choose == "count":
+            buffer.add(began, drawn.trained)
+            return buffer.take(self._wanted(began), began)
+        again = buffer.take(self._wanted(began) - drawn.head.lists, began)
+        buffer.add(began, drawn.trained)
+        return [*drawn.trained, *again]
 
     def _round(self, began: int, first: int, buffer: Buffer, *, new: bool) -> Drawn:
         """What was drawn before a round: now, or by a process that was killed; `new`: nothing is trained on it yet."""
@@ -151,9 +170,8 @@ class OnlineSteps:
             own = self.prompts.rows.take([one.row for one in lists])
             rows = with_samples(own, [one.rollout.responses for one in lists])
         else:
-            wanted = {*self.wanted, "behavior_logps"}
             if self.spec.lists == "against_data":
                 lists = [with_best(one, self.prompts.rows) for one in lists]
-                wanted = {*self.wanted}  # nobody drew the best responses
-            rows = rows_of(lists, self.prompts.rows, wanted)
+            told = {"behavior_logps"} if self.of_policy else set()
+            rows = rows_of(lists, self.prompts.rows, {*self.wanted, *told})
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))

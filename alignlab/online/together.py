@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from alignlab import ranks
-from alignlab.sampling.rollout import Prompt
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -15,7 +15,7 @@ def everywhere(read: Callable[[], T]) -> T:
     return value
 
 
-def together(draw: Callable[[Sequence[Prompt]], Sequence[T]], prompts: Sequence[Prompt]) -> list[T]:
+def together(draw: Callable[[Sequence[A]], Sequence[T]], prompts: Sequence[A]) -> list[T]:
     """Return what `draw` gives for each prompt, in their order, on all ranks; all must call this."""
     shares = [iter(share) for share in ranks.gathered([*draw(prompts[ranks.rank() :: ranks.world()])])]
     return [next(shares[number % len(shares)]) for number in range(len(prompts))]

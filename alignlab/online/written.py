@@ -45,7 +45,7 @@ class Drawn:
     @property
     def after(self) -> int:
         """The place of the next prompt, which nothing was drawn for yet."""
-        return self.head.first + len(self.lists)
+        return self.head.first + sum(not one.part for one in self.lists)
 
     @property
     def trained(self) -> list[Listed]:

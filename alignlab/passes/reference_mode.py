@@ -9,17 +9,31 @@ UPDATES = ("none", "ema", "hard", "best")
 
 
 def resolve_mode(
-    mode: str, objective: Objective, *, adapter: bool = False, update: str = "none", drawn: bool = False
+    mode: str,
+    objective: Objective,
+    *,
+    adapter: bool = False,
+    update: str = "none",
+    drawn: bool = False,
+    draws: bool = False,
 ) -> str:
     """Resolve the mode `auto` for this objective; raises ConfigError where a mode cannot serve it.
 
     `adapter`: the policy without its adapters is the reference, so that it needs no second copy.
     `drawn`: rows are drawn while the policy trains, so that none can be scored before.
+    `draws`: the reference itself draws the rows, so that it must be a live model of its own.
     `update` other than none: the reference follows the policy, so it must be live.
     """
     one_of("reference.mode", mode, MODES)
     if one_of("reference.update", update, UPDATES) != "none":
-        return _moving(mode, objective, update)
+        return _moving(mode, objective, update, draws)
+    if draws and mode not in ("auto", "live"):
+        raise ConfigError(
+            f"online.by=reference draws from the reference, and reference={mode} is no model of its own: use "
+            "reference=live"
+        )
+    if draws:
+        return "live"
     of_references = provided_by(objective.signals, REFERENCE, OTHERS)
     uncached = sorted(name for name in of_references if not BASE[name].own)
     if mode == "precomputed" and drawn:
@@ -48,9 +62,9 @@ def resolve_mode(
     return mode
 
 
-def _moving(mode: str, objective: Objective, update: str) -> str:
+def _moving(mode: str, objective: Objective, update: str, draws: bool) -> str:
     """Return the mode of a reference that follows the policy; raises ConfigError where the mode cannot follow."""
-    if not objective.needs_reference:
+    if not (objective.needs_reference or draws):
         raise ConfigError(
             f"reference.update={update} moves a reference, and objective '{objective.name}' takes none: use "
             "reference.update=none"

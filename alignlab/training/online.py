@@ -23,6 +23,7 @@ from alignlab.online.settings import LabelsOf, OnlineSpec
 from alignlab.online.source import Source, TellOf
 from alignlab.online.steps import OnlineSteps
 from alignlab.online.verdicts import verdicts
+from alignlab.online.ways import Drawing
 from alignlab.online.written import Rollouts
 from alignlab.policies.causal_lm.adapters import switched_off
 from alignlab.policies.causal_lm.without_adapter import WithoutAdapter
@@ -35,7 +36,7 @@ from alignlab.sampling.rollout import Prompt, Rollout
 from alignlab.training.opened import Prepared
 from alignlab.training.own_signals import OWN, own_signals
 from alignlab.training.references import frozen
-from alignlab.training.rows import context_of
+from alignlab.training.rows import context_of, step_ends
 from alignlab.training.spec import Online
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,9 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
 
     drawn = opened.stage.draws_lists
-    labelling = _labelling(online, opened.stage.objective, ready.loader.rows)
-    generator = opened.stage.make_generator(opened.model, sorted(opened.encoder.stops))
+    whole = drawn and online.way is None
+    labelling = _labelling(online, opened.stage.objective, ready.loader.rows) if whole else Samples()
+    generator = _generator(ready, spec)
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
         generator,
@@ -72,15 +74,16 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
         samples=spec.samples,
         refills=spec.refills,
         within=opened.place.autocast,
-        tell_of=_tells(ready, spec, generator) if drawn else None,
-        reference=_of_reference(ready, spec) if drawn else None,
+        tell_of=_tells(ready, spec, generator) if whole else None,
+        reference=_of_reference(ready, spec) if whole else None,
         at_once=max(1, generator.rows // spec.samples) if isinstance(generator, InProcess) else 0,
         gold=opened.stage.gold.reward if opened.stage.gold and not isinstance(judge, Gold) else None,
+        way=(online.way, _drawing(ready, spec, generator, decode, judge)) if online.way else None,
     )
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
     if ranks.main():
-        _tell(ready, spec)
+        _tell(ready, spec, judged=whole)
         is_new = not steps.rollouts.file(0).is_file()
         has_budget = isinstance(judge, ActiveJudge)  # which is for what is drawn
         if judge is not None and isinstance(labelling, Labelling) and is_new and not has_budget:
@@ -107,13 +110,38 @@ def _bound(judge: Judge | None, ready: Prepared) -> Judge | None:
     return judge
 
 
+def _generator(ready: Prepared, spec: OnlineSpec) -> Generator:
+    """Return what draws: from the policy, or from its reference, which is a model of its own then."""
+    opened = ready.opened
+    model = opened.model if spec.by == "policy" else ready.references[0].model
+    return opened.stage.make_generator(model, sorted(opened.encoder.stops))
+
+
+def _drawing(
+    ready: Prepared, spec: OnlineSpec, generator: Generator, decode: Any, judge: Judge | None
+) -> Drawing:
+    """Return what a way of drawing works with."""
+    opened = ready.opened
+    ends = step_ends(opened.tokenizer, opened.model, opened.stage.data.step_delimiter)
+    return Drawing(
+        generator,
+        spec.sampling,
+        spec.samples,
+        frozenset(opened.encoder.stops),
+        frozenset(np.flatnonzero(ends).tolist()),
+        decode,
+        judge,
+        spec.seed,
+    )
+
+
 def _tells(ready: Prepared, spec: OnlineSpec, generator: Generator) -> TellOf | None:
     """Return what scores drawn tokens by the policy itself; None where the sampler tells all that is asked for."""
     opened = ready.opened
     with opened.place.autocast():
         mixed = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
     exact = opened.model.dtype in (torch.float32, torch.float64) and not mixed
-    exact = exact and isinstance(generator, InProcess)
+    exact = exact and isinstance(generator, InProcess) and spec.by == "policy"
     signals = opened.stage.objective.signals
     same = exact and not spec.sampling.truncated and "from_reference" not in signals
     asked = OWN.keys() & signals - ({"token_old_logps"} if same else set())
@@ -154,9 +182,9 @@ def _labelling(online: Online, objective: Objective, rows: TokenRows) -> Labelli
     )
 
 
-def _tell(ready: Prepared, spec: OnlineSpec) -> None:
+def _tell(ready: Prepared, spec: OnlineSpec, *, judged: bool) -> None:
     """Log what a run should know of its drawing before the first step."""
-    if spec.temperature != 1:
+    if spec.temperature != 1 and judged:
         log.info(
             "responses are drawn, and scored by policy and reference, at temperature %g: what is trained is the model "
             "as it is drawn from at this temperature",

@@ -60,6 +60,7 @@ def attach_reference(
         adapter=spec.adapters_off,
         update=spec.moving.update,
         drawn=stage.online is not None,
+        draws=stage.online is not None and stage.online.spec.by == "reference",
     )
     others = spec.others if objective.needs_other_references else ()
     log.info(

@@ -216,12 +216,7 @@ def extras_for(
     `tasks` are the sources of the data, where lists are to come with the number of theirs.
     """
     rows = {BASE[name].rows for name in objective.signals}
-    ends = None
-    if "steps" in rows:
-        size = model.get_input_embeddings().weight.shape[0]
-        pieces = tokenizer.batch_decode([[i] for i in range(min(size, len(tokenizer)))])
-        ends = np.zeros(size, dtype=bool)
-        ends[: len(pieces)] = [data.step_delimiter in piece for piece in pieces]
+    ends = step_ends(tokenizer, model, data.step_delimiter) if "steps" in rows else None
     return Extras(
         mismatched="mismatched" in rows,
         rationale="rationale" in rows,
@@ -232,6 +227,15 @@ def extras_for(
         wins="wins" in objective.signals,
         max_length=min(data.max_length, context_of(model) or data.max_length),
     )
+
+
+def step_ends(tokenizer: Any, model: Any, delimiter: str) -> NDArray[Any]:
+    """Whether each token of the model's vocabulary holds the text that ends a step, `[vocabulary]`."""
+    size = model.get_input_embeddings().weight.shape[0]
+    pieces = tokenizer.batch_decode([[i] for i in range(min(size, len(tokenizer)))])
+    ends = np.zeros(size, dtype=bool)
+    ends[: len(pieces)] = [delimiter in piece for piece in pieces]
+    return ends
 
 
 def tasks_of(objective: Objective, splits: Splits) -> tuple[str, ...]:

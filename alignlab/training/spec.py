@@ -13,6 +13,7 @@ from alignlab.judges.judge import Judge
 from alignlab.objective.objective import Objective
 from alignlab.online.pairs import Builder, whole
 from alignlab.online.settings import OnlineSpec
+from alignlab.online.ways import Way
 from alignlab.policies.policy import Policy
 from alignlab.sampling.generator import Generator
 from alignlab.sampling.in_process import InProcess
@@ -62,6 +63,8 @@ class Online:
     builder: Builder = whole
     built: str = "whole"
     """The name of the builder, with its settings."""
+    way: Way | None = None
+    """A way of drawing lists that have labels of their own."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ LINES = [
     ["objective=kto", "pipeline=[unpaired]"],
     ["recipe=stages", f"recipe.stages={STAGES}"],
     ["recipe=online", "online.samples=8", "pairs=threshold"],
+    ["experiment=sapo"],
+    ["experiment=mcts_dpo"],
     ["recipe=rlhf"],
     ["policy=actor_critic", "objective=ppo"],
     ["objective=grpo", "modifiers=[truncated_is]"],
@@ -117,7 +119,7 @@ def configs() -> dict[str, Config]:
     knobs = read_choice("data", "knobs")
     for name in options("data"):
         node = {**knobs, **read_choice("data", name), **({"path": "rows.jsonl"} if name in FILES else {})}
-        if node.pop("defaults") and name not in ("lab", "mixture", "kto"):
+        if node.pop("defaults") and name not in ("lab", "sums", "mixture", "kto"):
             made[f"data={name}"] = {**(single if node["form"] == "single" else hub), "data": node}
     return {name: copy.deepcopy(config) for name, config in made.items()}
 

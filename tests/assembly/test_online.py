@@ -42,3 +42,58 @@ def test_what_settles_labels_is_refused_where_the_data_settle_them():
     (message,) = online_problems({**config, "online": online})
     assert "online.labels settles labels of drawn lists alone" in message
     assert [*online_problems({**config, "online": {**online, "labels": "auto"}})] == []
+
+
+SEGMENTS = {"_target_": "alignlab.online.segments.Segments"}
+TREE = {"_target_": "alignlab.online.trees.tree.Tree"}
+JUDGE = {"_target_": "alignlab.judges.gold.Gold"}
+
+
+@pytest.mark.parametrize(
+    ("name", "draw", "judge", "message"),
+    [
+        ("dpo", TREE, {}, "draw=tree asks a judge"),
+        ("dpo", SEGMENTS, JUDGE, "judge=... has nothing to judge: draw=segments"),
+        ("xpo", TREE, JUDGE, "objective 'xpo' takes from_reference, which a sampler tells"),
+        ("raft", SEGMENTS, {}, "objective 'raft' takes rewards, and draw=segments has none"),
+        ("kto", TREE, JUDGE, "objective 'kto' takes single responses"),
+    ],
+)
+def test_a_way_of_drawing_that_does_not_go_with_judge_or_objective_is_told(name, draw, judge, message):
+    config = {"online": {"samples": 2, "draw": draw}, "judge": judge}
+    (told,) = online_objective_problems(config, load_objective(name))
+    assert told.startswith(message)
+
+
+def test_ways_of_drawing_that_fit_are_taken():
+    assert not [
+        *online_objective_problems({"online": {"samples": 2, "draw": SEGMENTS}}, load_objective("orpo"))
+    ]
+    config = {"online": {"samples": 2, "draw": TREE}, "judge": JUDGE}
+    assert not [*online_objective_problems(config, load_objective("osp"))]
+
+
+def test_a_reference_that_draws_serves_no_term_on_the_policys_own_samples():
+    (told,) = problems("xpo", samples=2, by="reference")
+    assert told.startswith("online.by=reference: from_reference")
+
+
+@pytest.mark.parametrize(
+    ("online", "message"),
+    [
+        (
+            {"draw": SEGMENTS, "unfinished": "drop"},
+            "online.unfinished: draw=segments gives lists with labels",
+        ),
+        ({"buffer": {"size": 0, "choose": "count"}}, "online.buffer.choose=count takes all lists"),
+    ],
+)
+def test_settings_that_a_way_of_drawing_or_a_buffer_does_not_use_are_told(online, message):
+    config = {
+        "online": {"samples": 2, **online},
+        "judge": JUDGE,
+        "data": {"name": "lab"},
+        "strategy": {"name": "auto"},
+    }
+    (told,) = online_problems(config)
+    assert told.startswith(message)

@@ -41,3 +41,17 @@ def test_without_a_size_nothing_is_kept():
     buffer.add(0, [listed(Judged(rewards=(1.0,) * 4))])
     assert buffer.share_of(16) == 0
     assert buffer.take(0, 1) == []
+
+
+def test_by_count_the_rarely_taken_come_first_and_none_is_twice_in_a_step():
+    times = {f"r{row}": 0 for row in range(6)}
+    for seed in range(60):
+        buffer = filled("count", seed)
+        first = names(buffer.take(2, 6))
+        for name in names(buffer.take(2, 7)):
+            times[name] += 1 if name in first else -1
+        assert len({*first}) == 2
+    assert sum(times.values()) < -20
+    buffer = filled("count")
+    assert names(buffer.take(9, 6)) == ["r2", "r3", "r4", "r5"]
+    assert [kept.taken for kept in buffer.lists] == [1] * 4

@@ -38,7 +38,7 @@ class OnlineLog(L.Callback):
         """Report what the lists of the step are like."""
         assert isinstance(module, PreferenceModule)
         measured = dict(self.steps.measured)
-        names = ("own_logratio", "logratio") if self.steps.spec.lists == "drawn" else ("kl_sampled",)
+        names = ("own_logratio", "logratio") if self.steps.of_policy else ("kl_sampled",)
         if found := [module.latest_step[name] for name in names if name in module.latest_step]:
             measured["kl"] = found[0]
         module.report("online", measured)
