@@ -4,6 +4,7 @@ import ast
 import shlex
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import yaml
@@ -88,13 +89,28 @@ def test_its_tests_are_there_and_one_runs_it(row):
     assert any(row is other for other, _ in HERE) or any(test.startswith(RUNS) for test in row["tests"])
 
 
+@pytest.fixture
+def its_data(tmp_path, monkeypatch):
+    """Puts the file where a command says that the reader's own data are."""
+    monkeypatch.chdir(tmp_path)
+
+    def put(words):
+        for key, _, file in (word.partition("=") for word in words):
+            if key == "data.path":
+                Path(file).write_text("{}\n", encoding="utf-8")
+
+    return put
+
+
 @pytest.mark.parametrize(("row", "words"), TRAINS, ids=lambda value: title(value) if "title" in value else "")
-def test_its_command_is_accepted(row, words):
+def test_its_command_is_accepted(row, words, its_data):
+    its_data(words)
     assert problem(composed(*words)) == ""
 
 
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS if words[1] != "train"], ids=" ".join)
-def test_its_verb_has_the_keys_that_are_typed(words):
+def test_its_verb_has_the_keys_that_are_typed(words, its_data):
+    its_data(words)
     program, verb, *rest = words
     assert program == "alignlab"
     module = import_module(f"alignlab.verbs.{verb}")
