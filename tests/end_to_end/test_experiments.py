@@ -10,8 +10,9 @@ SHORT = "++online.max_new_tokens=8"
 MORE = {
     **{key: [SHORT] for key in ("ilr_dpo", "oaif", "spin", "unpaired_online", "xpo")},
     **{key: [SHORT, "judge=relevance"] for key in ("osp", "self_rewarding")},
+    "mcts_dpo": ["online.draw.iterations=3"],
 }
-"""What makes draws short; and who judges where the model of the embedded world cannot, which knows no letters."""
+"""What makes draws few and short; and who judges where the model of the embedded world cannot, which knows no letters."""
 OWN_WORLD = ("mcts_dpo",)
 """Experiments on another embedded world, which they choose."""
 
