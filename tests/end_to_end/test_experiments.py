@@ -18,8 +18,8 @@ MORE = {
     **{key: [SHORT, "judge=relevance"] for key in ("osp", "self_rewarding")},
     "mcts_dpo": ["online.draw.iterations=3"],
 }
-"""What makes draws, trees and first stages short; and who judges where the model of the embedded world cannot, which knows no
-letters."""
+"""What makes draws, trees and first stages short; and who judges where the model of the embedded world cannot, which
+knows no letters."""
 OWN_WORLD = ("mcts_dpo",)
 """Experiments on another embedded world, which they choose."""
 
