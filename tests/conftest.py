@@ -3,14 +3,10 @@
 import os
 
 import pytest
-from hydra._internal.config_repository import ConfigRepository
 from hypothesis import settings
-
-from tests.config.read_once import read_once
 
 settings.register_profile("alignlab", deadline=None)  # how long an example takes is for the benchmarks
 settings.load_profile("alignlab")
-ConfigRepository.load_config = read_once
 
 
 def pytest_collection_modifyitems(config, items):

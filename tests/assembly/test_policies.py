@@ -37,6 +37,11 @@ REWARD_MODEL = ("policy=reward_model", "objective=bradley_terry")
         ([*REWARD_MODEL, "regularizers=[sft]"], "sft takes logps: policy=reward_model does not give this"),
         ([*REWARD_MODEL, "regularizers=[length]"], "bradley_terry takes logps: policy=reward_model"),
         ([*REWARD_MODEL, "evaluation=gold"], "policy=reward_model draws none: use evaluation=none"),
+        (
+            [*REWARD_MODEL, "trainer.meta_rate=0.1", "strategy=fsdp"],
+            "trainer.meta_rate: strategy=fsdp keeps gradients to itself; use ddp or fsdp2",
+        ),
+        (["trainer.meta_rate=0.1"], "rewards by a model's values, and objective=dpo takes none"),
         (["policy._target_=alignlab.policies.reward_model.Nobody"], "has no 'Nobody'"),
         (
             ["policy=preference_model", "objective=gpm", "policy.dimension=3"],
