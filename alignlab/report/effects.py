@@ -64,6 +64,8 @@ def draw_effects(settings: Sequence[Setting], metric: str | None, folder: Path) 
         axes.set_ylim(-0.6, len(rows) - 0.4)
         pairs = ", ".join(map(str, sorted({row.difference.count for row in rows})))
         finish(
-            axes, x=f"difference of {title_of(metric, settings)}\n95 % interval over {pairs} pairs of runs", y=""
+            axes,
+            x=f"difference of {title_of(metric, settings)}\n95 % interval over {pairs} pairs of runs",
+            y="",
         )
     yield file
