@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alignlab.report.figures import finish, picture
 from alignlab.report.table import title_of
-from alignlab.runs.setting import Setting, in_order
+from alignlab.runs.setting import Setting
 from alignlab.uncertainty import Estimate, mean_over_seeds
 
 FEWEST_KEYS = 3
@@ -24,12 +24,12 @@ class Effect:
 
 
 def effects(settings: Sequence[Setting], metric: str) -> list[Effect]:
-    """The effect of each value of each key against the first value, over all pairs of runs of one seed."""
+    """The effect of each value of each key against the one that came first, over all pairs of runs of one seed."""
     by_choices = {frozenset(setting.choices.items()): setting for setting in settings}
     keys = dict.fromkeys(key for setting in settings for key in setting.choices)
     found = []
     for key in keys:
-        first, *others = sorted({setting.choices.get(key, "") for setting in settings}, key=in_order)
+        first, *others = dict.fromkeys(setting.choices.get(key, "") for setting in settings)
         for value in others:
             differences = [
                 theirs[seed] - ours
@@ -63,5 +63,7 @@ def draw_effects(settings: Sequence[Setting], metric: str | None, folder: Path) 
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         pairs = ", ".join(map(str, sorted({row.difference.count for row in rows})))
-        finish(axes, x=f"{title_of(metric, settings)}: difference (95 % interval over {pairs} pairs of runs)", y="")
+        finish(
+            axes, x=f"difference of {title_of(metric, settings)}\n95 % interval over {pairs} pairs of runs", y=""
+        )
     yield file

@@ -93,7 +93,7 @@ def grid(settings: Sequence[Setting]) -> tuple[tuple[str, list[str]], tuple[str,
     keys = list(dict.fromkeys(key for setting in settings for key in setting.choices))
     if len(keys) != 2 or any(len(setting.choices) != 2 for setting in settings):
         return None
-    values = [sorted({setting.choices[key] for setting in settings}, key=in_order) for key in keys]
+    values = [sorted({setting.choices[key] for setting in settings}, key=_in_order) for key in keys]
     if min(map(len, values)) < 2:
         return None
     return (keys[0], values[0]), (keys[1], values[1])
@@ -111,8 +111,7 @@ def number_of(text: str) -> float | None:
         return None
 
 
-def in_order(value: str) -> tuple[int, float, str]:
-    """The place of a value among those of its key: numbers by size, then words."""
+def _in_order(value: str) -> tuple[int, float, str]:
     number = number_of(value)
     return (1, 0.0, value) if number is None else (0, number, "")
 
