@@ -61,7 +61,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--kills", type=int, default=91, help="over all cases together")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--signals", nargs="+", choices=[one.name for one in SIGNALS], help="of all, if not given")
+    parser.add_argument(
+        "--signals", nargs="+", choices=[one.name for one in SIGNALS], help="of all, if not given"
+    )
     parser.add_argument("--per-run", type=int, default=4, help="kills of a run, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where to work, kept; a temporary folder if not given")
@@ -83,9 +85,7 @@ def main(arguments: list[str]) -> int:
     return int(any(story.differences for story in stories))
 
 
-def torment(
-    name: str, kills: int, per_run: int, folder: Path, signals: Odds, chance: random.Random
-) -> Story:
+def torment(name: str, kills: int, per_run: int, folder: Path, signals: Odds, chance: random.Random) -> Story:
     """End runs of a case so often, and compare each with the one that was left alone."""
     story, case, whole = Story(name), CASES[name], folder / "whole"
     line = (*SMALL, *case.line, f"cache_dir={folder / 'cache'}" if case.read_only_cache else "seed=0")

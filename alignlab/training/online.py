@@ -87,7 +87,7 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
 
 
 def _check_judge(judge: Judge | None, online: Online) -> None:
-    """Raise ConfigError for a judge that learns from whole draws, or labels some of their lists, where there are none."""
+    """Raise ConfigError for a judge that learns from draws, or labels some of their lists, where that cannot be."""
     name, ahead = type(judge).__name__, online.spec.ahead
     if ahead and isinstance(judge, Learner):
         raise ConfigError(

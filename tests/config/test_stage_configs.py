@@ -101,8 +101,14 @@ def test_steps_that_a_stage_keeps_keep_their_settings():
 
 
 def test_what_is_set_of_the_objective_is_for_the_stage_that_draws():
-    more = "recipe.overrides={policy:[online.samples=8]}"
-    line = ("recipe=rlhf", "objective=rloo", "objective.loss.beta=0.3", "optimizer.lr=1e-4", "trainer.max_steps=7")
+    more = "recipe.overrides={policy:['online.samples=8']}"
+    line = (
+        "recipe=rlhf",
+        "objective=rloo",
+        "objective.loss.beta=0.3",
+        "optimizer.lr=1e-4",
+        "trainer.max_steps=7",
+    )
     reward, policy = (stage.config for stage in plan(*line, more))
     assert (reward["objective"]["name"], policy["objective"]["name"]) == ("bradley_terry", "rloo")
     assert policy["objective"]["loss"]["beta"] == 0.3

@@ -16,9 +16,10 @@ MORE = {
         'recipe.overrides.policy=["+judge@judge.judge=gold","online.samples=2","online.max_new_tokens=8"]',
     ],
     **{key: [SHORT, "judge=relevance"] for key in ("osp", "self_rewarding")},
+    "mcts_dpo": ["online.draw.iterations=3"],
 }
-"""What makes draws and first stages short; and who judges where the model of the embedded world cannot, which knows no
-letters."""
+"""What makes draws, trees and first stages short; and who judges where the model of the embedded world cannot, which
+knows no letters."""
 OWN_WORLD = ("mcts_dpo",)
 """Experiments on another embedded world, which they choose."""
 

@@ -37,9 +37,9 @@ def segments(folder, objective="dpo"):
 
 
 def trees(folder):
-    online = Online(OnlineSpec(samples=2, max_new_tokens=4), Gold, way=Tree(iterations=3, depth=2))
+    online = Online(OnlineSpec(samples=3, max_new_tokens=4), Gold, way=Tree(iterations=4, depth=2))
     stage = small_stage(folder, "osp", online=online, trainer={"max_steps": 3})
-    return replace(stage, data=replace(stage.data, lists_per_step=2, step_delimiter="."))
+    return replace(stage, data=replace(stage.data, lists_per_step=2, step_delimiter="a"))
 
 
 def lists(folder, step):
