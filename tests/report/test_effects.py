@@ -33,7 +33,9 @@ def test_every_value_is_set_against_the_first_one_where_all_else_is_equal(tmp_pa
         "b": ("False", "True"),
         "c": ("2", "10"),
     }
-    assert {key: one.difference.value for key, one in found.items()} == pytest.approx({"a": 1, "b": 1, "c": 1.5})
+    assert {key: one.difference.value for key, one in found.items()} == pytest.approx(
+        {"a": 1, "b": 1, "c": 1.5}
+    )
     assert found["b"].difference.half == pytest.approx(0)
     assert found["a"].difference.low < 0 < found["c"].difference.low + 0.5
     assert {one.difference.count for one in found.values()} == {4}
