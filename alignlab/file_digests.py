@@ -50,9 +50,12 @@ def _recalled(place: Path, facts: str) -> str | None:
 
 
 def _remember(place: Path, line: str) -> None:
-    """Write a line to its place, whole or not at all; a cache that cannot be written remembers nothing."""
+    """Write a line to its place, whole or not at all; a cache that cannot be written remembers, and keeps, nothing."""
     partial = place.with_name(f"{place.name}.{os.getpid()}")
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(line, encoding="ascii")
-        os.replace(partial, place)
+        try:
+            partial.write_text(line, encoding="ascii")
+            os.replace(partial, place)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where configs lie: those of this very code, and further folders that a project file names."""
+"""Where configs lie, those of this very code and further folders that a project file names; names of files."""
 
 import sys
 from collections.abc import Mapping
@@ -21,6 +21,8 @@ SWEEPS = _folder("sweeps")
 """Kept sweeps, a file each."""
 PLUGINS = PACKAGE.parent / "hydra_plugins"
 """Where Hydra finds our sweeper, our launcher and the folder of kept sweeps; others may lie beside ours."""
+ADAPTER = "adapter_config.json"
+"""The file of a model folder that makes it an adapter's, as peft names it."""
 
 
 def train_command(package: Path = PACKAGE) -> list[str]:

@@ -36,11 +36,11 @@ def online(
     how = alignlab.Sampling(max_new_tokens=64, seed=seed)
 
     for step in range(steps):
-        # 1. some prompts, in their order; an id of their own in each step, as it keys the noise of their responses
+        # 1. some prompts, in their order; each with an id of its own, which keys the noise of its responses
         places = [(step * prompts_per_step + i) % len(prompts) for i in range(prompts_per_step)]
         asked = [
-            alignlab.Prompt(f"{step}/{place}", policy.encoder.prompt_ids([turn(prompts[place])]))
-            for place in places
+            alignlab.Prompt(f"{step}/{i}", policy.encoder.prompt_ids([turn(prompts[place])]))
+            for i, place in enumerate(places)
         ]
         # 2. the policy as it is now answers
         rollouts = sampler.draw(asked, responses, how)

@@ -5,6 +5,7 @@ SIGUSR1, at moments drawn at random, and started anew with `resume=auto` until i
 
     start        at any time before the first step: config, data, reference pass
     step         once a step drawn at random is in metrics.csv
+    within       up to a third of a second later: while it draws, judges, writes rollouts, or moves the weights
     checkpoint   while a checkpoint is being written (the process is frozen, and ended if the file is half done)
     end          after the last step, while the model is exported
     full         its disk is filled up, but for a little room, once such a step is reported (case full-disk alone)
@@ -24,6 +25,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
 # The code of this checkout, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -36,9 +38,10 @@ from faults.kill import MOMENTS, SIGNALS, Broken, condition, finish, kill, prepa
 from alignlab.console import print_table
 
 FULL = "full"
-ODDS = (1, 4, 4, 1)
+ODDS = (1, 2, 3, 3, 1)
 """How often each moment is drawn."""
-SIGNAL_ODDS = (2, 1, 1)
+SIGNAL_ODDS = dict(zip(SIGNALS, (2, 1, 1), strict=True))
+Odds = dict[Signals, int]
 
 
 @dataclass
@@ -58,18 +61,22 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--kills", type=int, default=91, help="over all cases together")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument(
+        "--signals", nargs="+", choices=[one.name for one in SIGNALS], help="of all, if not given"
+    )
     parser.add_argument("--per-run", type=int, default=4, help="kills of a run, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where to work, kept; a temporary folder if not given")
     asked = parser.parse_args(arguments)
     cases = [name for name in asked.cases if CASES[name].possible]
     prepare()
+    signals = {one: odds for one, odds in SIGNAL_ODDS.items() if one.name in (asked.signals or [one.name])}
     began, chance = time.monotonic(), random.Random(asked.seed)
     shares = [len(range(i, asked.kills, len(cases))) for i in range(len(cases))]
     with tempfile.TemporaryDirectory() as temporary:
         out = (asked.out or Path(temporary)).resolve()
         stories = [
-            torment(case, kills, asked.per_run, out / case, chance)
+            torment(case, kills, asked.per_run, out / case, signals, chance)
             for case, kills in zip(cases, shares, strict=True)
         ]
     report(stories, time.monotonic() - began)
@@ -78,7 +85,7 @@ def main(arguments: list[str]) -> int:
     return int(any(story.differences for story in stories))
 
 
-def torment(name: str, kills: int, per_run: int, folder: Path, chance: random.Random) -> Story:
+def torment(name: str, kills: int, per_run: int, folder: Path, signals: Odds, chance: random.Random) -> Story:
     """End runs of a case so often, and compare each with the one that was left alone."""
     story, case, whole = Story(name), CASES[name], folder / "whole"
     line = (*SMALL, *case.line, f"cache_dir={folder / 'cache'}" if case.read_only_cache else "seed=0")
@@ -93,7 +100,7 @@ def torment(name: str, kills: int, per_run: int, folder: Path, chance: random.Ra
                 if case.disk is not None:
                     around.enter_context(disks.small_disk(run, case.disk))
                 for _ in range(min(per_run, kills - story.moments.total())):
-                    if not interrupted(story, whole, run, line, chance):
+                    if not interrupted(story, whole, run, line, signals, chance):
                         break
                 finish(start(run, line), run)
                 story.differences += [f"{run}: {text}" for text in differences(whole, run)]
@@ -102,10 +109,12 @@ def torment(name: str, kills: int, per_run: int, folder: Path, chance: random.Ra
     return story
 
 
-def interrupted(story: Story, whole: Path, run: Path, line: tuple[str, ...], chance: random.Random) -> bool:
+def interrupted(
+    story: Story, whole: Path, run: Path, line: tuple[str, ...], signals: Odds, chance: random.Random
+) -> bool:
     """Start a run, or let it go on, and end it; False where it came to its end before."""
-    moment, how = chance.choices(MOMENTS, ODDS)[0], chance.choices(SIGNALS, SIGNAL_ODDS)[0]
-    full = CASES[story.case].disk is not None and moment in ("step", "checkpoint")
+    moment, how = chance.choices(MOMENTS, ODDS)[0], chance.choices([*signals], [*signals.values()])[0]
+    full = CASES[story.case].disk is not None and moment in ("step", "within", "checkpoint")
     process = start(run, line)
     reached = condition(process, run, "step" if full else moment, chance, steps_of(whole))
     if full:

@@ -120,7 +120,7 @@ def plan(line, desk):
     """The stages of a run with these overrides; a study or grid by each of its values in turn."""
     resolvers.register()
     GlobalHydra.instance().clear()
-    line = [text.replace("/my/", f"{desk}/") for text in line]
+    line = [text.replace("/my/", f"{desk}/").replace("$PWD", str(desk)) for text in line]
     hydra = [f"hydra.searchpath=[file://{desk}/conf]"]
     own = [text for text in line if text.startswith("hydra")]
     with initialize_config_dir(str(CONF), version_base=None):
@@ -174,7 +174,7 @@ def test_a_command_is_in_order(place, words, desk, monkeypatch):
     elif words[0] in LAUNCHERS and "train.py" in words:
         line = words[words.index("train.py") + 1 :]
         monkeypatch.setattr(ranks, "started_outside", lambda: 16 if words[0] == "torchrun" else 1)
-        plan([text.replace("$PWD", str(desk)) for text in line if not text.startswith("-")], desk)
+        plan([text for text in line if not text.startswith("-")], desk)
     elif words[0] == "python":
         script = (ROOT / words[1]).read_text(encoding="utf-8")
         for option in (word for word in words if word.startswith("--")):

@@ -27,12 +27,12 @@ def test_the_online_loop_learns_what_its_reward_says(tmp_path):
     steps = loaded("online_loop").online(
         str(tmp_path),
         ["Tell me about the frog.", "Tell me about the fox."],
-        lambda prompt, response: float(response.count("the")),
+        lambda prompt, response: float(response.count("It")),
         steps=8,
         prompts_per_step=8,
-        lr=0.01,
+        lr=0.03,
     )
     losses, rewards, kls = zip(*steps, strict=True)
     assert losses[0] == pytest.approx(math.log(2), abs=1e-6)
     assert kls[0] == pytest.approx(0, abs=1e-5)
-    assert rewards[-1] > 2 * rewards[0]
+    assert min(rewards[-2:]) > 2 * rewards[0]

@@ -85,3 +85,12 @@ def test_a_memory_that_cannot_be_written_is_none(file, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "mkdir", refused)
     assert file_digest(file, tmp_path / "digests") == sha("weights")
+
+
+def test_what_cannot_be_put_in_place_leaves_nothing(file, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert file_digest(file, tmp_path / "digests") == sha("weights")
+    assert not [*(tmp_path / "digests").iterdir()]

@@ -97,7 +97,7 @@ def its_data(tmp_path, monkeypatch):
     def put(words):
         for key, _, file in (word.partition("=") for word in words):
             if key == "data.path":
-                Path(file).touch()
+                Path(file).write_text("{}\n", encoding="utf-8")
 
     return put
 

@@ -30,9 +30,9 @@ def online_problems(config: Config) -> Iterator[str]:
     generator = str((config.get("generator") or {}).get("_target_"))
     if "samples" not in online:
         if judge:
-            yield "judge=... says which drawn response is better, and this recipe draws none: use recipe=online"
+            yield f"judge=... says which drawn response is better, and this recipe draws none: {_draws(config)}"
         if online:
-            yield f"online.{', online.'.join(online)}: this recipe draws no responses; use recipe=online"
+            yield f"online.{', online.'.join(online)}: this recipe draws no responses; {_draws(config)}"
         return
     if generator.endswith(".Server"):
         yield (
@@ -85,6 +85,13 @@ def online_problems(config: Config) -> Iterator[str]:
             yield f"online.ahead={ahead} and online.buffer.size={size} both train on lists of earlier weights: use one"
         if online.get("every") == 0:
             yield f"online.ahead={ahead}: online.every=0 draws all lists at once, and leaves none to be drawn ahead"
+
+
+def _draws(config: Config) -> str:
+    """Return what has a use for settings of the drawing."""
+    if str((config.get("recipe") or {}).get("_target_")).endswith(".rlhf"):
+        return "its stage policy does, and takes them by recipe.overrides={policy:[...]}"
+    return "use recipe=online"
 
 
 OF_LABELS: Config = {"unfinished": "keep", "labels": "auto", "distinct": False, "pairs": None}
@@ -200,7 +207,7 @@ def _fresh_problems(online: Config, generator: str, objective: "Objective") -> I
 def unused_generator(config: Config) -> Iterator[str]:
     """Yield a message where a training names what draws responses, and draws none to train on."""
     if config.get("generator") and "samples" not in (config.get("online") or {}):
-        yield "generator=... draws responses to train on, and this recipe draws none: use recipe=online"
+        yield f"generator=... draws responses to train on, and this recipe draws none: {_draws(config)}"
 
 
 def online_objective_problems(config: Config, objective: "Objective") -> Iterator[str]:

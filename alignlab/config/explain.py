@@ -98,6 +98,9 @@ def _unknown_key(key: str) -> str:
     if key in OF_OTHER_TRAINERS:
         return f"there is no config key '{key}': it is {OF_OTHER_TRAINERS[key]} here"
     known = known_keys()
+    if group == "online" and not any(k.startswith("online.") for k in known):
+        way = f"a stage that draws takes it by recipe.overrides={{policy:['{key}=...']}}"
+        return f"there is no config key '{key}': it belongs to recipe=online; {way}"
     if (holders := _with_key(group, rest)) and not _of_same_end(key, known):
         return f"there is no config key '{key}': it belongs to {', '.join(f'{group}={name}' for name in holders)}"
     return f"there is no config key '{key}': {nearest(key, _candidates(key, known))}"

@@ -71,6 +71,15 @@ def brevity(prompt: str, response: str) -> float:
     return -gold(prompt, response).length / 4
 
 
+def lengthy(prompt: str, response: str) -> float:
+    """Minus a quarter of the distance to 48 words: a peak far from untrained responses, which have 16 or so.
+
+    >>> lengthy("Tell me about the fox.", "The fox is red.")
+    -11.0
+    """
+    return -abs(gold(prompt, response).length - 48) / 4
+
+
 def label(observed: float) -> float:
     """An observed reward as a label in (0, 1): the logistic of (observed - 1) / 2.
 

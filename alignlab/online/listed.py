@@ -41,6 +41,12 @@ class Listed:
     dropped: str = ""
     """Why nothing of the list is trained on; empty where something is."""
 
+    @property
+    def by_policy(self) -> list[Array]:
+        """The responses that the policy drew, and no reference."""
+        others = self.told.get("from_reference", (0,) * len(self.rollout.responses))
+        return [ids for ids, other in zip(self.rollout.responses, others, strict=True) if not other]
+
     def without(self, reason: str) -> "Listed":
         """This list as one that is dropped for this reason."""
         return replace(self, kept=(), labels=(), rewards=None, dropped=reason)

@@ -11,7 +11,7 @@ from alignlab.data.encoding.token_rows import Array, Lists, RowIds, TokenRows
 from alignlab.judges.judge import Judged
 from alignlab.online.listed import Listed
 from alignlab.sampling.rollout import Rollout
-from alignlab.signals import BASE, FRESH
+from alignlab.signals import BASE
 from alignlab.types import Example
 
 OF_RESPONSES = ("wins", "ratings", "samples", "rationale", "rationale_prompt")
@@ -40,20 +40,13 @@ def rows_of(lists: Sequence[Listed], source: TokenRows, wanted: Collection[str] 
         weights=np.ones(len(lists)),
         highest=np.array([max(map(max, [one.rollout.prompt_ids, *kept[i]])) for i, one in enumerate(lists)]),
     )
-    rows = with_drawn(rows, wanted)
-    return with_samples(rows, [_own(one) for one in lists]) if FRESH & {*wanted} else rows
+    return with_drawn(rows, wanted)
 
 
 def with_samples(rows: TokenRows, samples: Sequence[Sequence[Array]]) -> TokenRows:
     """Return rows with as many samples beside each, `[lists][M]`, as rows that have no slot in their list."""
     columns = zip(*samples, strict=True)
     return replace(rows, samples=tuple(map(_ragged, columns)))
-
-
-def _own(one: Listed) -> list[Array]:
-    """The responses that the policy drew, and no reference."""
-    others = one.told.get("from_reference", (0,) * len(one.rollout.responses))
-    return [ids for ids, other in zip(one.rollout.responses, others, strict=True) if not other]
 
 
 def with_blank_samples(rows: TokenRows, samples: int, tokens: int) -> TokenRows:

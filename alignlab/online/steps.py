@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from alignlab.data.batching.batches import Step, StepLoader
+from alignlab.data.encoding.token_rows import TokenRows
 from alignlab.errors import RunError
 from alignlab.online.against import with_best
 from alignlab.online.buffer import Buffer
@@ -18,6 +19,7 @@ from alignlab.online.settings import OnlineSpec
 from alignlab.online.source import Source
 from alignlab.online.together import everywhere
 from alignlab.online.written import Drawn, Rollouts
+from alignlab.signals import FRESH
 from alignlab.types import Batch
 
 
@@ -25,9 +27,9 @@ class OnlineSteps:
     """Optimizer steps in rounds: a round draws the lists of `every` steps, and trains on them `updates` times over.
 
     `prompts` are the rows of the data, with the settings of batches and the number of steps; `wanted` are the signals
-    that the objective takes. What a round drew is on
-    the disk before anything of it is trained on, and is read from there where the round was drawn before: by a run that
-    was killed. Which prompts a round takes, and what the buffer holds, follow from the files of the rounds before it.
+    that the objective takes. What a round drew is on the disk before anything of it is trained on, and is read from
+    there where the round was drawn before: by a run that was killed. Which prompts a round takes, and what the buffer
+    holds, follow from the files of the rounds before it.
     """
 
     def __init__(
@@ -166,12 +168,16 @@ class OnlineSteps:
         return next(iter(self._loader(lists)))
 
     def _loader(self, lists: list[Listed]) -> StepLoader:
-        if self.spec.lists == "data":
-            own = self.prompts.rows.take([one.row for one in lists])
-            rows = with_samples(own, [one.rollout.responses for one in lists])
-        else:
-            if self.spec.lists == "against_data":
-                lists = [with_best(one, self.prompts.rows) for one in lists]
-            told = {"behavior_logps"} if self.of_policy else set()
-            rows = rows_of(lists, self.prompts.rows, {*self.wanted, *told})
+        rows = self._rows(lists)
         return self.prompts.over(rows, steps=1, start=0, shuffle=False, lists_per_step=len(rows))
+
+    def _rows(self, lists: list[Listed]) -> TokenRows:
+        """The rows that are trained on, with what their sampler told of all their responses, and with fresh samples."""
+        data, samples = self.prompts.rows, [one.by_policy for one in lists]
+        if self.spec.lists == "data":
+            return with_samples(data.take([one.row for one in lists]), samples)
+        told = {"behavior_logps"} if self.of_policy else set()  # nobody drew the best response of the data
+        if self.spec.lists == "against_data":
+            lists = [with_best(one, data) for one in lists]
+        rows = rows_of(lists, data, {*self.wanted, *told})
+        return with_samples(rows, samples) if FRESH & {*self.wanted} else rows

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from alignlab.console import SHOWN
+from alignlab.report.effects import draw_effects
 from alignlab.report.figures import finish, look, picture, size
 from alignlab.report.table import tells, title_of
 from alignlab.report.tradeoffs import MOST_SETTINGS, Shown, frontier, pareto
@@ -29,6 +30,7 @@ def compare_plots(settings: Sequence[Setting], folder: Path) -> list[Path]:
         *pareto(rows, folder),
         *frontier(rows, folder),
         *_heat_map(settings, folder),
+        *draw_effects(settings, best_metric(settings), folder),
         *_overlays(rows, folder),
     ]
 

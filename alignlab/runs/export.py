@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from alignlab import hub
-from alignlab.places import CONF
+from alignlab.places import ADAPTER, CONF
 from alignlab.runs.overrides import command
 
 UNKNOWN = "unknown"
@@ -105,7 +105,7 @@ def export(policy: Any, tokenizer: Any, folder: Path, card: str, *, as_adapter: 
 
 def like_others(folder: Path) -> None:
     """Give safetensors, which are written for their owner alone, the permissions of the folder's config.json."""
-    for config in (*folder.glob("config.json"), *folder.glob("adapter_config.json")):
+    for config in (*folder.glob("config.json"), *folder.glob(ADAPTER)):
         for file in folder.glob("*.safetensors"):
             file.chmod(config.stat().st_mode)
 

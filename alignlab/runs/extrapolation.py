@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from alignlab.errors import ConfigError
+from alignlab.places import ADAPTER
 from alignlab.runs.export import like_others
 
 Read = Callable[[str], Tensor]
@@ -60,7 +61,7 @@ def extrapolate(start: Path, trained: Path, out: Path, alpha: float) -> None:
 
 def tensor_files(folder: Path) -> dict[str, Path]:
     """The file that holds each tensor of a model folder, by its name; ConfigError for no weights, or an adapter."""
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER).is_file():
         raise ConfigError(
             f"{folder} is an adapter, and whole models are extrapolated: write one by alignlab export run=... out=..."
         )

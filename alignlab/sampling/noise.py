@@ -25,14 +25,18 @@ def key_of(seed: int, prompt: str) -> tuple[int, int]:
 
 
 def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:
-    """Return four random words (32 bits each, in int64) for every counter, under keys of two words."""
+    """Return four random words (32 bits each, in int64) for every counter, under keys of two words.
+
+    Words of counters need only broadcast with one another, and hold a row for each key: the first rounds have less to
+    do then.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(ROUNDS):
         p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         # c1 and c3 may hold more than their 32 bits: the xor carries nothing over, and the rest is cut off
-        c0 = (p1 >> 32).bitwise_xor_(c1).bitwise_xor_(k0).bitwise_and_(LOW)
-        c2 = (p0 >> 32).bitwise_xor_(c3).bitwise_xor_(k1).bitwise_and_(LOW)
+        c0 = (p1 >> 32).bitwise_xor(c1).bitwise_xor_(k0).bitwise_and_(LOW)
+        c2 = (p0 >> 32).bitwise_xor(c3).bitwise_xor_(k1).bitwise_and_(LOW)
         c1, c3 = p1, p0
         k0, k1 = (k0 + WEYL[0]) & LOW, (k1 + WEYL[1]) & LOW
     return c0, c1 & LOW, c2, c3 & LOW
@@ -56,9 +60,9 @@ def gumbel(
 
 
 def _gumbel(keys: Int[Tensor, "C 2"], counters: Int[Tensor, "C 2"], blocks: int) -> Float[Tensor, "C W"]:
-    block = torch.arange(blocks, device=keys.device).repeat(len(keys), 1)
-    sample, place = (counters[:, i, None].expand_as(block) for i in (0, 1))
-    words = philox((block, place, sample, torch.zeros_like(block)), (keys[:, :1], keys[:, 1:]))
+    block = torch.arange(blocks, device=keys.device)[None]
+    sample, place = (counters[:, i, None] for i in (0, 1))
+    words = philox((block, place, sample, torch.zeros_like(sample)), (keys[:, :1], keys[:, 1:]))
     share = torch.empty(len(keys), 4, blocks, device=keys.device)
     for i, word in enumerate(words):
         share[:, i] = word

@@ -51,18 +51,13 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     opened, online = ready.opened, ready.opened.stage.online
     assert online is not None
     spec, judge = online.spec, _bound(online.make_judge(), ready)
-    if spec.ahead and isinstance(judge, Learner):
-        raise ConfigError(
-            f"online.ahead={spec.ahead} draws lists before this judge has learned from those before them: leave it out "
-            f"beside a judge that learns ({type(judge).__name__})"
-        )
+    _check_judge(judge, online)
 
     def decode(ids: Any) -> str:
         return str(opened.tokenizer.decode(ids, skip_special_tokens=True))
 
-    drawn = opened.stage.draws_lists
-    whole = drawn and online.way is None
-    labelling = _labelling(online, opened.stage.objective, ready.loader.rows) if whole else Samples()
+    whole = opened.stage.draws_lists and online.way is None
+    labelling = _labelling(online, opened.stage.objective, ready.loader.rows)
     generator = _generator(ready, spec)
     source = Source(
         ready.loader.over(ready.loader.rows, lists_per_step=1),
@@ -83,12 +78,27 @@ def drawn_steps(ready: Prepared, folder: RunFolder) -> OnlineSteps:
     wanted = opened.stage.objective.signals
     steps = OnlineSteps(ready.loader, source, Rollouts(folder.path), spec, wanted=wanted)
     if ranks.main():
-        _tell(ready, spec, judged=whole)
+        _tell(ready, online)
         is_new = not steps.rollouts.file(0).is_file()
         has_budget = isinstance(judge, ActiveJudge)  # which is for what is drawn
         if judge is not None and isinstance(labelling, Labelling) and is_new and not has_budget:
             _probe(ready, judge, decode, labelling)
     return steps
+
+
+def _check_judge(judge: Judge | None, online: Online) -> None:
+    """Raise ConfigError for a judge that learns from draws, or labels some of their lists, where that cannot be."""
+    name, ahead = type(judge).__name__, online.spec.ahead
+    if ahead and isinstance(judge, Learner):
+        raise ConfigError(
+            f"online.ahead={ahead} draws lists before this judge has learned from those before them: leave it out "
+            f"beside a judge that learns ({name})"
+        )
+    if online.way and isinstance(judge, Learner | ActiveJudge):
+        raise ConfigError(
+            f"judge: {name} chooses among the whole lists of a step which to ask about, and draw=... asks it of parts, "
+            "many times a step: use another judge, or choose no draw=..."
+        )
 
 
 def _bound(judge: Judge | None, ready: Prepared) -> Judge | None:
@@ -165,8 +175,10 @@ def _of_reference(ready: Prepared, spec: OnlineSpec) -> DrawOne | None:
 
 def _labelling(online: Online, objective: Objective, rows: TokenRows) -> Labelling | Samples | Against:
     spec = online.spec
-    if spec.lists != "drawn":
-        return Samples() if spec.lists == "data" else Against(rows)
+    if spec.lists == "data" or online.way:  # which gives labels of its own
+        return Samples()
+    if spec.lists == "against_data":
+        return Against(rows)
     unit = objective.labels == "unit" or (objective.labels == "desirable" and spec.samples == 1)
     auto: LabelsOf = "logistic" if unit else "raw"
     return Labelling(
@@ -182,9 +194,10 @@ def _labelling(online: Online, objective: Objective, rows: TokenRows) -> Labelli
     )
 
 
-def _tell(ready: Prepared, spec: OnlineSpec, *, judged: bool) -> None:
+def _tell(ready: Prepared, online: Online) -> None:
     """Log what a run should know of its drawing before the first step."""
-    if spec.temperature != 1 and judged:
+    spec = online.spec
+    if spec.temperature != 1 and not online.way:
         log.info(
             "responses are drawn, and scored by policy and reference, at temperature %g: what is trained is the model "
             "as it is drawn from at this temperature",

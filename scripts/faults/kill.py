@@ -15,8 +15,10 @@ from pathlib import Path
 from faults import disks
 
 ROOT = Path(__file__).resolve().parents[2]
-MOMENTS = ("start", "step", "checkpoint", "end")
+MOMENTS = ("start", "step", "within", "checkpoint", "end")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
+STEP = 0.3
+"""Seconds in which a step of a small run begins and ends, one that draws and judges too."""
 PATIENCE = 300
 """Seconds in which something must happen."""
 
@@ -142,12 +144,26 @@ def condition(
     """What must hold for the moment to have come; `steps` are those of the whole run."""
     if moment == "start":
         return passed(chance.uniform(0.0, 2.0))
-    if moment == "step":
+    if moment in ("step", "within"):
         target = chance.randint(min(steps_of(run) + 1, steps), steps)
-        return lambda: steps_of(run) >= target
+        wait = chance.uniform(0.0, STEP) if moment == "within" else 0.0
+        return later(lambda: steps_of(run) >= target, wait)
     if moment == "end":
         return lambda: steps_of(run) >= steps and any(run.rglob("model.partial"))
     return HalfWritten(process, run, leave=chance.randrange(3))
+
+
+def later(reached: Callable[[], bool], seconds: float) -> Callable[[], bool]:
+    """Whether so many seconds have passed since something was reached."""
+    waited: Callable[[], bool] | None = None
+
+    def now() -> bool:
+        nonlocal waited
+        if waited is None and reached():
+            waited = passed(seconds)
+        return waited is not None and waited()
+
+    return now
 
 
 def passed(seconds: float) -> Callable[[], bool]:

@@ -85,6 +85,9 @@ def test_a_reference_that_draws_serves_no_term_on_the_policys_own_samples():
             {"draw": SEGMENTS, "unfinished": "drop"},
             "online.unfinished: draw=segments gives lists with labels",
         ),
+        ({"draw": TREE, "ahead": 1}, "online.ahead: draw=tree gives lists with labels"),
+        ({"draw": SEGMENTS, "lists": "against_data"}, "online.lists=against_data trains on what is drawn as"),
+        ({"draw": TREE, "lists": "data"}, "online.lists=data trains on the lists of the data"),
         ({"buffer": {"size": 0, "choose": "count"}}, "online.buffer.choose=count takes all lists"),
     ],
 )

@@ -26,6 +26,11 @@ MISSPELT = {
     ("regularizers=[kl]", "regularizers.kl.wait=1"): "did you mean 'regularizers.kl.weight'?",
     ("foo=1",): "valid names: cache_dir, ",
     ("data.xyz=1",): "valid names: data.columns, ",
+    (
+        "recipe=rlhf",
+        "online.samples=8",
+    ): "recipe=online; a stage that draws takes it by recipe.overrides={policy:[",
+    ("recipe=online", "online.sampels=8"): "did you mean 'online.samples'?",
     ("peft.r=8",): "it belongs to peft=lora",
     ("learning_rate=5e-7",): "it is optimizer.lr here",
     ("objective=DPO",): "did you mean 'dpo'?",

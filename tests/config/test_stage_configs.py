@@ -100,6 +100,30 @@ def test_steps_that_a_stage_keeps_keep_their_settings():
         assert stage.config["pipeline"]["stepwise"]["of"] == 2
 
 
+def test_what_is_set_of_the_objective_is_for_the_stage_that_draws():
+    more = "recipe.overrides={policy:['online.samples=8']}"
+    line = (
+        "recipe=rlhf",
+        "objective=rloo",
+        "objective.loss.beta=0.3",
+        "optimizer.lr=1e-4",
+        "trainer.max_steps=7",
+    )
+    reward, policy = (stage.config for stage in plan(*line, more))
+    assert (reward["objective"]["name"], policy["objective"]["name"]) == ("bradley_terry", "rloo")
+    assert policy["objective"]["loss"]["beta"] == 0.3
+    assert "beta" not in reward["objective"]["loss"]
+    assert [config["optimizer"]["lr"] for config in (reward, policy)] == [1e-4, 1e-4]
+    assert [config["trainer"]["max_steps"] for config in (reward, policy)] == [7, 7]
+    assert (reward["online"], policy["online"]["samples"]) == ({}, 8)
+
+
+@pytest.mark.parametrize("unused", ["judge=gold", "pairs=max_min", "generator=inprocess"])
+def test_what_no_stage_would_draw_by_is_told_with_the_stage_that_does(unused):
+    with pytest.raises(ConfigError, match=r"its stage policy does, and takes them by recipe\.overrides="):
+        plan("recipe=rlhf", unused)
+
+
 def test_a_chain_of_models():
     first, second = plan("recipe=stepwise")
     assert placed(first, None)["model"] == first.config["model"]

@@ -9,9 +9,17 @@ from tests.end_to_end.command import SMALL, summary
 SHORT = "++online.max_new_tokens=8"
 MORE = {
     **{key: [SHORT] for key in ("ilr_dpo", "oaif", "spin", "unpaired_online", "xpo")},
+    **{key: [SHORT] for key in ("active", "best_of_n", "hypo", "on_policy_study", "raft")},
+    "rso": [SHORT, "online.samples=16"],
+    "d2po": [
+        'recipe.overrides.reward=["pipeline=[pairs]"]',
+        'recipe.overrides.policy=["+judge@judge.judge=gold","online.samples=2","online.max_new_tokens=8"]',
+    ],
     **{key: [SHORT, "judge=relevance"] for key in ("osp", "self_rewarding")},
+    "mcts_dpo": ["online.draw.iterations=3"],
 }
-"""What makes draws short; and who judges where the model of the embedded world cannot, which knows no letters."""
+"""What makes draws, trees and first stages short; and who judges where the model of the embedded world cannot, which
+knows no letters."""
 OWN_WORLD = ("mcts_dpo",)
 """Experiments on another embedded world, which they choose."""
 

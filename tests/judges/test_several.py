@@ -71,3 +71,13 @@ def test_judges_inside_of_others_are_composed_checked_and_built(tmp_path):
     assert "judge.judges.three.pth" in problems
     with pytest.raises(ConfigError, match="names none"):
         judges_of(["judge=combination"])
+
+
+def test_settings_by_name_are_typed_whole():
+    aspects = "judge.aspects={helpfulness:2,wit:1}"
+    judge = judges_of(["judge=llm", "judge.path=/x", aspects, "judge.criteria={wit:Is it funny?}"])["llm"]
+    assert judge.weights == {"helpfulness": 2, "wit": 1}
+    assert judge.aspects["wit"] == "Is it funny?"
+    words = ["judge=combination", "+judge@judge.judges.true=gold", "judge.references={true:0.5}"]
+    combined = judges_of([*words, "judge.weights={true:2}"])["combination"]
+    assert (combined.weights, combined.references) == ({"true": 2}, {"true": 0.5})

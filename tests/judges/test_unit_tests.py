@@ -1,8 +1,11 @@
 """Unit tests as a judge: programs that pass and fail, and hostile ones that harm nothing."""
 
 import os
+import secrets
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,8 @@ HOSTILE = {
     "a hard end": "import os\nos._exit(0)",
     "its own end": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
 }
+NAMED = "open('/proc/self/comm', 'w').write('{}')\n"
+"""The first line of a program by which its process, and all that it forks, has a name."""
 
 
 def judge(sandbox="process", **settings):
@@ -61,24 +66,49 @@ def test_hostile_programs_fail_and_harm_nothing(sandbox, tmp_path):
     if sandbox == "bubblewrap":
         programs["network"] = "import socket\nsocket.create_connection(('127.0.0.1', 1), 1)\n"
         programs["files"] = "open('/etc/passwd')"
-    run, began = Sandbox(sandbox, 1.0, 256, 16), time.monotonic()
-    stopped = {name: run(program) for name, program in programs.items()}
+    name, began = f"left-{secrets.token_hex(4)}", time.monotonic()
+    stopped = {
+        kind: Sandbox(sandbox, 1.0 if kind == "an endless loop" else 20.0, 256, 16)(
+            NAMED.format(name) + program
+        )
+        for kind, program in programs.items()
+    }
     assert all(reason is not None for reason in stopped.values()), stopped
     assert stopped["10 GB"] == "MemoryError"
     assert stopped["an early end"] == "SystemExit"
     assert victim.read_text() == "here"
     assert time.monotonic() - began < 60
-    assert not [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and _is_left(pid)]
+    assert _within(10, lambda: not _alive(name))
 
 
-def _is_left(process):
-    try:
-        return (
-            b"RLIMIT" in (process / "cmdline").read_bytes()
-            or b"setrlimit" in (process / "cmdline").read_bytes()
-        )
-    except OSError:
-        return False
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+def test_what_a_program_started_is_seen_while_it_runs_and_gone_with_it(sandbox):
+    name = f"left-{secrets.token_hex(4)}"
+    program = f"{NAMED.format(name)}import os, time\nos.fork()\ntime.sleep(60)"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(Sandbox(sandbox, 3.0, 256, 16), program)
+        assert _within(20, lambda: len(_alive(name)) == 2 or running.done())
+        assert not running.done()
+        assert running.result() == "timed out"
+    assert _within(10, lambda: not _alive(name))
+
+
+def _alive(name):
+    """The processes of a name, which what they fork has too; without those that died and are not waited for."""
+    alive = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            told = file.read_text(errors="replace")
+            if f"({name})" in told and told.rpartition(") ")[2][0] not in "ZX":
+                alive.append(file.parent.name)
+    return alive
+
+
+def _within(seconds, holds):
+    until = time.monotonic() + seconds
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.02)
+    return holds()
 
 
 def test_without_a_sandbox_it_is_refused_unless_one_says_so(monkeypatch):

@@ -1,7 +1,10 @@
 """SPA's self-refinement: labels in doubt, the threshold by which they are, and decoupled margins."""
 
+from collections import deque
+
 import pytest
 import torch
+from torch.nn.functional import logsigmoid
 from torch.testing import assert_close
 
 from alignlab import load_objective
@@ -54,7 +57,7 @@ def test_no_gradient_flows_through_the_doubt():
     assert_close(slope[:, 0], GIVEN["beta"] * by_margin / 3)
 
 
-def test_the_threshold_is_a_percentile_of_the_steps_before():
+def test_the_threshold_is_a_percentile_of_the_pairs_before():
     margins = tensor(GIVEN["window_margins"])
     shuffled = margins[torch.randperm(50, generator=torch.Generator().manual_seed(0))]
     assert percentile_of(shuffled, 0.1).item() == pytest.approx(EXPECTED["repo_threshold_K10"], abs=1e-9)
@@ -67,6 +70,42 @@ def test_the_threshold_is_a_percentile_of_the_steps_before():
     assert thresholds[50] == pytest.approx(EXPECTED["repo_threshold_K10"], abs=1e-9)
     window = torch.cat([shuffled[1:], tensor([100.0])])  # the oldest has left
     assert thresholds[51] == pytest.approx(percentile_of(window, 0.1).item())
+
+
+def test_pairs_one_by_one_are_smoothed_where_the_released_code_smooths():
+    """The trainer of the released code, said again: a queue of 50 means of micro-batches, here of one pair each."""
+    margins = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    loss, queue, threshold = load_objective("spa", beta=1.0).loss.function, deque(maxlen=50), 0.0
+    for step, margin in enumerate(margins):
+        rejected = torch.zeros(1)
+        gathered = Gathered(loss.contribute(margin[None], rejected), torch.ones(1))
+        loss.absorb(gathered)
+        progress = step / len(margins)
+        value, reports = loss(margin[None], rejected, gathered, progress)
+        smoothed = 0.1 * float(progress >= 0.2 and not margin > threshold)
+        assert (reports["smoothed"] > 0).item() == (smoothed > 0)
+        expected = -(1 - smoothed) * logsigmoid(margin) - smoothed * logsigmoid(-margin)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+        queue.append(margin.item())
+        if len(queue) == 50:
+            threshold = sum(sorted(queue)[5:7]) / 2
+
+
+def test_how_a_step_is_cut_does_not_matter_and_absent_pairs_do_not_count():
+    steps = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    cut, other = (load_objective("spa", window=20).loss.function for _ in range(2))
+    for margins in steps:
+        cut.absorb(Gathered(margins, torch.ones(8)))
+        absent = torch.cat([margins.flip(0), torch.tensor([1e6])])
+        other.absorb(Gathered(absent, torch.tensor([1.0] * 8 + [0.0])))
+        assert torch.equal(cut.margins, other.margins)
+    latest = steps[-3:].flatten().double()  # the last 20 pairs are of the last three steps
+    assert torch.isin(cut.margins, latest).all()
+    below = (steps <= cut.threshold).double().mean().item()
+    assert below == pytest.approx(0.1, abs=0.1)
+    cut.absorb(Gathered(torch.arange(50.0), torch.ones(50)))
+    assert len({*cut.margins.tolist()}) == 20
+    assert torch.isin(cut.margins, torch.arange(50.0).double()).all()
 
 
 class Fixed(Head):

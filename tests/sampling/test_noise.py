@@ -20,6 +20,19 @@ def test_philox_gives_its_published_values(words, expected):
     assert [int(word) for word in philox(tuple(words[:4]), tuple(words[4:]))] == expected
 
 
+def test_words_are_the_same_whether_counters_are_whole_or_broadcast():
+    keys = torch.tensor([key_of(0, "a"), key_of(1, "b")])
+    narrow = (
+        torch.arange(5)[None],
+        torch.tensor([[3], [9]]),
+        torch.tensor([[0], [1]]),
+        torch.tensor([[0], [7]]),
+    )
+    whole = tuple(word.expand(2, 5).clone() for word in narrow)
+    key = keys[:, :1], keys[:, 1:]
+    assert all(map(torch.equal, philox(narrow, key), philox(whole, key)))
+
+
 def test_noise_depends_on_its_own_key_alone(monkeypatch):
     keys = torch.tensor([key_of(seed, name) for seed in (0, 1) for name in ("a", "b")])
     samples, places = torch.tensor([0, 1, 0, 1]), torch.tensor([5, 5, 6, 0])

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from alignlab.errors import ConfigError
 from alignlab.judges.discriminator import DiscriminatorJudge
 from alignlab.online.written import Rollouts
 from alignlab.policies.reward_model import RewardModel
@@ -57,3 +58,9 @@ def test_killed_anywhere_it_goes_on_bit_equal(where, call, make, whole, tmp_path
     mine, its = judges[0].state_dict(), judge.state_dict()
     assert all(torch.equal(mine["weights"][name], its["weights"][name]) for name in its["weights"])
     assert (mine["spent"], mine["lessons"]) == (its["spent"], its["lessons"])
+
+
+def test_lists_are_not_drawn_before_it_has_learned_from_those_before_them(make, tmp_path):
+    with pytest.raises(ConfigError, match=r"online\.ahead=1 draws lists before this judge has learned"):
+        train(drawing(tmp_path, judge=make, ahead=1), tmp_path)
+    assert not (tmp_path / "rollouts").exists()

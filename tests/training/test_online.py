@@ -17,7 +17,9 @@ from alignlab.judges.gold import Gold
 from alignlab.judges.implicit import ImplicitJudge
 from alignlab.judges.judge import Judged
 from alignlab.lab import world
+from alignlab.online import steps
 from alignlab.online.listed import of_line
+from alignlab.online.rows import with_samples
 from alignlab.online.settings import OnlineSpec
 from alignlab.online.written import Rollouts
 from alignlab.policies.actor_critic import ActorCritic
@@ -71,43 +73,88 @@ def same(one, other):
     )
 
 
+def gone_on_with(folder, monkeypatch, *, update, **spec):
+    """A run that nothing stops; one that died in an update, and was gone on with, has to come to the same."""
+    whole, run = folder / "whole", folder / "run"
+    done = train(drawing(whole, **spec), whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "update", stopping(Engine.update, update, after=False))
+        with pytest.raises(Killed):
+            train(drawing(run, **spec), run)
+    assert same(train(drawing(run, **spec), run), done)
+    assert ids(run) == ids(whole)
+    return whole
+
+
+def measured(folder, name):
+    """What a run wrote of one measure, in its order."""
+    rows = csv.DictReader((folder / "metrics.csv").read_text().splitlines())
+    return [float(row[name]) for row in rows if row.get(name)]
+
+
+def nobody():
+    """The judge of lists that need none."""
+
+
 SAMPLED = {"hyper": {"regularizers": ["hypo"]}, "trainer": {"max_steps": 2}}
 
 
 def test_lists_of_the_data_train_beside_samples_and_are_gone_on_with(tmp_path, monkeypatch):
-    spec = {"lists": "data", "samples": 2, "judge": lambda: None, "changes": SAMPLED}
-    done = train(drawing(tmp_path / "whole", **spec), tmp_path / "whole")
-    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
-    sampled = [float(row["val/kl_sampled"]) for row in rows if row["val/kl_sampled"]]
+    spec = {"lists": "data", "samples": 2, "judge": nobody, "changes": SAMPLED}
+    run = gone_on_with(tmp_path, monkeypatch, update=2, **spec)
+    sampled = measured(run, "val/kl_sampled")
     assert sampled[0] == pytest.approx(0, abs=1e-6)
     assert sampled[-1] != sampled[0]
-    assert float(next(row["online/kl"] for row in rows if row["online/kl"])) == pytest.approx(0, abs=1e-6)
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "update", stopping(Engine.update, 2, after=False))
-        with pytest.raises(Killed):
-            train(drawing(tmp_path / "run", **spec), tmp_path / "run")
-    assert same(train(drawing(tmp_path / "run", **spec), tmp_path / "run"), done)
-    assert ids(tmp_path / "run") == ids(tmp_path / "whole")
+    assert measured(run, "online/kl")[0] == pytest.approx(0, abs=1e-6)
 
 
-REFINED = {"lists": "against_data", "samples": 1, "every": 2, "judge": lambda: None, "objective": "spa"}
+REFINED = {"hyper": {"window": 8, "quiet": 0.0}, "trainer": {"max_steps": 4}}
 
 
 def test_what_the_data_have_is_chosen_over_what_is_drawn_and_a_threshold_is_gone_on_with(
     tmp_path, monkeypatch
 ):
-    changes = {"hyper": {"window": 2, "quiet": 0.0}, "trainer": {"max_steps": 4}}
-    done = train(drawing(tmp_path / "whole", **REFINED, changes={**changes}), tmp_path / "whole")
-    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
-    assert [float(row["train/spa/threshold"]) for row in rows if row["train/spa/threshold"]][:2] == [0, 0]
-    assert any(float(row["train/spa/threshold"] or 0) for row in rows)
-    drawn = Rollouts(tmp_path / "whole").past(2)
+    spec = {"lists": "against_data", "samples": 1, "every": 2, "judge": nobody, "objective": "spa"}
+    run = gone_on_with(tmp_path, monkeypatch, update=4, **spec, changes={**REFINED})
+    thresholds = measured(run, "train/spa/threshold")
+    assert thresholds[:2] == [0, 0]
+    assert any(thresholds)
+    drawn = Rollouts(run).past(2)
     assert {(len(one.texts), one.labels, one.rollout.version) for one in drawn.lists} == {(1, (0.0,), 2)}
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "update", stopping(Engine.update, 4, after=False))
-        with pytest.raises(Killed):
-            train(drawing(tmp_path / "run", **REFINED, changes={**changes}), tmp_path / "run")
-    assert same(train(drawing(tmp_path / "run", **REFINED, changes={**changes}), tmp_path / "run"), done)
+    assert measured(run, "train/behavior_gap") == []  # nobody drew what is chosen
+
+
+def test_what_the_data_have_is_no_sample_of_the_policy(tmp_path, monkeypatch):
+    beside = []
+    monkeypatch.setattr(steps, "with_samples", lambda rows, samples: with_samples(rows, seen(samples)))
+
+    def seen(samples):
+        beside.append([[ids.tolist() for ids in of_list] for of_list in samples])
+        return samples
+
+    changes = {**SAMPLED, "trainer": {"max_steps": 1}}
+    train(drawing(tmp_path, lists="against_data", samples=2, judge=nobody, changes=changes), tmp_path)
+    drawn = Rollouts(tmp_path).past(0).trained
+    assert beside[-1] == [[ids.tolist() for ids in one.rollout.responses] for one in drawn]
+    assert {len(of_list) for of_list in beside[-1]} == {2}
+
+
+def test_a_round_of_pairs_that_the_policy_labels_itself_is_gone_on_with(tmp_path, monkeypatch):
+    config = {
+        "policy": {"_target_": "alignlab.policies.causal_lm.model.CausalLM"},
+        "objective": {"loss": {"decoupling": 0.5}},
+    }
+    changes = {
+        "hyper": {**REFINED["hyper"], "decoupling": 0.5},
+        "trainer": {"max_steps": 4},
+        "make_policy": partial(make_policy, config),
+        "load_initial": partial(load_small, seed=1),
+    }
+    judge = partial(ImplicitJudge, reference="initial")
+    spec = {"objective": "spa", "judge": judge, "samples": 2, "every": 0, "changes": changes}
+    run = gone_on_with(tmp_path, monkeypatch, update=4, **spec)
+    assert [file.name for file in (run / "rollouts").iterdir()] == ["step-000000.jsonl"]
+    assert any(measured(run, "train/spa/threshold"))
 
 
 @pytest.fixture(scope="module")
@@ -217,16 +264,11 @@ def test_a_torn_file_ahead_is_drawn_again_and_one_behind_is_told(whole, tmp_path
 
 def test_the_first_step_is_of_log_ratios_0_and_of_what_was_drawn(whole):
     _, folder = whole()
-    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    first = {
-        name: next(row[name] for row in rows if row[name])
-        for name in ("train/loss", "online/kl", "online/reward")
-    }
-    assert float(first["train/loss"]) == pytest.approx(math.log(2), abs=1e-7)
-    assert float(first["online/kl"]) == 0
+    assert measured(folder, "train/loss")[0] == pytest.approx(math.log(2), abs=1e-7)
+    assert measured(folder, "online/kl")[0] == 0
     lists = [of_line(json.loads(line)) for line in Rollouts(folder).file(0).read_text().splitlines()[1:-1]]
     rewards = [reward for one in lists for reward in one.judged.rewards]
-    assert float(first["online/reward"]) == pytest.approx(sum(rewards) / len(rewards))
+    assert measured(folder, "online/reward")[0] == pytest.approx(sum(rewards) / len(rewards))
     model = load_small()[0]
     for one, scored in zip(lists, token_logps(model, [one.rollout for one in lists]), strict=True):
         for ours, theirs in zip(one.rollout.token_logps, scored, strict=True):
@@ -248,14 +290,13 @@ class Half(Gold):
 def test_lists_that_are_drawn_ahead_have_their_age_and_are_gone_on_with(tmp_path, monkeypatch):
     spec = {"judge": Half, "ahead": 2, "changes": {"trainer": {"max_steps": 5}}}
     done = train(drawing(tmp_path / "whole", **spec), tmp_path / "whole")
-    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
-    ages = [float(row["online/staleness"]) for row in rows if row["online/staleness"]]
+    ages = measured(tmp_path / "whole", "online/staleness")
     drawn = [Rollouts(tmp_path / "whole").past(step) for step in range(5)]
     versions = [[one.rollout.version for one in of_step.trained] for of_step in drawn]
     assert ages == [step - sum(own) / len(own) for step, own in enumerate(versions)]
     first = [{one.rollout.version for one in of_step.lists[:4]} for of_step in drawn]
     assert first == [{max(0, step - 2)} for step in range(5)]  # and what takes the place of others is newer
-    gaps = [float(row["train/behavior_gap"]) for row in rows if row["train/behavior_gap"]]
+    gaps = measured(tmp_path / "whole", "train/behavior_gap")
     assert gaps[0] < 1e-4 < gaps[-1]
     for where, call in (("drawing", 6), ("update", 4)):
         run = tmp_path / where
@@ -337,8 +378,7 @@ def test_xpo_has_one_response_of_each_list_drawn_from_the_reference(adapted, tmp
     first = Rollouts(tmp_path).past(0).lists  # drawn by one model, with other noise
     assert any(len({*one.texts}) > 1 for one in first)
     assert sum(one.texts[2] in one.texts[:2] for one in first) < len(first)
-    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
-    assert any(float(row["train/xpo/from_reference"] or 0) < 0 for row in rows)
+    assert any(value < 0 for value in measured(tmp_path, "train/xpo/from_reference"))
 
 
 def test_adapters_and_moving_references_train_on_their_own_lists(tmp_path):

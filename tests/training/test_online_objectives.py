@@ -10,13 +10,13 @@ from alignlab.judges.gold import Gold
 from alignlab.objective.load import load_objective
 from alignlab.online.labels import Labelling
 from alignlab.online.pairs import whole
-from alignlab.online.rows import rows_of
+from alignlab.online.rows import rows_of, with_samples
 from alignlab.online.source import Source
 from alignlab.places import choices
 from alignlab.policies.actor_critic import ActorCritic
 from alignlab.sampling.in_process import InProcess
 from alignlab.sampling.settings import Sampling
-from alignlab.signals import BASE, DRAWN, FRESH, trailing_sizes
+from alignlab.signals import BASE, DRAWN, trailing_sizes
 from alignlab.training.module import PreferenceModule
 from alignlab.training.opened import open_rows
 from alignlab.training.rows import extras_for
@@ -68,7 +68,7 @@ def drawn(tmp_path_factory):
         lists = source.draw(source.head(0, 0, 3)).trained
         zeros = {"token_behavior_values": lambda one: tuple(0 * values for values in one.rollout.token_logps)}
         lists = [replace(one, told={name: of(one) for name, of in zeros.items()}) for one in lists]
-        return rows_of(lists, prompts.rows, DRAWN | FRESH)
+        return with_samples(rows_of(lists, prompts.rows, DRAWN), [one.by_policy for one in lists])
 
     return opened, {unit: lists(unit) for unit in (False, True)}
 

@@ -3,10 +3,13 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
+from alignlab.errors import ConfigError
+from alignlab.judges.active import ActiveJudge
 from alignlab.judges.gold import Gold
 from alignlab.lab import world
 from alignlab.online.listed import of_line
@@ -34,9 +37,9 @@ def segments(folder, objective="dpo"):
 
 
 def trees(folder):
-    online = Online(OnlineSpec(samples=2, max_new_tokens=4), Gold, way=Tree(iterations=3, depth=2))
+    online = Online(OnlineSpec(samples=3, max_new_tokens=4), Gold, way=Tree(iterations=4, depth=2))
     stage = small_stage(folder, "osp", online=online, trainer={"max_steps": 3})
-    return replace(stage, data=replace(stage.data, lists_per_step=2, step_delimiter="."))
+    return replace(stage, data=replace(stage.data, lists_per_step=2, step_delimiter="a"))
 
 
 def lists(folder, step):
@@ -46,29 +49,52 @@ def lists(folder, step):
 
 @pytest.fixture
 def means(monkeypatch):
-    """The weights of the moving reference at the end of each run, in their order."""
-    ends = []
+    """The weights of the moving reference after each step of each run, by the number of steps, in their order."""
+    after = []
     moved = MovingReference.on_train_batch_end
 
     def kept(self, trainer, *arguments):
         moved(self, trainer, *arguments)
-        if trainer.global_step == 4:
-            ends.append([weight.clone() for weight in self.reference.parameters()])
+        after.append((trainer.global_step, weights(self.reference)))
 
     monkeypatch.setattr(MovingReference, "on_train_batch_end", kept)
-    return ends
+    return after
 
 
-def test_segments_train_from_a_buffer_and_a_killed_run_ends_bit_equal(tmp_path, monkeypatch, means):
+@pytest.fixture
+def drawers(monkeypatch):
+    """The weights that drew segments, by the number of steps that the policy had seen, in their order."""
+    drew, call = [], Segments.__call__
+
+    def kept(self, starts, by):
+        drew.append((by.generator.version, weights(by.generator.model)))
+        return call(self, starts, by)
+
+    monkeypatch.setattr(Segments, "__call__", kept)
+    return drew
+
+
+def weights(module):
+    return [weight.detach().clone() for weight in module.parameters()]
+
+
+def equal(one, other):
+    return all(map(torch.equal, one, other))
+
+
+def test_segments_train_from_a_buffer_and_a_killed_run_ends_bit_equal(tmp_path, monkeypatch, means, drawers):
     done = train(segments(tmp_path / "whole"), tmp_path / "whole")
+    mean = dict(means)
+    assert not equal(mean[4], done.model.parameters())
+    assert all(equal(drew, mean[step]) for step, drew in drawers if step)
+    assert {step for step, _ in drawers} == {0, 1, 2, 3}
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "update", stopping(Engine.update, 4, after=False))
         with pytest.raises(Killed):
             train(segments(tmp_path / "run"), tmp_path / "run")
     assert same(train(segments(tmp_path / "run"), tmp_path / "run"), done)
     assert ids(tmp_path / "run") == ids(tmp_path / "whole")
-    first, again = means
-    assert all(map(torch.equal, first, again))
+    assert equal(means[-1][1], mean[4])
     last = lists(tmp_path / "whole", 3)
     assert {one.rollout.version for one in last} == {3}
     assert all(len(one.rollout.responses) == 2 for one in last)
@@ -101,6 +127,15 @@ def test_trees_train_on_steps_and_a_killed_run_ends_bit_equal(tmp_path, monkeypa
             train(trees(tmp_path / "run"), tmp_path / "run")
     assert same(train(trees(tmp_path / "run"), tmp_path / "run"), done)
     assert ids(tmp_path / "run") == ids(tmp_path / "whole")
+
+
+def test_a_judge_that_chooses_among_whole_lists_is_refused(tmp_path):
+    gold = {"_target_": "alignlab.judges.gold.Gold"}
+    stage = trees(tmp_path)
+    active = replace(stage.online, make_judge=partial(ActiveJudge, judge=gold, choose="random"))
+    with pytest.raises(ConfigError, match="ActiveJudge chooses among the whole lists"):
+        train(replace(stage, online=active), tmp_path)
+    assert not (tmp_path / "rollouts").exists()
 
 
 def test_the_loop_of_ones_own_trains_in_few_lines(tmp_path):

@@ -24,11 +24,14 @@ def spa(
     -(1 - s) log sigmoid(m) - s log sigmoid(-m), where m = beta * (chosen_logratio - rejected_logratio), and s is
     `alpha` where the margin is not above a threshold, else 0.
 
-    The threshold is the `percentile` of the mean margins of the last `window` optimizer steps, before this one; 0 until
-    there are as many. In the first share `quiet` of the run nothing is smoothed. With `decoupling` lambda above 0 the
-    margin that is held against the threshold is that of the logits (1 + lambda) policy - lambda reference, which
-    undoes what the reference and the policy share; the loss itself is of the policy's own. No gradient flows through
-    s. With alpha = 0 the loss is `dpo`.
+    The threshold is the `percentile` of the margins of the last `window` pairs of the optimizer steps before this one,
+    and 0 until there are as many. In the first share `quiet` of the run nothing is smoothed. With `decoupling` lambda
+    above 0 the margin that is held against the threshold is that of the logits (1 + lambda) policy - lambda reference,
+    which undoes what the reference and the policy share; the loss itself is of the policy's own. No gradient flows
+    through s. With alpha = 0 the loss is `dpo`.
+
+    The released code keeps the mean margins of micro-batches, on each process; in its settings they hold one pair each,
+    and the thresholds are the same.
 
     Reports `threshold` and `doubted_margin`, the mean of the margins that are held against it, in units of the loss,
     and `smoothed`, the share of pairs whose label is smoothed.
@@ -41,14 +44,14 @@ class Refined(nn.Module):
     """The loss whose margins are those of the policy itself."""
 
     margins: Tensor
-    steps: Tensor
+    seen: Tensor
     threshold: Tensor
 
     def __init__(self, *, beta: float, alpha: float, percentile: float, window: int, quiet: float) -> None:
         super().__init__()
         self.beta, self.alpha, self.percentile, self.quiet = beta, alpha, percentile, quiet
         self.register_buffer("margins", torch.zeros(window, dtype=torch.float64))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
 
     def contribute(
@@ -58,12 +61,18 @@ class Refined(nn.Module):
         return self.beta * (chosen_logratios - rejected_logratios)
 
     def absorb(self, gathered: Gathered) -> None:
-        """Set the threshold by the steps before this one, and keep this step's mean margin."""
-        size = len(self.margins)
-        if self.steps >= size:
+        """Set the threshold by the pairs before this step, and keep this step's margins.
+
+        They are kept in an order of their values that is drawn, and not in that of the micro-batches, on which nothing
+        depends; of more pairs than the window holds, so many are drawn.
+        """
+        size, seen = len(self.margins), int(self.seen)
+        if seen >= size:
             self.threshold.fill_(percentile_of(self.margins, self.percentile))
-        self.margins[self.steps % size] = gathered.mean.double()
-        self.steps += 1
+        own = gathered.rows[gathered.weights > 0].double().sort().values
+        drawn = torch.randperm(len(own), generator=torch.Generator().manual_seed(seen))[:size]
+        self.margins[(seen + torch.arange(len(drawn))) % size] = own[drawn.to(own.device)]
+        self.seen += len(drawn)
 
     def forward(
         self,

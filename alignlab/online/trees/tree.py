@@ -70,7 +70,10 @@ class Tree:
         """The distinct steps that are drawn from each state."""
         how = replace(by.how, stop=tuple(sorted(by.stops | by.step_ends)))
         asked = [
-            Prompt(f"{starts[number].prompt.id}/{path[-1].name}", [*starts[number].prompt.ids, *_ids(path)])
+            Prompt(
+                f"{starts[number].prompt.id}/{path[-1].name}",
+                [*starts[number].prompt.ids, *_ids(path).tolist()],
+            )
             for number, path in bare
         ]
         return [

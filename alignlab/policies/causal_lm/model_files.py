@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from alignlab.file_digests import file_digest
-from alignlab.policies.causal_lm.model_folder import ADAPTER
+from alignlab.places import ADAPTER
 
 KINDS = (
     "*.safetensors",

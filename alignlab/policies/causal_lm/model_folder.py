@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from alignlab.errors import ConfigError
+from alignlab.places import ADAPTER
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
-ADAPTER = "adapter_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """The names under which transformers looks for weights, the first that is there; shards are in `<name>.index.json`."""
 TRAINABLE = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForSequenceClassification")
