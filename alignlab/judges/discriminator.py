@@ -139,7 +139,7 @@ class DiscriminatorJudge:
             uncertainty = [0.0 if two is None else -gap(two[1]) for two in silver]
             places = largest(uncertainty, left, places)
         gold: list[tuple[Score, ...] | None] = [None] * len(asked)
-        chosen = {place: silver[place][0] for place in sorted(places[:left])}  # type: ignore[index]
+        chosen = {place: silver[place][0] for place in sorted(places[:left])}
         said = self.judge([_taken(asked[place], two) for place, two in chosen.items()]) if chosen else []
         for (place, two), one in zip(chosen.items(), said, strict=True):
             scores = dict(zip(two, scores_of(one) or (None, None), strict=True))
@@ -157,14 +157,14 @@ class DiscriminatorJudge:
 
     def _step(self, loaded: LoadedPolicy, pairs: Sequence[Pair]) -> None:
         examples = [
-            Example([*prompt], [better, worse], [1.0, 0.0], id=str(place))  # type: ignore[list-item]
+            Example([*prompt], [better, worse], [1.0, 0.0], id=str(place))
             for place, (prompt, better, worse) in enumerate(pairs)
         ]
         self.optimizer.zero_grad()
         for _, batch in loaded.batches(loaded.encoder(examples), examples):
             values = loaded.policy.signals(batch, NO_REFERENCES, {"values"})["values"]
             losses = bradley_terry(values[:, 0], values[:, 1], torch.zeros_like(values[:, 0]))
-            (losses.sum() / len(pairs)).backward()
+            (losses.sum() / len(pairs)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(loaded.policy.parameters(), 1.0)
         self.optimizer.step()
 

@@ -78,6 +78,6 @@ def test_settings_by_name_are_typed_whole():
     judge = judges_of(["judge=llm", "judge.path=/x", aspects, "judge.criteria={wit:Is it funny?}"])["llm"]
     assert judge.weights == {"helpfulness": 2, "wit": 1}
     assert judge.aspects["wit"] == "Is it funny?"
-    words = ["judge=combination", "+judge@judge.judges.true=gold", "judge.references={true:0.5}"]
-    combined = judges_of([*words, "judge.weights={true:2}"])["combination"]
-    assert (combined.weights, combined.references) == ({"true": 2}, {"true": 0.5})
+    words = ["judge=combination", "+judge@judge.judges.kind=gold", "judge.references={kind:0.5}"]
+    combined = judges_of([*words, "judge.weights={kind:2}"])["combination"]
+    assert (combined.weights, combined.references) == ({"kind": 2}, {"kind": 0.5})
