@@ -63,14 +63,6 @@ def draw_effects(settings: Sequence[Setting], metric: str | None, folder: Path) 
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         pairs = ", ".join(map(str, sorted({row.difference.count for row in rows})))
-<<<<<<< HEAD
-        finish(
-            axes,
-            x=f"difference of {title_of(metric, settings)}\n95 % interval over {pairs} pairs of runs",
-            y="",
-        )
-=======
         told = f"95 % interval over {pairs} pairs of runs"
         finish(axes, x=f"difference of {title_of(metric, settings)}\n{told}", y="")
->>>>>>> budgets34
     yield file

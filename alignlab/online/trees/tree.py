@@ -103,7 +103,7 @@ class Tree:
             wrong = error_rate(better.visits, worse.visits) if self.smoothing else 0.0
             if wrong < 0.5:
                 one = _listed(start, before, (better, worse), by)
-                labels, rewards = (1 - wrong, wrong), one.judged.rewards
+                labels, rewards = (1 - wrong, wrong), (before[-1].q_of(better), before[-1].q_of(worse))
                 lists.append(replace(one, kept=(0, 1), labels=labels, rewards=rewards, part=len(lists)))
         nothing = _listed(start, [root], tuple(root.children), by)
         return lists or [nothing.without("no two steps differ in worth")]
