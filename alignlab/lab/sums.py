@@ -15,7 +15,6 @@ from alignlab.types import Example
 
 LARGEST = 9
 """The largest number of a sum; the smallest is 1."""
-Terms = Annotated[int, whole(2, 8)]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def examples(
     split: str,
     size: int,
     seed: Seed = 0,
-    terms: Terms = 4,
+    terms: Annotated[int, whole(2, 8)] = 4,
     responses: Annotated[int, whole(2, 16)] = 2,
     noise: Share = 0.5,
 ) -> Iterator[Example]:

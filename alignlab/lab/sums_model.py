@@ -44,7 +44,7 @@ def load(
     hidden_size: Annotated[int, whole(1, 4096)] = 48,
     layers: Annotated[int, whole(1, 64)] = 2,
     heads: Annotated[int, whole(1, 64)] = 4,
-    terms: sums.Terms = 4,
+    terms: Annotated[int, whole(2, 8)] = 4,
     noise: Share = 0.2,
 ) -> tuple[Any, Any]:
     """Load the model and its tokenizer, pre-trained on solutions of which each step is wrong with probability `noise`.

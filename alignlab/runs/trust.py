@@ -11,7 +11,7 @@ from alignlab.signatures import read_signature
 OWN = re.compile(
     r"""
     alignlab\.(losses|regularizers|modifiers|metrics|policies|recipes|lab|data\.(sources|transforms))\.[\w.]+
-    | alignlab\.(judges|online\.(pairs|segments|trees)|passes\.reward_margins|sampling)\.[\w.]+
+    | alignlab\.(judges|online\.(pairs|rejection_sampling|segments|trees)|passes\.reward_margins|sampling)\.[\w.]+
     | alignlab\.training\.(optim|loggers\.\w+|callbacks\.\w+|strategies\.(engine|ddp|fsdp|fsdp2|deepspeed))\.\w+
     """,
     re.VERBOSE,
