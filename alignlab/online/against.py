@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from alignlab.data.encoding.token_rows import TokenRows
+from alignlab.judges.worth import lines_of
 from alignlab.online.listed import Listed
 
 
@@ -34,6 +35,8 @@ def with_best(one: Listed, rows: TokenRows) -> Listed:
     """Return a list with the best response of the row that gave its prompt behind the drawn ones, with label 1."""
     place, drawn = _best(rows, one.row), one.rollout
     ids = rows.responses[rows.members[one.row][place]]
+    best = rows.examples[int(rows.places[one.row])].responses[place]
+    text = best if isinstance(best, str) else lines_of(best)
     rollout = replace(
         drawn,
         responses=(*drawn.responses, ids),
@@ -43,7 +46,7 @@ def with_best(one: Listed, rows: TokenRows) -> Listed:
     return replace(
         one,
         rollout=rollout,
-        texts=(*one.texts, rows.examples[int(rows.places[one.row])].responses[place]),
+        texts=(*one.texts, text),
         kept=(*one.kept, len(drawn.responses)),
         labels=(*one.labels, 1.0),
         told={},  # nobody drew it

@@ -98,7 +98,7 @@ class Tree:
         ]
 
     def _lists(self, start: Start, root: Node, by: Drawing) -> list[Listed]:
-        lists = []
+        lists: list[Listed] = []
         for before, better, worse in step_pairs(root, self.worse):
             wrong = error_rate(better.visits, worse.visits) if self.smoothing else 0.0
             if wrong < 0.5:
