@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from threading import Timer
 from typing import Any
 
 from alignlab import ranks
@@ -52,10 +55,13 @@ class Listener:
 def stopped_at_once() -> Iterator[None]:
     """A signal raises `Stopped` wherever the program is: for work whose results are kept whole or not at all."""
     before = {number: signal.signal(number, in_this_process(_stop)) for number in SIGNALS}
+    otherwise = sys.unraisablehook
+    sys.unraisablehook = partial(_again, otherwise)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a job of a cluster begins with them held back
         yield
     finally:
+        sys.unraisablehook = otherwise
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -76,3 +82,14 @@ def in_this_process(act: Callable[[int], None]) -> Callable[[int, Any], None]:
 
 def _stop(number: int) -> None:
     raise Stopped(number)
+
+
+def _again(otherwise: Callable[[Any], Any], unraisable: Any) -> None:
+    """Send a signal once more that came while an object was being deleted: Python drops what is raised there."""
+    error = unraisable.exc_value
+    if not isinstance(error, Stopped):
+        otherwise(unraisable)
+        return
+    later = Timer(0.01, os.kill, (os.getpid(), error.number))
+    later.daemon = True
+    later.start()

@@ -59,7 +59,7 @@ def test_it_trains_and_is_under_every_law(checkout, cache):
     trained = run("train.py", "objective=hinge", *SMALL, "trainer.max_steps=2", "hydra.run.dir=run")
     assert trained.returncode == 0, trained.stderr
     assert (summary(checkout / "run")["objective"], summary(checkout / "run")["steps"]) == ("hinge", 2)
-    tested = run("-m", "pytest", *TESTS, "-p", "no:cacheprovider", "-k", ITS_OWN)
+    tested = run("-m", "pytest", *TESTS, "-p", "no:cacheprovider", "-o", "addopts=-q", "-k", ITS_OWN)
     assert tested.returncode == 0, tested.stdout
     laws = int(re.search(r"(\d+) passed", tested.stdout)[1])
     assert laws > 20

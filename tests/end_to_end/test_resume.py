@@ -164,9 +164,9 @@ def test_asked_to_stop_in_the_second_stage(command, tmp_path, monkeypatch):
     line, load, calls = (*SMALL, *TWO_STAGES, "resume=auto"), opened.load_examples, []
     assert command(*line, "hydra.run.dir=whole").code == 0
 
-    def second(*arguments):
+    def second(*arguments, **settings):
         calls.append(arguments)
-        return os.kill(os.getpid(), signal.SIGTERM) if len(calls) == 2 else load(*arguments)
+        return os.kill(os.getpid(), signal.SIGTERM) if len(calls) == 2 else load(*arguments, **settings)
 
     monkeypatch.setattr(opened, "load_examples", second)
     assert command(*line, "hydra.run.dir=parts").code == 143

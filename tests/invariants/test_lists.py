@@ -18,9 +18,12 @@ from tests.invariants.batches import (
 )
 from tests.invariants.cases import ANCHORED, CASES, build, for_each
 
+BY_PLACE = ("pairs=first_round", "pairs=tournament")
+"""Choices of pairs that have neighbours of a list meet."""
+
 
 @pytest.mark.parametrize("width", [2, 3])
-@for_each("case", CASES)
+@for_each("case", [case for case in CASES if not case.endswith(BY_PLACE)])
 def test_order_of_responses(case, width):
     signals = random_signals(build(case), width=width)
     rng = torch.Generator().manual_seed(0)

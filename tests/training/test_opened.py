@@ -130,7 +130,7 @@ def padded():
 
 
 def test_a_reference_of_another_width_is_refused_where_distributions_are_compared(tmp_path):
-    wide = ReferenceSpec("live", "wide", padded)
+    wide = ReferenceSpec("live", "wide", padded, is_start=False)
     assert prepare(open_rows(small_stage(tmp_path / "dpo", reference=wide))).references[0] is not None
     opened = open_rows(small_stage(tmp_path / "kl", hyper={"regularizers": ["kl"]}, reference=wide))
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -15,6 +16,23 @@ def test_at_once(number):
         os.kill(os.getpid(), number)
     assert caught.value.number == number
     assert signal.getsignal(number) is before
+
+
+class Deleted:
+    """Gets a signal while it is deleted, where Python drops what is raised."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def test_a_signal_is_not_lost_where_an_object_is_being_deleted():
+    def delete_and_wait():
+        Deleted()
+        for _ in range(500):
+            time.sleep(0.01)
+
+    with pytest.raises(Stopped, match=str(int(signal.SIGUSR1))), stopped_at_once():
+        delete_and_wait()
 
 
 def test_a_stop_is_no_failure_to_those_on_the_way():
