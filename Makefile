@@ -39,7 +39,7 @@ train: install ## Train the embedded default (ARGS="objective=ipo ..." for more)
 test: install ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest
 
-test-all: install ## Run all tests, and every law on every configuration
+test-all: install ## Run all tests, every law on every configuration, whole benchmarks
 	$(BIN)/python -m pytest -m 'exhaustive or not exhaustive'
 
 test-fast: install ## Run the fast tests

@@ -24,6 +24,7 @@ def test_a_name_that_is_not_there():
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_claims_in_miniature(tmp_path):
     """A curve over models that are made, and a search; at the second call nothing is run again."""
     page = ROOT / "docs" / "claims.md"

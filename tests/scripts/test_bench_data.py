@@ -67,6 +67,7 @@ def test_a_folder_without_a_tokenizer_is_an_error_with_the_way_out(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("trl") is None, reason="TRL is not installed (extra: bench)")
 def test_a_run_from_end_to_end(tokenizer, tmp_path):

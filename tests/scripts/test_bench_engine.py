@@ -151,6 +151,7 @@ def test_a_failed_contender_says_where_to_look(small, monkeypatch, capsys):
     assert "floor failed (exit code 3); see " in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("rival", [[], pytest.param(["trl best"], marks=pytest.mark.exhaustive)])
 def test_the_quick_run(rival, tmp_path):
