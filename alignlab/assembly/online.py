@@ -74,8 +74,13 @@ def online_problems(config: Config) -> Iterator[str]:
     keep = (online.get("pairs") or {}).get("keep")
     if isinstance(keep, int) and keep > online["samples"]:
         yield f"online.pairs.keep={keep}: there are online.samples={online['samples']} responses: draw as many at least"
-    size, share = (online.get("buffer") or {}).get("size"), (online.get("buffer") or {}).get("share")
-    counts = (online.get("buffer") or {}).get("choose") == "count"
+    yield from _earlier_lists(online)
+
+
+def _earlier_lists(online: Config) -> Iterator[str]:
+    """Yield a message for what is set of lists of earlier weights: a buffer of them, or lists drawn ahead."""
+    buffer = online.get("buffer") or {}
+    size, share, counts = buffer.get("size"), buffer.get("share"), buffer.get("choose") == "count"
     if counts and not size:
         yield "online.buffer.choose=count takes all lists of a step from the buffer: set online.buffer.size"
     if size and not share and not counts:
