@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from alignlab.policies.causal_lm.head import CHUNK_ELEMENTS, Head
+from alignlab.policies.causal_lm.head import Head, tokens_at_once
 
 Model = tuple[Float[Tensor, "R D"], Head]
 """The hidden states of a model where tokens are predicted, and its head."""
@@ -19,7 +19,7 @@ def decoupled_logps(
     With `away` 0 it is the policy's own. Logits are computed in chunks, and leave nothing for a backward.
     """
     (hidden, head), (ref_hidden, ref_head) = policy, reference
-    size = max(1, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // (2 * head.vocabulary))
+    size = tokens_at_once(head, hidden.device.type, models=2)
     parts = []
     for start in range(0, max(1, len(targets)), size):
         window = slice(start, start + size)

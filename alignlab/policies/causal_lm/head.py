@@ -62,6 +62,11 @@ class Head:
         return torch.tanh(logits / self.cap) * self.cap if self.cap else logits
 
 
+def tokens_at_once(head: Head, device: str, *, models: int) -> int:
+    """Return of how many tokens the logits of so many models are computed together on a type of device."""
+    return max(1, CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // (models * head.vocabulary))
+
+
 def token_scores(
     hidden: Float[Tensor, "R D"],
     targets: Int[Tensor, "R"],
@@ -85,7 +90,7 @@ def token_scores(
         raise ValueError(f"{', '.join(asked.names)}: no reference to compare with")
     ref_hidden, ref_head = (reference if asked.compares or ref_names else None) or (None, None)
     models = 1 if ref_head is None else 2
-    size = max(1, CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cuda"]) // (models * head.vocabulary))
+    size = tokens_at_once(head, device, models=models)
     if len(targets) * head.vocabulary <= KEPT_ELEMENTS:
         p, q = Kept(head(hidden)), None
         if ref_hidden is not None and ref_head is not None:
